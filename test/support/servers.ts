@@ -1,0 +1,133 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export type ServiceName = 'postgres' | 'mariadb' | 'redis'
+
+/** Addresses of the servers that this run can reach; a service without one is skipped, loudly. */
+export type Services = { readonly [Name in ServiceName]?: string }
+
+/** A server of a test's own, which it may kill, stop and start again. */
+export interface Server {
+  readonly url: string
+  readonly port: number
+  /** The running process, for signals. */
+  readonly process: ChildProcess
+  stop(): Promise<void>
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** Whether something accepts connections at the port of this machine. */
+export function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' })
+    const answer = (result: boolean) => {
+      socket.destroy()
+      resolve(result)
+    }
+    socket.once('connect', () => answer(true)).once('error', () => answer(false))
+    socket.setTimeout(1_000, () => answer(false))
+  })
+}
+
+/** Starts a Redis of the test's own; `undefined` when there is no `redis-server` on the PATH. */
+export async function startRedis(options: readonly string[] = [], port?: number): Promise<Server | undefined> {
+  const binary = findBinary('redis-server')
+  if (binary === undefined) return undefined
+  const chosen = port ?? (await freePort())
+  const args = ['--port', String(chosen), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...options]
+  return launch(binary, args, chosen, `redis://127.0.0.1:${chosen}`)
+}
+
+/** Starts a PostgreSQL of the test's own; `undefined` when its server programs are not installed. */
+export async function startPostgres(options: readonly string[] = []): Promise<Server | undefined> {
+  const initdb = findBinary('initdb')
+  const postgres = findBinary('postgres')
+  if (initdb === undefined || postgres === undefined) return undefined
+  const folder = mkdtempSync(join(tmpdir(), 'posthaste-postgres-'))
+  const user = ownerFor(folder, 'postgres')
+  execFileSync(initdb, ['-D', folder, '-U', 'postgres', '--auth=trust', '--no-sync', '-E', 'UTF8'], {
+    ...user,
+    stdio: 'ignore',
+  })
+  const port = await freePort()
+  const args = ['-D', folder, '-p', String(port), '-h', '127.0.0.1', '-k', folder, '-F', ...options]
+  return launch(postgres, args, port, `postgres://postgres@127.0.0.1:${port}/postgres`, { folder, user })
+}
+
+/** Starts a MariaDB of the test's own; `undefined` when its server programs are not installed. */
+export async function startMariadb(options: readonly string[] = []): Promise<Server | undefined> {
+  const install = findBinary('mariadb-install-db')
+  const mariadbd = findBinary('mariadbd')
+  if (install === undefined || mariadbd === undefined) return undefined
+  const folder = mkdtempSync(join(tmpdir(), 'posthaste-mariadb-'))
+  const user = ownerFor(folder, 'mysql')
+  execFileSync(install, ['--no-defaults', `--datadir=${folder}`, '--auth-root-authentication-method=normal'], {
+    ...user,
+    stdio: 'ignore',
+  })
+  const port = await freePort()
+  const args = [
+    '--no-defaults',
+    `--datadir=${folder}`,
+    `--port=${port}`,
+    '--bind-address=127.0.0.1',
+    `--socket=${folder}/socket`,
+    ...options,
+  ]
+  return launch(mariadbd, args, port, `mysql://root@127.0.0.1:${port}/test`, { folder, user })
+}
+
+async function launch(
+  binary: string,
+  args: readonly string[],
+  port: number,
+  url: string,
+  { folder, user }: { folder?: string; user?: { uid?: number; gid?: number } } = {},
+): Promise<Server> {
+  const child = spawn(binary, args, { stdio: 'ignore', ...user })
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
+  const deadline = Date.now() + 20_000
+  while (!(await listens(port))) {
+    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${binary} did not start on port ${port}`)
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  return {
+    url,
+    port,
+    process: child,
+    async stop() {
+      process.off('exit', kill)
+      kill()
+      await exited
+      if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Database servers refuse to run as root: as root, the folder and the process go to the server's own user. */
+function ownerFor(folder: string, name: string): { uid?: number; gid?: number } {
+  if (process.getuid?.() !== 0) return {}
+  const id = (flag: string) => Number(execFileSync('id', [flag, name], { encoding: 'utf8' }))
+  const user = { uid: id('-u'), gid: id('-g') }
+  chownSync(folder, user.uid, user.gid)
+  return user
+}
+
+export function findBinary(name: string): string | undefined {
+  const postgres = '/usr/lib/postgresql'
+  const versions = existsSync(postgres) ? readdirSync(postgres).map((version) => join(postgres, version, 'bin')) : []
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', ...versions]
+  return folders.map((folder) => join(folder, name)).find((file) => existsSync(file))
+}

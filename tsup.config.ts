@@ -1,0 +1,14 @@
+import { defineConfig, type Options } from 'tsup'
+
+const config: Options = {
+  entry: ['src/index.ts', 'src/express.ts', 'src/fastify.ts', 'src/hono.ts'],
+  format: 'esm',
+  target: 'node22',
+  platform: 'node',
+  dts: true,
+  clean: true,
+  splitting: true,
+  treeshake: true,
+}
+
+export default defineConfig(config) as Options

@@ -1,0 +1,38 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig, type ViteUserConfig } from 'vitest/config'
+
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
+
+/** Tests import the faces by their public names and get the sources. */
+const faces = ['express', 'fastify', 'hono'].map((face) => ({
+  find: `posthaste/${face}`,
+  replacement: path(`./src/${face}.ts`),
+}))
+const alias = [...faces, { find: /^posthaste$/, replacement: path('./src/index.ts') }]
+
+const config: ViteUserConfig = defineConfig({
+  test: {
+    globalSetup: './test/support/global-setup.ts',
+    testTimeout: 20_000,
+    coverage: { provider: 'v8', include: ['src/**'], reporter: ['text', 'json-summary'] },
+    projects: [
+      {
+        extends: true,
+        resolve: { alias },
+        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/package/**'] },
+      },
+      {
+        // The oldest Kysely that is promised, for whatever builds or runs queries.
+        extends: true,
+        resolve: { alias: [...alias, { find: /^kysely$/, replacement: 'kysely028' }] },
+        test: { name: 'kysely-0.28', include: ['test/{pagination,database}/**/*.test.ts'] },
+      },
+      {
+        extends: true,
+        test: { name: 'package', include: ['test/package/**/*.test.ts'], testTimeout: 120_000 },
+      },
+    ],
+  },
+})
+
+export default config
