@@ -1,1 +1,125 @@
-export {}
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Context, ErrorHandler, MiddlewareHandler } from 'hono'
+import type { Authorize } from './http/authorize.ts'
+import { outcomeOf } from './http/outcome.ts'
+import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
+import type { PerformanceMonitor } from './monitor/monitor.ts'
+import { problemDetails } from './shared/errors.ts'
+
+export type { Authorize, PerformanceRoutesOptions }
+
+/**
+ * Measures every request under the pattern of its route: on Node to the close of its response, elsewhere (`app.request`,
+ * other runtimes) until the answer's headers are ready. Use it first.
+ *
+ * @example
+ * ```ts
+ * app.use(monitorRequests(monitor))
+ * ```
+ */
+export function monitorRequests(monitor: PerformanceMonitor): MiddlewareHandler {
+  return async (c, next) => {
+    const { method, path } = c.req
+    if (monitor.ignores(method, path)) return next()
+    const startedAt = monitor.start()
+    const { incoming, outgoing } = nodeBindings(c)
+    if (outgoing !== undefined) {
+      outgoing.on('close', () => {
+        const outcome = outcomeOf(incoming, outgoing)
+        const status = outcome === 'aborted' ? 499 : outgoing.statusCode
+        monitor.record(method, monitor.routeOf(c) ?? labelOf(c, status), status, startedAt, outcome)
+      })
+      return next()
+    }
+    let status = 500
+    let outcome: 'completed' | 'stream' | 'upgrade' = 'completed'
+    try {
+      await next()
+      status = c.res.status
+      // The WebSocket helpers run the middleware with the answer of a plain request.
+      if (c.req.header('upgrade') !== undefined && status < 400) outcome = 'upgrade'
+      else if (c.res.headers.get('content-type')?.startsWith('text/event-stream')) outcome = 'stream'
+    } finally {
+      monitor.record(method, monitor.routeOf(c) ?? labelOf(c, status), status, startedAt, outcome)
+    }
+  }
+}
+
+/**
+ * `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, at these absolute paths. They do not enter
+ * the statistics.
+ *
+ * @throws TypeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * app.use(performanceRoutes(monitor, { authorize: { bearer: token } }))
+ * ```
+ */
+export function performanceRoutes(
+  monitor: PerformanceMonitor,
+  options?: PerformanceRoutesOptions<Context>,
+): MiddlewareHandler {
+  const routes = createPerformanceRoutes(monitor, options)
+  return async (c, next) => {
+    const { method, path } = c.req
+    const handle = routes.get(path)
+    if (handle === undefined || (method !== 'GET' && method !== 'HEAD')) return next()
+    monitor.setRoute(c, null)
+    const query = new URL(c.req.url).searchParams
+    const { status, headers, body } = await handle({
+      method,
+      path,
+      query,
+      header: (name) => c.req.header(name),
+      original: c,
+    })
+    const content = typeof body === 'string' ? body : ReadableStream.from(encoded(body))
+    return new Response(method === 'HEAD' ? null : content, { status, headers })
+  }
+}
+
+/**
+ * Answers the errors that a client's input caused with 400 and a problem document (RFC 9457), those that bring their own
+ * answer (`HTTPException`) with it, and throws every other error.
+ *
+ * @example
+ * ```ts
+ * app.onError(answerErrors())
+ * ```
+ */
+export function answerErrors(): ErrorHandler {
+  return (error) => {
+    const problem = problemDetails(error)
+    if (problem !== undefined) return new Response(problem.body, { status: problem.status, headers: problem.headers })
+    if ('getResponse' in error) return error.getResponse()
+    throw error
+  }
+}
+
+/** Node's own request and response, where `@hono/node-server` runs the app. */
+function nodeBindings(c: Context): { incoming: IncomingMessage; outgoing?: ServerResponse } {
+  return (c.env ?? {}) as { incoming: IncomingMessage; outgoing?: ServerResponse }
+}
+
+/**
+ * The pattern of the route that answered. Hono's own `routePath` is the last handler that ran: for a 404 or a request that a
+ * middleware turned away, that is the middleware's `*`. Then the route that was wanted comes after it.
+ */
+function labelOf({ req }: Context, status: number): string {
+  const routes = req.matchedRoutes
+  const reached = routes[req.routeIndex]
+  if (reached !== undefined && !isMiddleware(reached)) return reached.path
+  const target = routes.slice(req.routeIndex + 1).find((route) => !isMiddleware(route))
+  if (target !== undefined) return target.path
+  return status === 404 || reached === undefined ? '(unmatched)' : reached.path
+}
+
+function isMiddleware({ method, path }: { method: string; path: string }): boolean {
+  return method === 'ALL' && path.endsWith('*')
+}
+
+async function* encoded(pieces: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder()
+  for await (const piece of pieces) yield encoder.encode(piece)
+}

@@ -1,0 +1,37 @@
+import type { AddressInfo } from 'node:net'
+import { serve as listen, type ServerType } from '@hono/node-server'
+import { type Context, Hono } from 'hono'
+import { answerErrors, monitorRequests, performanceRoutes } from 'posthaste/hono'
+import type { CitiesApp } from '../cities.ts'
+import type { RunningServer } from './running.ts'
+
+export async function serve(cities: CitiesApp, port: number): Promise<RunningServer> {
+  const app = new Hono()
+  app.use(monitorRequests(cities.monitor))
+  app.use(performanceRoutes(cities.monitor))
+  app.onError(answerErrors())
+
+  app.get('/cities', async (c) => c.json(await cities.list(new URL(c.req.url).searchParams)))
+  app.get('/cities/:id', async (c) => answer(c, await cities.find(c.req.param('id'))))
+  app.get('/countries', async (c) => c.json(await cities.countries()))
+  app.post('/cities/:id', async (c) => answer(c, await cities.update(c.req.param('id'), await c.req.json())))
+
+  const server = await new Promise<ServerType>((resolve, reject) => {
+    const starting = listen({ fetch: app.fetch, port }, () => resolve(starting))
+    starting.once('error', reject)
+  })
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      if ('closeAllConnections' in server) server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
+function answer(c: Context, city: object | undefined): Response {
+  return city === undefined
+    ? c.json({ title: 'Not Found', status: 404, detail: 'There is no city with this id' }, 404)
+    : c.json(city)
+}

@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest'
+import { settingsFromEnv } from '../../src/shared/env.ts'
+
+describe('settingsFromEnv', () => {
+  it('reads every variable of the document, in the units of the document', () => {
+    const settings = settingsFromEnv({
+      DEFAULT_PAGE_SIZE: '20',
+      MAX_PAGE_SIZE: '50',
+      CACHE_TTL_USERS: '300',
+      CACHE_TTL_DASHBOARD_STATS: '60',
+      USE_REDIS_CACHE: 'true',
+      REDIS_URL: 'redis://cache:6379/1',
+      ALERT_RESPONSE_TIME_THRESHOLD: '500',
+      ALERT_CPU_THRESHOLD: '80',
+      ALERT_MEMORY_THRESHOLD: '85.5',
+      ALERT_CACHE_ERROR_THRESHOLD: '5',
+      DB_POOL_SIZE: '10',
+      DB_MAX_OVERFLOW: '0',
+      DB_POOL_TIMEOUT: '30',
+      DB_POOL_RECYCLE: '3600',
+      DB_POOL_PRE_PING: 'false',
+    })
+    expect(settings).toEqual({
+      pagination: { perPage: { default: 20, max: 50 } },
+      cache: { ttls: { users: '300s', dashboard_stats: '60s' }, redis: 'redis://cache:6379/1' },
+      alerts: { responseTime: '500ms', cpu: 80, memory: 85.5, cacheErrors: 5 },
+      pool: { poolSize: 10, maxOverflow: 0, poolTimeout: '30s', poolRecycle: '3600s', poolPrePing: false },
+    })
+  })
+
+  it('leaves out what is not set, so that defaults stay in force', () => {
+    const nothing = { pagination: { perPage: {} }, cache: { ttls: {} }, alerts: {}, pool: {} }
+    expect(settingsFromEnv({})).toEqual(nothing)
+    expect(settingsFromEnv({ DEFAULT_PAGE_SIZE: ' ', REDIS_URL: '', DB_POOL_SIZE: undefined })).toEqual(nothing)
+  })
+
+  it('takes durations with a unit too', () => {
+    expect(
+      settingsFromEnv({ CACHE_TTL_USERS: '5m', ALERT_RESPONSE_TIME_THRESHOLD: '0.5s', DB_POOL_RECYCLE: '1h' }),
+    ).toMatchObject({
+      cache: { ttls: { users: '5m' } },
+      alerts: { responseTime: '0.5s' },
+      pool: { poolRecycle: '1h' },
+    })
+  })
+
+  it.each([
+    [{ USE_REDIS_CACHE: 'false', REDIS_URL: 'redis://cache' }, undefined],
+    [{ USE_REDIS_CACHE: 'true' }, 'redis://localhost:6379'],
+    [{ USE_REDIS_CACHE: 'true', REDIS_URL: 'rediss://cache' }, 'rediss://cache'],
+    [{ REDIS_URL: 'redis://cache' }, 'redis://cache'],
+    [{}, undefined],
+  ])('with %j uses the Redis at %s', (env, redis) => {
+    expect(settingsFromEnv(env).cache.redis).toBe(redis)
+  })
+
+  it.each([
+    ['DEFAULT_PAGE_SIZE', '0'],
+    ['DEFAULT_PAGE_SIZE', '101'],
+    ['MAX_PAGE_SIZE', '1e3'],
+    ['CACHE_TTL_USERS', 'five'],
+    ['CACHE_TTL_USERS', '-1'],
+    ['USE_REDIS_CACHE', 'maybe'],
+    ['ALERT_RESPONSE_TIME_THRESHOLD', 'fast'],
+    ['ALERT_CPU_THRESHOLD', '180'],
+    ['ALERT_MEMORY_THRESHOLD', '0'],
+    ['ALERT_CACHE_ERROR_THRESHOLD', '5%'],
+    ['DB_POOL_SIZE', '2.5'],
+    ['DB_MAX_OVERFLOW', '-1'],
+    ['DB_POOL_TIMEOUT', '30x'],
+    ['DB_POOL_RECYCLE', 'hourly'],
+    ['DB_POOL_PRE_PING', '2'],
+  ])('refuses %s=%s and names the variable', (name, value) => {
+    const read = () => settingsFromEnv({ [name]: value })
+    expect(read).toThrow(TypeError)
+    expect(read).toThrow(`Expected ${name} to be`)
+  })
+
+  it('never shows a URL, which may hold a password', () => {
+    for (const url of ['http://user:secret@cache', 'redis://user:secret@cache:port', 'secret']) {
+      expect(() => settingsFromEnv({ REDIS_URL: url })).toThrow(
+        /^Expected REDIS_URL to be a URL that starts with redis:\/\/ or rediss:\/\/$/,
+      )
+    }
+  })
+})
