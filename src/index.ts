@@ -1,4 +1,22 @@
 // shared
+
+export { ListQueryError, type ListQueryIssue } from './pagination/errors.ts'
+export { date, flag, type IntOptions, int, manyOf, oneOf, type TextOptions, text } from './pagination/fields.ts'
+// pagination
+export type {
+  Field,
+  FieldOptions,
+  Fields,
+  JsonSchema,
+} from './pagination/fields-kind.ts'
+export { listQuery } from './pagination/list-query.ts'
+export type { SortSpec, SortSpecs } from './pagination/list-query-sort.ts'
+export type {
+  ListQuery,
+  ListQueryInput,
+  ListQueryOptions,
+  ParsedListQuery,
+} from './pagination/list-query-types.ts'
 export type { Casing } from './shared/casing.ts'
 export type { Clock } from './shared/clock.ts'
 export type { Duration } from './shared/duration.ts'
@@ -13,11 +31,41 @@ export {
 } from './shared/errors.ts'
 export type { OnWarn, Warning } from './shared/warnings.ts'
 
-// pagination
-
 // cache
 
 // monitor
+export type { CheckFunction, CheckOptions, HealthKind } from './monitor/health.ts'
+export { type MonitorEvents, PerformanceMonitor } from './monitor/monitor.ts'
+export type { MonitorOptions } from './monitor/options.ts'
+export type {
+  ActiveAlert,
+  AlertCause,
+  AlertEvent,
+  AlertId,
+  CacheLike,
+  CacheRow,
+  CheckEvent,
+  CheckResult,
+  CorrectedMs,
+  DatabaseSection,
+  DiskUsage,
+  EndpointStats,
+  FleetMemberStats,
+  FleetStats,
+  HealthReport,
+  LatencyMs,
+  LimitSource,
+  Outcome,
+  OverloadReason,
+  ProcessUsage,
+  RequestStats,
+  SlowRequest,
+  StallEvent,
+  StatsDocument,
+  StatsQuery,
+  SystemStats,
+  TimingStats,
+} from './monitor/types.ts'
 
 // batch
 

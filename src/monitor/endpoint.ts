@@ -1,0 +1,112 @@
+import type { BucketLayout } from './buckets.ts'
+import type { Outcome } from './types.ts'
+import { type Slicing, SlidingWindow } from './window.ts'
+
+/**
+ * Upper bounds of the buckets that Prometheus sees, in microseconds. They are counted exactly, because the histogram's own
+ * buckets do not end at them.
+ */
+export const exposedBoundsUs: readonly number[] = [
+  5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000, 750_000, 1_000_000, 2_500_000, 5_000_000, 7_500_000,
+  10_000_000,
+]
+
+/** Cells of an endpoint's window behind the buckets of its histogram. Statuses 100 to 599 come first, by their number. */
+export const cell = { firstStatus: 0, otherStatus: 500, aborted: 501, stream: 502, upgrade: 503, loopUs: 504 } as const
+
+const cellCount = 505
+
+/** Answers of one status since the start: how many within each exposed bound (the last beyond all), and their sum. */
+export interface StatusTotals {
+  readonly counts: Float64Array
+  readonly sumUs: Float64Array
+}
+
+/** Width of an endpoint's window. */
+export function endpointWidth(layout: BucketLayout): number {
+  return layout.length + cellCount
+}
+
+/** Everything known of one method and route. */
+export class Endpoint {
+  readonly method: string
+  readonly route: string
+  readonly window: SlidingWindow
+  /** Since the start, by status. */
+  readonly statuses: Map<number, StatusTotals> = new Map()
+  /** Since the start, by outcome. */
+  readonly totals: Record<Outcome, number> = { completed: 0, aborted: 0, stream: 0, upgrade: 0 }
+  /** Not left out here: a field that starts as a number is written in place, any other is allocated anew each time. */
+  lastSeen = 0
+  /** The next method of the same route. */
+  next: Endpoint | undefined
+  readonly #layout: BucketLayout
+  /** Totals of the status seen last, which is mostly the next one too. */
+  #lastStatus = -1
+  #lastTotals: StatusTotals = newStatusTotals()
+
+  constructor(method: string, route: string, layout: BucketLayout, slicing: Slicing, now: number) {
+    this.method = method
+    this.route = route
+    this.#layout = layout
+    this.window = new SlidingWindow(endpointWidth(layout), slicing)
+    this.lastSeen = now
+  }
+
+  get total(): number {
+    const { completed, aborted, stream, upgrade } = this.totals
+    return completed + aborted + stream + upgrade
+  }
+
+  /** Counts a completed request. The window has been advanced. */
+  complete(us: number, status: number): void {
+    const { window } = this
+    window.record(this.#layout.indexOf(us), us)
+    window.cells[this.#layout.length + cellOf(status)]!++
+    this.totals.completed++
+    if (status !== this.#lastStatus) this.#switchStatus(status)
+    this.#lastTotals.counts[exposedBucket(us)]!++
+    this.#lastTotals.sumUs[0]! += us
+  }
+
+  /** Counts a request that ended in another way. The window has been advanced. */
+  end(outcome: Exclude<Outcome, 'completed'>): void {
+    this.window.cells[this.#layout.length + cell[outcome]]!++
+    this.totals[outcome]++
+  }
+
+  /** Adds time in which a request of this endpoint held the event loop. The window has been advanced. */
+  hold(ms: number): void {
+    this.window.cells[this.#layout.length + cell.loopUs]! += Math.round(ms * 1_000)
+  }
+
+  #switchStatus(status: number): void {
+    let totals = this.statuses.get(status)
+    if (totals === undefined) {
+      totals = newStatusTotals()
+      this.statuses.set(status, totals)
+    }
+    this.#lastStatus = status
+    this.#lastTotals = totals
+  }
+}
+
+function cellOf(status: number): number {
+  return status >= 100 && status < 600 ? (status | 0) - 100 : cell.otherStatus
+}
+
+function newStatusTotals(): StatusTotals {
+  return { counts: new Float64Array(exposedBoundsUs.length + 1), sumUs: new Float64Array(1) }
+}
+
+/** The first exposed bound that is not below the duration. */
+function exposedBucket(us: number): number {
+  let low = 0
+  let high = exposedBoundsUs.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (us <= exposedBoundsUs[middle]!) high = middle
+    else low = middle + 1
+  }
+  return low
+}

@@ -1,0 +1,353 @@
+import { systemClock } from '../shared/clock.ts'
+import { isClamped, longestUs, toMicroseconds } from './buckets.ts'
+import { CacheWatch } from './caches.ts'
+import { Emitter } from './emitter.ts'
+import type { Endpoint } from './endpoint.ts'
+import { Endpoints, overflowRoute } from './endpoints.ts'
+import { type CheckFunction, type CheckOptions, Health, type HealthKind } from './health.ts'
+import { type MonitorOptions, type MonitorSettings, resolveOptions } from './options.ts'
+import { describePlace, SlowRing } from './slow.ts'
+import { type StallClocks, StallTracker } from './stalls.ts'
+import { unsampledSystem } from './system/unsampled.ts'
+import { describeTimings, Timings } from './timings.ts'
+import { describeEndpoint, describeEndpoints, describeRequests, readEndpoint, type TrafficContext } from './traffic.ts'
+import type {
+  ActiveAlert,
+  AlertEvent,
+  CheckEvent,
+  DatabaseSection,
+  EndpointStats,
+  HealthReport,
+  Outcome,
+  SlowRequest,
+  StallEvent,
+  StatsDocument,
+  StatsQuery,
+} from './types.ts'
+import { windowStart } from './window.ts'
+
+/** What a monitor tells its listeners. */
+export interface MonitorEvents {
+  /** An alert fired, is still firing, or was resolved. */
+  alert: AlertEvent
+  /** A request took longer than `slow.threshold`. */
+  slow: SlowRequest
+  /** The event loop was blocked. */
+  stall: StallEvent
+  /** A health check came to another status. */
+  check: CheckEvent
+}
+
+/**
+ * Measures what a server does: latencies of each route pattern as real percentiles over a sliding window, errors, event loop
+ * stalls and who causes them, processor and memory against what the process may use, caches, and health.
+ *
+ * @example
+ * ```ts
+ * const monitor = new PerformanceMonitor({ service: 'crm' })
+ * app.use(monitorRequests(monitor))
+ * app.use(performanceRoutes(monitor))
+ * ```
+ */
+export class PerformanceMonitor {
+  readonly #settings: MonitorSettings
+  readonly #clock: MonitorSettings['clock']
+  readonly #slowUs: number
+  readonly #endpoints: Endpoints
+  readonly #timings: Timings
+  readonly #slow: SlowRing
+  readonly #caches: CacheWatch
+  readonly #health: Health
+  readonly #events: Emitter<MonitorEvents>
+  readonly #routes = new WeakMap<object, string | null>()
+  readonly #sources = new Map<string, () => unknown>()
+  readonly #begunAt: number
+  #stalls: StallTracker | undefined
+  #countingSince: number
+  #inFlight = 0
+  #clamped = 0
+
+  /** @throws TypeError or RangeError when an option is wrong */
+  constructor(options: MonitorOptions = {}) {
+    const settings = resolveOptions(options)
+    const { clock, layout, slicing, maxEndpoints } = settings
+    this.#settings = settings
+    this.#clock = clock
+    this.#slowUs = toMicroseconds(settings.slowMs)
+    this.#begunAt = clock()
+    this.#countingSince = this.#begunAt
+    this.#endpoints = new Endpoints(layout, slicing, maxEndpoints)
+    this.#timings = new Timings(layout, slicing, maxEndpoints)
+    this.#slow = new SlowRing(settings.keepSlow)
+    this.#caches = new CacheWatch(settings.caches, slicing, this.#begunAt)
+    this.#events = new Emitter((error) => this.#warnOf('MONITOR_LISTENER', 'A listener threw', error))
+    this.#health = new Health(clock, (event) => this.#events.emit('check', event))
+    if (settings.stallCorrection) this.#stalls = new StallTracker(stallClocks(clock))
+  }
+
+  /**
+   * Begins a request and returns its start stamp, for {@link record}. Counts as in flight until it is recorded. The stamps
+   * also tell which requests waited for a blocked event loop, so take one for each request, first thing.
+   */
+  start(): number {
+    this.#inFlight++
+    return this.#stalls === undefined ? this.#clock() : this.#stalls.start()
+  }
+
+  /** Whether requests of this method and path are not to be counted; adapters ask before they start one. */
+  ignores(method: string, path: string): boolean {
+    return this.#settings.ignore(method, path)
+  }
+
+  /**
+   * Ends a request. Never throws, and allocates nothing once the endpoint was seen.
+   *
+   * @param method - of the request
+   * @param route - the pattern, `/users/:id`; never a URL, or each URL becomes an endpoint; `null` counts nothing
+   * @param status - of the answer
+   * @param startedAt - what {@link start} returned
+   * @param outcome - how it ended; only completed requests enter the percentiles
+   * @param traceparent - the request's header of that name, for the list of slow requests
+   */
+  record(
+    method: string,
+    route: string | null,
+    status: number,
+    startedAt: number,
+    outcome: Outcome = 'completed',
+    traceparent?: string | undefined,
+  ): void {
+    const now = this.#clock()
+    if (this.#inFlight > 0) this.#inFlight--
+    if (route === null) return
+    const endpoint = this.#endpoints.find(method, route) ?? this.#endpoints.add(method, route, now)
+    if (now >= endpoint.window.end) endpoint.window.advance(now)
+    endpoint.lastSeen = now
+    if (outcome !== 'completed') {
+      endpoint.end(outcome)
+      return
+    }
+    const us = toMicroseconds(now - startedAt)
+    if ((us === 1 || us === longestUs) && isClamped(now - startedAt)) this.#clamped++
+    endpoint.complete(us, status)
+    const stalls = this.#stalls
+    if (stalls !== undefined && (startedAt <= stalls.newest || startedAt === stalls.running)) {
+      this.#chargeStalls(stalls, endpoint, startedAt, us)
+    }
+    if (us > this.#slowUs) this.#noteSlow(endpoint, status, startedAt, us, now, traceparent)
+  }
+
+  /** Puts in how long something other than a request took; not a number counts as 0. */
+  recordTiming(name: string, durationMs: number): void {
+    if (isClamped(durationMs)) this.#clamped++
+    this.#timings.record(name, toMicroseconds(durationMs), this.#clock())
+  }
+
+  /** Runs the function and records how long it took, whether it succeeded or not. Its result and errors pass through. */
+  async time<Value>(name: string, fn: () => Value | PromiseLike<Value>): Promise<Value> {
+    const startedAt = this.#clock()
+    try {
+      return await fn()
+    } finally {
+      this.recordTiming(name, this.#clock() - startedAt)
+    }
+  }
+
+  /** Names the route of a request, over whatever the adapter would have found; `null` keeps it out of the statistics. */
+  setRoute(request: object, label: string | null): void {
+    this.#routes.set(request, label)
+  }
+
+  /** What {@link setRoute} said about a request. */
+  routeOf(request: object): string | null | undefined {
+    return this.#routes.get(request)
+  }
+
+  /**
+   * Adds a section that another part of the program supplies: `database` fills the document's section of that name, any
+   * other name appears under `additions`. A source that throws is left out of the document.
+   *
+   * @returns a function that takes the source away
+   */
+  addSource(name: 'database', read: () => DatabaseSection): () => void
+  addSource(name: string, read: () => unknown): () => void
+  addSource(name: string, read: () => unknown): () => void {
+    this.#sources.set(name, read)
+    return () => {
+      if (this.#sources.get(name) === read) this.#sources.delete(name)
+    }
+  }
+
+  /** What this process did in the window. */
+  snapshot(query: StatsQuery = {}): StatsDocument {
+    const began = performance.now()
+    const now = this.#clock()
+    const { service, release, instance, layout, slicing } = this.#settings
+    const context = this.#context(now)
+    const readings = this.#endpoints.all().map((endpoint) => readEndpoint(endpoint, layout, now))
+    const { database, additions } = this.#readSources()
+    return {
+      schema: 'posthaste.performance/1',
+      scope: 'instance',
+      service,
+      release,
+      instance,
+      generatedAt: new Date(now).toISOString(),
+      uptimeMs: now - this.#begunAt,
+      windowMs: slicing.windowMs,
+      requests: describeRequests(readings, this.#inFlight, context),
+      endpoints: describeEndpoints(readings, query, context),
+      timings: describeTimings(this.#timings.tallies(now)),
+      cache: this.#caches.rows(now),
+      database,
+      additions,
+      system: unsampledSystem(),
+      alerts: this.alerts(),
+      slow: this.#slow.list(),
+      fleet: null,
+      self: {
+        endpoints: readings.length,
+        overflow: this.#endpoints.overflow,
+        clamped: this.#clamped,
+        memoryBytes: this.#memoryBytes(),
+        renderMs: performance.now() - began,
+      },
+    }
+  }
+
+  /** One endpoint, if it was seen. */
+  endpoint(method: string, route: string): EndpointStats | undefined {
+    const now = this.#clock()
+    const endpoint = route === overflowRoute ? this.#endpoints.overflowing : this.#endpoints.find(method, route)
+    if (endpoint === undefined) return undefined
+    return describeEndpoint(readEndpoint(endpoint, this.#settings.layout, now), this.#context(now))
+  }
+
+  /** Alerts that are not `ok`. */
+  alerts(): ActiveAlert[] {
+    return []
+  }
+
+  /**
+   * Adds a health check.
+   *
+   * @throws TypeError when the name is taken or an option is wrong
+   */
+  check(name: string, fn: CheckFunction, options: CheckOptions = {}): this {
+    this.#health.add(name, fn, options)
+    return this
+  }
+
+  /**
+   * Answers a probe. `live`: the process works, no dependency is asked. `ready`: it can serve; the critical checks pass and
+   * it is not draining. `startup`: `markStarted()` was called. `all` is what `GET /health` shows.
+   */
+  health(kind: HealthKind = 'all'): Promise<HealthReport> {
+    return this.#health.report(kind, 0)
+  }
+
+  /** Makes the instance unready, so that no new requests are sent to it, while those in flight end. */
+  drain(reason = 'draining'): void {
+    this.#health.drain(reason)
+  }
+
+  /** Makes the startup probe pass. */
+  markStarted(): void {
+    this.#health.markStarted()
+  }
+
+  /** Adds a listener and returns what removes it. */
+  on<Name extends keyof MonitorEvents>(name: Name, listener: (event: MonitorEvents[Name]) => void): () => void {
+    return this.#events.on(name, listener)
+  }
+
+  /** Forgets all that was measured; checks, listeners and sources stay. */
+  reset(): void {
+    this.#endpoints.clear()
+    this.#timings.clear()
+    this.#slow.clear()
+    this.#clamped = 0
+    this.#countingSince = this.#clock()
+  }
+
+  /** Stops all timers and lets go of everything. Recording afterwards does no harm. */
+  async close(): Promise<void> {
+    this.#stalls?.close()
+    this.#stalls = undefined
+    this.#health.close()
+    this.#events.clear()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #chargeStalls(stalls: StallTracker, endpoint: Endpoint, startedAt: number, us: number): void {
+    const heldMs = stalls.holdOf(startedAt)
+    if (heldMs > 0) endpoint.hold(heldMs)
+    const { layout } = this.#settings
+    // Taken now: what is known later still belongs to this slice.
+    const { shift } = endpoint.window
+    stalls.onWait(startedAt, (waitedMs) => {
+      const correctedUs = toMicroseconds(us / 1_000 + waitedMs)
+      shift.move(layout.indexOf(us), layout.indexOf(correctedUs), correctedUs)
+    })
+  }
+
+  #noteSlow(
+    { method, route }: Endpoint,
+    status: number,
+    startedAt: number,
+    us: number,
+    now: number,
+    traceparent: string | undefined,
+  ): void {
+    const place = this.#slow.add(now, method, route, status, us / 1_000, traceparent)
+    if (place === undefined) return
+    const stalls = this.#stalls
+    if (stalls !== undefined && startedAt <= stalls.newest) {
+      stalls.onWait(startedAt, (waitedMs) => {
+        place.stallMs = waitedMs
+      })
+    }
+    if (this.#events.hears('slow')) this.#events.emit('slow', describePlace(place))
+  }
+
+  #context(now: number): TrafficContext {
+    const { layout, slicing, stallCorrection } = this.#settings
+    const from = Math.max(this.#countingSince, windowStart(now, slicing))
+    // Rates of the first second are those of a second: one request after a millisecond is not a thousand a second.
+    return { layout, coveredMs: Math.max(1_000, now - from), slowUs: this.#slowUs, stallCorrection }
+  }
+
+  #readSources(): Pick<StatsDocument, 'database' | 'additions'> {
+    const sections: Record<string, unknown> = {}
+    for (const [name, read] of this.#sources) {
+      try {
+        sections[name] = read()
+      } catch (error) {
+        this.#warnOf('MONITOR_SOURCE', `The source '${name}' threw`, error)
+      }
+    }
+    const { database = null, ...additions } = sections
+    return { database: database as DatabaseSection | null, additions }
+  }
+
+  #memoryBytes(): number {
+    return this.#endpoints.all().reduce((bytes, { window }) => bytes + window.memoryBytes, this.#timings.memoryBytes)
+  }
+
+  #warnOf(code: string, what: string, error: unknown): void {
+    this.#settings.warn({ code, message: `${what}: ${error instanceof Error ? error.message : String(error)}` })
+  }
+}
+
+/** With a clock of the user's own, stamps are its, and stalls are still measured in real time. */
+function stallClocks(clock: () => number): StallClocks {
+  return {
+    stamp: clock === systemClock ? undefined : clock,
+    time: systemClock,
+    idle: () => performance.eventLoopUtilization().idle,
+    defer: setImmediate,
+  }
+}

@@ -1,0 +1,131 @@
+import { addPacked, pack, type Sparse } from './sparse.ts'
+import type { Tally } from './tally.ts'
+
+/** How a window is cut: what is older than the window leaves it one slice at a time. */
+export interface Slicing {
+  readonly windowMs: number
+  readonly sliceMs: number
+}
+
+/** Sixty slices a window: an age is right to 1.7 %. */
+export function slicing(windowMs: number): Slicing {
+  return { windowMs, sliceMs: windowMs / 60 }
+}
+
+/**
+ * Where the window begins. It is cut at a slice, so it holds nothing older than `windowMs` and may be up to a slice
+ * shorter.
+ */
+export function windowStart(now: number, { windowMs, sliceMs }: Slicing): number {
+  return Math.ceil((now - windowMs) / sliceMs) * sliceMs
+}
+
+/**
+ * What a stall adds to the latencies of one slice: buckets that lose a request and buckets that gain it. Kept apart, so
+ * that a window without stalls pays nothing for it.
+ */
+export class Shift {
+  readonly moves: Map<number, number> = new Map()
+  affected = 0
+  longestUs = 0
+
+  move(fromIndex: number, toIndex: number, toUs: number): void {
+    this.moves.set(fromIndex, (this.moves.get(fromIndex) ?? 0) - 1)
+    this.moves.set(toIndex, (this.moves.get(toIndex) ?? 0) + 1)
+    this.affected++
+    if (toUs > this.longestUs) this.longestUs = toUs
+  }
+}
+
+/** A slice that is over. */
+interface Slice {
+  readonly start: number
+  readonly cells: Sparse
+  readonly sums: Float64Array
+  readonly shift: Shift | undefined
+}
+
+/** Places of {@link SlidingWindow.sums}; durations in microseconds. */
+export const sum = { count: 0, total: 1, squares: 2, min: 3, max: 4 } as const
+
+/**
+ * Counters over a sliding window: a dense array for the current time slice, packed ones for the past, and the sum of the
+ * packed ones, so that reading costs one pass. It ages when it is read or written and needs no timer.
+ */
+export class SlidingWindow {
+  /** Counters of the current slice: the histogram's buckets first, whatever else the owner counts behind them. */
+  readonly cells: Uint32Array
+  /** Count, sum, sum of squares, least and greatest duration of the current slice. */
+  readonly sums: Float64Array
+  /** Where the current slice ends. */
+  end = 0.5
+  readonly #slicing: Slicing
+  readonly #past: Uint32Array
+  readonly #slices: Slice[] = []
+  #shift: Shift | undefined
+  #start = 0
+
+  constructor(width: number, slicing: Slicing) {
+    this.cells = new Uint32Array(width)
+    this.#past = new Uint32Array(width)
+    this.sums = new Float64Array([0, 0, 0, Infinity, 0])
+    this.#slicing = slicing
+  }
+
+  /** Makes `cells` and `sums` those of the slice of `now`. To be called before a write when `now >= end`. */
+  advance(now: number): void {
+    if (now >= this.end) this.#rotate(now)
+  }
+
+  /** Puts a duration into the current slice. */
+  record(index: number, us: number): void {
+    const { cells, sums } = this
+    cells[index]!++
+    sums[sum.count]!++
+    sums[sum.total]! += us
+    sums[sum.squares]! += us * us
+    if (us < sums[sum.min]!) sums[sum.min] = us
+    if (us > sums[sum.max]!) sums[sum.max] = us
+  }
+
+  /** The shift of the current slice, also for requests of it whose wait is known only later. */
+  get shift(): Shift {
+    this.#shift ??= new Shift()
+    return this.#shift
+  }
+
+  /** Adds what the window holds at `now` to a tally. */
+  readInto(tally: Tally, now: number): void {
+    this.advance(now)
+    tally.addCells(this.#past, this.cells)
+    for (const slice of this.#slices) tally.addSlice(slice.sums, slice.shift)
+    tally.addSlice(this.sums, this.#shift)
+  }
+
+  /** Bytes of the counters. */
+  get memoryBytes(): number {
+    const packed = this.#slices.reduce((bytes, slice) => bytes + slice.cells.byteLength + 140, 0)
+    return this.cells.byteLength + this.#past.byteLength + packed
+  }
+
+  #rotate(now: number): void {
+    const { windowMs, sliceMs } = this.#slicing
+    this.#seal()
+    while (this.#slices.length > 0 && this.#slices[0]!.start < now - windowMs) {
+      addPacked(this.#slices.shift()!.cells, this.#past, -1)
+    }
+    this.#start = Math.floor(now / sliceMs) * sliceMs
+    this.end = this.#start + sliceMs
+  }
+
+  #seal(): void {
+    const cells = pack(this.cells)
+    if (cells.length === 0) return
+    this.#slices.push({ start: this.#start, cells, sums: this.sums.slice(), shift: this.#shift })
+    addPacked(cells, this.#past)
+    this.cells.fill(0)
+    this.sums.fill(0)
+    this.sums[sum.min] = Infinity
+    this.#shift = undefined
+  }
+}
