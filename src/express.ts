@@ -13,7 +13,7 @@ export type { Authorize, PerformanceRoutesOptions }
 interface ExpressRequest extends IncomingMessage {
   readonly originalUrl: string
   readonly path: string
-  readonly app: App
+  readonly app: unknown
   readonly route?: unknown
 }
 
@@ -46,8 +46,9 @@ export function monitorRequests(monitor: PerformanceMonitor): Middleware {
     response.on('close', () => {
       const outcome = outcomeOf(request, response)
       const status = outcome === 'aborted' ? 499 : response.statusCode
-      const label = monitor.routeOf(request) ?? labelOf(request, status)
-      monitor.record(request.method ?? 'GET', label, status, startedAt, outcome)
+      const named = monitor.routeOf(request)
+      const label = named === undefined ? labelOf(request, status) : named
+      monitor.record(request.method ?? 'GET', label, status, startedAt, outcome, first(request.headers.traceparent))
     })
     next()
   }
@@ -160,11 +161,16 @@ function createLabels(): (request: ExpressRequest, status: number) => string {
   }
 }
 
-/** A request that was turned away before any route is labelled with the route it wanted. */
+/**
+ * A request that no route answered, but a middleware before it, is labelled with the route it wanted. Express answers HEAD by
+ * GET's route, and OPTIONS by itself for any route.
+ */
 function wanted(method = 'GET'): Target {
-  const name = method.toLowerCase()
-  return (layer, path) =>
-    (layer.route.methods[name] || layer.route.methods._all) === true && matched(layer, path) !== undefined
+  const name = method === 'HEAD' ? 'get' : method.toLowerCase()
+  return (layer, path) => {
+    const { methods } = layer.route
+    return (methods[name] || methods._all || name === 'options') === true && matched(layer, path) !== undefined
+  }
 }
 
 function find(request: ExpressRequest, isTarget: Target): string | undefined {
@@ -204,7 +210,7 @@ function occurrences([router, ...inner]: readonly unknown[], route: Route): numb
 /** The applications a request went through, the outermost first. */
 function appsOf(request: ExpressRequest): App[] {
   const apps: App[] = []
-  for (let app: App | undefined = request.app; app !== undefined; app = app.parent) apps.unshift(app)
+  for (let app = request.app as App | undefined; app !== undefined; app = app.parent) apps.unshift(app)
   return apps
 }
 

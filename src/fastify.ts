@@ -50,8 +50,10 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
       const { raw } = reply
       raw.on('close', () => {
         const outcome = outcomeOf(request.raw, raw)
-        const label = monitor.routeOf(request) ?? own?.route ?? url ?? '(unmatched)'
-        monitor.record(request.method, label, outcome === 'aborted' ? 499 : raw.statusCode, startedAt, outcome)
+        const status = outcome === 'aborted' ? 499 : raw.statusCode
+        const named = monitor.routeOf(request)
+        const label = named === undefined ? (own?.route ?? url ?? '(unmatched)') : named
+        monitor.record(request.method, label, status, startedAt, outcome, first(request.headers.traceparent))
       })
       next()
     })

@@ -4,6 +4,7 @@ import type { Authorize } from './http/authorize.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
+import type { Outcome } from './monitor/types.ts'
 import { problemDetails } from './shared/errors.ts'
 
 export type { Authorize, PerformanceRoutesOptions }
@@ -22,17 +23,21 @@ export function monitorRequests(monitor: PerformanceMonitor): MiddlewareHandler 
     const { method, path } = c.req
     if (monitor.ignores(method, path)) return next()
     const startedAt = monitor.start()
+    const record = (status: number, outcome: Outcome) => {
+      const named = monitor.routeOf(c)
+      const label = named === undefined ? labelOf(c, status) : named
+      monitor.record(method, label, status, startedAt, outcome, c.req.header('traceparent'))
+    }
     const { incoming, outgoing } = nodeBindings(c)
     if (outgoing !== undefined) {
       outgoing.on('close', () => {
         const outcome = outcomeOf(incoming, outgoing)
-        const status = outcome === 'aborted' ? 499 : outgoing.statusCode
-        monitor.record(method, monitor.routeOf(c) ?? labelOf(c, status), status, startedAt, outcome)
+        record(outcome === 'aborted' ? 499 : outgoing.statusCode, outcome)
       })
       return next()
     }
     let status = 500
-    let outcome: 'completed' | 'stream' | 'upgrade' = 'completed'
+    let outcome: Outcome = 'completed'
     try {
       await next()
       status = c.res.status
@@ -40,7 +45,7 @@ export function monitorRequests(monitor: PerformanceMonitor): MiddlewareHandler 
       if (c.req.header('upgrade') !== undefined && status < 400) outcome = 'upgrade'
       else if (c.res.headers.get('content-type')?.startsWith('text/event-stream')) outcome = 'stream'
     } finally {
-      monitor.record(method, monitor.routeOf(c) ?? labelOf(c, status), status, startedAt, outcome)
+      record(status, outcome)
     }
   }
 }
