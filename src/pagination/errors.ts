@@ -29,3 +29,20 @@ export class QueryUnsupportedError extends PosthasteError {
 export class KeyNullError extends PosthasteError {
   readonly code = 'ERR_KEY_NULL'
 }
+
+/** One fault of a query string: the parameter as it is written there, and what was expected of it. */
+export interface ListQueryIssue {
+  readonly param: string
+  readonly message: string
+}
+
+/** `ERR_LIST_QUERY`: the query string breaks the rules of its `listQuery`. Holds all faults, not the first alone. */
+export class ListQueryError extends ClientInputError {
+  readonly code = 'ERR_LIST_QUERY'
+  readonly issues: readonly ListQueryIssue[]
+
+  constructor(issues: readonly ListQueryIssue[]) {
+    super(issues.map((issue) => issue.message).join('; '))
+    this.issues = issues
+  }
+}
