@@ -1,22 +1,4 @@
 // shared
-
-export { ListQueryError, type ListQueryIssue } from './pagination/errors.ts'
-export { date, flag, type IntOptions, int, manyOf, oneOf, type TextOptions, text } from './pagination/fields.ts'
-// pagination
-export type {
-  Field,
-  FieldOptions,
-  Fields,
-  JsonSchema,
-} from './pagination/fields-kind.ts'
-export { listQuery } from './pagination/list-query.ts'
-export type { SortSpec, SortSpecs } from './pagination/list-query-sort.ts'
-export type {
-  ListQuery,
-  ListQueryInput,
-  ListQueryOptions,
-  ParsedListQuery,
-} from './pagination/list-query-types.ts'
 export type { Casing } from './shared/casing.ts'
 export type { Clock } from './shared/clock.ts'
 export type { Duration } from './shared/duration.ts'
@@ -30,6 +12,14 @@ export {
   problemDetails,
 } from './shared/errors.ts'
 export type { OnWarn, Warning } from './shared/warnings.ts'
+
+// pagination
+export { ListQueryError, type ListQueryIssue } from './pagination/errors.ts'
+export { date, flag, type IntOptions, int, manyOf, oneOf, type TextOptions, text } from './pagination/fields.ts'
+export type { Field, FieldOptions, Fields, JsonSchema } from './pagination/fields-kind.ts'
+export { listQuery } from './pagination/list-query.ts'
+export type { SortSpec, SortSpecs } from './pagination/list-query-sort.ts'
+export type { ListQuery, ListQueryInput, ListQueryOptions, ParsedListQuery } from './pagination/list-query-types.ts'
 
 // cache
 
