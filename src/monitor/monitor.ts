@@ -1,4 +1,5 @@
 import { systemClock } from '../shared/clock.ts'
+import type { Warning } from '../shared/warnings.ts'
 import { isClamped, longestUs, toMicroseconds } from './buckets.ts'
 import { CacheWatch } from './caches.ts'
 import { Emitter } from './emitter.ts'
@@ -226,6 +227,16 @@ export class PerformanceMonitor {
   /** Alerts that are not `ok`. */
   alerts(): ActiveAlert[] {
     return []
+  }
+
+  /** Who may see more of the health report than its status, as the option `health.details` says. */
+  get healthDetails(): MonitorSettings['healthDetails'] {
+    return this.#settings.healthDetails
+  }
+
+  /** Says something through `onWarn`, once per code. The routes of the monitor use it. */
+  warn(warning: Warning): void {
+    this.#settings.warn(warning)
   }
 
   /**

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import { describeValue, expectWholeNumber } from '../shared/assertions.ts'
+import { describeValue, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
 import { type Clock, systemClock } from '../shared/clock.ts'
 import { type Duration, parseDuration } from '../shared/duration.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'
@@ -37,6 +37,12 @@ export interface MonitorOptions {
         readonly keep?: number | undefined
       }
     | undefined
+  readonly health?:
+    | {
+        /** Who sees more of `GET /health` than its status. @defaultValue `'authorized'` */
+        readonly details?: 'never' | 'authorized' | 'always' | undefined
+      }
+    | undefined
   /** Caches to watch, by the name they have in documents. */
   readonly caches?: Readonly<Record<string, CacheLike>> | undefined
   /** The time. @defaultValue the process's monotonic clock */
@@ -57,6 +63,7 @@ export interface MonitorSettings {
   readonly stallCorrection: boolean
   readonly slowMs: number
   readonly keepSlow: number
+  readonly healthDetails: 'never' | 'authorized' | 'always'
   readonly caches: Readonly<Record<string, CacheLike>>
   readonly clock: Clock
   readonly warn: OnWarn
@@ -73,6 +80,7 @@ export function resolveOptions({
   ignore = () => false,
   stallCorrection = true,
   slow: { threshold = '500ms', keep = 50 } = {},
+  health: { details = 'authorized' } = {},
   caches = {},
   clock = systemClock,
   onWarn,
@@ -95,6 +103,7 @@ export function resolveOptions({
     stallCorrection,
     slowMs: parseDuration(threshold, 'slow.threshold'),
     keepSlow: expectWholeNumber(keep, 'slow.keep'),
+    healthDetails: expectOneOf(details, 'health.details', ['never', 'authorized', 'always']),
     caches,
     clock,
     warn: createWarner(onWarn),
