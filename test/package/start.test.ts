@@ -1,0 +1,75 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { freePort } from '../support/servers.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'posthaste-start-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+interface Started {
+  readonly child: ChildProcess
+  /** What it printed so far. */
+  output(): string
+  /** Resolves with the exit code. */
+  readonly exited: Promise<number | null>
+}
+
+/** Starts the example as `npm start` does, on the built package. */
+function startCities(...args: string[]): Started {
+  const child = spawn(process.execPath, ['examples/cities/main.ts', '--data', folder, ...args])
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
+  return { child, output: () => output, exited: once(child, 'exit').then(([code]) => code as number | null) }
+}
+
+describe('npm start', () => {
+  it('loads the cities, prints what to try, reuses them on the second start, and ends on Ctrl-C within a second', async () => {
+    for (const [server, loads] of [
+      ['hono', true],
+      ['express', false],
+      ['fastify', false],
+    ] as const) {
+      const port = await freePort()
+      const { child, output, exited } = startCities('--server', server, '--port', String(port))
+      await expect.poll(output, { timeout: 60_000 }).toContain('Ctrl-C stops it.')
+      expect(output().includes('Loading cities'), server).toBe(loads)
+
+      const urls = [...output().matchAll(/^ {2}(http:\S+)$/gm)].map(([, url]) => url ?? '')
+      expect(urls).toHaveLength(5)
+      for (const url of urls) expect((await fetch(url)).status, url).toBe(200)
+
+      const asked = performance.now()
+      child.kill('SIGINT')
+      expect(await exited, server).toBe(0)
+      expect(performance.now() - asked).toBeLessThan(1_000)
+    }
+  })
+
+  it('says in one sentence that the port is taken', async () => {
+    const taken = createServer().listen(0)
+    await once(taken, 'listening')
+    const { port } = taken.address() as { port: number }
+    for (const server of ['hono', 'express', 'fastify']) {
+      const { output, exited } = startCities('--server', server, '--port', String(port))
+      expect(await exited, server).toBe(1)
+      expect(output().trim().split('\n').at(-1)).toBe(`Port ${port} is taken: choose another with --port.`)
+    }
+    taken.close()
+  })
+
+  it.each([
+    [['--server', 'koa'], "There is no server 'koa'."],
+    [['--port', '99999'], "'99999' is not a port."],
+    [['--speed', 'high'], "Unknown option '--speed'"],
+  ])('explains a wrong flag: %j', async (args, sentence) => {
+    const { output, exited } = startCities(...args)
+    expect(await exited).toBe(1)
+    expect(output()).toContain(sentence)
+    expect(output()).not.toContain('    at ')
+  })
+})
