@@ -1,4 +1,50 @@
 // shared
+
+// pagination
+export {
+  CursorInvalidError,
+  CursorMismatchError,
+  KeyNullError,
+  ListQueryError,
+  type ListQueryIssue,
+  PageInvalidError,
+  PageTooDeepError,
+  QueryUnsupportedError,
+} from './pagination/errors.ts'
+export { date, flag, type IntOptions, int, manyOf, oneOf, type TextOptions, text } from './pagination/fields.ts'
+export type { Field, FieldOptions, Fields, JsonSchema } from './pagination/fields-kind.ts'
+export { listQuery } from './pagination/list-query.ts'
+export type { SortSpec, SortSpecs } from './pagination/list-query-sort.ts'
+export type { ListQuery, ListQueryInput, ListQueryOptions, ParsedListQuery } from './pagination/list-query-types.ts'
+export {
+  createPaginator,
+  cursorPaginate,
+  type Paginator,
+  type PaginatorOptions,
+  paginate,
+} from './pagination/paginator.ts'
+export type {
+  Chunk,
+  ChunkReader,
+  Connection,
+  ConnectionArguments,
+  CursorPage,
+  CursorPaginateOptions,
+  JumpTarget,
+  NullsPlacement,
+  OrderOptions,
+  Page,
+  PaginateOptions,
+  ReadOptions,
+  RelayConnectionOptions,
+  RowReader,
+  SortDirection,
+  SortKey,
+  SqlDialect,
+  Total,
+  TotalKind,
+  UniqueKey,
+} from './pagination/types.ts'
 export type { Casing } from './shared/casing.ts'
 export type { Clock } from './shared/clock.ts'
 export type { Duration } from './shared/duration.ts'
@@ -12,14 +58,6 @@ export {
   problemDetails,
 } from './shared/errors.ts'
 export type { OnWarn, Warning } from './shared/warnings.ts'
-
-// pagination
-export { ListQueryError, type ListQueryIssue } from './pagination/errors.ts'
-export { date, flag, type IntOptions, int, manyOf, oneOf, type TextOptions, text } from './pagination/fields.ts'
-export type { Field, FieldOptions, Fields, JsonSchema } from './pagination/fields-kind.ts'
-export { listQuery } from './pagination/list-query.ts'
-export type { SortSpec, SortSpecs } from './pagination/list-query-sort.ts'
-export type { ListQuery, ListQueryInput, ListQueryOptions, ParsedListQuery } from './pagination/list-query-types.ts'
 
 // cache
 

@@ -7,7 +7,9 @@ export type SortDirection = 'asc' | 'desc'
 export type NullsPlacement = 'first' | 'last'
 
 /** The family of SQL a query is written in; found from the query's own compiler unless it is given. */
-export type SqlDialect = 'postgres' | 'mysql' | 'sqlite' | 'mssql'
+export type SqlDialect = (typeof dialects)[number]
+
+export const dialects = ['postgres', 'mysql', 'sqlite', 'mssql'] as const
 
 /** A column of the query, qualified or not, or a name it selects. An unqualified name that is both means what is selected. */
 type Ref<DB, TB extends keyof DB, O> = StringReference<DB, TB> | (keyof O & string)
@@ -110,12 +112,7 @@ export interface Page<Row, T extends Total = 'exact', C extends Casing = 'camel'
 }
 
 /** A page after or before a cursor. `next` and `prev` are the cursors to ask with, and `null` where nothing follows. */
-export interface CursorPage<
-  Row,
-  T extends Total = 'none',
-  C extends Casing = 'camel',
-  Jump extends number | undefined = undefined,
-> {
+export interface CursorPage<Row, T extends Total = 'none', C extends Casing = 'camel'> {
   items: Row[]
   pagination: Cased<
     {
@@ -124,8 +121,10 @@ export interface CursorPage<
       hasPrev: boolean
       next: string | null
       prev: string | null
-    } & TotalFields<T> &
-      (Jump extends number ? { jump: JumpTarget[] } : unknown),
+    } & TotalFields<T> & {
+        /** The pages that follow, where `jump` asked for them. */
+        jump?: JumpTarget[]
+      },
     C
   >
 }
@@ -195,13 +194,8 @@ export interface PaginateOptions<DB, TB extends keyof DB, O, T extends Total = '
   readonly maxOffset?: number | undefined
 }
 
-export interface CursorPaginateOptions<
-  DB,
-  TB extends keyof DB,
-  O,
-  T extends Total = 'none',
-  Jump extends number | undefined = undefined,
-> extends PageOptions<DB, TB, O, T> {
+export interface CursorPaginateOptions<DB, TB extends keyof DB, O, T extends Total = 'none'>
+  extends PageOptions<DB, TB, O, T> {
   /** The cursor of another page: the rows that follow it. */
   readonly after?: string | null | undefined
   /** The cursor of another page: the rows that stand before it. */
@@ -213,8 +207,11 @@ export interface CursorPaginateOptions<
   readonly from?: 'start' | 'end' | undefined
   /** What the cursor belongs to, besides the order: a tenant, the filters. A cursor of another scope is refused. */
   readonly scope?: unknown
-  /** Also finds the cursors of up to this many pages that follow, for numbered links, by one query over the keys alone. */
-  readonly jump?: Jump
+  /**
+   * Also finds the cursors of up to this many pages that follow, for numbered links, by one query over the keys alone.
+   * Pages are counted from the first one of a walk; a page that was reached from the end has no number and no targets.
+   */
+  readonly jump?: number | undefined
 }
 
 /** The arguments of a Relay connection field, as the client sent them. */

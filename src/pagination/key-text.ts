@@ -1,0 +1,102 @@
+import { type OperationNode, RawNode, ValueNode } from 'kysely'
+import { CursorInvalidError } from './errors.ts'
+import type { SqlDialect } from './types.ts'
+
+/**
+ * How a key travels in a cursor: as text that the database itself wrote, and that it reads back without loss. JavaScript
+ * never sees the value, because its types lose microseconds, integers beyond 2^53 and decimals.
+ */
+export interface KeyText {
+  /** The expression that writes the key as text; NULL stays NULL. */
+  write(key: OperationNode): OperationNode
+  /**
+   * The expression that reads the text back, as a parameter of a known type.
+   *
+   * @throws CursorInvalidError when `write` cannot have written it
+   */
+  read(text: string): OperationNode
+}
+
+/** `<type's oid>:<text>`. Types that are not listed (enums, domains, citext) are read as what the column itself is. */
+const postgres: KeyText = {
+  write: (key) => RawNode.create(['pg_typeof(', ")::oid || ':' || (", ')::text'], [key, key]),
+  read(text) {
+    const type = /^\d{1,10}(?=:)/.exec(text)?.[0]
+    if (type === undefined) throw unreadable()
+    const value = ValueNode.create(text.slice(type.length + 1))
+    // By way of text: some drivers re-encode a parameter of type timestamptz through Date, and lose its microseconds.
+    const cast = postgresCasts[type]
+    return cast === undefined ? value : RawNode.create(['', cast], [value])
+  },
+}
+
+const postgresCasts: { readonly [oid: string]: string } = Object.fromEntries(
+  Object.entries({
+    16: 'bool',
+    17: 'bytea',
+    18: '"char"',
+    19: 'name',
+    20: 'int8',
+    21: 'int2',
+    23: 'int4',
+    25: '',
+    26: 'oid',
+    650: 'cidr',
+    700: 'float4',
+    701: 'float8',
+    829: 'macaddr',
+    869: 'inet',
+    1042: 'bpchar',
+    1043: '',
+    1082: 'date',
+    1083: 'time',
+    1114: 'timestamp',
+    1184: 'timestamptz',
+    1186: 'interval',
+    1266: 'timetz',
+    1700: 'numeric',
+    2950: 'uuid',
+    3220: 'pg_lsn',
+    3802: 'jsonb',
+  }).map(([oid, name]) => [oid, name === '' ? '::text' : `::text::${name}`]),
+)
+
+/** Text with a `t` before it, anything else as an SQL literal: SQLite compares by the class of a value, not by a type. */
+const sqlite: KeyText = {
+  write: (key) =>
+    RawNode.create(
+      ['case typeof(', ") when 'text' then 't' || ", " when 'null' then null else quote(", ') end'],
+      [key, key, key],
+    ),
+  read(text) {
+    if (text.startsWith('t')) return ValueNode.create(text.slice(1))
+    if (/^-?\d{1,19}$/.test(text)) return ValueNode.create(integer(text))
+    if (/^-?\d+\.\d+(e[+-]\d+)?$/.test(text)) return ValueNode.create(Number(text))
+    const blob = /^X'((?:[\dA-F]{2})*)'$/.exec(text)
+    if (blob === null) throw unreadable()
+    return ValueNode.create(Buffer.from(blob[1] as string, 'hex'))
+  },
+}
+
+function integer(text: string): number | bigint {
+  const value = BigInt(text)
+  if (BigInt.asIntN(64, value) !== value) throw unreadable()
+  return Number.isSafeInteger(Number(text)) ? Number(text) : value
+}
+
+/** ISO 8601 for times, all digits for the rest; the column's type takes precedence when it is compared. */
+const mssql: KeyText = {
+  write: (key) => RawNode.create(['convert(nvarchar(4000), ', ', 126)'], [key]),
+  read: (text) => ValueNode.create(text),
+}
+
+const mysql: KeyText = {
+  write: (key) => RawNode.create(['cast(', ' as char)'], [key]),
+  read: (text) => ValueNode.create(text),
+}
+
+export const keyTexts: { readonly [Dialect in SqlDialect]: KeyText } = { postgres, sqlite, mysql, mssql }
+
+function unreadable(): CursorInvalidError {
+  return new CursorInvalidError('The cursor holds a key that cannot be read')
+}

@@ -1,0 +1,173 @@
+import { ReferenceNode, type SelectQueryNode } from 'kysely'
+import { expectOneOf } from '../shared/assertions.ts'
+import type { OnWarn } from '../shared/warnings.ts'
+import { type CursorCodec, type CursorContent, fingerprintOf } from './cursor.ts'
+import { CursorInvalidError, KeyNullError } from './errors.ts'
+import { canonical } from './nodes.ts'
+import { isNative, type OrderedQuery, type OrderKey, orderOf, reversed } from './order.ts'
+import type { Position } from './position.ts'
+import { keyTuple, parseSortKeys, type SortSpec } from './sort-keys.ts'
+import { type Row, type SelectQuery, Source } from './source.ts'
+import { keysOnly, offsetStatement, probeStatement, seekStatement } from './statements.ts'
+import { dialects, type SqlDialect } from './types.ts'
+
+/** What a list takes from its paginator. */
+export interface ListContext {
+  readonly codec: CursorCodec
+  readonly dialect: SqlDialect | undefined
+  readonly warn: OnWarn
+}
+
+export interface ListOptions {
+  readonly by?: unknown
+  readonly unique: unknown
+  readonly scope?: unknown
+  readonly signal?: AbortSignal | undefined
+  readonly dialect?: SqlDialect | undefined
+}
+
+/** Which rows to seek: those that follow a cursor, or those before it; without one, the first or the last. */
+export interface SeekRequest {
+  readonly cursor?: unknown
+  readonly backward?: boolean
+  readonly limit: number
+  /** Whether to find out if rows stand on the cursor's other side. */
+  readonly bothFlags?: boolean
+}
+
+/** Rows in the order of the list, with the hidden columns. */
+export interface Sought {
+  readonly rows: readonly Row[]
+  readonly hasNext: boolean
+  readonly hasPrev: boolean
+  /** The number of the page, where it is known. */
+  readonly page: number | undefined
+}
+
+/** A query in an order, read by position or by offset. */
+export class List {
+  readonly source: Source
+  readonly #options: ListOptions
+  readonly #context: ListContext
+  readonly #specs: { by: SortSpec[]; unique: SortSpec[] }
+  #order: OrderedQuery | undefined
+  #fingerprint: string | undefined
+
+  constructor(query: SelectQuery, options: ListOptions, context: ListContext) {
+    this.#options = options
+    this.#context = context
+    const dialect = options.dialect === undefined ? context.dialect : expectOneOf(options.dialect, 'dialect', dialects)
+    this.#specs = parseSortKeys(options.by, options.unique)
+    const tuple = keyTuple([...this.#specs.by, ...this.#specs.unique])
+    this.source = new Source(query.orderBy(tuple), dialect)
+  }
+
+  /** Rows by OFFSET. */
+  byOffset(limit: number, offset: number): Promise<Row[]> {
+    return this.#run((node) => offsetStatement(this.#resolve(node), this.source.dialect, limit, offset))
+  }
+
+  /**
+   * Rows by position. The statement reads from the cursor's own row on: when that row is there, it proves that something
+   * stands on its other side, in the same snapshot. Only when it is gone does a second statement look.
+   */
+  async seek({ cursor, backward = false, limit, bothFlags = true }: SeekRequest): Promise<Sought> {
+    let content: CursorContent | undefined
+    let order: OrderedQuery | undefined
+    let rows = await this.#run((node) => {
+      const forward = this.#resolve(node)
+      content = cursor === undefined ? undefined : this.#decode(cursor, forward)
+      order = backward ? { ...forward, keys: reversed(forward.keys) } : forward
+      return seekStatement(order, this.source.dialect, content ? limit + 2 : limit + 1, content?.position)
+    })
+    const { keys } = order as unknown as OrderedQuery
+    const { position, page } = (content ?? {}) as Partial<CursorContent>
+    let behind = false
+    if (position !== undefined && rows[0] !== undefined && isAt(rows[0], position)) {
+      behind = true
+      rows = rows.slice(1)
+    } else if (position !== undefined && (bothFlags || rows.length === 0)) {
+      const [row] = await this.#run(() =>
+        probeStatement(order as unknown as OrderedQuery, this.source.dialect, position),
+      )
+      refuseNullsAhead(row, keys)
+      behind = Number(row?.phb) === 1
+    }
+    refuseNullsAhead(rows[0], keys)
+    refuseNulls(rows, keys)
+    const more = rows.length > limit
+    const shown = rows.slice(0, limit)
+    return backward
+      ? { rows: shown.reverse(), hasNext: behind, hasPrev: more, page }
+      : { rows: shown, hasNext: more, hasPrev: behind, page: position === undefined ? 1 : page }
+  }
+
+  /** The keys alone of rows that follow the row. */
+  async keysAfter(row: Row, limit: number): Promise<Row[]> {
+    const position = this.#positionOf(row)
+    const rows = await this.#run((node) =>
+      seekStatement(keysOnly(this.#resolve(node)), this.source.dialect, limit + 1, position),
+    )
+    return rows[0] !== undefined && isAt(rows[0], position) ? rows.slice(1) : rows.slice(0, limit)
+  }
+
+  /** The cursor that stands at the row. */
+  cursorAt(row: Row, page?: number): string {
+    return this.#context.codec.encode(this.#fingerprint as string, { position: this.#positionOf(row), page })
+  }
+
+  #run(build: (node: SelectQueryNode) => SelectQueryNode): Promise<Row[]> {
+    return this.source.run(build, this.#options.signal)
+  }
+
+  #resolve(node: SelectQueryNode): OrderedQuery {
+    if (this.#order !== undefined) return this.#order
+    const order = orderOf(node, this.#specs, this.source.dialect)
+    if (!order.keys.every((key) => isNative(key, this.source.dialect))) this.#context.warn(notNative)
+    this.#fingerprint = fingerprintOf(order.signature, this.#options.scope)
+    this.#order = order
+    return order
+  }
+
+  #decode(cursor: unknown, { keys }: OrderedQuery): CursorContent {
+    const content = this.#context.codec.decode(this.#fingerprint as string, cursor)
+    const { position } = content
+    if (position.length === keys.length && keys.every((key, at) => key.nullable || position[at] !== null))
+      return content
+    throw new CursorInvalidError('The cursor is not valid')
+  }
+
+  #positionOf(row: Row): Position {
+    const { keys } = this.#order as OrderedQuery
+    return keys.map((_key, at) => row[`phk${at}`] as string | null)
+  }
+}
+
+const notNative = {
+  code: 'KEY_ORDER_NOT_NATIVE',
+  message:
+    'A key places its NULLs where the database does not have them in a plain index, so its pages cannot be read by one. ' +
+    'PostgreSQL can by an index that is declared with the same NULLS FIRST or LAST; elsewhere take the native placement.',
+}
+
+function isAt(row: Row, position: Position): boolean {
+  return position.every((value, at) => row[`phk${at}`] === value)
+}
+
+/** A NULL in a key that should have none is sorted to where the next page does not look for it. */
+function refuseNulls(rows: readonly Row[], keys: readonly OrderKey[]): void {
+  for (const [at, key] of keys.entries()) {
+    if (!key.nullable && rows.some((row) => (row[`phk${at}`] ?? null) === null)) throw keyNull(key)
+  }
+}
+
+/** The same for rows that a statement did not give, but looked for. */
+function refuseNullsAhead(row: Row | undefined, keys: readonly OrderKey[]): void {
+  const at = keys.findIndex((_key, index) => (row?.[`phn${index}`] ?? null) !== null)
+  if (at >= 0) throw keyNull(keys[at] as OrderKey)
+}
+
+function keyNull({ node }: OrderKey): KeyNullError {
+  const name = ReferenceNode.is(node) ? `\`${canonical(node)}\`` : 'a computed key'
+  return new KeyNullError(`The key ${name} is NULL in some row: say where such rows stand, with \`nulls\``)
+}

@@ -1,0 +1,132 @@
+import { type OperationNode, type OrderByItemNode, OrderByNode, RawNode, SelectQueryNode, type TupleNode } from 'kysely'
+import { QueryUnsupportedError } from './errors.ts'
+import { isGrouped, wrap } from './grouped.ts'
+import { canonical, outputNode } from './nodes.ts'
+import type { SortSpec } from './sort-keys.ts'
+import type { NullsPlacement, SqlDialect } from './types.ts'
+
+/** A key of the order, as the statements name it. */
+export interface OrderKey {
+  readonly node: OperationNode
+  readonly descending: boolean
+  readonly nulls: NullsPlacement
+  /** Whether a NULL in it is expected. */
+  readonly nullable: boolean
+  /** Whether it is one of the keys that tell rows apart, which are believed never to be NULL. */
+  readonly unique: boolean
+}
+
+/** A query without its order, and the keys that it is read by. */
+export interface OrderedQuery {
+  readonly base: SelectQueryNode
+  readonly keys: readonly OrderKey[]
+  /** Whether the query is wrapped, because its rows are not those of its tables. */
+  readonly grouped: boolean
+  /** Tells one order from another; it goes into the fingerprint of cursors. */
+  readonly signature: string
+}
+
+/**
+ * Finds the order of a query: takes off the tuple of keys that was appended to it, resolves the names, puts the unique
+ * keys last, and wraps a query whose rows are not the rows of its tables.
+ *
+ * @param node - the query, whose `orderBy` ends in the tuple of the keys
+ * @throws QueryUnsupportedError when it cannot be paged
+ */
+export function orderOf(
+  node: SelectQueryNode,
+  { by, unique }: { readonly by: readonly SortSpec[]; readonly unique: readonly SortSpec[] },
+  dialect: SqlDialect,
+): OrderedQuery {
+  if (node.limit ?? node.offset ?? node.fetch ?? node.top) {
+    throw new QueryUnsupportedError('The query has a limit or an offset of its own: a page sets its own')
+  }
+  const items = node.orderBy?.items ?? []
+  const own = items.slice(0, -1)
+  if (own.length > 0 && by.length > 0) {
+    throw new QueryUnsupportedError('The query has an `orderBy()` of its own, and `by` is given too: keep one of them')
+  }
+  const { values } = (items.at(-1) as OrderByItemNode).orderBy as TupleNode
+  const given = [...by, ...unique].map((spec, at) => ({ ...spec, node: values[at] as OperationNode }))
+  const base = SelectQueryNode.cloneWithoutOrderBy(node)
+  const keys = complete([...own.map(ownKey), ...given], unique.length, base, dialect)
+  const signature = JSON.stringify([dialect, ...keys.map(describeKey)])
+  if (!isGrouped(base)) return { base, keys, grouped: false, signature }
+  // Its own order decides which row `distinct on` keeps.
+  const inner = base.distinctOn && own.length > 0 ? { ...base, orderBy: OrderByNode.create(own) } : base
+  return { ...wrap(inner, keys), grouped: true, signature }
+}
+
+/** Keys in the order of a walk the other way. */
+export function reversed(keys: readonly OrderKey[]): OrderKey[] {
+  return keys.map((key) => ({
+    ...key,
+    descending: !key.descending,
+    nulls: key.nulls === 'first' ? 'last' : 'first',
+  }))
+}
+
+/** Where the engine itself puts NULLs: PostgreSQL takes them as larger than anything, the others as smaller. */
+export function nativeNulls(dialect: SqlDialect, descending: boolean): NullsPlacement {
+  return (dialect === 'postgres') === descending ? 'first' : 'last'
+}
+
+/** Whether the NULLs of the key stand where a plain index has them. */
+export function isNative(key: OrderKey, dialect: SqlDialect): boolean {
+  return key.nulls === nativeNulls(dialect, key.descending)
+}
+
+/** Resolves the keys and leaves out those that decide nothing, because they came before or every unique key did. */
+function complete(
+  specs: readonly SortSpec[],
+  uniqueCount: number,
+  base: SelectQueryNode,
+  dialect: SqlDialect,
+): OrderKey[] {
+  const uniques = new Set(specs.slice(-uniqueCount).map((spec) => canonical(outputNode(spec.node, base))))
+  const keys: OrderKey[] = []
+  const seen = new Set<string>()
+  for (const [at, { node, nulls, nullable, ...spec }] of specs.entries()) {
+    if ([...uniques].every((name) => seen.has(name))) break
+    const resolved = outputNode(node, base)
+    const name = canonical(resolved)
+    if (seen.has(name)) continue
+    seen.add(name)
+    const unique = uniques.has(name)
+    const followsLast = at >= specs.length - uniqueCount
+    const descending = followsLast ? (keys.at(-1)?.descending ?? false) : spec.descending
+    keys.push({
+      node: resolved,
+      descending,
+      nulls: nulls ?? nativeNulls(dialect, descending),
+      nullable: nullable && !unique,
+      unique,
+    })
+  }
+  return keys
+}
+
+/** A key of the query's own `orderBy()`: whether it can be NULL is not known, so it is taken to be. */
+function ownKey(item: OrderByItemNode): SortSpec {
+  const direction = item.direction === undefined ? 'asc' : rawSql(item.direction)
+  const match = /^\s*(asc|desc)(?:\s+nulls\s+(first|last))?\s*$/i.exec(direction)
+  if (match === null || /\b(asc|desc|nulls\s+(first|last))\s*$/i.test(rawSql(item.orderBy))) {
+    throw new QueryUnsupportedError('A key of `orderBy()` has its direction in raw SQL: give it as the second argument')
+  }
+  const node = item.collation ? RawNode.create(['', ' ', ''], [item.orderBy, item.collation]) : item.orderBy
+  return {
+    node,
+    descending: match[1]?.toLowerCase() === 'desc',
+    nulls: item.nulls ?? (match[2]?.toLowerCase() as NullsPlacement | undefined),
+    nullable: true,
+    unique: false,
+  }
+}
+
+function rawSql(node: OperationNode): string {
+  return RawNode.is(node) ? node.sqlFragments.join('') : ''
+}
+
+function describeKey(key: OrderKey): string {
+  return `${canonical(key.node)} ${key.descending ? 'desc' : 'asc'} ${key.nullable ? key.nulls : ''}`
+}

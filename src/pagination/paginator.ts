@@ -1,0 +1,113 @@
+import type { SelectQueryBuilder, Simplify } from 'kysely'
+import { describeValue, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import type { Casing } from '../shared/casing.ts'
+import { createWarner, type OnWarn } from '../shared/warnings.ts'
+import type { PaginatorContext } from './context.ts'
+import { createCursorCodec } from './cursor.ts'
+import { cursorPaginateQuery } from './cursor-paginate.ts'
+import { paginateQuery } from './paginate.ts'
+import type { SelectQuery } from './source.ts'
+import {
+  type CursorPage,
+  type CursorPaginateOptions,
+  dialects,
+  type Page,
+  type PaginateOptions,
+  type SqlDialect,
+  type Total,
+} from './types.ts'
+
+export interface PaginatorOptions<C extends Casing = 'camel'> {
+  /** Signs the cursors (HMAC-SHA256). An array rotates: the first one signs, cursors under any of them are accepted. */
+  readonly secret?: string | readonly string[] | undefined
+  /**
+   * The names in `pagination`.
+   * @defaultValue 'camel'
+   */
+  readonly casing?: C | undefined
+  readonly perPage?:
+    | {
+        /** @defaultValue 10 */
+        readonly default?: number | undefined
+        /** @defaultValue 100 */
+        readonly max?: number | undefined
+      }
+    | undefined
+  /** @defaultValue what each query's own compiler writes */
+  readonly dialect?: SqlDialect | undefined
+  /** Receives warnings, each code once. */
+  readonly onWarn?: OnWarn | undefined
+}
+
+/** The pagers, with the settings of {@link createPaginator}. */
+export interface Paginator<C extends Casing = 'camel'> {
+  /**
+   * A numbered page, found by OFFSET: one statement, and one more for the total unless the page itself proves it.
+   *
+   * @throws PageInvalidError for a `page` or `perPage` that makes no sense, PageTooDeepError beyond `maxOffset`,
+   * QueryUnsupportedError for a query that cannot be paged
+   */
+  paginate<DB, TB extends keyof DB, O, const T extends Total = 'exact'>(
+    query: SelectQueryBuilder<DB, TB, O>,
+    options: PaginateOptions<DB, TB, O, T>,
+  ): Promise<Page<Simplify<O>, T, C>>
+
+  /**
+   * The page after or before a cursor: one statement that reads little more than the page, at any depth.
+   *
+   * @throws PageInvalidError for options that contradict each other, CursorInvalidError and CursorMismatchError for a
+   * cursor that is not of this list, KeyNullError for a NULL in a key that should have none, QueryUnsupportedError
+   */
+  cursorPaginate<DB, TB extends keyof DB, O, const T extends Total = 'none'>(
+    query: SelectQueryBuilder<DB, TB, O>,
+    options: CursorPaginateOptions<DB, TB, O, T>,
+  ): Promise<CursorPage<Simplify<O>, T, C>>
+}
+
+/**
+ * Pagers that share their settings.
+ *
+ * @throws TypeError or RangeError when an option is wrong
+ *
+ * @example
+ * ```ts
+ * const { cursorPaginate } = createPaginator({ secret: process.env.CURSOR_SECRET, casing: 'snake' })
+ * ```
+ */
+export function createPaginator<const C extends Casing = 'camel'>(options: PaginatorOptions<C> = {}): Paginator<C> {
+  const context = contextOf(options)
+  return {
+    paginate: (query, request) => paginateQuery(query as unknown as SelectQuery, request, context) as never,
+    cursorPaginate: (query, request) => cursorPaginateQuery(query as unknown as SelectQuery, request, context) as never,
+  }
+}
+
+const standard: Paginator = createPaginator()
+
+/** {@link Paginator.paginate} with the standard settings. */
+export const paginate: Paginator['paginate'] = standard.paginate
+/** {@link Paginator.cursorPaginate} with the standard settings. */
+export const cursorPaginate: Paginator['cursorPaginate'] = standard.cursorPaginate
+
+function contextOf({ secret, casing, perPage = {}, dialect, onWarn }: PaginatorOptions<Casing>): PaginatorContext {
+  const secrets = secret === undefined ? [] : [secret].flat()
+  for (const one of secrets) {
+    if (typeof one !== 'string' || one === '') {
+      throw new TypeError(`Expected \`secret\` to be a string that is not empty, got ${describeValue(one)}`)
+    }
+  }
+  const max = perPage.max === undefined ? 100 : expectWholeNumber(perPage.max, 'perPage.max', { min: 1 })
+  return {
+    codec: createCursorCodec(secrets),
+    casing: casing === undefined ? 'camel' : expectOneOf(casing, 'casing', ['snake', 'camel']),
+    perPage: {
+      max,
+      default:
+        perPage.default === undefined
+          ? Math.min(10, max)
+          : expectWholeNumber(perPage.default, 'perPage.default', { min: 1, max }),
+    },
+    dialect: dialect === undefined ? undefined : expectOneOf(dialect, 'dialect', dialects),
+    warn: createWarner(onWarn),
+  }
+}

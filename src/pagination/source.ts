@@ -1,0 +1,90 @@
+import {
+  AliasNode,
+  IdentifierNode,
+  type KyselyPlugin,
+  type PluginTransformQueryArgs,
+  type PluginTransformResultArgs,
+  type QueryResult,
+  type RootOperationNode,
+  SelectionNode,
+  SelectQueryNode,
+  type UnknownRow,
+  ValueNode,
+} from 'kysely'
+import type { SqlDialect } from './types.ts'
+
+export type Row = Record<string, unknown>
+
+/** The little of Kysely's select query builder that is needed here, free of its type parameters. */
+export interface SelectQuery {
+  orderBy(expression: object): SelectQuery
+  withPlugin(plugin: KyselyPlugin): SelectQuery
+  compile(): { readonly sql: string }
+  execute(options?: { signal?: AbortSignal }): Promise<Row[]>
+}
+
+type Build = (node: SelectQueryNode) => SelectQueryNode
+
+/**
+ * Runs statements of our own through the executor of a query: over its connection or transaction, and behind the
+ * user's plugins, which have already rewritten the node that a statement is built from.
+ */
+export class Source implements KyselyPlugin {
+  readonly dialect: SqlDialect
+  readonly #query: SelectQuery
+  #build: Build = probe
+
+  constructor(query: SelectQuery, dialect?: SqlDialect) {
+    this.#query = query.withPlugin(this)
+    this.dialect = dialect ?? dialectOf(this.#query.compile().sql)
+  }
+
+  /** The rows of the statement that is built from the query. Nothing was sent when `build` throws. */
+  async run(build: Build, signal?: AbortSignal): Promise<Row[]> {
+    if (signal === undefined) return await this.#execute(build)
+    signal.throwIfAborted()
+    return await abortable(this.#execute(build, signal), signal)
+  }
+
+  #execute(build: Build, signal?: AbortSignal): Promise<Row[]> {
+    // Kysely compiles before its first await, so statements that run at the same time do not mix their builders up.
+    this.#build = build
+    return this.#query.execute(signal && { signal })
+  }
+
+  transformQuery({ node }: PluginTransformQueryArgs): RootOperationNode {
+    return this.#build(node as SelectQueryNode)
+  }
+
+  async transformResult({ result }: PluginTransformResultArgs): Promise<QueryResult<UnknownRow>> {
+    return result
+  }
+}
+
+const tiny = SelectQueryNode.cloneWithSelections(SelectQueryNode.createFrom([]), [
+  SelectionNode.create(AliasNode.create(ValueNode.create(1), IdentifierNode.create('x'))),
+])
+
+function probe(): SelectQueryNode {
+  return tiny
+}
+
+/** How a compiler quotes a name and numbers a parameter tells its dialect. */
+function dialectOf(sql: string): SqlDialect {
+  if (sql.includes('`')) return 'mysql'
+  if (sql.includes('$1')) return 'postgres'
+  return sql.includes('@1') ? 'mssql' : 'sqlite'
+}
+
+async function abortable<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  let onAbort: (() => void) | undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    if (onAbort) signal.removeEventListener('abort', onAbort)
+  }
+}

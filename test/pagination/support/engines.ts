@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto'
+import { DatabaseSync } from 'node:sqlite'
+import { PGlite } from '@electric-sql/pglite'
+import SQLite from 'better-sqlite3'
+import {
+  type Dialect,
+  Kysely,
+  type LogEvent,
+  MysqlDialect,
+  PostgresDialect,
+  type SqliteDatabase,
+  SqliteDialect,
+} from 'kysely'
+import { createPool } from 'mysql2'
+import pg from 'pg'
+import type { SqlDialect } from '../../../src/pagination/types.ts'
+import { services } from '../../support/services.ts'
+
+/** Tables whose columns are of no interest to the compiler. */
+// biome-ignore lint/suspicious/noExplicitAny: what Kysely itself calls a database without types
+export type Untyped = Kysely<any>
+
+/** A database of a test's own. */
+export interface Opened {
+  readonly db: Untyped
+  /** Statements that were sent since the last call. */
+  statements(): string[]
+  close(): Promise<void>
+}
+
+export interface Engine {
+  readonly name: string
+  readonly dialect: SqlDialect
+  readonly available: boolean
+  open(): Promise<Opened>
+}
+
+/** Every engine that the pager promises to be right on. */
+export const engines: readonly Engine[] = [
+  {
+    name: 'better-sqlite3',
+    dialect: 'sqlite',
+    available: true,
+    open: async () => opened(new SqliteDialect({ database: new SQLite(':memory:') })),
+  },
+  {
+    name: 'node:sqlite',
+    dialect: 'sqlite',
+    available: true,
+    open: async () => opened(new SqliteDialect({ database: nodeSqlite(new DatabaseSync(':memory:')) })),
+  },
+  {
+    name: 'PGlite',
+    dialect: 'postgres',
+    available: true,
+    open: openPglite,
+  },
+  { name: 'PostgreSQL', dialect: 'postgres', available: services.postgres !== undefined, open: openPostgres },
+  { name: 'MariaDB', dialect: 'mysql', available: services.mariadb !== undefined, open: openMariadb },
+]
+
+/** Through the dialect for `pg`, because Kysely 0.28 has none for PGlite. */
+async function openPglite(): Promise<Opened> {
+  const pglite = new PGlite()
+  const client = {
+    async query(text: string, parameters: readonly unknown[]) {
+      const { rows, affectedRows = 0 } = await pglite.query(text, [...parameters])
+      return { command: 'SELECT' as const, rowCount: affectedRows, rows }
+    },
+    release() {},
+  }
+  return opened(new PostgresDialect({ pool: { connect: async () => client as never, end: () => pglite.close() } }))
+}
+
+async function openPostgres(): Promise<Opened> {
+  const schema = `pagination_${randomBytes(6).toString('hex')}`
+  const connectionString = services.postgres as string
+  const pool = new pg.Pool({ connectionString, options: `-c search_path=${schema}`, max: 4 })
+  await pool.query(`create schema ${schema}`)
+  return opened(new PostgresDialect({ pool }), () => pool.query(`drop schema ${schema} cascade`))
+}
+
+async function openMariadb(): Promise<Opened> {
+  const database = `pagination_${randomBytes(6).toString('hex')}`
+  const admin = createPool({ uri: services.mariadb as string, connectionLimit: 1 })
+  await admin.promise().query(`create database ${database} character set utf8mb4 collate utf8mb4_unicode_ci`)
+  const url = new URL(services.mariadb as string)
+  url.pathname = `/${database}`
+  const pool = createPool({ uri: url.href, connectionLimit: 4, supportBigNumbers: true, bigNumberStrings: true })
+  return opened(new MysqlDialect({ pool }), async () => {
+    await admin.promise().query(`drop database ${database}`)
+    await admin.promise().end()
+  })
+}
+
+function opened(dialect: Dialect, cleanUp: () => Promise<unknown> = async () => {}): Opened {
+  let sent: string[] = []
+  const log = (event: LogEvent) => {
+    sent.push(event.query.sql)
+  }
+  const db: Untyped = new Kysely({ dialect, log })
+  return {
+    db,
+    statements() {
+      const statements = sent
+      sent = []
+      return statements
+    },
+    async close() {
+      await cleanUp()
+      await db.destroy()
+    },
+  }
+}
+
+/** Node's own SQLite in the shape that Kysely's dialect asks for. */
+function nodeSqlite(database: DatabaseSync): SqliteDatabase {
+  return {
+    close: () => database.close(),
+    prepare(text) {
+      const statement = database.prepare(text)
+      statement.setReadBigInts(false)
+      const reader = statement.columns().length > 0
+      return {
+        reader,
+        all: (parameters) => statement.all(...(parameters as never[])),
+        run: (parameters) => statement.run(...(parameters as never[])),
+        iterate: (parameters) => statement.iterate(...(parameters as never[])) as IterableIterator<unknown>,
+      }
+    },
+  }
+}
