@@ -1,5 +1,6 @@
 // shared
 
+export { countRows } from './pagination/count-rows.ts'
 // pagination
 export {
   CursorInvalidError,
@@ -13,6 +14,7 @@ export {
 } from './pagination/errors.ts'
 export { date, flag, type IntOptions, int, manyOf, oneOf, type TextOptions, text } from './pagination/fields.ts'
 export type { Field, FieldOptions, Fields, JsonSchema } from './pagination/fields-kind.ts'
+export { type LinkedPage, linkHeader } from './pagination/link-header.ts'
 export { listQuery } from './pagination/list-query.ts'
 export type { SortSpec, SortSpecs } from './pagination/list-query-sort.ts'
 export type { ListQuery, ListQueryInput, ListQueryOptions, ParsedListQuery } from './pagination/list-query-types.ts'
@@ -22,6 +24,9 @@ export {
   type Paginator,
   type PaginatorOptions,
   paginate,
+  readChunks,
+  readRows,
+  relayConnection,
 } from './pagination/paginator.ts'
 export type {
   Chunk,
@@ -62,9 +67,10 @@ export type { OnWarn, Warning } from './shared/warnings.ts'
 // cache
 
 // monitor
+export type { AlertOptions, AlertRule } from './monitor/alert-rules.ts'
 export type { CheckFunction, CheckOptions, HealthKind } from './monitor/health.ts'
 export { type MonitorEvents, PerformanceMonitor } from './monitor/monitor.ts'
-export type { MonitorOptions } from './monitor/options.ts'
+export type { HealthOptions, MonitorOptions } from './monitor/options.ts'
 export type {
   ActiveAlert,
   AlertCause,

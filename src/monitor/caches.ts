@@ -1,3 +1,4 @@
+import { cacheRow } from './reading.ts'
 import type { CacheLike, CacheRow } from './types.ts'
 import type { Slicing } from './window.ts'
 
@@ -20,16 +21,17 @@ export class CacheWatch {
   constructor(caches: Readonly<Record<string, CacheLike>>, slicing: Slicing, now: number) {
     this.#caches = Object.entries(caches)
     this.#slicing = slicing
+    this.clear(now)
+  }
+
+  /** Counts from now on. */
+  clear(now: number): void {
     for (const [name, cache] of this.#caches) this.#past.set(name, [countersOf(cache, now)])
   }
 
-  /** Notes where the counters are; at most once a slice is kept. */
-  sample(now: number): void {
-    for (const [name, cache] of this.#caches) this.#note(this.#past.get(name)!, countersOf(cache, now))
-  }
-
+  /** Counters of each cache. To be asked at least once a slice, because it notes where they are. */
   rows(now: number): Record<string, CacheRow> {
-    this.sample(now)
+    for (const [name, cache] of this.#caches) this.#note(this.#past.get(name)!, countersOf(cache, now))
     return Object.fromEntries(
       this.#caches.map(([name, cache]) => [name, describe(cache, this.#past.get(name)![0]!)] as const),
     )
@@ -52,17 +54,6 @@ function countersOf(cache: CacheLike, at: number): Counters {
 }
 
 function describe(cache: CacheLike, base: Counters): CacheRow {
-  const stats = cache.stats()
-  const hits = stats.hits - base.hits
-  const misses = stats.misses - base.misses
-  const errors = stats.errors - base.errors
-  const requests = hits + misses
-  return {
-    hits,
-    misses,
-    errors,
-    hitRate: requests === 0 ? null : hits / requests,
-    errorRate: requests + errors === 0 ? null : errors / Math.max(requests, errors),
-    state: stats.store.state,
-  }
+  const { hits, misses, errors, store } = cache.stats()
+  return cacheRow(hits - base.hits, misses - base.misses, errors - base.errors, store.state)
 }

@@ -12,7 +12,7 @@ export interface CheckOptions {
   readonly critical?: boolean | undefined
   /** An answer that takes longer is a failure, and `signal` is aborted. @defaultValue `'2s'` */
   readonly timeout?: Duration | undefined
-  /** How old an answer may be before the check is run again. @defaultValue `'10s'` */
+  /** How old an answer may be before the check is run again. @defaultValue the monitor's `health.interval` */
   readonly interval?: Duration | undefined
   /** Failures in a row before it counts as failed. @defaultValue 2 */
   readonly failAfter?: number | undefined
@@ -27,19 +27,22 @@ const deadlyStallMs = 30_000
 /** Health checks and the state of the process, as probes ask for them. */
 export class Health {
   readonly #checks = new Map<string, Check>()
+  readonly #usualIntervalMs: number
   readonly #clock: Clock
   readonly #onChange: (event: CheckEvent) => void
   #draining: string | undefined
   #isStarted = false
 
-  constructor(clock: Clock, onChange: (event: CheckEvent) => void) {
+  /** @param usualIntervalMs - how old an answer may be, where the check does not say */
+  constructor(usualIntervalMs: number, clock: Clock, onChange: (event: CheckEvent) => void) {
+    this.#usualIntervalMs = usualIntervalMs
     this.#clock = clock
     this.#onChange = onChange
   }
 
   add(name: string, run: CheckFunction, options: CheckOptions): void {
     if (this.#checks.has(name)) throw new TypeError(`There is a health check named '${name}' already`)
-    this.#checks.set(name, new Check(name, run, options, this.#clock, this.#onChange))
+    this.#checks.set(name, new Check(name, run, options, this.#usualIntervalMs, this.#clock, this.#onChange))
   }
 
   drain(reason: string): void {
@@ -98,7 +101,8 @@ class Check {
   constructor(
     name: string,
     run: CheckFunction,
-    { critical = true, timeout = '2s', interval = '10s', failAfter = 2 }: CheckOptions,
+    { critical = true, timeout = '2s', interval, failAfter = 2 }: CheckOptions,
+    usualIntervalMs: number,
     clock: Clock,
     onChange: (event: CheckEvent) => void,
   ) {
@@ -106,7 +110,7 @@ class Check {
     this.#run = run
     this.#isCritical = critical
     this.#timeoutMs = parseDuration(timeout, 'timeout')
-    this.#intervalMs = parseDuration(interval, 'interval')
+    this.#intervalMs = interval === undefined ? usualIntervalMs : parseDuration(interval, 'interval')
     this.#failAfter = expectWholeNumber(failAfter, 'failAfter', { min: 1 })
     this.#clock = clock
     this.#onChange = onChange

@@ -1,17 +1,21 @@
 import { systemClock } from '../shared/clock.ts'
 import type { Warning } from '../shared/warnings.ts'
+import { Alerts } from './alerts.ts'
 import { isClamped, longestUs, toMicroseconds } from './buckets.ts'
 import { CacheWatch } from './caches.ts'
+import { documentOf, trafficContext } from './document.ts'
 import { Emitter } from './emitter.ts'
 import type { Endpoint } from './endpoint.ts'
 import { Endpoints, overflowRoute } from './endpoints.ts'
 import { type CheckFunction, type CheckOptions, Health, type HealthKind } from './health.ts'
+import { causeOf, type Observed, observe } from './observations.ts'
 import { type MonitorOptions, type MonitorSettings, resolveOptions } from './options.ts'
+import type { Reading } from './reading.ts'
 import { describePlace, SlowRing } from './slow.ts'
 import { type StallClocks, StallTracker } from './stalls.ts'
-import { unsampledSystem } from './system/unsampled.ts'
-import { describeTimings, Timings } from './timings.ts'
-import { describeEndpoint, describeEndpoints, describeRequests, readEndpoint, type TrafficContext } from './traffic.ts'
+import { SystemSampler } from './system/sampler.ts'
+import { Timings } from './timings.ts'
+import { describeEndpoint, readEndpoint } from './traffic.ts'
 import type {
   ActiveAlert,
   AlertEvent,
@@ -20,6 +24,7 @@ import type {
   EndpointStats,
   HealthReport,
   Outcome,
+  OverloadReason,
   SlowRequest,
   StallEvent,
   StatsDocument,
@@ -53,19 +58,22 @@ export interface MonitorEvents {
 export class PerformanceMonitor {
   readonly #settings: MonitorSettings
   readonly #clock: MonitorSettings['clock']
-  readonly #slowUs: number
   readonly #endpoints: Endpoints
   readonly #timings: Timings
   readonly #slow: SlowRing
   readonly #caches: CacheWatch
+  readonly #system: SystemSampler
+  readonly #alerts: Alerts
   readonly #health: Health
   readonly #events: Emitter<MonitorEvents>
   readonly #routes = new WeakMap<object, string | null>()
   readonly #sources = new Map<string, () => unknown>()
   readonly #begunAt: number
   #stalls: StallTracker | undefined
+  #timer: NodeJS.Timeout | undefined
   #countingSince: number
   #inFlight = 0
+  #samples = 0
   #clamped = 0
 
   /** @throws TypeError or RangeError when an option is wrong */
@@ -74,7 +82,6 @@ export class PerformanceMonitor {
     const { clock, layout, slicing, maxEndpoints } = settings
     this.#settings = settings
     this.#clock = clock
-    this.#slowUs = toMicroseconds(settings.slowMs)
     this.#begunAt = clock()
     this.#countingSince = this.#begunAt
     this.#endpoints = new Endpoints(layout, slicing, maxEndpoints)
@@ -82,7 +89,25 @@ export class PerformanceMonitor {
     this.#slow = new SlowRing(settings.keepSlow)
     this.#caches = new CacheWatch(settings.caches, slicing, this.#begunAt)
     this.#events = new Emitter((error) => this.#warnOf('MONITOR_LISTENER', 'A listener threw', error))
-    this.#health = new Health(clock, (event) => this.#events.emit('check', event))
+    this.#health = new Health(settings.checkIntervalMs, clock, (event) => this.#events.emit('check', event))
+    this.#system = new SystemSampler({
+      readers: settings.readers,
+      slicing,
+      disk: settings.disk,
+      processes: settings.processes,
+      clock,
+      onStall: (ms) => this.#events.emit('stall', { at: new Date(clock()).toISOString(), ms }),
+    })
+    this.#alerts = new Alerts(
+      settings.rules,
+      slicing.windowMs,
+      () => causeOf(this.#observed(clock()), this.#coveredMs(clock())),
+      (event) => this.#events.emit('alert', event),
+    )
+    if (settings.sampleMs !== false) {
+      this.#system.watch()
+      this.#timer = setInterval(() => void this.sample(), settings.sampleMs).unref()
+    }
     if (settings.stallCorrection) this.#stalls = new StallTracker(stallClocks(clock))
   }
 
@@ -135,7 +160,7 @@ export class PerformanceMonitor {
     if (stalls !== undefined && (startedAt <= stalls.newest || startedAt === stalls.running)) {
       this.#chargeStalls(stalls, endpoint, startedAt, us)
     }
-    if (us > this.#slowUs) this.#noteSlow(endpoint, status, startedAt, us, now, traceparent)
+    if (us > this.#settings.slowUs) this.#noteSlow(endpoint, status, startedAt, us, now, traceparent)
   }
 
   /** Puts in how long something other than a request took; not a number counts as 0. */
@@ -183,37 +208,19 @@ export class PerformanceMonitor {
   snapshot(query: StatsQuery = {}): StatsDocument {
     const began = performance.now()
     const now = this.#clock()
-    const { service, release, instance, layout, slicing } = this.#settings
-    const context = this.#context(now)
-    const readings = this.#endpoints.all().map((endpoint) => readEndpoint(endpoint, layout, now))
-    const { database, additions } = this.#readSources()
-    return {
-      schema: 'posthaste.performance/1',
+    this.#judge()
+    return documentOf(this.#read(now), query, this.#settings, {
+      began,
+      now,
       scope: 'instance',
-      service,
-      release,
-      instance,
-      generatedAt: new Date(now).toISOString(),
       uptimeMs: now - this.#begunAt,
-      windowMs: slicing.windowMs,
-      requests: describeRequests(readings, this.#inFlight, context),
-      endpoints: describeEndpoints(readings, query, context),
-      timings: describeTimings(this.#timings.tallies(now)),
-      cache: this.#caches.rows(now),
-      database,
-      additions,
-      system: unsampledSystem(),
-      alerts: this.alerts(),
+      ...this.#readSources(),
+      system: this.#system.stats(now),
+      alerts: this.#alerts.list(),
       slow: this.#slow.list(),
       fleet: null,
-      self: {
-        endpoints: readings.length,
-        overflow: this.#endpoints.overflow,
-        clamped: this.#clamped,
-        memoryBytes: this.#memoryBytes(),
-        renderMs: performance.now() - began,
-      },
-    }
+      memoryBytes: this.#memoryBytes(),
+    })
   }
 
   /** One endpoint, if it was seen. */
@@ -221,12 +228,46 @@ export class PerformanceMonitor {
     const now = this.#clock()
     const endpoint = route === overflowRoute ? this.#endpoints.overflowing : this.#endpoints.find(method, route)
     if (endpoint === undefined) return undefined
-    return describeEndpoint(readEndpoint(endpoint, this.#settings.layout, now), this.#context(now))
+    const reading = readEndpoint(endpoint, this.#settings.layout, now)
+    return describeEndpoint(reading, trafficContext(this.#settings, this.#coveredMs(now)))
   }
 
-  /** Alerts that are not `ok`. */
+  /** Alerts that are not `ok`, judged now. */
   alerts(): ActiveAlert[] {
-    return []
+    this.#judge()
+    return this.#alerts.list()
+  }
+
+  /**
+   * Takes a sample of the system and judges the alerts, as the timer does every `sampleInterval`. The promise is of the
+   * slower parts, disk and other processes; it never rejects.
+   */
+  async sample(): Promise<void> {
+    const slower = this.#system.sample()
+    this.#samples++
+    this.#judge()
+    try {
+      await slower
+    } catch (error) {
+      this.#warnOf('MONITOR_PROCESSES', '`processes` threw', error)
+    }
+  }
+
+  /** Why requests should be turned away now, by the last sample; `undefined` when they should not. */
+  overload(): OverloadReason | undefined {
+    const { overload: limits } = this.#settings
+    const { eventLoop, memory, memoryPercent } = this.#system.stats(this.#clock())
+    const signs = [
+      { kind: 'event_loop' as const, value: eventLoop.delayMs?.p50 ?? 0, limit: limits.eventLoopMs },
+      // Without a limit of our own, a full machine is not ours to answer for.
+      {
+        kind: 'memory' as const,
+        value: memory.limitSource === 'system' ? 0 : (memoryPercent ?? 0),
+        limit: limits.memory,
+      },
+      { kind: 'heap' as const, value: memory.heapPercent, limit: limits.heap },
+    ]
+    return signs.find(({ value, limit }) => value > limit)
   }
 
   /** Who may see more of the health report than its status, as the option `health.details` says. */
@@ -254,7 +295,7 @@ export class PerformanceMonitor {
    * it is not draining. `startup`: `markStarted()` was called. `all` is what `GET /health` shows.
    */
   health(kind: HealthKind = 'all'): Promise<HealthReport> {
-    return this.#health.report(kind, 0)
+    return this.#health.report(kind, this.#system.lastStallMs)
   }
 
   /** Makes the instance unready, so that no new requests are sent to it, while those in flight end. */
@@ -277,14 +318,20 @@ export class PerformanceMonitor {
     this.#endpoints.clear()
     this.#timings.clear()
     this.#slow.clear()
+    this.#caches.clear(this.#clock())
+    this.#system.clear()
+    this.#alerts.clear()
     this.#clamped = 0
     this.#countingSince = this.#clock()
   }
 
   /** Stops all timers and lets go of everything. Recording afterwards does no harm. */
   async close(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#timer = undefined
     this.#stalls?.close()
     this.#stalls = undefined
+    this.#system.close()
     this.#health.close()
     this.#events.clear()
   }
@@ -294,12 +341,14 @@ export class PerformanceMonitor {
   }
 
   #chargeStalls(stalls: StallTracker, endpoint: Endpoint, startedAt: number, us: number): void {
-    const heldMs = stalls.holdOf(startedAt)
-    if (heldMs > 0) endpoint.hold(heldMs)
+    if (startedAt === stalls.running) endpoint.hold(stalls.endRunning())
+    const note = stalls.find(startedAt)
+    if (note < 0) return
+    endpoint.hold(stalls.holdOf(note))
     const { layout } = this.#settings
     // Taken now: what is known later still belongs to this slice.
     const { shift } = endpoint.window
-    stalls.onWait(startedAt, (waitedMs) => {
+    stalls.onWait(note, (waitedMs) => {
       const correctedUs = toMicroseconds(us / 1_000 + waitedMs)
       shift.move(layout.indexOf(us), layout.indexOf(correctedUs), correctedUs)
     })
@@ -315,20 +364,49 @@ export class PerformanceMonitor {
   ): void {
     const place = this.#slow.add(now, method, route, status, us / 1_000, traceparent)
     if (place === undefined) return
-    const stalls = this.#stalls
-    if (stalls !== undefined && startedAt <= stalls.newest) {
-      stalls.onWait(startedAt, (waitedMs) => {
+    const note = this.#stalls?.find(startedAt) ?? -1
+    if (note >= 0) {
+      this.#stalls?.onWait(note, (waitedMs) => {
         place.stallMs = waitedMs
       })
     }
     if (this.#events.hears('slow')) this.#events.emit('slow', describePlace(place))
   }
 
-  #context(now: number): TrafficContext {
-    const { layout, slicing, stallCorrection } = this.#settings
-    const from = Math.max(this.#countingSince, windowStart(now, slicing))
-    // Rates of the first second are those of a second: one request after a millisecond is not a thousand a second.
-    return { layout, coveredMs: Math.max(1_000, now - from), slowUs: this.#slowUs, stallCorrection }
+  #read(now: number): Reading {
+    const { layout } = this.#settings
+    return {
+      endpoints: this.#endpoints.all().map((endpoint) => readEndpoint(endpoint, layout, now)),
+      timings: this.#timings.tallies(now),
+      caches: this.#caches.rows(now),
+      inFlight: this.#inFlight,
+      coveredMs: this.#coveredMs(now),
+      overflow: this.#endpoints.overflow,
+      clamped: this.#clamped,
+    }
+  }
+
+  /** Rates of the first second are those of a second: one request after a millisecond is not a thousand a second. */
+  #coveredMs(now: number): number {
+    return Math.max(1_000, now - Math.max(this.#countingSince, windowStart(now, this.#settings.slicing)))
+  }
+
+  #judge(): void {
+    if (this.#timer === undefined) this.#system.sampleIfOld()
+    const now = this.#clock()
+    this.#alerts.evaluate(now, observe(this.#alerts, this.#observed(now)))
+  }
+
+  #observed(now: number): Observed {
+    return {
+      now,
+      layout: this.#settings.layout,
+      endpoints: this.#endpoints.all(),
+      caches: this.#caches.rows(now),
+      system: this.#system.stats(now),
+      systemSamples: this.#samples,
+      longestStallMs: this.#system.longestStallMs(now),
+    }
   }
 
   #readSources(): Pick<StatsDocument, 'database' | 'additions'> {

@@ -1,9 +1,11 @@
 import { hostname } from 'node:os'
-import { describeValue, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
 import { type Clock, systemClock } from '../shared/clock.ts'
 import { type Duration, parseDuration } from '../shared/duration.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'
-import { BucketLayout } from './buckets.ts'
+import { type AlertOptions, type ResolvedRules, resolveRules } from './alert-rules.ts'
+import { BucketLayout, toMicroseconds } from './buckets.ts'
+import { type SystemReaders, systemReaders } from './system/readers.ts'
 import type { CacheLike } from './types.ts'
 import { type Slicing, slicing } from './window.ts'
 
@@ -37,18 +39,41 @@ export interface MonitorOptions {
         readonly keep?: number | undefined
       }
     | undefined
-  readonly health?:
+  /** How often the system is sampled and alerts are judged; `false`: only when somebody asks. @defaultValue `'1s'` */
+  readonly sampleInterval?: Duration | false | undefined
+  /** Folders whose file systems are watched. @defaultValue `['/']` */
+  readonly disk?: readonly string[] | false | undefined
+  /** Other processes to watch, such as workers; asked every 5 seconds. */
+  readonly processes?: (() => readonly number[]) | undefined
+  /** The rules, each on unless it is `false`; `false` turns off all. */
+  readonly alerts?: AlertOptions | false | undefined
+  /** When {@link PerformanceMonitor.overload} says so. */
+  readonly overload?:
     | {
-        /** Who sees more of `GET /health` than its status. @defaultValue `'authorized'` */
-        readonly details?: 'never' | 'authorized' | 'always' | undefined
+        /** Median delay of the event loop. @defaultValue `'100ms'` */
+        readonly eventLoop?: Duration | undefined
+        /** Working set, percent of the limit. @defaultValue 97 */
+        readonly memory?: number | undefined
+        /** Heap, percent of its limit. @defaultValue 95 */
+        readonly heap?: number | undefined
       }
     | undefined
+  /** How health is shown. */
+  readonly health?: HealthOptions | undefined
   /** Caches to watch, by the name they have in documents. */
   readonly caches?: Readonly<Record<string, CacheLike>> | undefined
   /** The time. @defaultValue the process's monotonic clock */
   readonly clock?: Clock | undefined
   /** Receives warnings, each kind once. @defaultValue `process.emitWarning` */
   readonly onWarn?: OnWarn | undefined
+}
+
+/** How health is shown. */
+export interface HealthOptions {
+  /** Who sees the single checks: nobody, whoever may see the statistics, everybody. @defaultValue `'authorized'` */
+  readonly details?: 'never' | 'authorized' | 'always' | undefined
+  /** How old the answer of a check may be, where the check does not say. @defaultValue `'10s'` */
+  readonly interval?: Duration | undefined
 }
 
 /** Options with nothing left to decide. */
@@ -61,30 +86,45 @@ export interface MonitorSettings {
   readonly maxEndpoints: number
   readonly ignore: (method: string, path: string) => boolean
   readonly stallCorrection: boolean
-  readonly slowMs: number
+  readonly slowUs: number
   readonly keepSlow: number
   readonly healthDetails: 'never' | 'authorized' | 'always'
+  readonly checkIntervalMs: number
+  readonly readers: SystemReaders
+  readonly sampleMs: number | false
+  readonly disk: readonly string[]
+  readonly processes: () => readonly number[]
+  readonly rules: ResolvedRules
+  readonly overload: { readonly eventLoopMs: number; readonly memory: number; readonly heap: number }
   readonly caches: Readonly<Record<string, CacheLike>>
   readonly clock: Clock
   readonly warn: OnWarn
 }
 
 /** Checks the options and fills in the defaults. */
-export function resolveOptions({
-  service,
-  release,
-  instance = `${hostname()}:${process.pid}:${Math.random().toString(36).slice(2, 8)}`,
-  window = '5m',
-  precision = 2,
-  maxEndpoints = 500,
-  ignore = () => false,
-  stallCorrection = true,
-  slow: { threshold = '500ms', keep = 50 } = {},
-  health: { details = 'authorized' } = {},
-  caches = {},
-  clock = systemClock,
-  onWarn,
-}: MonitorOptions): MonitorSettings {
+export function resolveOptions(
+  {
+    service,
+    release,
+    instance = `${hostname()}:${process.pid}:${Math.random().toString(36).slice(2, 8)}`,
+    window = '5m',
+    precision = 2,
+    maxEndpoints = 500,
+    ignore = () => false,
+    stallCorrection = true,
+    slow: { threshold = '500ms', keep = 50 } = {},
+    sampleInterval = '1s',
+    disk = ['/'],
+    processes = () => [],
+    alerts,
+    overload: { eventLoop = '100ms', memory = 97, heap = 95 } = {},
+    health: { details = 'authorized', interval = '10s' } = {},
+    caches = {},
+    clock = systemClock,
+    onWarn,
+  }: MonitorOptions,
+  readers: SystemReaders = systemReaders,
+): MonitorSettings {
   if (precision !== 2 && precision !== 3) {
     throw new TypeError(`Expected \`precision\` to be one of 2, 3, got ${describeValue(precision)}`)
   }
@@ -101,11 +141,27 @@ export function resolveOptions({
     maxEndpoints: expectWholeNumber(maxEndpoints, 'maxEndpoints', { min: 1 }),
     ignore,
     stallCorrection,
-    slowMs: parseDuration(threshold, 'slow.threshold'),
+    slowUs: toMicroseconds(parseDuration(threshold, 'slow.threshold')),
     keepSlow: expectWholeNumber(keep, 'slow.keep'),
     healthDetails: expectOneOf(details, 'health.details', ['never', 'authorized', 'always']),
+    readers,
+    sampleMs: sampleInterval === false ? false : positive(parseDuration(sampleInterval, 'sampleInterval')),
+    disk: disk === false ? [] : disk,
+    processes,
+    rules: resolveRules(alerts),
+    overload: {
+      eventLoopMs: parseDuration(eventLoop, 'overload.eventLoop'),
+      memory: expectNumber(memory, 'overload.memory', { min: 0, max: 100 }),
+      heap: expectNumber(heap, 'overload.heap', { min: 0, max: 100 }),
+    },
+    checkIntervalMs: parseDuration(interval, 'health.interval'),
     caches,
     clock,
     warn: createWarner(onWarn),
   }
+}
+
+function positive(ms: number): number {
+  if (ms > 0) return ms
+  throw new RangeError('Expected `sampleInterval` to be longer than 0ms, or false')
 }

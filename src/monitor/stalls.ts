@@ -87,31 +87,42 @@ export class StallTracker {
     return stamp
   }
 
+  /** Ends the hold of the running request: how long it has held the loop, in milliseconds; 0 when briefly. */
+  endRunning(): number {
+    this.running = Number.NaN
+    const held = this.#time() - this.#runningSince
+    return held >= shortestHoldMs ? held : 0
+  }
+
+  /** The number of the note about a stamp, and -1 when there is none. Stamps only grow, so halving finds it. */
+  find(stamp: number): number {
+    let low = Math.max(0, this.#noted - capacity)
+    let high = this.#noted - 1
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#stamps[middle % capacity]! < stamp) low = middle + 1
+      else high = middle
+    }
+    return low === high && this.#stamps[low % capacity] === stamp ? low : -1
+  }
+
+  /** How long the request of a note held the loop before anything else ran, in milliseconds; 0 when briefly. */
+  holdOf(note: number): number {
+    return this.#holds[note % capacity]!
+  }
+
   /**
-   * Hands over how long the request with this stamp waited before it: at once, or when the requests that waited with it
+   * Hands over how long the request of a note waited before it was read: at once, or when the requests that waited with it
    * are all there. Not called when it did not wait.
    */
-  onWait(stamp: number, use: (waitedMs: number) => void): void {
-    const number = this.#find(stamp)
-    if (number < 0) return
+  onWait(note: number, use: (waitedMs: number) => void): void {
     const settle = () => {
-      const waited = this.#stamps[number % capacity] === stamp ? this.#waits[number % capacity]! : 0
+      const waited = note < this.#noted - capacity ? 0 : this.#waits[note % capacity]!
       if (waited > 0) use(waited)
     }
     const batch = this.#batch
-    if (batch !== undefined && number >= batch.first) batch.settled.push(settle)
+    if (batch !== undefined && note >= batch.first) batch.settled.push(settle)
     else settle()
-  }
-
-  /** How long the request with this stamp held the loop before anything else ran, in milliseconds; 0 when briefly. */
-  holdOf(stamp: number): number {
-    if (stamp === this.running) {
-      const held = this.#time() - this.#runningSince
-      this.running = Number.NaN
-      return held >= shortestHoldMs ? held : 0
-    }
-    const number = this.#find(stamp)
-    return number < 0 ? 0 : this.#holds[number % capacity]!
   }
 
   close(): void {
@@ -191,18 +202,6 @@ export class StallTracker {
     this.#waits[place] = waited > toleranceMs ? waited : 0
     this.#holds[place] = 0
     this.newest = stamp
-  }
-
-  /** The number of the note about a stamp, and -1 when there is none: stamps only grow. */
-  #find(stamp: number): number {
-    let low = Math.max(0, this.#noted - capacity)
-    let high = this.#noted - 1
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.#stamps[middle % capacity]! < stamp) low = middle + 1
-      else high = middle
-    }
-    return low === high && this.#stamps[low % capacity] === stamp ? low : -1
   }
 
   #startMarks(now: number): void {

@@ -60,6 +60,14 @@ export class Tally {
     this.longestCorrectedUs = Math.max(this.longestCorrectedUs, other.longestCorrectedUs)
   }
 
+  /** Makes it empty again. */
+  clear(): void {
+    this.cells.fill(0)
+    this.moves.clear()
+    this.count = this.totalUs = this.squaresUs = this.maxUs = this.affected = this.longestCorrectedUs = 0
+    this.minUs = Infinity
+  }
+
   /** The latencies as measured. */
   latency(): LatencyMs {
     const { count } = this

@@ -331,7 +331,8 @@ export interface HealthReport {
 
 /** Why requests should be turned away now. */
 export interface OverloadReason {
-  readonly kind: 'event_loop' | 'cpu' | 'memory'
+  /** Median delay of the event loop (ms), working set of its limit (%), heap of its limit (%). */
+  readonly kind: 'event_loop' | 'memory' | 'heap'
   readonly value: number
   readonly limit: number
 }

@@ -102,6 +102,20 @@ export class SlidingWindow {
     tally.addSlice(this.sums, this.#shift)
   }
 
+  /** The sum of some neighbouring counters, at `now`. */
+  sumOf(now: number, first: number, last: number = first): number {
+    this.advance(now)
+    let total = 0
+    for (let index = first; index <= last; index++) total += this.#past[index]! + this.cells[index]!
+    return total
+  }
+
+  /** The greatest duration, at `now`; 0 when there is none. */
+  maxUs(now: number): number {
+    this.advance(now)
+    return this.#slices.reduce((max, { sums }) => Math.max(max, sums[sum.max]!), this.sums[sum.max]!)
+  }
+
   /** Bytes of the counters. */
   get memoryBytes(): number {
     const packed = this.#slices.reduce((bytes, slice) => bytes + slice.cells.byteLength + 140, 0)

@@ -1,0 +1,52 @@
+import { type Slicing, windowStart } from '../window.ts'
+
+interface Slice {
+  readonly start: number
+  count: number
+  totalMs: number
+  maxMs: number
+}
+
+/** Number, sum and maximum of rare things within the window. */
+export class RecentTimes {
+  readonly #slicing: Slicing
+  readonly #slices: Slice[] = []
+
+  constructor(slicing: Slicing) {
+    this.#slicing = slicing
+  }
+
+  add(now: number, ms: number): void {
+    const start = Math.floor(now / this.#slicing.sliceMs) * this.#slicing.sliceMs
+    let slice = this.#slices.at(-1)
+    if (slice?.start !== start) {
+      slice = { start, count: 0, totalMs: 0, maxMs: 0 }
+      this.#slices.push(slice)
+    }
+    slice.count++
+    slice.totalMs += ms
+    slice.maxMs = Math.max(slice.maxMs, ms)
+  }
+
+  /** The greatest since then, to the width of a slice. */
+  maxSince(from: number): number {
+    return this.#slices.reduce((max, { start, maxMs }) => (start >= from ? Math.max(max, maxMs) : max), 0)
+  }
+
+  read(now: number): { count: number; totalMs: number; maxMs: number } {
+    const from = windowStart(now, this.#slicing)
+    while (this.#slices.length > 0 && this.#slices[0]!.start < from) this.#slices.shift()
+    return this.#slices.reduce(
+      (sum, { count, totalMs, maxMs }) => ({
+        count: sum.count + count,
+        totalMs: sum.totalMs + totalMs,
+        maxMs: Math.max(sum.maxMs, maxMs),
+      }),
+      { count: 0, totalMs: 0, maxMs: 0 },
+    )
+  }
+
+  clear(): void {
+    this.#slices.length = 0
+  }
+}
