@@ -66,6 +66,22 @@ export type { OnWarn, Warning } from './shared/warnings.ts'
 
 // cache
 
+// batch
+export { type AsyncChunksOptions, asyncChunks } from './batch/async-chunks.ts'
+export { batchProcess, batchProcessChunks } from './batch/batch-process.ts'
+export {
+  type Checkpoint,
+  type CheckpointStore,
+  memoryCheckpoints,
+  type TransactionalCheckpointStore,
+} from './batch/checkpoints.ts'
+export { chunks } from './batch/chunks.ts'
+export type { BatchContext } from './batch/context.ts'
+export { BatchError, type BatchFailure, type BatchResult } from './batch/errors.ts'
+export { type MapBatchesOptions, mapBatches } from './batch/map-batches.ts'
+export type { BatchOptions, OnError } from './batch/options.ts'
+export type { BatchProgress } from './batch/progress.ts'
+export type { Items, ResumableSource } from './batch/source.ts'
 // monitor
 export type { AlertOptions, AlertRule } from './monitor/alert-rules.ts'
 export type { CheckFunction, CheckOptions, HealthKind } from './monitor/health.ts'
@@ -100,8 +116,7 @@ export type {
   SystemStats,
   TimingStats,
 } from './monitor/types.ts'
-
-// batch
+export { type RetryContext, type RetryEvent, type RetryOptions, withRetry } from './shared/retry.ts'
 
 // database
 

@@ -1,0 +1,61 @@
+import type { BatchFailure } from './errors.ts'
+import type { Unit } from './unit.ts'
+
+/**
+ * Puts finished batches back in the order of the input: results, failures, and the low watermark, which is the place up
+ * to which every batch is finished.
+ */
+export class Tally<Item, Result> {
+  readonly failures: BatchFailure<Item>[] = []
+  #next = 0
+  #silent = 0
+  readonly #waiting = new Map<number, Unit<Item>>()
+  readonly #results: Result[] = []
+  readonly #returnsLists: boolean
+
+  /** @param returnsLists - whether each call returned a list of results, or one */
+  constructor(returnsLists: boolean) {
+    this.#returnsLists = returnsLists
+  }
+
+  /** Empty as long as the processor returned nothing, so that a long run stays small. */
+  get results(): Result[] {
+    return this.#results
+  }
+
+  /** Takes a finished batch. Returns the one that now stands at the low watermark, when that moved. */
+  add(unit: Unit<Item>): Unit<Item> | undefined {
+    this.#waiting.set(unit.index, unit)
+    let reached: Unit<Item> | undefined
+    for (let next = this.#waiting.get(this.#next); next !== undefined; next = this.#waiting.get(this.#next)) {
+      this.#waiting.delete(this.#next++)
+      this.#take(next)
+      reached = next
+    }
+    return reached
+  }
+
+  /** Takes what a stopped run leaves behind: batches behind a gap, and those that were not completed. */
+  addRest(open: Iterable<Unit<Item>>): void {
+    const rest = [...this.#waiting.values(), ...open].sort((a, b) => a.index - b.index)
+    for (const unit of rest) this.#take(unit)
+  }
+
+  #take({ values, failures }: Unit<Item>): void {
+    // `forEach` leaves out the holes, which are the calls that failed.
+    values.forEach((value) => {
+      if (!this.#returnsLists) this.#push(value as Result)
+      else for (const result of (value ?? []) as Result[]) this.#push(result)
+    })
+    if (failures.length > 0) this.failures.push(...failures.sort((a, b) => a.index - b.index))
+  }
+
+  #push(result: Result): void {
+    if (result === undefined && this.#results.length === 0) {
+      this.#silent++
+      return
+    }
+    for (; this.#silent > 0; this.#silent--) this.#results.push(undefined as Result)
+    this.#results.push(result)
+  }
+}
