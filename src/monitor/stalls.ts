@@ -13,6 +13,8 @@ export interface StallClocks {
 /** How often the loop's life is noted, and what may pass unnoticed: shorter delays are no stall. */
 const markMs = 50
 const toleranceMs = 10
+/** What polling for events that are there already takes; a client that answers a response takes longer. */
+const noIdleMs = 0.05
 /** Holds of the loop below this are not attributed. */
 const shortestHoldMs = 1
 /** The marks stop when there were no requests for so long. */
@@ -144,7 +146,7 @@ export class StallTracker {
 
   /** How long the loop was blocked until now. */
   #stallBefore(now: number): number {
-    if (this.#longTurnMs > 0) return this.#clocks.idle() - this.#longTurnIdle < 1 ? this.#longTurnMs : 0
+    if (this.#longTurnMs > 0) return this.#clocks.idle() - this.#longTurnIdle < noIdleMs ? this.#longTurnMs : 0
     const sinceSeen = now - this.#seen
     return sinceSeen > markMs + toleranceMs ? sinceSeen - (this.#clocks.idle() - this.#seenIdle) : 0
   }

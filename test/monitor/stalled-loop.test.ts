@@ -1,0 +1,69 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { Agent, get } from 'node:http'
+import type { StatsDocument } from 'posthaste'
+import { afterEach, describe, expect, it } from 'vitest'
+
+let server: ChildProcess | undefined
+
+afterEach(() => {
+  server?.kill()
+})
+
+describe('a stalled event loop, under requests that come whether it is stalled or not', () => {
+  it('shows in the corrected percentiles what clients saw, when a timer blocks', async () => {
+    const { client, stats } = await measure('timer', 6_000)
+    const { latencyMs, correctedMs } = stats.requests
+    expect(latencyMs.p95).toBeLessThan(client.p95 / 10)
+    expect(correctedMs?.p95).toBeGreaterThan(client.p95 * 0.8)
+    expect(correctedMs?.p95).toBeLessThan(client.p95 * 1.2)
+    expect(correctedMs?.p99).toBeGreaterThan(client.p99 * 0.8)
+    expect(correctedMs?.p99).toBeLessThan(client.p99 * 1.2)
+    expect(correctedMs?.p50).toBeLessThan(50)
+  }, 30_000)
+
+  it('shows it when a handler blocks, and names the endpoint that does', async () => {
+    const { client, stats } = await measure('handler', 4_000)
+    const { latencyMs, correctedMs } = stats.requests
+    expect(latencyMs.p95).toBeLessThan(client.p95 / 3)
+    expect(correctedMs?.p95).toBeGreaterThan(client.p95 * 0.7)
+    expect(correctedMs?.p95).toBeLessThan(client.p95 * 1.2)
+    const [heavy, light] = ['/heavy', '/light'].map((route) => stats.endpoints.find((entry) => entry.route === route)!)
+    expect(heavy!.loopMs).toBeGreaterThan(heavy!.count * 79)
+    expect(light!.loopMs).toBeLessThan(heavy!.loopMs / 10)
+  }, 30_000)
+})
+
+/** Sends 100 requests a second at fixed times; in the second scenario every fortieth is heavy. */
+async function measure(scenario: 'timer' | 'handler', durationMs: number) {
+  server = fork(new URL('./fixtures/stalling-server.ts', import.meta.url), [scenario])
+  const [{ port }] = (await once(server, 'message')) as [{ port: number }]
+  const agent = new Agent({ keepAlive: true, maxSockets: 400 })
+  const send = (path: string) =>
+    new Promise<void>((resolve, reject) => {
+      const request = get({ port, host: '127.0.0.1', agent, path }, (response) => {
+        response.resume().on('end', resolve)
+      })
+      request.on('error', reject)
+    })
+  await Promise.all(Array.from({ length: 60 }, () => send('/')))
+  server.send('reset')
+
+  const latencies: number[] = []
+  const sent: Array<Promise<unknown>> = []
+  const began = performance.now()
+  while (performance.now() - began < durationMs) {
+    const due = began + sent.length * 10
+    const path = scenario === 'handler' && sent.length % 40 === 39 ? '/heavy' : '/'
+    if (performance.now() < due) await new Promise((resolve) => setTimeout(resolve, 2))
+    else sent.push(send(path).then(() => latencies.push(performance.now() - due)))
+  }
+  await Promise.all(sent)
+  server.send('stats')
+  const [stats] = (await once(server, 'message')) as [StatsDocument]
+  agent.destroy()
+  latencies.sort((a, b) => a - b)
+  const percentile = (share: number) => latencies[Math.ceil(latencies.length * share) - 1]!
+  const client = { p50: percentile(0.5), p95: percentile(0.95), p99: percentile(0.99) }
+  return { client, stats }
+}
