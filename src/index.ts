@@ -1,5 +1,123 @@
 // shared
 
+// batch
+export { type AsyncChunksOptions, asyncChunks } from './batch/async-chunks.ts'
+export { batchProcess, batchProcessChunks } from './batch/batch-process.ts'
+export {
+  type Checkpoint,
+  type CheckpointStore,
+  memoryCheckpoints,
+  type TransactionalCheckpointStore,
+} from './batch/checkpoints.ts'
+export { chunks } from './batch/chunks.ts'
+export type { BatchContext } from './batch/context.ts'
+export { BatchError, type BatchFailure, type BatchResult } from './batch/errors.ts'
+export { fileCheckpoints } from './batch/file-checkpoints.ts'
+export { type KyselyCheckpointsOptions, kyselyCheckpoints } from './batch/kysely-checkpoints.ts'
+export { type MapBatchesOptions, mapBatches } from './batch/map-batches.ts'
+export type { BatchOptions, OnError } from './batch/options.ts'
+export type { BatchProgress } from './batch/progress.ts'
+export type { Items, ResumableSource } from './batch/source.ts'
+// cache
+export type { MissReason, ProfileStats, StoreErrorKind } from './cache/counters.ts'
+export { createCache } from './cache/create-cache.ts'
+export { LoadTimeoutError } from './cache/errors.ts'
+export type { CacheErrorEvent, CacheEvents, InvalidateEvent, StoreState } from './cache/events.ts'
+export type { LoadMany } from './cache/gathered-loads.ts'
+export type { Key } from './cache/key.ts'
+export type { KeyvLike } from './cache/keyv-client.ts'
+export type { CacheOptions } from './cache/options.ts'
+export type { ProfileOptions } from './cache/profile.ts'
+export type { RedisClientLike } from './cache/redis-client.ts'
+export type { StandardSchema, Validate } from './cache/standard-schema.ts'
+export { type TableTag, type TagSpec, tags } from './cache/tags.ts'
+export type {
+  Cache,
+  CacheStats,
+  EntryOptions,
+  Explanation,
+  GetOrSetManyOptions,
+  GetOrSetOptions,
+  Invalidation,
+  Load,
+  LoadContext,
+  LoadManyContext,
+  WrapOptions,
+  Wrapped,
+} from './cache/types.ts'
+// database
+export {
+  cachedStatements,
+  type SqliteDatabaseFacade,
+  type SqliteDatabaseLike,
+  type SqliteStatementLike,
+} from './database/cached-statements.ts'
+export { classifyError, type ErrorClass, type ErrorKind } from './database/classify-error.ts'
+export type { SqlDialect } from './database/dialect.ts'
+export {
+  CommitAmbiguousError,
+  type Holder,
+  NPlusOneError,
+  PoolTimeoutError,
+  QueryBudgetError,
+  QueryTimeoutError,
+} from './database/errors.ts'
+export { type ExpectQueriesOptions, expectQueries } from './database/expect-queries.ts'
+export { instrument } from './database/instrument.ts'
+export { type NodeDatabase, type NodeStatement, nodeSqlite } from './database/node-sqlite.ts'
+export { type InstrumentedKysely, queryReport } from './database/query-report.ts'
+export { ignoreNPlusOne, type QueryScopeOptions, withQueryScope } from './database/query-scope.ts'
+export { sqlitePragmas } from './database/sqlite-pragmas.ts'
+export type {
+  CallSite,
+  IndexAdvice,
+  InstrumentOptions,
+  NPlusOne,
+  NPlusOneOptions,
+  OutsideTransaction,
+  PoolStats,
+  QueryEvent,
+  QueryMonitor,
+  QueryOperation,
+  QueryReport,
+  QueryStats,
+  SlowQuery,
+  TagInvalidator,
+} from './database/types.ts'
+// monitor
+export type { AlertOptions, AlertRule } from './monitor/alert-rules.ts'
+export type { CheckFunction, CheckOptions, HealthKind } from './monitor/health.ts'
+export { type MonitorEvents, PerformanceMonitor } from './monitor/monitor.ts'
+export type { HealthOptions, MonitorOptions } from './monitor/options.ts'
+export type {
+  ActiveAlert,
+  AlertCause,
+  AlertEvent,
+  AlertId,
+  CacheLike,
+  CacheRow,
+  CheckEvent,
+  CheckResult,
+  CorrectedMs,
+  DatabaseSection,
+  DiskUsage,
+  EndpointStats,
+  FleetMemberStats,
+  FleetStats,
+  HealthReport,
+  LatencyMs,
+  LimitSource,
+  Outcome,
+  OverloadReason,
+  ProcessUsage,
+  RequestStats,
+  SlowRequest,
+  StallEvent,
+  StatsDocument,
+  StatsQuery,
+  SystemStats,
+  TimingStats,
+} from './monitor/types.ts'
 export { countRows } from './pagination/count-rows.ts'
 // pagination
 export {
@@ -62,62 +180,7 @@ export {
   type ProblemDetails,
   problemDetails,
 } from './shared/errors.ts'
-export type { OnWarn, Warning } from './shared/warnings.ts'
-
-// cache
-
-// batch
-export { type AsyncChunksOptions, asyncChunks } from './batch/async-chunks.ts'
-export { batchProcess, batchProcessChunks } from './batch/batch-process.ts'
-export {
-  type Checkpoint,
-  type CheckpointStore,
-  memoryCheckpoints,
-  type TransactionalCheckpointStore,
-} from './batch/checkpoints.ts'
-export { chunks } from './batch/chunks.ts'
-export type { BatchContext } from './batch/context.ts'
-export { BatchError, type BatchFailure, type BatchResult } from './batch/errors.ts'
-export { type MapBatchesOptions, mapBatches } from './batch/map-batches.ts'
-export type { BatchOptions, OnError } from './batch/options.ts'
-export type { BatchProgress } from './batch/progress.ts'
-export type { Items, ResumableSource } from './batch/source.ts'
-// monitor
-export type { AlertOptions, AlertRule } from './monitor/alert-rules.ts'
-export type { CheckFunction, CheckOptions, HealthKind } from './monitor/health.ts'
-export { type MonitorEvents, PerformanceMonitor } from './monitor/monitor.ts'
-export type { HealthOptions, MonitorOptions } from './monitor/options.ts'
-export type {
-  ActiveAlert,
-  AlertCause,
-  AlertEvent,
-  AlertId,
-  CacheLike,
-  CacheRow,
-  CheckEvent,
-  CheckResult,
-  CorrectedMs,
-  DatabaseSection,
-  DiskUsage,
-  EndpointStats,
-  FleetMemberStats,
-  FleetStats,
-  HealthReport,
-  LatencyMs,
-  LimitSource,
-  Outcome,
-  OverloadReason,
-  ProcessUsage,
-  RequestStats,
-  SlowRequest,
-  StallEvent,
-  StatsDocument,
-  StatsQuery,
-  SystemStats,
-  TimingStats,
-} from './monitor/types.ts'
 export { type RetryContext, type RetryEvent, type RetryOptions, withRetry } from './shared/retry.ts'
-
-// database
+export type { OnWarn, Warning } from './shared/warnings.ts'
 
 // http

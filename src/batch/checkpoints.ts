@@ -20,6 +20,8 @@ export interface CheckpointStore {
 
 /** A store in a database, whose checkpoints can be part of a transaction. */
 export interface TransactionalCheckpointStore extends CheckpointStore {
+  /** {@link CheckpointStore.load} that leaves a row for `advance` to move, at zero when there was none. */
+  open(key: string): Promise<Checkpoint>
   /**
    * Moves the checkpoint within the transaction, if it still stands at `from`, and keeps every other run off it until
    * the transaction ends.

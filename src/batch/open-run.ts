@@ -34,7 +34,10 @@ export async function openRun<Item>(
   const { batchSize, delayMs, signal, checkpoint, transaction, timeoutMs, graceMs, retrier } = settings
   signal?.throwIfAborted()
   const controller = new AbortController()
-  const saved = await checkpoint?.store.load(checkpoint.key)
+  const saved = await (transaction?.checkpoint
+    ? transaction.checkpoint.store.open(transaction.checkpoint.key)
+    : checkpoint?.store.load(checkpoint.key))
+  signal?.throwIfAborted()
   const source = await openSource(items, saved)
   const checkpointer = new Checkpointer(settings, saved?.processed ?? 0)
 
