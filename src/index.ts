@@ -53,7 +53,6 @@ export {
   type SqliteStatementLike,
 } from './database/cached-statements.ts'
 export { classifyError, type ErrorClass, type ErrorKind } from './database/classify-error.ts'
-export type { SqlDialect } from './database/dialect.ts'
 export {
   CommitAmbiguousError,
   type Holder,
@@ -82,7 +81,6 @@ export type {
   QueryReport,
   QueryStats,
   SlowQuery,
-  TagInvalidator,
 } from './database/types.ts'
 // monitor
 export type { AlertOptions, AlertRule } from './monitor/alert-rules.ts'

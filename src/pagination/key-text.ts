@@ -1,5 +1,6 @@
 import { type OperationNode, RawNode, ValueNode } from 'kysely'
 import { CursorInvalidError } from './errors.ts'
+import { raw } from './raw.ts'
 import type { SqlDialect } from './types.ts'
 
 /**
@@ -19,7 +20,7 @@ export interface KeyText {
 
 /** `<type's oid>:<text>`. Types that are not listed (enums, domains, citext) are read as what the column itself is. */
 const postgres: KeyText = {
-  write: (key) => RawNode.create(['pg_typeof(', ")::oid || ':' || (", ')::text'], [key, key]),
+  write: (key) => raw`pg_typeof(${key})::oid || ':' || (${key})::text`,
   read(text) {
     const type = /^\d{1,10}(?=:)/.exec(text)?.[0]
     if (type === undefined) throw unreadable()
@@ -63,11 +64,7 @@ const postgresCasts: { readonly [oid: string]: string } = Object.fromEntries(
 
 /** Text with a `t` before it, anything else as an SQL literal: SQLite compares by the class of a value, not by a type. */
 const sqlite: KeyText = {
-  write: (key) =>
-    RawNode.create(
-      ['case typeof(', ") when 'text' then 't' || ", " when 'null' then null else quote(", ') end'],
-      [key, key, key],
-    ),
+  write: (key) => raw`case typeof(${key}) when 'text' then 't' || ${key} when 'null' then null else quote(${key}) end`,
   read(text) {
     if (text.startsWith('t')) return ValueNode.create(text.slice(1))
     if (/^-?\d{1,19}$/.test(text)) return ValueNode.create(integer(text))
@@ -86,13 +83,36 @@ function integer(text: string): number | bigint {
 
 /** ISO 8601 for times, all digits for the rest; the column's type takes precedence when it is compared. */
 const mssql: KeyText = {
-  write: (key) => RawNode.create(['convert(nvarchar(4000), ', ', 126)'], [key]),
+  write: (key) => raw`convert(nvarchar(4000), ${key}, 126)`,
   read: (text) => ValueNode.create(text),
 }
 
+/**
+ * `x` and bytes, `n` and a number, `s` and text. MySQL has no name for the type of an expression, so it is told by how it
+ * converts: bytes stay binary beside text, numbers do not; a bit field or an enum is another number than its text. A FLOAT is
+ * written as the double that it is compared as, and an enum as the index that it is sorted by.
+ */
 const mysql: KeyText = {
-  write: (key) => RawNode.create(['cast(', ' as char)'], [key]),
-  read: (text) => ValueNode.create(text),
+  write(key) {
+    const text = raw`cast(${key} as char)`
+    const bytes = raw`concat(${key})`
+    const number = raw`${key} + 0e0`
+    const numeric = raw`if(${text} + 0e0 = ${number}, ${text}, ${number})`
+    return raw`case when charset(${key}) <> 'binary' then if(${text} + 0e0 = ${number}, concat('s', ${text}), concat('n', ${number})) when charset(${bytes}) = 'binary' then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${text} regexp '^-?[0-9]+([.][0-9]+)?(e[+-]?[0-9]+)?$' then concat('n', ${numeric}) else concat('s', ${text}) end`
+  },
+  read(text) {
+    const value = ValueNode.create(text.slice(1))
+    if (text.startsWith('s')) return value
+    if (/^x(?:[\dA-F]{2})*$/.test(text)) return raw`unhex(${value})`
+    const number = /^n-?(\d{1,65})(?:\.(\d{1,30}))?(e[+-]?\d+)?$/.exec(text)
+    if (number === null) throw unreadable()
+    const [, whole = '', fraction = '', exponent] = number
+    const digits = whole.length + fraction.length
+    // A string is compared with a number as a double, unless it is told to be exact.
+    if (exponent !== undefined || digits > 65) return raw`(${value} + 0e0)`
+    if (fraction === '' && digits <= 18) return raw`cast(${value} as signed)`
+    return RawNode.create(['cast(', ` as decimal(${digits}, ${fraction.length}))`], [value])
+  },
 }
 
 export const keyTexts: { readonly [Dialect in SqlDialect]: KeyText } = { postgres, sqlite, mysql, mssql }

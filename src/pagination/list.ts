@@ -1,4 +1,4 @@
-import { ReferenceNode, type SelectQueryNode } from 'kysely'
+import { ReferenceNode, type RootOperationNode, type SelectQueryNode } from 'kysely'
 import { expectOneOf } from '../shared/assertions.ts'
 import type { OnWarn } from '../shared/warnings.ts'
 import { type CursorCodec, type CursorContent, fingerprintOf } from './cursor.ts'
@@ -44,6 +44,14 @@ export interface Sought {
   readonly page: number | undefined
 }
 
+/** The statement of a page, the order that it reads in, and what its cursor says. */
+interface PageStatement {
+  readonly statement: SelectQueryNode
+  readonly order: OrderedQuery
+  readonly position: Position | undefined
+  readonly page: number | undefined
+}
+
 /** A query in an order, read by position or by offset. */
 export class List {
   readonly source: Source
@@ -71,25 +79,21 @@ export class List {
    * Rows by position. The statement reads from the cursor's own row on: when that row is there, it proves that something
    * stands on its other side, in the same snapshot. Only when it is gone does a second statement look.
    */
-  async seek({ cursor, backward = false, limit, bothFlags = true }: SeekRequest): Promise<Sought> {
-    let content: CursorContent | undefined
-    let order: OrderedQuery | undefined
+  async seek(request: SeekRequest): Promise<Sought> {
+    const { backward = false, limit, bothFlags = true } = request
+    let prepared: PageStatement | undefined
     let rows = await this.#run((node) => {
-      const forward = this.#resolve(node)
-      content = cursor === undefined ? undefined : this.#decode(cursor, forward)
-      order = backward ? { ...forward, keys: reversed(forward.keys) } : forward
-      return seekStatement(order, this.source.dialect, content ? limit + 2 : limit + 1, content?.position)
+      prepared = this.#prepare(node, request)
+      return prepared.statement
     })
-    const { keys } = order as unknown as OrderedQuery
-    const { position, page } = (content ?? {}) as Partial<CursorContent>
+    const { order, position, page } = prepared as unknown as PageStatement
+    const { keys } = order
     let behind = false
     if (position !== undefined && rows[0] !== undefined && isAt(rows[0], position)) {
       behind = true
       rows = rows.slice(1)
     } else if (position !== undefined && (bothFlags || rows.length === 0)) {
-      const [row] = await this.#run(() =>
-        probeStatement(order as unknown as OrderedQuery, this.source.dialect, position),
-      )
+      const [row] = await this.#run(() => probeStatement(order, this.source.dialect, position))
       refuseNullsAhead(row, keys)
       behind = Number(row?.phb) === 1
     }
@@ -100,6 +104,24 @@ export class List {
     return backward
       ? { rows: shown.reverse(), hasNext: behind, hasPrev: more, page }
       : { rows: shown, hasNext: more, hasPrev: behind, page: position === undefined ? 1 : page }
+  }
+
+  /** Runs what becomes of the statement of a page instead of it; the page is one by OFFSET when that is given. */
+  async explain(
+    { offset, ...request }: SeekRequest & { readonly offset?: number | undefined },
+    explained: (statement: SelectQueryNode) => RootOperationNode,
+  ): Promise<{ rows: Row[]; order: OrderedQuery }> {
+    let order: OrderedQuery | undefined
+    const rows = await this.#run((node) => {
+      if (offset === undefined) {
+        const prepared = this.#prepare(node, request)
+        order = prepared.order
+        return explained(prepared.statement)
+      }
+      order = this.#resolve(node)
+      return explained(offsetStatement(order, this.source.dialect, request.limit + 1, offset))
+    })
+    return { rows, order: order as unknown as OrderedQuery }
   }
 
   /** The keys alone of rows that follow the row. */
@@ -116,8 +138,16 @@ export class List {
     return this.#context.codec.encode(this.#fingerprint as string, { position: this.#positionOf(row), page })
   }
 
-  #run(build: (node: SelectQueryNode) => SelectQueryNode): Promise<Row[]> {
+  #run(build: (node: SelectQueryNode) => RootOperationNode): Promise<Row[]> {
     return this.source.run(build, this.#options.signal)
+  }
+
+  #prepare(node: SelectQueryNode, { cursor, backward = false, limit }: SeekRequest): PageStatement {
+    const forward = this.#resolve(node)
+    const content = cursor === undefined ? undefined : this.#decode(cursor, forward)
+    const order = backward ? { ...forward, keys: reversed(forward.keys) } : forward
+    const statement = seekStatement(order, this.source.dialect, content ? limit + 2 : limit + 1, content?.position)
+    return { statement, order, position: content?.position, page: content?.page }
   }
 
   #resolve(node: SelectQueryNode): OrderedQuery {

@@ -83,7 +83,8 @@ function complete(
   base: SelectQueryNode,
   dialect: SqlDialect,
 ): OrderKey[] {
-  const uniques = new Set(specs.slice(-uniqueCount).map((spec) => canonical(outputNode(spec.node, base))))
+  const given = specs.length - uniqueCount
+  const uniques = new Set(specs.slice(given).map((spec) => canonical(outputNode(spec.node, base))))
   const keys: OrderKey[] = []
   const seen = new Set<string>()
   for (const [at, { node, nulls, nullable, ...spec }] of specs.entries()) {
@@ -93,8 +94,7 @@ function complete(
     if (seen.has(name)) continue
     seen.add(name)
     const unique = uniques.has(name)
-    const followsLast = at >= specs.length - uniqueCount
-    const descending = followsLast ? (keys.at(-1)?.descending ?? false) : spec.descending
+    const descending = at < given ? spec.descending : (specs[given - 1]?.descending ?? false)
     keys.push({
       node: resolved,
       descending,

@@ -6,13 +6,21 @@ import type { PaginatorContext } from './context.ts'
 import { createCursorCodec } from './cursor.ts'
 import { cursorPaginateQuery } from './cursor-paginate.ts'
 import { paginateQuery } from './paginate.ts'
-import type { SelectQuery } from './source.ts'
+import { readChunksQuery, readRowsQuery } from './read.ts'
+import { relayConnectionQuery } from './relay-connection.ts'
+import { untyped } from './source.ts'
 import {
+  type ChunkReader,
+  type Connection,
+  type ConnectionArguments,
   type CursorPage,
   type CursorPaginateOptions,
   dialects,
   type Page,
   type PaginateOptions,
+  type ReadOptions,
+  type RelayConnectionOptions,
+  type RowReader,
   type SqlDialect,
   type Total,
 } from './types.ts'
@@ -62,6 +70,32 @@ export interface Paginator<C extends Casing = 'camel'> {
     query: SelectQueryBuilder<DB, TB, O>,
     options: CursorPaginateOptions<DB, TB, O, T>,
   ): Promise<CursorPage<Simplify<O>, T, C>>
+
+  /**
+   * A connection for GraphQL, by the Relay specification. Its keys are Relay's, whatever the casing.
+   *
+   * @throws PageInvalidError for arguments that contradict each other, and what {@link Paginator.cursorPaginate} throws
+   */
+  relayConnection<DB, TB extends keyof DB, O>(
+    query: SelectQueryBuilder<DB, TB, O>,
+    args: ConnectionArguments,
+    options: RelayConnectionOptions<DB, TB, O>,
+  ): Promise<Connection<Simplify<O>>>
+
+  /**
+   * All rows in chunks, by one short statement each, in constant memory. A reading that was interrupted goes on behind
+   * the cursor of its last chunk, in another process if need be.
+   */
+  readChunks<DB, TB extends keyof DB, O>(
+    query: SelectQueryBuilder<DB, TB, O>,
+    options: ReadOptions<DB, TB, O>,
+  ): ChunkReader<Simplify<O>>
+
+  /** All rows, read as {@link Paginator.readChunks} does. */
+  readRows<DB, TB extends keyof DB, O>(
+    query: SelectQueryBuilder<DB, TB, O>,
+    options: ReadOptions<DB, TB, O>,
+  ): RowReader<Simplify<O>>
 }
 
 /**
@@ -77,8 +111,11 @@ export interface Paginator<C extends Casing = 'camel'> {
 export function createPaginator<const C extends Casing = 'camel'>(options: PaginatorOptions<C> = {}): Paginator<C> {
   const context = contextOf(options)
   return {
-    paginate: (query, request) => paginateQuery(query as unknown as SelectQuery, request, context) as never,
-    cursorPaginate: (query, request) => cursorPaginateQuery(query as unknown as SelectQuery, request, context) as never,
+    paginate: (query, request) => paginateQuery(untyped(query), request, context) as never,
+    cursorPaginate: (query, request) => cursorPaginateQuery(untyped(query), request, context) as never,
+    relayConnection: (query, args, request) => relayConnectionQuery(untyped(query), args, request, context) as never,
+    readChunks: (query, request) => readChunksQuery(untyped(query), request, context) as never,
+    readRows: (query, request) => readRowsQuery(untyped(query), request, context) as never,
   }
 }
 
@@ -88,6 +125,12 @@ const standard: Paginator = createPaginator()
 export const paginate: Paginator['paginate'] = standard.paginate
 /** {@link Paginator.cursorPaginate} with the standard settings. */
 export const cursorPaginate: Paginator['cursorPaginate'] = standard.cursorPaginate
+/** {@link Paginator.relayConnection} with the standard settings. */
+export const relayConnection: Paginator['relayConnection'] = standard.relayConnection
+/** {@link Paginator.readChunks} with the standard settings. */
+export const readChunks: Paginator['readChunks'] = standard.readChunks
+/** {@link Paginator.readRows} with the standard settings. */
+export const readRows: Paginator['readRows'] = standard.readRows
 
 function contextOf({ secret, casing, perPage = {}, dialect, onWarn }: PaginatorOptions<Casing>): PaginatorContext {
   const secrets = secret === undefined ? [] : [secret].flat()

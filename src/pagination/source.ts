@@ -23,7 +23,12 @@ export interface SelectQuery {
   execute(options?: { signal?: AbortSignal }): Promise<Row[]>
 }
 
-type Build = (node: SelectQueryNode) => SelectQueryNode
+/** The query without its types; what comes of it gets them back where it leaves the library. */
+export function untyped(query: object): SelectQuery {
+  return query as SelectQuery
+}
+
+type Build = (node: SelectQueryNode) => RootOperationNode
 
 /**
  * Runs statements of our own through the executor of a query: over its connection or transaction, and behind the
@@ -36,7 +41,7 @@ export class Source implements KyselyPlugin {
 
   constructor(query: SelectQuery, dialect?: SqlDialect) {
     this.#query = query.withPlugin(this)
-    this.dialect = dialect ?? dialectOf(this.#query.compile().sql)
+    this.dialect = dialect ?? dialectOf(this.compile(probe))
   }
 
   /** The rows of the statement that is built from the query. Nothing was sent when `build` throws. */
@@ -44,6 +49,12 @@ export class Source implements KyselyPlugin {
     if (signal === undefined) return await this.#execute(build)
     signal.throwIfAborted()
     return await abortable(this.#execute(build, signal), signal)
+  }
+
+  /** The SQL of a statement, as the query's own compiler writes it. */
+  compile(build: Build): string {
+    this.#build = build
+    return this.#query.compile().sql
   }
 
   #execute(build: Build, signal?: AbortSignal): Promise<Row[]> {

@@ -250,13 +250,13 @@ export interface ReadOptions<DB, TB extends keyof DB, O> extends OrderOptions<DB
 }
 
 /** Chunks of a query in its order. It can be read once; {@link ChunkReader.resumeFrom} starts another reading. */
-export interface ChunkReader<Row> extends AsyncIterableIterator<Chunk<Row>, undefined> {
+export interface ChunkReader<Row> extends AsyncIterableIterator<Chunk<Row>> {
   /** The same reading, from behind the cursor of a chunk. */
   resumeFrom(cursor: string): ChunkReader<Row>
 }
 
 /** Rows of a query in its order. It can be read once; {@link RowReader.resumeFrom} starts another reading. */
-export interface RowReader<Row> extends AsyncIterableIterator<Row, undefined> {
+export interface RowReader<Row> extends AsyncIterableIterator<Row> {
   /** The cursor of the row that was read last, and `null` before the first. */
   readonly cursor: string | null
   /** The same reading, from behind the cursor of a row. */

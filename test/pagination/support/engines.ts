@@ -69,7 +69,8 @@ async function openPglite(): Promise<Opened> {
     },
     release() {},
   }
-  return opened(new PostgresDialect({ pool: { connect: async () => client as never, end: () => pglite.close() } }))
+  const pool = { connect: async () => client, end: () => pglite.close(), on() {} }
+  return opened(new PostgresDialect({ pool: pool as never }))
 }
 
 async function openPostgres(): Promise<Opened> {
@@ -119,14 +120,22 @@ function nodeSqlite(database: DatabaseSync): SqliteDatabase {
     close: () => database.close(),
     prepare(text) {
       const statement = database.prepare(text)
-      statement.setReadBigInts(false)
-      const reader = statement.columns().length > 0
+      statement.setReadBigInts(true)
       return {
-        reader,
-        all: (parameters) => statement.all(...(parameters as never[])),
+        reader: statement.columns().length > 0,
+        all: (parameters) => statement.all(...(parameters as never[])).map(withNumbers),
         run: (parameters) => statement.run(...(parameters as never[])),
         iterate: (parameters) => statement.iterate(...(parameters as never[])) as IterableIterator<unknown>,
       }
     },
   }
+}
+
+function withNumbers(row: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(row)
+  return Object.fromEntries(entries.map(([name, value]) => [name, isSafe(value) ? Number(value) : value]))
+}
+
+function isSafe(value: unknown): boolean {
+  return typeof value === 'bigint' && Number.isSafeInteger(Number(value))
 }
