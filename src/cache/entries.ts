@@ -1,0 +1,105 @@
+import type { CoarseTime } from './coarse-time.ts'
+import { compress, decompress } from './compression.ts'
+import type { MissReason, StoreCounters } from './counters.ts'
+import { type Inspection, inspectValue } from './inspect-value.ts'
+import type { Tick } from './invalidations.ts'
+import { MemoryEntry } from './memory-tier.ts'
+import type { CacheSettings } from './options.ts'
+import type { Profile } from './profile.ts'
+import { isValid } from './standard-schema.ts'
+import type { Found, StoredEntry } from './store.ts'
+import { decodeValue, encodeValue, type ValueFormat } from './value-codec.ts'
+
+/** What is known of a new value. */
+export interface NewEntry {
+  readonly profile: Profile
+  readonly ttlMs: number
+  readonly staleMs: number
+  readonly tags: readonly string[]
+  readonly costMs: number
+  /** What this process had learned, and when, as the read or the load began. */
+  readonly begun: Tick
+  readonly begunAt: number
+}
+
+/** How many times its load's cost before its end an entry may be renewed: beyond 10, the chance is 1 in 22,000. */
+const earlyFactor = 10
+
+/** Turns values into entries of both tiers, and back. */
+export class Entries {
+  readonly #settings: CacheSettings
+  readonly #hasStore: boolean
+  readonly #time: CoarseTime
+  readonly #counters: StoreCounters
+
+  constructor(settings: CacheSettings, hasStore: boolean, time: CoarseTime, counters: StoreCounters) {
+    this.#settings = settings
+    this.#hasStore = hasStore
+    this.#time = time
+    this.#counters = counters
+  }
+
+  /** @throws UnstorableValueError when the value is no data */
+  inspect(value: unknown): Inspection {
+    return inspectValue(value, this.#settings.freeze)
+  }
+
+  /** An entry for this process. */
+  toMemory(value: unknown, { bytes }: Inspection, about: NewEntry, ageMs = 0): MemoryEntry {
+    const { profile, ttlMs, staleMs, begunAt, costMs } = about
+    const loadedAt = this.#time.exact() - ageMs
+    const lifeMs = profile.memoryTtlMs + ageMs
+    const freshUntil = loadedAt + Math.min(ttlMs, lifeMs)
+    const earlyMs = profile.refreshAhead ? costMs * earlyFactor : 0
+    return new MemoryEntry(
+      value,
+      { profile, tags: about.tags, begun: about.begun, loadedAt, costMs, bytes },
+      {
+        plainUntil: freshUntil - earlyMs,
+        freshUntil,
+        staleUntil: loadedAt + Math.min(ttlMs + staleMs, lifeMs),
+        trustedUntil: this.#hasStore ? begunAt + this.#settings.withinMs : Number.POSITIVE_INFINITY,
+      },
+    )
+  }
+
+  /** An entry for the store. */
+  async toStore(value: unknown, inspection: Inspection, about: NewEntry): Promise<StoredEntry> {
+    const { profile, ttlMs, staleMs, costMs, tags } = about
+    const encoded = encodeValue(value, inspection)
+    const packed = await compress(encoded.bytes, profile.compress && this.#settings.compression)
+    this.#counters.rawBytes += encoded.bytes.length
+    this.#counters.storedBytes += packed.bytes.length
+    const header = {
+      ttlMs,
+      staleMs,
+      costMs: Math.round(costMs),
+      profile: profile.name,
+      version: profile.version,
+      format: encoded.format,
+      codec: packed.codec,
+      rawBytes: encoded.bytes.length,
+      tags,
+    }
+    return { header, payload: packed.bytes }
+  }
+
+  /**
+   * An entry for this process from one of the store's.
+   *
+   * @returns the reason when the entry is of another version, or not what the profile expects
+   * @throws when the entry cannot be read
+   */
+  async fromStore(found: Found, begun: Tick, begunAt: number, expected?: Profile): Promise<MemoryEntry | MissReason> {
+    const { header, payload } = found.entry as StoredEntry
+    const { profiles } = this.#settings
+    const profile = expected ?? profiles.get(header.profile) ?? (profiles.get('default') as Profile)
+    if (profile.version !== header.version && (expected !== undefined || profiles.has(header.profile))) return 'version'
+    const raw = await decompress(payload, header.codec, header.rawBytes)
+    const value = decodeValue(header.format as ValueFormat, raw)
+    if (profile.validate !== undefined && !(await isValid(value, profile.validate))) return 'corrupt'
+    const { ttlMs, staleMs, costMs, tags } = header
+    const about = { profile, ttlMs, staleMs, costMs, tags, begun, begunAt }
+    return this.toMemory(value, this.inspect(value), about, found.ageMs)
+  }
+}

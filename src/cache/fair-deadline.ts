@@ -1,0 +1,65 @@
+const ticksPerDeadline = 10
+
+interface Waiting {
+  ticksLeft: number
+  readonly expire: () => void
+}
+
+/**
+ * A deadline that counts only time in which the event loop could have seen the answer. It is counted in ticks of a running
+ * loop: a block of any length is one tick, and the last tick is followed by a poll for what already lies in the socket. One
+ * timer serves all that wait, and runs only while something does.
+ *
+ * A plain timer fires before the loop reads its sockets, so after a block every answer that has arrived looks late.
+ */
+export class FairDeadline {
+  readonly ms: number
+  readonly #waiting = new Set<Waiting>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(ms: number) {
+    this.ms = ms
+  }
+
+  /** Settles like the work, or rejects with `late()` when the deadline passes first. */
+  race<Value>(work: PromiseLike<Value>, late: () => unknown): Promise<Value> {
+    return new Promise<Value>((resolve, reject) => {
+      const waiting: Waiting = { ticksLeft: ticksPerDeadline, expire: () => reject(late()) }
+      this.#waiting.add(waiting)
+      this.#timer ??= setInterval(() => this.#tick(), Math.max(1, this.ms / ticksPerDeadline)).unref()
+      const done = () => this.#remove(waiting)
+      work.then(
+        (value) => {
+          done()
+          resolve(value)
+        },
+        (error) => {
+          done()
+          reject(error)
+        },
+      )
+    })
+  }
+
+  #tick(): void {
+    const due = [...this.#waiting].filter((waiting) => --waiting.ticksLeft <= 0)
+    if (due.length === 0) return
+    // Two hops: the first runs after this turn's poll, the second after a whole further one.
+    setImmediate(() => setImmediate(() => this.#expire(due)))
+  }
+
+  #expire(due: readonly Waiting[]): void {
+    for (const waiting of due) {
+      if (this.#remove(waiting)) waiting.expire()
+    }
+  }
+
+  #remove(waiting: Waiting): boolean {
+    const wasWaiting = this.#waiting.delete(waiting)
+    if (this.#waiting.size === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+    }
+    return wasWaiting
+  }
+}

@@ -1,0 +1,68 @@
+import { deferred } from './deferred.ts'
+import type { Tick } from './invalidations.ts'
+
+/** A value, and what it rests on. */
+export interface Answer {
+  readonly value: unknown
+  /** What this process had learned when the value's read or load began. */
+  readonly begun: Tick
+  readonly tags: Iterable<string>
+}
+
+/**
+ * One search for one key's value, shared by everybody in this process who asks meanwhile. It may answer before it ends: with
+ * a stale value, while it loads the new one.
+ */
+export class Flight {
+  /** Whether it loads in any case. */
+  readonly isFresh: boolean
+  /** Whether it renews a value that is still there to be served. */
+  readonly isRefresh: boolean
+  /** What this process had learned when the latest read or the load began. */
+  begun: Tick
+  /** When that was. */
+  begunAt: number
+  readonly tags: Set<string>
+  readonly controller: AbortController = new AbortController()
+  readonly answer: Promise<Answer>
+  readonly resolve: (answer: Answer) => void
+  readonly reject: (reason: unknown) => void
+  /** Whether a later load of the same key has begun, whose value is to be kept instead. */
+  isSuperseded = false
+  #waiters = 0
+
+  constructor(kind: { isFresh: boolean; isRefresh: boolean }, tags: Iterable<string>, begun: Tick, begunAt: number) {
+    this.isFresh = kind.isFresh
+    this.isRefresh = kind.isRefresh
+    this.tags = new Set(tags)
+    this.begun = begun
+    this.begunAt = begunAt
+    const { promise, resolve, reject } = deferred<Answer>()
+    this.answer = promise
+    this.resolve = resolve
+    this.reject = reject
+    // Those who wait handle the error; there may be nobody.
+    promise.catch(() => {})
+  }
+
+  /** The answer, or the signal's reason. When nobody waits any more the search is aborted. */
+  async wait(signal: AbortSignal | undefined): Promise<Answer> {
+    if (signal === undefined) {
+      this.#waiters++
+      return this.answer
+    }
+    const aborted = deferred<never>()
+    const abort = () => aborted.reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    this.#waiters++
+    try {
+      return await Promise.race([this.answer, aborted.promise])
+    } catch (error) {
+      this.#waiters--
+      if (signal.aborted && this.#waiters === 0 && !this.isRefresh) this.controller.abort(signal.reason)
+      throw error
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+}

@@ -1,0 +1,243 @@
+import { randomUUID } from 'node:crypto'
+import { packHeader, unpackHeader } from './entry-format.ts'
+import { toStoreKey } from './key.ts'
+import { KeyvClient, type KeyvLike, unreadable } from './keyv-client.ts'
+import type { EntryHeader, Found, ReadMode, Store, StoredEntry, Ticket, WriteOutcome } from './store.ts'
+
+/** Losing a tag's record early only makes its entries misses. */
+const tagMs = 30 * 24 * 3_600_000
+
+/** What the store held when a load was granted. */
+class Snapshot {
+  readonly generation: string
+  readonly changes: string | undefined
+  readonly versions: ReadonlyMap<string, string>
+  /** The key's record, whatever it was. */
+  readonly record: unknown
+
+  constructor(held: Pick<Snapshot, 'generation' | 'changes' | 'versions' | 'record'>) {
+    this.generation = held.generation
+    this.changes = held.changes
+    this.versions = held.versions
+    this.record = held.record
+  }
+}
+
+/**
+ * The store on anything that Keyv can reach, by `get`, `set` and `delete` alone.
+ *
+ * Each tag has a random version, and an invalidation gives it another; an entry is valid while the versions that it was stored
+ * with are still those of its tags. What a load returned is stored only if all records are as they were before the load. A
+ * window remains between that look and the write, and no other process is told of anything.
+ */
+export class KeyvStore implements Store {
+  readonly #keyv: KeyvClient
+  readonly #namespace: string
+  readonly #deletedMs: number
+  readonly #now: () => number
+
+  /** @param deletedMs - how long a deleted key is remembered, so that loads which began before do not bring it back */
+  constructor(keyv: KeyvLike, namespace: string, deletedMs: number, now: () => number) {
+    this.#keyv = new KeyvClient(keyv)
+    this.#namespace = namespace
+    this.#deletedMs = deletedMs
+    this.#now = now
+  }
+
+  async prepare(): Promise<void> {}
+
+  async connect(): Promise<void> {}
+
+  isReady(): boolean {
+    return true
+  }
+
+  isListening(): boolean {
+    return true
+  }
+
+  async read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[]> {
+    const names = [this.#generationKey, this.#changesKey, ...keys.map((key) => this.#entryKey(key))]
+    const [generation, changes, ...texts] = await this.#keyv.getMany(names)
+    const records = texts.map(parseRecord)
+    const carried = records.flatMap((record) => (typeof record === 'object' ? Object.keys(record.versions) : []))
+    const versions = await this.#versions([...tags, ...carried])
+    const states = records.map((record) => this.#stateOf(record, asText(generation), versions, tags))
+    const isGranted = states.map(
+      ({ state }) => mode === 'refresh' || mode === 'force' || (mode === 'load' && state !== 'fresh'),
+    )
+    if (!isGranted.includes(true)) return states
+    const held = {
+      generation: asText(generation) ?? (await this.#renew(this.#generationKey)),
+      changes: asText(changes),
+      versions: await this.#withMissing(versions, tags),
+    }
+    return states.map((state, index) => {
+      return isGranted[index] ? { ...state, ticket: new Snapshot({ ...held, record: texts[index] }) } : state
+    })
+  }
+
+  async write(key: string, entry: StoredEntry, ticket: Ticket): Promise<WriteOutcome> {
+    const before = ticket as Snapshot
+    const { tags } = entry.header
+    const names = [this.#generationKey, this.#changesKey, this.#entryKey(key)]
+    const [generation, changes, text] = await this.#keyv.getMany(names)
+    const versions = await this.#withMissing(await this.#versions(tags), tags)
+    const isUnchanged =
+      generation === before.generation &&
+      text === before.record &&
+      // Of a tag that the load named at its end, nothing was known before: then nothing at all may have been invalidated.
+      tags.every((tag) =>
+        before.versions.has(tag) ? before.versions.get(tag) === versions.get(tag) : changes === before.changes,
+      )
+    if (!isUnchanged) return 'invalidated'
+    await this.#put(key, entry, before.generation, versions)
+    return 'stored'
+  }
+
+  async set(key: string, entry: StoredEntry): Promise<void> {
+    const { tags } = entry.header
+    const [generation] = await this.#keyv.getMany([this.#generationKey])
+    const versions = await this.#withMissing(await this.#versions(tags), tags)
+    await this.#put(key, entry, asText(generation) ?? (await this.#renew(this.#generationKey)), versions)
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    const deleted = JSON.stringify({ id: randomUUID() })
+    await Promise.all(keys.map((key) => this.#keyv.set(this.#entryKey(key), deleted, this.#deletedMs)))
+  }
+
+  async invalidate(tags: readonly string[]): Promise<void> {
+    await this.#renew(this.#changesKey)
+    await Promise.all(tags.map((tag) => this.#renew(this.#tagKey(tag))))
+  }
+
+  async clear(): Promise<void> {
+    await this.#renew(this.#generationKey)
+  }
+
+  /** There are no tickets that others wait for. */
+  async release(): Promise<void> {}
+
+  async renew(): Promise<void> {}
+
+  async discard(key: string): Promise<void> {
+    await this.#keyv.delete(this.#entryKey(key))
+  }
+
+  async ping(): Promise<void> {
+    await this.#keyv.getMany([this.#generationKey])
+  }
+
+  async close(): Promise<void> {
+    this.#keyv.close()
+  }
+
+  get #generationKey(): string {
+    return `${this.#namespace}:generation`
+  }
+
+  get #changesKey(): string {
+    return `${this.#namespace}:changes`
+  }
+
+  #entryKey(key: string): string {
+    return `${this.#namespace}:e:${toStoreKey(key)}`
+  }
+
+  #tagKey(tag: string): string {
+    return `${this.#namespace}:t:${tag}`
+  }
+
+  #stateOf(
+    record: ParsedRecord,
+    generation: string | undefined,
+    versions: ReadonlyMap<string, string>,
+    named: readonly string[],
+  ): Found {
+    if (typeof record !== 'object') return { state: record }
+    const { header, payload, storedAt } = record
+    const isCarried = named.every((tag) => Object.hasOwn(record.versions, tag))
+    const isValid = Object.entries(record.versions).every(([tag, version]) => versions.get(tag) === version)
+    if (record.generation !== generation || !isCarried || !isValid) return { state: 'invalidated' }
+    const ageMs = Math.max(0, this.#now() - storedAt)
+    if (ageMs >= header.ttlMs + header.staleMs) return { state: 'expired', ageMs }
+    return { state: ageMs < header.ttlMs ? 'fresh' : 'stale', ageMs, entry: { header, payload } }
+  }
+
+  async #put(
+    key: string,
+    entry: StoredEntry,
+    generation: string,
+    versions: ReadonlyMap<string, string>,
+  ): Promise<void> {
+    const { header, payload } = entry
+    const isText = header.codec === 'none' && header.format === 'json'
+    const record: EntryRecord = {
+      id: randomUUID(),
+      storedAt: this.#now(),
+      generation,
+      versions: Object.fromEntries(header.tags.map((tag) => [tag, versions.get(tag) as string])),
+      header: packHeader(header),
+      isText,
+      payload: payload.toString(isText ? 'utf8' : 'base64'),
+    }
+    await this.#keyv.set(this.#entryKey(key), JSON.stringify(record), Math.ceil(header.ttlMs + header.staleMs))
+  }
+
+  async #versions(tags: readonly string[]): Promise<Map<string, string>> {
+    const names = [...new Set(tags)]
+    const found = await this.#keyv.getMany(names.map((tag) => this.#tagKey(tag)))
+    const versions = new Map<string, string>()
+    for (const [index, tag] of names.entries()) {
+      const version = asText(found[index])
+      if (version !== undefined) versions.set(tag, version)
+    }
+    return versions
+  }
+
+  /** A tag without a version may have had one: entries that carry it are outdated by giving it a new one. */
+  async #withMissing(versions: Map<string, string>, tags: readonly string[]): Promise<Map<string, string>> {
+    const missing = tags.filter((tag) => !versions.has(tag))
+    const made = await Promise.all(missing.map((tag) => this.#renew(this.#tagKey(tag))))
+    for (const [index, tag] of missing.entries()) versions.set(tag, made[index] as string)
+    return versions
+  }
+
+  async #renew(key: string): Promise<string> {
+    const version = randomUUID()
+    await this.#keyv.set(key, version, tagMs)
+    return version
+  }
+}
+
+interface EntryRecord {
+  readonly id: string
+  readonly storedAt: number
+  readonly generation: string
+  readonly versions: Readonly<Record<string, string>>
+  readonly header: string
+  readonly isText: boolean
+  readonly payload: string
+}
+
+type ParsedRecord =
+  | 'absent'
+  | 'corrupt'
+  | (Omit<EntryRecord, 'header' | 'payload'> & { readonly header: EntryHeader; readonly payload: Buffer })
+
+function parseRecord(text: string | undefined | typeof unreadable): ParsedRecord {
+  if (text === undefined) return 'absent'
+  try {
+    const record = JSON.parse(text as string) as EntryRecord
+    if (record.payload === undefined && typeof record.id === 'string') return 'absent'
+    const payload = Buffer.from(record.payload, record.isText ? 'utf8' : 'base64')
+    return { ...record, versions: { ...record.versions }, header: unpackHeader(record.header), payload }
+  } catch {
+    return 'corrupt'
+  }
+}
+
+function asText(record: string | undefined | typeof unreadable): string | undefined {
+  return record === unreadable ? undefined : record
+}

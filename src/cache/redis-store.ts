@@ -1,0 +1,262 @@
+import { randomBytes } from 'node:crypto'
+import type { Change, ClockReading, Coherence } from './coherence.ts'
+import { packHeader, parseEntry } from './entry-format.ts'
+import { toStoreKey } from './key.ts'
+import { bufferCommands, type RedisClientLike, type RedisCommands, type RedisSource } from './redis-client.ts'
+import { type RedisScript, scripts } from './redis-scripts.ts'
+import {
+  type Found,
+  type ReadMode,
+  type Store,
+  type StoredEntry,
+  type StoreListener,
+  type Ticket,
+  ticketMs,
+  type WriteOutcome,
+} from './store.ts'
+
+/** A tag's record outlives the entries that carry it by at least this; losing it early only makes them misses. */
+const tagMarginMs = 3_600_000
+const noTags: readonly string[] = []
+
+class RedisTicket {
+  readonly id: string
+  /** The clock as it was when the ticket was granted, in Redis's own digits. */
+  readonly asOf: string
+  readonly generation: string
+
+  constructor(id: string, asOf: string, generation: string) {
+    this.id = id
+    this.asOf = asOf
+    this.generation = generation
+  }
+}
+
+/**
+ * The store on Redis: each operation is one script, and so one round trip and one step that nothing interrupts. All keys of a
+ * namespace share a hash tag, and so a node of a cluster.
+ */
+export class RedisStore implements Store {
+  readonly #source: RedisSource
+  readonly #prefix: string
+  readonly #coherence: Coherence
+  readonly #now: () => number
+  readonly #self = randomBytes(9).toString('base64url')
+  #client: RedisClientLike | undefined
+  #commands: RedisCommands | undefined
+  #subscriber: RedisClientLike | undefined
+  #detach = () => {}
+  #tickets = 0
+  /** The highest stamp that an answer has shown. */
+  #known = 0
+
+  constructor(source: RedisSource, namespace: string, coherence: Coherence, now: () => number) {
+    this.#source = source
+    this.#prefix = `{${namespace}}:`
+    this.#coherence = coherence
+    this.#now = now
+  }
+
+  async prepare(): Promise<void> {
+    this.#client = await this.#source.open()
+  }
+
+  async connect(listener: StoreListener): Promise<void> {
+    const client = this.#client as RedisClientLike
+    this.#listen(client, listener)
+    if (!client.isOpen) await client.connect()
+    this.#commands = bufferCommands(client)
+    // Without its messages the process is still coherent, through the clock that each answer carries.
+    await this.#subscribe(client).catch((error: unknown) => listener.troubled(error))
+    await this.ping()
+  }
+
+  isReady(): boolean {
+    return this.#commands !== undefined && this.#client?.isReady !== false
+  }
+
+  isListening(): boolean {
+    return this.#subscriber !== undefined && this.#subscriber.isReady !== false
+  }
+
+  async read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[]> {
+    const id = `${this.#self}.${++this.#tickets}`
+    const sentAt = this.#now()
+    const known = this.#known
+    const options = [mode, id, String(ticketMs), seed(), String(known), this.#prefix, String(tagMarginMs)]
+    const answer = await this.#run<[Buffer, Buffer, ...FoundParts[]]>(
+      scripts.read,
+      [this.#key('clock'), ...keys.map((key) => this.#key('e', key))],
+      [...options, ...tags],
+    )
+    const [asOf, generation] = [String(answer[0]), String(answer[1])]
+    this.#observe({ stamp: Number(asOf), generation }, sentAt, known)
+    return keys.map((_key, index) => {
+      const [state, isGranted, age, bytes] = answer.slice(2 + index * 4, 6 + index * 4) as FoundParts
+      const ticket = isGranted === 1 ? new RedisTicket(id, asOf, generation) : undefined
+      return toFound(String(state) as Found['state'], Number(age) / 1_000, bytes, ticket)
+    })
+  }
+
+  async write(key: string, entry: StoredEntry, ticket: Ticket): Promise<WriteOutcome> {
+    const { id, asOf, generation } = ticket as RedisTicket
+    const { header, payload } = entry
+    const ms = lifetime(entry)
+    const sentAt = this.#now()
+    const known = this.#known
+    const options = [id, asOf, generation, String(ms), packHeader(header), payload, this.#prefix, tagLifetime(ms)]
+    const [outcome, stamp, current] = await this.#run<[number, Buffer, Buffer]>(
+      scripts.write,
+      [this.#key('clock'), this.#key('e', key), this.#key('l', key)],
+      [...options, ...header.tags],
+    )
+    if (current.length > 0) this.#observe({ stamp: Number(stamp), generation: String(current) }, sentAt, known)
+    return outcome === 1 ? 'stored' : outcome === 0 ? 'invalidated' : 'expired'
+  }
+
+  async set(key: string, entry: StoredEntry): Promise<void> {
+    const { header, payload } = entry
+    const ms = lifetime(entry)
+    const message = this.#coherence.pack(change({ keys: [key] }))
+    const options = [String(ms), packHeader(header), payload, this.#prefix, tagLifetime(ms), this.#channel, message]
+    const keys = [this.#key('clock'), this.#key('e', key), this.#key('l', key)]
+    await this.#change(scripts.set, keys, [...options, ...header.tags])
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    const records = keys.flatMap((key) => [this.#key('e', key), this.#key('l', key)])
+    const message = this.#coherence.pack(change({ keys }))
+    await this.#change(scripts.remove, [this.#key('clock'), ...records], [this.#channel, message])
+  }
+
+  async invalidate(tags: readonly string[]): Promise<void> {
+    const message = this.#coherence.pack(change({ tags }))
+    const options = [this.#prefix, String(tagMarginMs), this.#channel, message]
+    await this.#change(scripts.invalidate, [this.#key('clock')], [...options, ...tags])
+  }
+
+  async clear(): Promise<void> {
+    const message = this.#coherence.pack(change({ all: true }))
+    await this.#change(scripts.clear, [this.#key('clock')], [this.#channel, message])
+  }
+
+  async release(key: string, ticket: Ticket): Promise<void> {
+    await this.#run(scripts.release, [this.#key('l', key)], [(ticket as RedisTicket).id])
+  }
+
+  async renew(key: string, ticket: Ticket): Promise<void> {
+    await this.#run(scripts.renew, [this.#key('l', key)], [(ticket as RedisTicket).id, String(ticketMs)])
+  }
+
+  async discard(key: string): Promise<void> {
+    await this.#ready().del(this.#key('e', key))
+  }
+
+  async ping(): Promise<void> {
+    if (this.#client?.isOpen === false) await this.#client.connect()
+    const sentAt = this.#now()
+    const known = this.#known
+    const [stamp, generation] = String((await this.#ready().get(this.#key('clock'))) ?? '').split('|')
+    if (generation !== undefined) this.#observe({ stamp: Number(stamp), generation }, sentAt, known)
+    // A lost clock is made anew by the next read or change; until then nothing in memory can be verified.
+    else await this.read([], 'get', noTags)
+  }
+
+  async close(): Promise<void> {
+    this.#detach()
+    this.#coherence.close()
+    this.#subscriber?.destroy()
+    if (this.#source.given === undefined) this.#client?.destroy()
+  }
+
+  get #channel(): string {
+    return `${this.#prefix}bus`
+  }
+
+  #key(kind: 'clock' | 'e' | 'l', key?: string): string {
+    return key === undefined ? `${this.#prefix}${kind}` : `${this.#prefix}${kind}:${toStoreKey(key)}`
+  }
+
+  #ready(): RedisCommands {
+    if (this.#commands === undefined || !this.isReady()) throw new NotConnectedError('Redis is not connected')
+    return this.#commands
+  }
+
+  async #change(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<void> {
+    const sentAt = this.#now()
+    const answer = await this.#run<[Buffer, Buffer, Buffer]>(script, keys, [seed(), String(this.#known), ...options])
+    const reading = { stamp: Number(answer[0]), generation: String(answer[1]) }
+    this.#known = Math.max(this.#known, reading.stamp)
+    this.#coherence.observeOwn(reading, Number(answer[2]), sentAt)
+  }
+
+  async #run<Answer>(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<Answer> {
+    const commands = this.#ready()
+    const scriptArguments = { keys, arguments: options }
+    try {
+      return (await commands.evalSha(script.sha, scriptArguments)) as Answer
+    } catch (error) {
+      if (!/^NOSCRIPT/.test((error as Error).message)) throw error
+      return (await commands.eval(script.text, scriptArguments)) as Answer
+    }
+  }
+
+  #observe(reading: ClockReading, sentAt: number, known: number): void {
+    this.#coherence.observe(reading, sentAt, known)
+    // After a store that lost changes, count from where it is now.
+    this.#known = reading.stamp < known ? reading.stamp : Math.max(this.#known, reading.stamp)
+  }
+
+  #listen(client: RedisClientLike, listener: StoreListener): void {
+    const lost = (error: unknown) => listener.lost(error)
+    const ready = () => listener.ready()
+    client.on('error', lost)
+    client.on('end', lost)
+    client.on('ready', ready)
+    this.#detach = () => {
+      client.off('end', lost)
+      client.off('ready', ready)
+      // The error listener stays on a client of our own: without one, a late error would end the process.
+      if (this.#source.given !== undefined) client.off('error', lost)
+    }
+  }
+
+  async #subscribe(client: RedisClientLike): Promise<void> {
+    const subscriber = client.duplicate()
+    this.#subscriber = subscriber
+    subscriber.on('error', () => {})
+    await subscriber.connect()
+    await subscriber.subscribe(this.#channel, (message) => this.#coherence.receive(message))
+  }
+}
+
+/** The connection is not there; what was to be sent was not. */
+export class NotConnectedError extends Error {}
+
+type FoundParts = [state: Buffer, isGranted: number, age: Buffer, bytes: Buffer]
+
+function toFound(state: Found['state'], ageMs: number, bytes: Buffer, ticket: Ticket | undefined): Found {
+  if (state !== 'fresh' && state !== 'stale') return { state, ageMs, ticket }
+  try {
+    return { state, ageMs, ticket, entry: parseEntry(bytes) }
+  } catch {
+    return { state: 'corrupt', ticket }
+  }
+}
+
+function change(part: Partial<Change>): Change {
+  return { tags: part.tags ?? noTags, keys: part.keys ?? noTags, all: part.all ?? false }
+}
+
+function lifetime({ header }: StoredEntry): number {
+  return Math.max(1, Math.ceil(header.ttlMs + header.staleMs))
+}
+
+function tagLifetime(entryMs: number): string {
+  return String(entryMs + tagMarginMs)
+}
+
+/** Names the generation that begins if the clock turns out to be lost. */
+function seed(): string {
+  return randomBytes(6).toString('hex')
+}

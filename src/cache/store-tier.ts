@@ -1,0 +1,284 @@
+import { Breaker } from './breaker.ts'
+import type { Change } from './coherence.ts'
+import type { StoreCounters, StoreErrorKind } from './counters.ts'
+import { deferred } from './deferred.ts'
+import type { CacheErrorEvent, Events, StoreState } from './events.ts'
+import { FairDeadline } from './fair-deadline.ts'
+import type { CacheSettings } from './options.ts'
+import { PendingChanges } from './pending-changes.ts'
+import { ReadBatch } from './read-batch.ts'
+import type { Found, ReadMode, Store, StoredEntry, Ticket, WriteOutcome } from './store.ts'
+import type { Invalidation } from './types.ts'
+
+type Operation = CacheErrorEvent['operation']
+
+/**
+ * A store that cannot fail or hang its caller: every operation has a deadline, every failure is counted and becomes
+ * `undefined`, and while the store is down it is not asked. Changes that it missed are sent before it is asked again.
+ */
+export class StoreTier {
+  readonly #store: Store
+  readonly #counters: StoreCounters
+  readonly #events: Events
+  readonly #deadline: FairDeadline
+  readonly #breaker: Breaker
+  readonly #pending = new PendingChanges()
+  readonly #batches: Readonly<Record<ReadMode, ReadBatch>>
+  #roundTripMs = 0
+  #state: StoreState = 'up'
+  #preparing: Promise<void> | undefined
+  /** Settles once the first connection is made or has failed; afterwards there is nothing to wait for. */
+  #connecting: Promise<void> | undefined
+  #fatal: unknown
+
+  constructor(store: Store, settings: CacheSettings, counters: StoreCounters, events: Events) {
+    this.#store = store
+    this.#counters = counters
+    this.#events = events
+    this.#deadline = new FairDeadline(settings.storeTimeoutMs)
+    const probe = () => this.#probe()
+    this.#breaker = new Breaker({ ...settings.breaker, probe, onChange: () => this.#updateState() })
+    const batch = (mode: ReadMode) => new ReadBatch((keys) => this.read(keys, mode, []))
+    this.#batches = { get: batch('get'), load: batch('load'), refresh: batch('refresh'), force: batch('force') }
+    this.#preparing = store.prepare().finally(() => {
+      this.#preparing = undefined
+    })
+    this.#connecting = this.#preparing.then(() => this.#connect())
+    this.#connecting.catch((error: unknown) => {
+      if (isMissingPeer(error)) this.#fatal = error
+      this.#connecting = undefined
+    })
+  }
+
+  get state(): StoreState {
+    if (this.#breaker.isOpen) return 'down'
+    return this.#breaker.isWorried || !(this.#connecting !== undefined || this.#store.isListening()) ? 'degraded' : 'up'
+  }
+
+  get roundTripMs(): number {
+    return this.#roundTripMs
+  }
+
+  get pendingChanges(): number {
+    return this.#pending.size
+  }
+
+  /** Whether the store would be asked. */
+  get isAvailable(): boolean {
+    return !this.#breaker.isOpen
+  }
+
+  /** Waits for the first connection, at most as long as for any answer. */
+  async ready(): Promise<void> {
+    if (this.#connecting !== undefined) await this.#attempt('connection', () => Promise.resolve())
+  }
+
+  /** What each key holds; `undefined` when the store cannot say. */
+  async read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[] | undefined> {
+    let late: Promise<Found[]> | undefined
+    const found = await this.#attempt('read', () => {
+      late = this.#store.read(keys, mode, tags)
+      return late
+    })
+    // Whoever has stopped waiting will not load: others must not wait for it.
+    if (found === undefined) late?.then((answers) => this.#releaseAll(keys, answers), ignore)
+    return found
+  }
+
+  /**
+   * What one key holds; `undefined` when the store cannot say. Reads without tags that are asked for at the same time are
+   * one round trip.
+   */
+  async readOne(key: string, mode: ReadMode, tags: readonly string[]): Promise<Found | undefined> {
+    if (tags.length > 0) return (await this.read([key], mode, tags))?.[0]
+    return this.#batches[mode].read(key)
+  }
+
+  write(key: string, entry: StoredEntry, ticket: Ticket): Promise<WriteOutcome | undefined> {
+    return this.#attempt('write', () => this.#store.write(key, entry, ticket))
+  }
+
+  /** Whether the value was stored; if not, the older one counts as outdated. */
+  async set(key: string, entry: StoredEntry): Promise<boolean> {
+    const isStored = await this.#attempt('write', async () => {
+      await this.#store.set(key, entry)
+      return true
+    })
+    if (isStored !== true) this.#queue({ tags: [], keys: [key], all: false })
+    return isStored === true
+  }
+
+  /** Sends a change, or keeps it until the store is back. */
+  async change(change: Change): Promise<Invalidation> {
+    const isSent = await this.#attempt('invalidate', async () => {
+      await this.#send(change)
+      return true
+    })
+    if (isSent !== true) this.#queue(change)
+    return { propagated: isSent === true, queued: isSent !== true }
+  }
+
+  /** Best effort; a ticket expires by itself. */
+  async release(key: string, ticket: Ticket): Promise<void> {
+    if (this.isAvailable) await this.#attempt('write', () => this.#store.release(key, ticket))
+  }
+
+  async renew(key: string, ticket: Ticket): Promise<void> {
+    if (this.isAvailable) await this.#attempt('write', () => this.#store.renew(key, ticket))
+  }
+
+  /** Removes what cannot be read, and counts it. */
+  async discard(key: string, error: unknown): Promise<void> {
+    this.countUnreadable(key, error)
+    await this.#attempt('write', () => this.#store.discard(key))
+  }
+
+  countUnreadable(key: string, error: unknown): void {
+    this.#counters.errors.decode++
+    this.#events.emit('error', { operation: 'decode', error, key })
+  }
+
+  /** Asks the store for its clock, so that memory stays verified. */
+  async ping(): Promise<void> {
+    if (this.isAvailable) await this.#attempt('read', () => this.#store.ping())
+  }
+
+  async close(): Promise<void> {
+    this.#breaker.stop()
+    await this.#store.close()
+  }
+
+  async #attempt<Answer>(operation: Operation, work: () => Promise<Answer>): Promise<Answer | undefined> {
+    if (this.#fatal !== undefined) throw this.#fatal
+    if (this.#breaker.isOpen) {
+      this.#counters.errors.refused++
+      return undefined
+    }
+    // Loading a package takes time, and says nothing about the store.
+    if (this.#preparing !== undefined) await this.#preparing.catch(ignore)
+    const sentAt = performance.now()
+    try {
+      const connecting = this.#connecting
+      const answer = await this.#deadline.race(connecting === undefined ? work() : connecting.then(work), lateError)
+      this.#breaker.succeeded()
+      const took = performance.now() - sentAt
+      this.#roundTripMs = this.#roundTripMs === 0 ? took : 0.9 * this.#roundTripMs + 0.1 * took
+      this.#updateState()
+      return answer
+    } catch (error) {
+      if (this.#fatal !== undefined) throw this.#fatal
+      this.#failed(operation, error)
+      return undefined
+    }
+  }
+
+  #failed(operation: Operation, error: unknown): void {
+    const kind = kindOf(error, operation)
+    this.#counters.errors[kind]++
+    if (kind === 'timeout') this.#breaker.timedOut()
+    if (kind === 'connection') this.#breaker.open()
+    this.#updateState()
+    this.#events.emit('error', { operation, error })
+  }
+
+  /** A store that has missed a change must not be read until it has caught up. */
+  #queue(change: Change): void {
+    this.#pending.add(change)
+    this.#breaker.open()
+  }
+
+  async #send(change: Change): Promise<void> {
+    if (change.all) return this.#store.clear()
+    if (change.tags.length > 0) await this.#store.invalidate(change.tags)
+    if (change.keys.length > 0) await this.#store.delete(change.keys)
+  }
+
+  async #probe(): Promise<boolean> {
+    try {
+      await this.#deadline.race(this.#store.ping(), lateError)
+      while (this.#pending.size > 0) await this.#flush()
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  async #flush(): Promise<void> {
+    const change = this.#pending.take()
+    try {
+      await this.#deadline.race(this.#send(change), lateError)
+    } catch (error) {
+      this.#pending.add(change)
+      throw error
+    }
+  }
+
+  async #connect(): Promise<void> {
+    const firstLoss = deferred<never>()
+    firstLoss.promise.catch(ignore)
+    const connected = this.#store.connect({
+      troubled: (error) => this.#events.emit('error', { operation: 'connection', error }),
+      lost: (error) => {
+        firstLoss.reject(error)
+        this.#lost(error)
+      },
+      ready: () => void this.#breaker.probeNow(),
+    })
+    connected.then(
+      () => this.#breaker.probeNow(),
+      (error: unknown) => this.#lost(error),
+    )
+    try {
+      await Promise.race([connected, firstLoss.promise])
+    } finally {
+      this.#connecting = undefined
+    }
+  }
+
+  #lost(error: unknown): void {
+    if (!this.#breaker.isOpen) {
+      this.#counters.errors.connection++
+      this.#breaker.open()
+    }
+    this.#events.emit('error', { operation: 'connection', error })
+  }
+
+  async #releaseAll(keys: readonly string[], answers: readonly Found[]): Promise<void> {
+    for (const [index, { ticket }] of answers.entries()) {
+      if (ticket !== undefined) await this.release(keys[index] as string, ticket)
+    }
+  }
+
+  #updateState(): void {
+    const state = this.state
+    if (state === this.#state) return
+    this.#state = state
+    this.#events.emit('state', { state })
+  }
+}
+
+/** The store did not answer in time. */
+export class StoreTimeoutError extends Error {
+  override readonly name = 'StoreTimeoutError'
+}
+
+function lateError(): StoreTimeoutError {
+  return new StoreTimeoutError('the store did not answer within `timeouts.store`')
+}
+
+/** Redis's own answers begin with a code; these codes say that the server, not the request, is what is wrong. */
+const unavailable = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|WRONGPASS|NOREPLICAS|BUSY|UNKILLABLE)\b/
+
+function kindOf(error: unknown, operation: Operation): StoreErrorKind {
+  if (error instanceof StoreTimeoutError) return 'timeout'
+  const message = error instanceof Error ? error.message : ''
+  const isAnswer = /^[A-Z][A-Z0-9]+ /.test(message)
+  if (!isAnswer || unavailable.test(message)) return 'connection'
+  return operation === 'read' || operation === 'decode' ? 'decode' : 'write'
+}
+
+function isMissingPeer(error: unknown): boolean {
+  return (error as { readonly code?: unknown } | null)?.code === 'ERR_PEER_MISSING'
+}
+
+function ignore(): void {}
