@@ -1,0 +1,142 @@
+import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
+import { withStatementCache } from './cached-statements.ts'
+import type { Execute } from './execute.ts'
+import type { Instruments } from './instruments.ts'
+import { NamedStatements } from './named-statements.ts'
+import type { RunningQuery } from './query-observer.ts'
+import { QueryTimeout } from './query-timeout.ts'
+import { TransactionState } from './transaction-state.ts'
+
+/** One connection, patched in place: every query through it is observed. */
+export class InstrumentedConnection {
+  /** The connection's own `executeQuery`, for our own statements. */
+  readonly raw: Execute
+  readonly transaction: TransactionState
+  readonly #instruments: Instruments
+  readonly #run: Execute
+  readonly #timeout: QueryTimeout | undefined
+  #acquireMs = 0
+
+  constructor(connection: DatabaseConnection, instruments: Instruments) {
+    const { dialect, statements, timeoutMs } = instruments
+    this.#instruments = instruments
+    this.transaction = new TransactionState(instruments)
+    this.raw = connection.executeQuery.bind(connection) as Execute
+    let run = this.raw
+    if (statements > 0 && dialect === 'sqlite') run = cacheStatements(run, statements)
+    if (statements > 0 && dialect === 'postgres') run = new NamedStatements(run, statements, this.transaction).execute
+    if (timeoutMs !== undefined) {
+      this.#timeout = new QueryTimeout(connection, run, timeoutMs, instruments)
+      run = this.#timeout.execute
+    }
+    this.#run = run
+    const stream = connection.streamQuery.bind(connection)
+    connection.executeQuery = ((query, options) => this.#execute(query, options)) as typeof connection.executeQuery
+    connection.streamQuery = ((...parameters) => this.#stream(stream, parameters)) as typeof connection.streamQuery
+  }
+
+  /** Somebody took the connection. */
+  acquired(waitedMs: number): void {
+    this.#acquireMs = waitedMs
+  }
+
+  /** Somebody gave it back; a promise when a query is still running on it. */
+  released(): Promise<unknown> | undefined {
+    if (this.transaction.open) this.transaction.end()
+    return this.#timeout?.busy
+  }
+
+  /** The driver has committed, with or without SQL. */
+  committed(): Promise<void> | undefined {
+    const tables = this.transaction.end()
+    return this.#instruments.invalidation?.tell(tables)
+  }
+
+  #execute(query: CompiledQuery, options: unknown): Promise<QueryResult<unknown>> {
+    let running: RunningQuery
+    try {
+      running = this.#starts(query)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    let result: Promise<QueryResult<unknown>>
+    try {
+      result = this.#run(query, options)
+    } catch (error) {
+      return this.#failed(running, error, false)
+    }
+    return result.then(
+      (result) => this.#succeeded(running, result),
+      (error) => this.#failed(running, error, false),
+    )
+  }
+
+  async *#stream(
+    stream: DatabaseConnection['streamQuery'],
+    parameters: Parameters<DatabaseConnection['streamQuery']>,
+  ): AsyncGenerator<QueryResult<unknown>> {
+    const running = this.#starts(parameters[0])
+    let rows = 0
+    let failure: { readonly error: unknown } | undefined
+    try {
+      for await (const chunk of stream(...parameters)) {
+        rows += chunk.rows.length
+        yield chunk
+      }
+    } catch (error) {
+      failure = { error }
+      await this.#failed(running, error, true)
+    } finally {
+      if (failure === undefined) {
+        this.#instruments.observer.ended(running, { rows, streamed: true })
+        await this.#settle(running)
+      }
+    }
+  }
+
+  #starts(query: CompiledQuery): RunningQuery {
+    const { observer } = this.#instruments
+    const acquireMs = this.#acquireMs
+    this.#acquireMs = 0
+    const running = observer.starts(query, acquireMs, this.transaction.open)
+    const { scope, statement } = running
+    if (scope !== undefined && !this.transaction.open && scope.holdsTransaction(this.#instruments)) {
+      if (statement.control === undefined) observer.outsideTransaction(scope, query)
+    }
+    return running
+  }
+
+  #succeeded(
+    running: RunningQuery,
+    result: QueryResult<unknown>,
+  ): QueryResult<unknown> | Promise<QueryResult<unknown>> {
+    this.#instruments.observer.ended(running, { rows: result.rows.length, streamed: false })
+    const { control, shape } = running.statement
+    if (control === undefined && shape.writes.length === 0) return result
+    const settled = this.#settle(running)
+    return settled === undefined ? result : settled.then(() => result)
+  }
+
+  async #failed(running: RunningQuery, error: unknown, streamed: boolean): Promise<never> {
+    this.#instruments.observer.ended(running, { rows: 0, streamed, error })
+    await this.#instruments.invalidation?.afterFailure(running.statement, this.transaction, error)
+    throw error
+  }
+
+  /** Follows the transaction; a promise when the cache is being told. */
+  #settle({ statement, scope }: RunningQuery): Promise<void> | undefined {
+    const { control } = statement
+    if (control?.kind === 'begin') this.transaction.begin(scope)
+    else if (control?.kind === 'rollback') this.transaction.end()
+    else if (control !== undefined && control.kind !== 'commit') this.transaction.move(control)
+    if (this.#instruments.invalidation !== undefined)
+      return this.#instruments.invalidation.after(statement, this.transaction)
+    if (control?.kind === 'commit') this.transaction.end()
+    return undefined
+  }
+}
+
+/** Lets our own SQLite databases know, while they prepare the statement, how many they may keep. */
+function cacheStatements(run: Execute, statements: number): Execute {
+  return (query, options) => withStatementCache(statements, () => run(query, options))
+}

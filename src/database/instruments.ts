@@ -1,0 +1,18 @@
+import type { SqlDialect } from './dialect.ts'
+import type { Execute } from './execute.ts'
+import type { QueryObserver } from './query-observer.ts'
+import type { WriteInvalidation } from './write-invalidation.ts'
+
+/** What all connections of one instrumented `Kysely` share. */
+export interface Instruments {
+  readonly dialect: SqlDialect
+  readonly observer: QueryObserver
+  readonly invalidation: WriteInvalidation | undefined
+  readonly timeoutMs: number | undefined
+  /** Prepared statements a connection keeps; 0 for none. */
+  readonly statements: number
+  /** Runs our own statements on a connection of their own. Set by the driver. */
+  borrow: Borrow
+}
+
+export type Borrow = <Result>(use: (execute: Execute) => Promise<Result>) => Promise<Result>

@@ -1,0 +1,137 @@
+import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
+import { CompiledQuery as Compiled } from 'kysely'
+import { type ConnectionControl, controlOf } from './connection-control.ts'
+import { QueryTimeoutError } from './errors.ts'
+import type { Execute } from './execute.ts'
+import type { Instruments } from './instruments.ts'
+
+/** How long a cancelled query may take to end before its connection is given up. */
+const graceMs = 2_000
+
+/**
+ * Cancels queries that take too long, on the server: `pg_cancel_backend`, `KILL QUERY`. The connection is used again only
+ * when the query has ended, and after one statement that takes a cancellation which came too late for its query.
+ */
+export class QueryTimeout {
+  /** The query that is still running although nobody waits for it. */
+  busy: Promise<unknown> | undefined
+  readonly #connection: DatabaseConnection & NativeCancellation
+  readonly #run: Execute
+  readonly #timeoutMs: number
+  readonly #instruments: Instruments
+  #sessionId: number | undefined
+
+  constructor(connection: DatabaseConnection, run: Execute, timeoutMs: number, instruments: Instruments) {
+    this.#connection = connection
+    this.#run = run
+    this.#timeoutMs = timeoutMs
+    this.#instruments = instruments
+  }
+
+  readonly execute: Execute = async (query, options) => {
+    if (this.busy !== undefined) throw new QueryTimeoutError('The connection still runs a query that timed out')
+    if (this.#sessionId === undefined) await this.#identify()
+    const running = this.#run(query, options)
+    const timer = new Timer(this.#timeoutMs)
+    try {
+      const first = await Promise.race([running, timer.elapsed])
+      if (first !== undefined) return first
+    } finally {
+      timer.clear()
+    }
+    return this.#cancel(query, running)
+  }
+
+  async #cancel(query: CompiledQuery, running: Promise<QueryResult<unknown>>): Promise<QueryResult<unknown>> {
+    const settled = running.then(
+      (result) => ({ result, error: undefined }),
+      (error: unknown) => ({ result: undefined, error }),
+    )
+    const cancelling = this.#askServer().catch(() => {})
+    let outcome = await within(graceMs, settled)
+    if (outcome === undefined) {
+      controlOf(this.#connection)?.destroy()
+      outcome = await within(graceMs, settled)
+    }
+    if (outcome === undefined) {
+      const busy = settled.finally(() => {
+        if (this.busy === busy) this.busy = undefined
+      })
+      this.busy = busy
+    } else if (
+      (await within(
+        graceMs,
+        cancelling.then(() => true),
+      )) === true
+    ) {
+      await this.#takeLateCancellation()
+    }
+    // A write that was done before the server was asked is done: to call it failed would be a lie.
+    if (outcome?.result !== undefined && query.query.kind !== 'SelectQueryNode' && !/^\s*select\b/i.test(query.sql)) {
+      return outcome.result
+    }
+    const message = `The query took longer than ${this.#timeoutMs} ms and was cancelled`
+    throw new QueryTimeoutError(message, { cause: outcome?.error })
+  }
+
+  async #askServer(): Promise<void> {
+    const control: ConnectionControl | undefined = controlOf(this.#connection)
+    if (control !== undefined) return control.cancel()
+    const { borrow, dialect } = this.#instruments
+    if (this.#connection.cancelQuery !== undefined) {
+      return this.#connection.cancelQuery((use) => borrow((execute) => use({ executeQuery: execute } as never)))
+    }
+    const statement =
+      dialect === 'postgres' ? `select pg_cancel_backend(${this.#sessionId})` : `kill query ${this.#sessionId}`
+    await borrow((execute) => execute(Compiled.raw(statement)))
+  }
+
+  async #takeLateCancellation(): Promise<void> {
+    await within(
+      graceMs,
+      this.#run(Compiled.raw('select 1')).catch(() => {}),
+    )
+  }
+
+  /** Finds out whom to cancel, once per connection. */
+  async #identify(): Promise<void> {
+    this.#sessionId = 0
+    if (controlOf(this.#connection) !== undefined) return
+    if (this.#connection.collectSessionInfo !== undefined) return this.#connection.collectSessionInfo()
+    const { dialect } = this.#instruments
+    const id = dialect === 'postgres' ? 'pg_backend_pid()' : 'connection_id()'
+    const { rows } = await this.#run(Compiled.raw(`select ${id} as id`))
+    this.#sessionId = Number((rows[0] as { id?: unknown } | undefined)?.id)
+  }
+}
+
+/** What connections of Kysely 0.29 can do by themselves. */
+interface NativeCancellation {
+  collectSessionInfo?(): Promise<void>
+  cancelQuery?(provide: (use: (connection: never) => Promise<void>) => Promise<void>): Promise<void>
+}
+
+class Timer {
+  readonly elapsed: Promise<undefined>
+  #clear: () => void = () => {}
+
+  constructor(ms: number) {
+    this.elapsed = new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(undefined), ms)
+      this.#clear = () => clearTimeout(timer)
+    })
+  }
+
+  clear(): void {
+    this.#clear()
+  }
+}
+
+async function within<Value>(ms: number, promise: Promise<Value>): Promise<Value | undefined> {
+  const timer = new Timer(ms)
+  try {
+    return await Promise.race([promise, timer.elapsed])
+  } finally {
+    timer.clear()
+  }
+}

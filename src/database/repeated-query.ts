@@ -1,0 +1,84 @@
+import type { CompiledQuery } from 'kysely'
+import { type CallSites, callSitesOf } from './call-site.ts'
+import { pagesOn, varyingColumns } from './query-comparison.ts'
+import type { ShapeStatistics } from './query-statistics.ts'
+import { suggestionFor } from './suggestion.ts'
+import type { NPlusOne } from './types.ts'
+
+/** Different values that are told apart; beyond that the number no longer matters. */
+const maxDistinct = 1_000
+
+/** The runs of one shape within one scope. */
+export class RepeatedQuery {
+  readonly #scope: { readonly name: string }
+  readonly shape: ShapeStatistics
+  /** How often it was built. In `Promise.all` everything is built before anything runs. */
+  built = 0
+  count = 0
+  totalMs = 0
+  kind: 'n+1' | 'duplicate' | undefined
+  /** Where it was built, captured once it became suspect. */
+  stack: { readonly stack?: string } | undefined
+  #first: CompiledQuery | undefined
+  #latest: CompiledQuery | undefined
+  /** Values of the runs before the threshold: they are compared only if it is reached. */
+  #runs: (readonly unknown[])[] = []
+  readonly #distinct = new Map<string, number>()
+  #sites: CallSites | undefined
+
+  constructor(scope: { readonly name: string }, shape: ShapeStatistics) {
+    this.#scope = scope
+    this.shape = shape
+  }
+
+  /** Counts one more run, and says whether it makes a pattern of them. */
+  add(query: CompiledQuery, threshold: number): boolean {
+    this.count += 1
+    this.#first ??= query
+    this.#latest = query
+    this.#runs.push(query.parameters)
+    if (this.count < threshold) return false
+    return this.#compare() && this.#judge(threshold)
+  }
+
+  snapshot(): NPlusOne {
+    this.#sites ??= this.stack === undefined ? {} : callSitesOf(this.stack)
+    return {
+      kind: this.kind ?? 'n+1',
+      shape: this.shape.text,
+      count: this.count,
+      distinctParameters: this.#distinct.size,
+      totalMs: this.totalMs,
+      scope: this.#scope.name,
+      ...this.#sites,
+      suggestion: this.#suggestion(),
+    }
+  }
+
+  #compare(): boolean {
+    for (const parameters of this.#runs.splice(0)) {
+      const key = JSON.stringify(parameters, plainly)
+      const seen = this.#distinct.get(key) ?? 0
+      if (seen > 0 || this.#distinct.size < maxDistinct) this.#distinct.set(key, seen + 1)
+    }
+    return this.kind === undefined
+  }
+
+  #judge(threshold: number): boolean {
+    const [first, latest] = [this.#first, this.#latest]
+    if (first === undefined || latest === undefined) return false
+    if (this.#distinct.size >= threshold) this.kind = pagesOn(first.query, latest.query) ? undefined : 'n+1'
+    else if (Math.max(...this.#distinct.values()) >= threshold) this.kind = 'duplicate'
+    return this.kind !== undefined
+  }
+
+  #suggestion(): string {
+    const [first, latest] = [this.#first, this.#latest]
+    if (first === undefined || latest === undefined) return ''
+    return suggestionFor(this.kind ?? 'n+1', first, varyingColumns(first.query, latest.query))
+  }
+}
+
+function plainly(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? `${value}n` : value
+}
