@@ -11,6 +11,7 @@ import {
   type UnknownRow,
   ValueNode,
 } from 'kysely'
+import { markPageQuery } from '../shared/page-queries.ts'
 import type { SqlDialect } from './types.ts'
 
 export type Row = Record<string, unknown>
@@ -64,7 +65,9 @@ export class Source implements KyselyPlugin {
   }
 
   transformQuery({ node }: PluginTransformQueryArgs): RootOperationNode {
-    return this.#build(node as SelectQueryNode)
+    const built = this.#build(node as SelectQueryNode)
+    markPageQuery(built)
+    return built
   }
 
   async transformResult({ result }: PluginTransformResultArgs): Promise<QueryResult<UnknownRow>> {
