@@ -26,10 +26,16 @@ export function kyselyCheckpoints<DB>(
   const table = (options.table ?? 'posthaste_checkpoints') as 'checkpoints'
   const tables = db as unknown as Kysely<Tables>
 
-  const update = (trx: Kysely<Tables>, key: string, { processed, cursor = null }: Checkpoint) =>
-    trx.updateTable(table).set({ processed, cursor }).where('key', '=', key)
-  const insert = (key: string, { processed, cursor = null }: Checkpoint) =>
-    tables.insertInto(table).values({ key, processed, cursor }).execute()
+  const update = (trx: Kysely<Tables>, key: string, { processed, cursor }: Checkpoint) =>
+    trx
+      .updateTable(table)
+      .set({ processed, cursor: cursor ?? null })
+      .where('key', '=', key)
+  const insert = (key: string, { processed, cursor }: Checkpoint) =>
+    tables
+      .insertInto(table)
+      .values({ key, processed, cursor: cursor ?? null })
+      .execute()
 
   const store: TransactionalCheckpointStore = {
     async load(key) {
