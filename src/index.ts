@@ -19,6 +19,7 @@ export type { BatchOptions, OnError } from './batch/options.ts'
 export type { BatchProgress } from './batch/progress.ts'
 export type { Items, ResumableSource } from './batch/source.ts'
 // cache
+export { type CacheableQuery, type CachedQueryOptions, cachedQuery } from './cache/cached-query.ts'
 export type { MissReason, ProfileStats, StoreErrorKind } from './cache/counters.ts'
 export { createCache } from './cache/create-cache.ts'
 export { LoadTimeoutError } from './cache/errors.ts'

@@ -74,11 +74,7 @@ class Walk {
     if (ArrayBuffer.isView(value) && isBinary(prototype)) return 160 + value.byteLength
     if (prototype === Set.prototype) return this.#visitAll(value as Set<unknown>, 96, 32)
     if (prototype === Map.prototype) {
-      return this.#visitAll(
-        (value as Map<unknown, unknown>).entries().flatMap((pair) => pair),
-        96,
-        32,
-      )
+      return this.#visitAll([...(value as Map<unknown, unknown>)].flat(), 96, 32)
     }
     throw new UnstorableValueError(`an instance of ${value.constructor?.name ?? 'a class'} cannot be stored`)
   }
