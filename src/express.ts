@@ -1,13 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { openQueryScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
+import { type CompressOptions, createCompressor } from './http/compressor.ts'
+import { compressNodeResponse } from './http/node-compression.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
+import { type SavingsReport, savingsOf } from './http/savings.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
 import { problemDetails } from './shared/errors.ts'
 
-export type { Authorize, PerformanceRoutesOptions }
+export type { Authorize, CompressOptions, PerformanceRoutesOptions, SavingsReport }
+
+/** Options of {@link compressResponses}. */
+export interface CompressResponsesOptions extends CompressOptions {
+  /** Shows what was saved, by route, in its stats document under `additions.compression`. */
+  readonly monitor?: SavingsReport | undefined
+}
 
 /** What the adapter reads of an Express request, 4 or 5. */
 interface ExpressRequest extends IncomingMessage {
@@ -42,20 +52,27 @@ export function monitorRequests(monitor: PerformanceMonitor): Middleware {
   return (request, response, next) => {
     if (monitor.ignores(request.method ?? 'GET', request.path)) return next()
     const startedAt = monitor.start()
+    const { method = 'GET' } = request
+    const label = (status: number) => {
+      const named = monitor.routeOf(request)
+      return named === undefined ? labelOf(request, status) : named
+    }
+    const scope = openQueryScope(() => `${method} ${label(200)}`)
     // One closure: a property on the response or a WeakMap entry costs several times as much.
     response.on('close', () => {
       const outcome = outcomeOf(request, response)
       const status = outcome === 'aborted' ? 499 : response.statusCode
-      const named = monitor.routeOf(request)
-      const label = named === undefined ? labelOf(request, status) : named
-      monitor.record(request.method ?? 'GET', label, status, startedAt, outcome, first(request.headers.traceparent))
+      monitor.record(method, label(status), status, startedAt, outcome, first(request.headers.traceparent))
+      scope.end()
     })
-    next()
+    scope.run(next)
   }
 }
 
+const loadPage = () => import('./dashboard/page.ts')
+
 /**
- * `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, relative to where it is mounted. They do
+ * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, relative to where it is mounted. They do
  * not enter the statistics.
  *
  * @throws TypeError for a wrong option
@@ -69,7 +86,7 @@ export function performanceRoutes<Request extends ExpressRequest = ExpressReques
   monitor: PerformanceMonitor,
   options?: PerformanceRoutesOptions<Request>,
 ): Middleware<Request> {
-  const routes = createPerformanceRoutes(monitor, options)
+  const routes = createPerformanceRoutes(monitor, options, { loadPage })
   return (request, response, next) => {
     const handle = routes.get(request.path)
     if (handle === undefined || (request.method !== 'GET' && request.method !== 'HEAD')) return next()
@@ -83,6 +100,42 @@ export function performanceRoutes<Request extends ExpressRequest = ExpressReques
       .catch(next)
   }
 }
+
+/**
+ * Compresses answers, whole ones and those written in pieces, by what the client accepts; `false` leaves those of a route as
+ * they are. Use it before the routes.
+ *
+ * @throws TypeError or RangeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * app.use(compressResponses())
+ * app.get('/token', compressResponses(false), sendToken)
+ * ```
+ */
+export function compressResponses(options: CompressResponsesOptions | false = {}): Middleware {
+  if (options === false) {
+    return (_request, response, next) => {
+      uncompressed.add(response)
+      next()
+    }
+  }
+  const compressor = createCompressor(options)
+  const labelOf = createLabels()
+  const save = options.monitor && savingsOf(options.monitor)
+  return (request, response, next) => {
+    const isOff = () => uncompressed.has(response)
+    const onEncoded =
+      save &&
+      ((rawBytes: number, sentBytes: number) =>
+        save(request.method ?? 'GET', labelOf(request, response.statusCode), rawBytes, sentBytes))
+    compressNodeResponse(request, response, { compressor, isOff, onEncoded })
+    next()
+  }
+}
+
+/** Answers of routes that turned compression off. */
+const uncompressed = new WeakSet<ServerResponse>()
 
 /**
  * Answers the errors that a client's input caused with 400 and a problem document (RFC 9457), and hands every other error to
@@ -107,7 +160,10 @@ async function writeAnswer(
     response.end(body)
     return
   }
-  await pipeline(Readable.from(body), response)
+  await pipeline(Readable.from(body), response).catch((error: NodeJS.ErrnoException) => {
+    // A client that leaves ends the stream, and is no error of the application's.
+    if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
+  })
 }
 
 function first(value: string | string[] | undefined): string | undefined {

@@ -1,12 +1,16 @@
-import { Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import { openQueryScope, type QueryScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
+import { type CompressOptions, type Compressor, createCompressor } from './http/compressor.ts'
+import type { EncodedHead } from './http/encoding-plan.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
+import { type SavingsReport, savingsOf } from './http/savings.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
 import { problemDetails } from './shared/errors.ts'
 
-export type { Authorize }
+export type { Authorize, CompressOptions, SavingsReport }
 
 /** What a route may say to {@link monitorRequests} in its `config`. */
 export interface RouteMonitorConfig {
@@ -14,16 +18,29 @@ export interface RouteMonitorConfig {
   readonly route?: string | undefined
 }
 
+const scopeKey = Symbol('posthaste.queryScope')
+
 declare module 'fastify' {
+  interface FastifyRequest {
+    [scopeKey]?: QueryScope
+  }
   interface FastifyContextConfig {
     /** `false` keeps the route out of the statistics. */
     monitor?: false | RouteMonitorConfig
+    /** `false` leaves the answers of the route as they are. */
+    compress?: false
   }
 }
 
 /** Options of the plugin {@link monitorRequests}. */
 export interface MonitorRequestsOptions {
   readonly monitor: PerformanceMonitor
+}
+
+/** Options of the plugin {@link compressResponses}. */
+export interface CompressResponsesOptions extends CompressOptions {
+  /** Shows what was saved, by route, in its stats document under `additions.compression`. */
+  readonly monitor?: SavingsReport | undefined
 }
 
 /** Options of the plugin {@link performanceRoutes}. */
@@ -42,27 +59,41 @@ export interface FastifyPerformanceRoutesOptions extends PerformanceRoutesOption
 export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = plugin(
   'monitorRequests',
   (app, { monitor }, done) => {
+    app.decorateRequest(scopeKey)
     app.addHook('onRequest', (request, reply, next) => {
       const { config, url } = request.routeOptions
       const { monitor: own } = config
       if (own === false || monitor.ignores(request.method, pathOf(request))) return next()
       const startedAt = monitor.start()
+      const label = () => {
+        const named = monitor.routeOf(request)
+        return named === undefined ? (own?.route ?? url ?? '(unmatched)') : named
+      }
+      const scope = openQueryScope(() => `${request.method} ${label()}`)
+      request[scopeKey] = scope
       const { raw } = reply
       raw.on('close', () => {
         const outcome = outcomeOf(request.raw, raw)
         const status = outcome === 'aborted' ? 499 : raw.statusCode
-        const named = monitor.routeOf(request)
-        const label = named === undefined ? (own?.route ?? url ?? '(unmatched)') : named
-        monitor.record(request.method, label, status, startedAt, outcome, first(request.headers.traceparent))
+        monitor.record(request.method, label(), status, startedAt, outcome, first(request.headers.traceparent))
+        scope.end()
       })
-      next()
+      scope.run(next)
+    })
+    // Reading a body goes on from the socket's events, which know nothing of the scope.
+    app.addHook('preValidation', (request, _reply, next) => {
+      const scope = request[scopeKey]
+      if (scope === undefined || request.body === undefined) next()
+      else scope.run(next)
     })
     done()
   },
 )
 
+const loadPage = () => import('./dashboard/page.ts')
+
 /**
- * `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, whatever prefix the plugin is registered
+ * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, whatever prefix the plugin is registered
  * under. They do not enter the statistics.
  *
  * @example
@@ -73,7 +104,7 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
 export const performanceRoutes: FastifyPluginCallback<FastifyPerformanceRoutesOptions> = plugin(
   'performanceRoutes',
   (app, { monitor, ...options }, done) => {
-    for (const [path, handle] of createPerformanceRoutes(monitor, options)) {
+    for (const [path, handle] of createPerformanceRoutes(monitor, options, { loadPage })) {
       app.get(path, { config: { monitor: false } }, async (request, reply) => {
         const query = new URL(request.url, 'http://localhost').searchParams
         const header = (name: string) => first(request.headers[name])
@@ -93,6 +124,77 @@ export const performanceRoutes: FastifyPluginCallback<FastifyPerformanceRoutesOp
     done()
   },
 )
+
+/**
+ * Compresses answers, whole ones and streams, by what the client accepts; not those of routes with `compress: false` in their
+ * `config`.
+ *
+ * @example
+ * ```ts
+ * await app.register(compressResponses, {})
+ * app.get('/token', { config: { compress: false } }, sendToken)
+ * ```
+ */
+export const compressResponses: FastifyPluginCallback<CompressResponsesOptions> = plugin(
+  'compressResponses',
+  (app, { monitor, ...options }, done) => {
+    const compressor = createCompressor(options)
+    const save = monitor && savingsOf(monitor)
+    app.addHook('onSend', async (request, reply, payload) => {
+      const { config, url } = request.routeOptions
+      if (config.compress === false) return payload
+      return compressPayload(compressor, request, reply, payload, (rawBytes, sentBytes) =>
+        save?.(request.method, url ?? '(unmatched)', rawBytes, sentBytes),
+      )
+    })
+    done()
+  },
+)
+
+/** The payload to send instead, its headers set. */
+async function compressPayload(
+  compressor: Compressor,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  given: unknown,
+  onEncoded: (rawBytes: number, sentBytes: number) => void,
+): Promise<unknown> {
+  const payload = given instanceof Response ? unwrap(given, reply) : given
+  const head = {
+    method: request.method,
+    acceptEncoding: first(request.headers['accept-encoding']),
+    status: reply.statusCode,
+    header: (name: string) => reply.getHeader(name) as string | undefined,
+  }
+  if (typeof payload === 'string' || payload instanceof Uint8Array) {
+    const encoded = await compressor.body(payload, head)
+    changeHead(reply, encoded)
+    if (encoded.encoding !== 'identity') onEncoded(Buffer.byteLength(payload), encoded.body.length)
+    // Fastify would tell the length of a text, and it is not the one that GET tells.
+    return encoded.skipped === 'method' ? Readable.from([]) : encoded.body
+  }
+  const { encoder, ...changes } = compressor.stream(head, onEncoded)
+  changeHead(reply, changes)
+  if (encoder === undefined || !isStream(payload)) return payload
+  const source = payload instanceof ReadableStream ? Readable.fromWeb(payload as never) : payload
+  return pipeline(source, encoder, () => {})
+}
+
+/** As Fastify does it, after its hooks. */
+function unwrap({ status, headers, body }: Response, reply: FastifyReply): unknown {
+  reply.code(status)
+  for (const [name, value] of headers) reply.header(name, value)
+  return body
+}
+
+function changeHead(reply: FastifyReply, { set, remove }: EncodedHead): void {
+  for (const name of remove) reply.removeHeader(name)
+  reply.headers(set)
+}
+
+function isStream(payload: unknown): payload is NodeJS.ReadableStream {
+  return payload instanceof ReadableStream || typeof (payload as Readable | null)?.pipe === 'function'
+}
 
 /**
  * Answers the errors that a client's input caused with 400 and a problem document (RFC 9457), and throws every other error to

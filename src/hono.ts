@@ -1,13 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context, ErrorHandler, MiddlewareHandler } from 'hono'
+import { openQueryScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
+import { type CompressOptions, createEngine } from './http/compressor.ts'
+import { compressFetchResponse } from './http/fetch-compression.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
+import { type SavingsReport, savingsOf } from './http/savings.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
 import type { Outcome } from './monitor/types.ts'
 import { problemDetails } from './shared/errors.ts'
 
-export type { Authorize, PerformanceRoutesOptions }
+export type { Authorize, CompressOptions, PerformanceRoutesOptions, SavingsReport }
+
+/** Options of {@link compressResponses}. */
+export interface CompressResponsesOptions extends CompressOptions {
+  /** Shows what was saved, by route, in its stats document under `additions.compression`. */
+  readonly monitor?: SavingsReport | undefined
+}
 
 /**
  * Measures every request under the pattern of its route: on Node to the close of its response, elsewhere (`app.request`,
@@ -23,35 +33,41 @@ export function monitorRequests(monitor: PerformanceMonitor): MiddlewareHandler 
     const { method, path } = c.req
     if (monitor.ignores(method, path)) return next()
     const startedAt = monitor.start()
-    const record = (status: number, outcome: Outcome) => {
+    const label = (status: number) => {
       const named = monitor.routeOf(c)
-      const label = named === undefined ? labelOf(c, status) : named
-      monitor.record(method, label, status, startedAt, outcome, c.req.header('traceparent'))
+      return named === undefined ? labelOf(c, status) : named
+    }
+    const scope = openQueryScope(() => `${method} ${label(200)}`)
+    const end = (status: number, outcome: Outcome) => {
+      monitor.record(method, label(status), status, startedAt, outcome, c.req.header('traceparent'))
+      scope.end()
     }
     const { incoming, outgoing } = nodeBindings(c)
     if (outgoing !== undefined) {
       outgoing.on('close', () => {
         const outcome = outcomeOf(incoming, outgoing)
-        record(outcome === 'aborted' ? 499 : outgoing.statusCode, outcome)
+        end(outcome === 'aborted' ? 499 : outgoing.statusCode, outcome)
       })
-      return next()
+      return scope.run(next)
     }
     let status = 500
     let outcome: Outcome = 'completed'
     try {
-      await next()
+      await scope.run(next)
       status = c.res.status
       // The WebSocket helpers run the middleware with the answer of a plain request.
       if (c.req.header('upgrade') !== undefined && status < 400) outcome = 'upgrade'
       else if (c.res.headers.get('content-type')?.startsWith('text/event-stream')) outcome = 'stream'
     } finally {
-      record(status, outcome)
+      end(status, outcome)
     }
   }
 }
 
+const loadPage = () => import('./dashboard/page.ts')
+
 /**
- * `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, at these absolute paths. They do not enter
+ * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, at these absolute paths. They do not enter
  * the statistics.
  *
  * @throws TypeError for a wrong option
@@ -65,7 +81,7 @@ export function performanceRoutes(
   monitor: PerformanceMonitor,
   options?: PerformanceRoutesOptions<Context>,
 ): MiddlewareHandler {
-  const routes = createPerformanceRoutes(monitor, options)
+  const routes = createPerformanceRoutes(monitor, options, { loadPage })
   return async (c, next) => {
     const { method, path } = c.req
     const handle = routes.get(path)
@@ -79,9 +95,50 @@ export function performanceRoutes(
       header: (name) => c.req.header(name),
       original: c,
     })
-    const content = typeof body === 'string' ? body : ReadableStream.from(encoded(body))
+    const content = typeof body === 'string' ? body : ReadableStream.from(body).pipeThrough(new TextEncoderStream())
     return new Response(method === 'HEAD' ? null : content, { status, headers })
   }
+}
+
+/**
+ * Compresses answers, whole ones and streams, by what the client accepts; `false` leaves those of a route as they are. Use it
+ * before the routes.
+ *
+ * @throws TypeError or RangeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * app.use(compressResponses())
+ * app.get('/token', compressResponses(false), sendToken)
+ * ```
+ */
+export function compressResponses(options: CompressResponsesOptions | false = {}): MiddlewareHandler {
+  if (options === false) {
+    return (c, next) => {
+      uncompressed.add(c)
+      return next()
+    }
+  }
+  const engine = createEngine(options)
+  const save = options.monitor && savingsOf(options.monitor)
+  return async (c, next) => {
+    await next()
+    if (uncompressed.has(c)) return
+    const onEncoded =
+      save &&
+      ((rawBytes: number, sentBytes: number) => save(c.req.method, labelOf(c, c.res.status), rawBytes, sentBytes))
+    replaceResponse(c, await compressFetchResponse(c.req.raw, c.res, engine, onEncoded))
+  }
+}
+
+/** Contexts of routes that turned compression off. */
+const uncompressed = new WeakSet<Context>()
+
+/** Setting a response over another one would put the headers of the other one into it. */
+function replaceResponse(c: Context, response: Response): void {
+  if (response === c.res) return
+  c.res = undefined
+  c.res = response
 }
 
 /**
@@ -122,9 +179,4 @@ function labelOf({ req }: Context, status: number): string {
 
 function isMiddleware({ method, path }: { method: string; path: string }): boolean {
   return method === 'ALL' && path.endsWith('*')
-}
-
-async function* encoded(pieces: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
-  const encoder = new TextEncoder()
-  for await (const piece of pieces) yield encoder.encode(piece)
 }

@@ -44,6 +44,7 @@ async function start(): Promise<void> {
   const cities = createCitiesApp(new Kysely({ dialect: kyselyDialect(database) }), settingsFromEnv(env))
   const { serve } = await servers[values.server as keyof typeof servers]()
   const server = await serve(cities, port)
+  cities.monitor.markStarted()
   stopOnSignal(server, () => cities.close())
   console.log(welcome(values.server, server.port))
 }

@@ -57,7 +57,7 @@ export async function createCrm(env: Env = process.env): Promise<Crm> {
   const app = express()
   app.use(monitorRequests(monitor))
   app.use(performanceRoutes(monitor))
-  app.use(express.json())
+  app.use(express.json({ strict: false }))
 
   app.get('/users/', async (request, response) => {
     const { filter, ...page } = users.parse(request.query)
@@ -138,6 +138,7 @@ export async function createCrm(env: Env = process.env): Promise<Crm> {
   })
 
   app.use(answerErrors())
+  monitor.markStarted()
 
   return {
     app,

@@ -5,7 +5,7 @@ import { Kysely } from 'kysely'
 import { settingsFromEnv } from 'posthaste'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type CitiesApp, createCitiesApp } from '../../examples/cities/cities.ts'
-import { kyselyDialect, openCities } from '../../examples/cities/database.ts'
+import { type CitiesDatabase, kyselyDialect, openCities } from '../../examples/cities/database.ts'
 import { serve as serveExpress } from '../../examples/cities/servers/express.ts'
 import { serve as serveFastify } from '../../examples/cities/servers/fastify.ts'
 import { serve as serveHono } from '../../examples/cities/servers/hono.ts'
@@ -45,9 +45,13 @@ describe.each(Object.entries(servers))('the cities on %s', (_name, serve) => {
 
   beforeAll(async () => {
     statements = []
-    const log = ({ query }: { query: { sql: string } }) => statements.push(query.sql)
-    const db = new Kysely<never>({ dialect: kyselyDialect(openCities(folder)), log })
-    cities = createCitiesApp(db as never, settingsFromEnv({ USE_REDIS_CACHE: 'false' }))
+    const db: CitiesDatabase = new Kysely({
+      dialect: kyselyDialect(openCities(folder)),
+      log: ({ query }) => {
+        statements.push(query.sql)
+      },
+    })
+    cities = createCitiesApp(db, settingsFromEnv({ USE_REDIS_CACHE: 'false' }))
     server = await serve(cities, 0)
   })
   afterAll(async () => {

@@ -8,7 +8,7 @@ export async function serve(cities: CitiesApp, port: number): Promise<RunningSer
   const app = express()
   app.use(monitorRequests(cities.monitor))
   app.use(performanceRoutes(cities.monitor))
-  app.use(express.json())
+  app.use(express.json({ strict: false }))
 
   app.get('/cities', async (request, response) => {
     response.json(await cities.list(request.query))

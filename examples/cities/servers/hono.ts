@@ -14,7 +14,7 @@ export async function serve(cities: CitiesApp, port: number): Promise<RunningSer
   app.get('/cities', async (c) => c.json(await cities.list(new URL(c.req.url).searchParams)))
   app.get('/cities/:id', async (c) => answer(c, await cities.find(c.req.param('id'))))
   app.get('/countries', async (c) => c.json(await cities.countries()))
-  app.post('/cities/:id', async (c) => answer(c, await cities.update(c.req.param('id'), await c.req.json())))
+  app.post('/cities/:id', async (c) => answer(c, await cities.update(c.req.param('id'), await readJson(c))))
 
   const server = await new Promise<ServerType>((resolve, reject) => {
     const starting = listen({ fetch: app.fetch, port }, () => resolve(starting))
@@ -28,6 +28,11 @@ export async function serve(cities: CitiesApp, port: number): Promise<RunningSer
       await closed
     },
   }
+}
+
+/** The body, or `undefined` when it is no JSON; the application says what it expected. */
+function readJson(c: Context): Promise<unknown> {
+  return c.req.json().catch(() => undefined)
 }
 
 function answer(c: Context, city: object | undefined): Response {
