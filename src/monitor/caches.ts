@@ -29,6 +29,13 @@ export class CacheWatch {
     for (const [name, cache] of this.#caches) this.#past.set(name, [countersOf(cache, now)])
   }
 
+  /** Counters since each cache's own start. */
+  lifetime(): Array<
+    [name: string, counters: { readonly hits: number; readonly misses: number; readonly errors: number }]
+  > {
+    return this.#caches.map(([name, cache]) => [name, cache.stats()])
+  }
+
   /** Counters of each cache. To be asked at least once a slice, because it notes where they are. */
   rows(now: number): Record<string, CacheRow> {
     for (const [name, cache] of this.#caches) this.#note(this.#past.get(name)!, countersOf(cache, now))

@@ -1,26 +1,12 @@
 import type { BucketLayout } from './buckets.ts'
+import { ExposedHistogram } from './exposed.ts'
 import type { Outcome } from './types.ts'
 import { type Slicing, SlidingWindow } from './window.ts'
-
-/**
- * Upper bounds of the buckets that Prometheus sees, in microseconds. They are counted exactly, because the histogram's own
- * buckets do not end at them.
- */
-export const exposedBoundsUs: readonly number[] = [
-  5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000, 750_000, 1_000_000, 2_500_000, 5_000_000, 7_500_000,
-  10_000_000,
-]
 
 /** Cells of an endpoint's window behind the buckets of its histogram. Statuses 100 to 599 come first, by their number. */
 export const cell = { firstStatus: 0, otherStatus: 500, aborted: 501, stream: 502, upgrade: 503, loopUs: 504 } as const
 
 const cellCount = 505
-
-/** Answers of one status since the start: how many within each exposed bound (the last beyond all), and their sum. */
-export interface StatusTotals {
-  readonly counts: Float64Array
-  readonly sumUs: Float64Array
-}
 
 /** Width of an endpoint's window. */
 export function endpointWidth(layout: BucketLayout): number {
@@ -33,9 +19,11 @@ export class Endpoint {
   readonly route: string
   readonly window: SlidingWindow
   /** Since the start, by status. */
-  readonly statuses: Map<number, StatusTotals> = new Map()
+  readonly statuses: Map<number, ExposedHistogram> = new Map()
   /** Since the start, by outcome. */
   readonly totals: Record<Outcome, number> = { completed: 0, aborted: 0, stream: 0, upgrade: 0 }
+  /** How long those lasted that did not complete, in milliseconds. */
+  readonly lastedMs: Record<Exclude<Outcome, 'completed'>, number> = { aborted: 0, stream: 0, upgrade: 0 }
   /** Not left out here: a field that starts as a number is written in place, any other is allocated anew each time. */
   lastSeen = 0
   /** The next method of the same route. */
@@ -43,7 +31,7 @@ export class Endpoint {
   readonly #layout: BucketLayout
   /** Totals of the status seen last, which is mostly the next one too. */
   #lastStatus = -1
-  #lastTotals: StatusTotals = newStatusTotals()
+  #lastTotals: ExposedHistogram | undefined
 
   constructor(method: string, route: string, layout: BucketLayout, slicing: Slicing, now: number) {
     this.method = method
@@ -64,13 +52,13 @@ export class Endpoint {
     window.record(this.#layout.indexOf(us), us)
     window.cells[this.#layout.length + cellOf(status)]!++
     this.totals.completed++
-    if (status !== this.#lastStatus) this.#switchStatus(status)
-    this.#lastTotals.counts[exposedBucket(us)]!++
-    this.#lastTotals.sumUs[0]! += us
+    const totals = status === this.#lastStatus ? this.#lastTotals : this.#switchStatus(status)
+    totals!.record(us)
   }
 
   /** Counts a request that ended in another way. The window has been advanced. */
-  end(outcome: Exclude<Outcome, 'completed'>): void {
+  end(outcome: Exclude<Outcome, 'completed'>, ms: number): void {
+    if (ms > 0) this.lastedMs[outcome] += ms
     this.window.cells[this.#layout.length + cell[outcome]]!++
     this.totals[outcome]++
   }
@@ -80,33 +68,18 @@ export class Endpoint {
     this.window.cells[this.#layout.length + cell.loopUs]! += Math.round(ms * 1_000)
   }
 
-  #switchStatus(status: number): void {
+  #switchStatus(status: number): ExposedHistogram {
     let totals = this.statuses.get(status)
     if (totals === undefined) {
-      totals = newStatusTotals()
+      totals = new ExposedHistogram()
       this.statuses.set(status, totals)
     }
     this.#lastStatus = status
     this.#lastTotals = totals
+    return totals
   }
 }
 
 function cellOf(status: number): number {
   return status >= 100 && status < 600 ? (status | 0) - 100 : cell.otherStatus
-}
-
-function newStatusTotals(): StatusTotals {
-  return { counts: new Float64Array(exposedBoundsUs.length + 1), sumUs: new Float64Array(1) }
-}
-
-/** The first exposed bound that is not below the duration. */
-function exposedBucket(us: number): number {
-  let low = 0
-  let high = exposedBoundsUs.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (us <= exposedBoundsUs[middle]!) high = middle
-    else low = middle + 1
-  }
-  return low
 }

@@ -6,7 +6,7 @@ import type { Slicing } from './window.ts'
 export const overflowRoute = '(overflow)'
 
 /** What a method is called that HTTP does not define (OpenTelemetry's `http.request.method`). */
-const otherMethod = '_OTHER'
+export const otherMethod = '_OTHER'
 
 const knownMethods = new Set('GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE QUERY'.split(' '))
 

@@ -1,12 +1,18 @@
+import { expectOneOf } from '../shared/assertions.ts'
 import { systemClock } from '../shared/clock.ts'
 import type { Warning } from '../shared/warnings.ts'
 import { Alerts } from './alerts.ts'
 import { isClamped, longestUs, toMicroseconds } from './buckets.ts'
 import { CacheWatch } from './caches.ts'
-import { documentOf, trafficContext } from './document.ts'
+import { type DocumentContext, documentOf, trafficContext } from './document.ts'
 import { Emitter } from './emitter.ts'
 import type { Endpoint } from './endpoint.ts'
 import { Endpoints, overflowRoute } from './endpoints.ts'
+import { type Exposed, families, type Naming } from './exposition/families.ts'
+import { encodeHdr } from './exposition/hdr.ts'
+import { exposeText } from './exposition/text.ts'
+import type { Publication } from './fleet/codec.ts'
+import { Fleet } from './fleet/fleet.ts'
 import { type CheckFunction, type CheckOptions, Health, type HealthKind } from './health.ts'
 import { causeOf, type Observed, observe } from './observations.ts'
 import { type MonitorOptions, type MonitorSettings, resolveOptions } from './options.ts'
@@ -44,6 +50,17 @@ export interface MonitorEvents {
   check: CheckEvent
 }
 
+/** How metrics are written. */
+export interface PrometheusOptions {
+  /** OpenMetrics 1.0 instead of text format 0.0.4. @defaultValue false */
+  readonly openMetrics?: boolean | undefined
+  /**
+   * `otel`: `http_server_request_duration_seconds{http_request_method,http_route,http_response_status_code}`; `classic`:
+   * `http_request_duration_seconds{method,route,status_code}`, for existing dashboards. @defaultValue `'otel'`
+   */
+  readonly naming?: Naming | undefined
+}
+
 /**
  * Measures what a server does: latencies of each route pattern as real percentiles over a sliding window, errors, event loop
  * stalls and who causes them, processor and memory against what the process may use, caches, and health.
@@ -64,6 +81,7 @@ export class PerformanceMonitor {
   readonly #caches: CacheWatch
   readonly #system: SystemSampler
   readonly #alerts: Alerts
+  readonly #fleet: Fleet
   readonly #health: Health
   readonly #events: Emitter<MonitorEvents>
   readonly #routes = new WeakMap<object, string | null>()
@@ -104,6 +122,15 @@ export class PerformanceMonitor {
       () => causeOf(this.#observed(clock()), this.#coveredMs(clock())),
       (event) => this.#events.emit('alert', event),
     )
+    this.#fleet = new Fleet({
+      transport: settings.fleet,
+      instance: settings.instance,
+      layout,
+      windowMs: slicing.windowMs,
+      maxEndpoints,
+      publication: () => this.#publication(),
+      onError: (error) => this.#warnOf('MONITOR_FLEET', 'The fleet cannot be reached', error),
+    })
     if (settings.sampleMs !== false) {
       this.#system.watch()
       this.#timer = setInterval(() => void this.sample(), settings.sampleMs).unref()
@@ -150,7 +177,7 @@ export class PerformanceMonitor {
     if (now >= endpoint.window.end) endpoint.window.advance(now)
     endpoint.lastSeen = now
     if (outcome !== 'completed') {
-      endpoint.end(outcome)
+      endpoint.end(outcome, now - startedAt)
       return
     }
     const us = toMicroseconds(now - startedAt)
@@ -209,27 +236,62 @@ export class PerformanceMonitor {
     const began = performance.now()
     const now = this.#clock()
     this.#judge()
-    return documentOf(this.#read(now), query, this.#settings, {
-      began,
-      now,
-      scope: 'instance',
-      uptimeMs: now - this.#begunAt,
-      ...this.#readSources(),
-      system: this.#system.stats(now),
-      alerts: this.#alerts.list(),
-      slow: this.#slow.list(),
-      fleet: null,
-      memoryBytes: this.#memoryBytes(),
-    })
+    return documentOf(this.#read(now), query, this.#settings, this.#documentContext(now, began, null))
+  }
+
+  /**
+   * What all processes of the fleet did in their windows: this one as it is now, the others as they published last. Their
+   * histograms are added up, so the percentiles are those of all requests. System, alerts, database and slow requests are
+   * this process's. A fleet that cannot be reached costs the others' numbers, never an error.
+   */
+  async fleetSnapshot(query: StatsQuery = {}): Promise<StatsDocument> {
+    const { reading, fleet } = await this.#fleet.read()
+    const began = performance.now()
+    return documentOf(reading, query, this.#settings, this.#documentContext(this.#clock(), began, fleet))
   }
 
   /** One endpoint, if it was seen. */
   endpoint(method: string, route: string): EndpointStats | undefined {
     const now = this.#clock()
-    const endpoint = route === overflowRoute ? this.#endpoints.overflowing : this.#endpoints.find(method, route)
+    const endpoint = this.#find(method, route)
     if (endpoint === undefined) return undefined
     const reading = readEndpoint(endpoint, this.#settings.layout, now)
     return describeEndpoint(reading, trafficContext(this.#settings, this.#coveredMs(now)))
+  }
+
+  /**
+   * The metrics for Prometheus, in pieces: text format 0.0.4, or OpenMetrics 1.0. Counters and histograms run since the
+   * start.
+   *
+   * @throws TypeError when `naming` is unknown
+   */
+  prometheus({ openMetrics = false, naming = 'otel' }: PrometheusOptions = {}): AsyncIterable<string> {
+    expectOneOf(naming, 'naming', ['otel', 'classic'])
+    const { service, release, instance } = this.#settings
+    const exposed: Exposed = {
+      now: this.#clock(),
+      service,
+      release,
+      instance,
+      inFlight: this.#inFlight,
+      endpoints: this.#endpoints.all(),
+      timings: this.#timings,
+      caches: this.#caches,
+      system: this.#system,
+      alerts: this.alerts(),
+    }
+    return exposeText(families(exposed, naming), openMetrics)
+  }
+
+  /**
+   * The latencies of an endpoint in the window, in microseconds, for HdrHistogram's own tools: version 2, compressed,
+   * base64. Empty when the endpoint was not seen.
+   */
+  toHdr(method: string, route: string): string {
+    const { layout } = this.#settings
+    const endpoint = this.#find(method, route)
+    const reading = endpoint === undefined ? undefined : readEndpoint(endpoint, layout, this.#clock())
+    return encodeHdr(reading?.tally, layout)
   }
 
   /** Alerts that are not `ok`, judged now. */
@@ -333,6 +395,7 @@ export class PerformanceMonitor {
     this.#stalls = undefined
     this.#system.close()
     this.#health.close()
+    await this.#fleet.close()
     this.#events.clear()
   }
 
@@ -371,6 +434,32 @@ export class PerformanceMonitor {
       })
     }
     if (this.#events.hears('slow')) this.#events.emit('slow', describePlace(place))
+  }
+
+  #documentContext(now: number, began: number, fleet: StatsDocument['fleet']): DocumentContext {
+    return {
+      began,
+      now,
+      scope: fleet === null ? 'instance' : 'fleet',
+      uptimeMs: now - this.#begunAt,
+      ...this.#readSources(),
+      system: this.#system.stats(now),
+      alerts: this.#alerts.list(),
+      slow: this.#slow.list(),
+      fleet,
+      memoryBytes: this.#memoryBytes(),
+    }
+  }
+
+  #publication(): Publication {
+    const now = this.#clock()
+    const { cpuPercent, memoryPercent } = this.#system.stats(now)
+    const { release, slicing } = this.#settings
+    return { release, cpuPercent, memoryPercent, windowMs: slicing.windowMs, reading: this.#read(now) }
+  }
+
+  #find(method: string, route: string): Endpoint | undefined {
+    return route === overflowRoute ? this.#endpoints.overflowing : this.#endpoints.find(method, route)
   }
 
   #read(now: number): Reading {

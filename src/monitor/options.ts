@@ -5,6 +5,7 @@ import { type Duration, parseDuration } from '../shared/duration.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'
 import { type AlertOptions, type ResolvedRules, resolveRules } from './alert-rules.ts'
 import { BucketLayout, toMicroseconds } from './buckets.ts'
+import type { FleetTransport } from './fleet/transport.ts'
 import { type SystemReaders, systemReaders } from './system/readers.ts'
 import type { CacheLike } from './types.ts'
 import { type Slicing, slicing } from './window.ts'
@@ -60,6 +61,8 @@ export interface MonitorOptions {
     | undefined
   /** How health is shown. */
   readonly health?: HealthOptions | undefined
+  /** How the processes of this service know of each other: `redisFleet` or `clusterFleet`. */
+  readonly fleet?: FleetTransport | undefined
   /** Caches to watch, by the name they have in documents. */
   readonly caches?: Readonly<Record<string, CacheLike>> | undefined
   /** The time. @defaultValue the process's monotonic clock */
@@ -96,6 +99,7 @@ export interface MonitorSettings {
   readonly processes: () => readonly number[]
   readonly rules: ResolvedRules
   readonly overload: { readonly eventLoopMs: number; readonly memory: number; readonly heap: number }
+  readonly fleet: FleetTransport | undefined
   readonly caches: Readonly<Record<string, CacheLike>>
   readonly clock: Clock
   readonly warn: OnWarn
@@ -119,6 +123,7 @@ export function resolveOptions(
     alerts,
     overload: { eventLoop = '100ms', memory = 97, heap = 95 } = {},
     health: { details = 'authorized', interval = '10s' } = {},
+    fleet,
     caches = {},
     clock = systemClock,
     onWarn,
@@ -155,6 +160,7 @@ export function resolveOptions(
       heap: expectNumber(heap, 'overload.heap', { min: 0, max: 100 }),
     },
     checkIntervalMs: parseDuration(interval, 'health.interval'),
+    fleet,
     caches,
     clock,
     warn: createWarner(onWarn),

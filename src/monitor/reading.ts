@@ -1,5 +1,6 @@
 import type { BucketLayout } from './buckets.ts'
 import { endpointWidth } from './endpoint.ts'
+import { otherMethod, overflowRoute } from './endpoints.ts'
 import { Tally } from './tally.ts'
 import type { EndpointReading } from './traffic.ts'
 import type { CacheRow } from './types.ts'
@@ -16,52 +17,79 @@ export interface Reading {
   readonly clamped: number
 }
 
-/** The sum of readings of one layout. Histograms are added bucket by bucket, so percentiles stay percentiles. */
-export function mergeReadings(readings: readonly Reading[], layout: BucketLayout): Reading {
-  const endpoints = new Map<string, EndpointReading>()
-  const timings = new Map<string, Tally>()
-  const caches: Record<string, CacheRow> = {}
-  for (const reading of readings) {
-    for (const endpoint of reading.endpoints) {
-      const key = `${endpoint.method} ${endpoint.route}`
-      endpoints.set(key, mergeEndpoints(endpoints.get(key), endpoint, layout))
-    }
-    for (const [name, tally] of reading.timings) {
-      const sum = timings.get(name) ?? new Tally(layout.length, layout)
-      sum.add(tally)
-      timings.set(name, sum)
-    }
-    for (const [name, row] of Object.entries(reading.caches)) caches[name] = mergeCaches(caches[name], row)
+/**
+ * Adds up readings of one layout. Histograms are added bucket by bucket, so percentiles stay percentiles; what exceeds
+ * `maxEndpoints` goes to the overflow, as it does in one process.
+ */
+export class ReadingSum {
+  readonly #layout: BucketLayout
+  readonly #maxEndpoints: number
+  readonly #endpoints = new Map<string, EndpointReading>()
+  readonly #timings = new Map<string, Tally>()
+  readonly #caches = new Map<string, CacheRow>()
+  #inFlight = 0
+  #coveredMs = 0
+  #overflow = 0
+  #clamped = 0
+
+  constructor(layout: BucketLayout, maxEndpoints: number) {
+    this.#layout = layout
+    this.#maxEndpoints = maxEndpoints
   }
-  return {
-    endpoints: [...endpoints.values()],
-    timings,
-    caches,
-    inFlight: total(readings, 'inFlight'),
-    coveredMs: Math.max(...readings.map(({ coveredMs }) => coveredMs)),
-    overflow: total(readings, 'overflow'),
-    clamped: total(readings, 'clamped'),
+
+  add(reading: Reading): void {
+    for (const endpoint of reading.endpoints) this.#addEndpoint(endpoint)
+    for (const [name, tally] of reading.timings) this.#addTiming(name, tally)
+    for (const [name, row] of Object.entries(reading.caches)) {
+      const sum = this.#caches.get(name)
+      this.#caches.set(name, sum === undefined ? row : mergeCaches(sum, row))
+    }
+    this.#inFlight += reading.inFlight
+    this.#coveredMs = Math.max(this.#coveredMs, reading.coveredMs)
+    this.#overflow += reading.overflow
+    this.#clamped += reading.clamped
+  }
+
+  result(): Reading {
+    return {
+      endpoints: [...this.#endpoints.values()],
+      timings: this.#timings,
+      caches: Object.fromEntries(this.#caches),
+      inFlight: this.#inFlight,
+      coveredMs: this.#coveredMs,
+      overflow: this.#overflow,
+      clamped: this.#clamped,
+    }
+  }
+
+  #addEndpoint({ method, route, total, lastSeen, tally }: EndpointReading): void {
+    const key = `${method} ${route}`
+    const isNew = !this.#endpoints.has(key)
+    if (isNew && route !== overflowRoute && this.#endpoints.size >= this.#maxEndpoints) {
+      this.#addEndpoint({ method: otherMethod, route: overflowRoute, total, lastSeen, tally })
+      return
+    }
+    const sum = this.#endpoints.get(key)
+    const added = sum?.tally ?? new Tally(endpointWidth(this.#layout), this.#layout)
+    added.add(tally)
+    this.#endpoints.set(key, {
+      method,
+      route,
+      total: (sum?.total ?? 0) + total,
+      lastSeen: Math.max(sum?.lastSeen ?? -Infinity, lastSeen),
+      tally: added,
+    })
+  }
+
+  #addTiming(name: string, tally: Tally): void {
+    const key = this.#timings.has(name) || this.#timings.size < this.#maxEndpoints ? name : overflowRoute
+    const sum = this.#timings.get(key) ?? new Tally(this.#layout.length, this.#layout)
+    sum.add(tally)
+    this.#timings.set(key, sum)
   }
 }
 
-function mergeEndpoints(
-  sum: EndpointReading | undefined,
-  other: EndpointReading,
-  layout: BucketLayout,
-): EndpointReading {
-  const tally = sum?.tally ?? new Tally(endpointWidth(layout), layout)
-  tally.add(other.tally)
-  return {
-    method: other.method,
-    route: other.route,
-    total: (sum?.total ?? 0) + other.total,
-    lastSeen: Math.max(sum?.lastSeen ?? 0, other.lastSeen),
-    tally,
-  }
-}
-
-function mergeCaches(sum: CacheRow | undefined, row: CacheRow): CacheRow {
-  if (sum === undefined) return row
+function mergeCaches(sum: CacheRow, row: CacheRow): CacheRow {
   const states = ['off', 'up', 'degraded', 'down']
   const state = states.indexOf(row.state) > states.indexOf(sum.state) ? row.state : sum.state
   return cacheRow(sum.hits + row.hits, sum.misses + row.misses, sum.errors + row.errors, state)
@@ -78,8 +106,4 @@ export function cacheRow(hits: number, misses: number, errors: number, state: st
     errorRate: requests + errors === 0 ? null : errors / Math.max(requests, errors),
     state,
   }
-}
-
-function total(readings: readonly Reading[], name: 'inFlight' | 'overflow' | 'clamped'): number {
-  return readings.reduce((sum, reading) => sum + reading[name], 0)
 }

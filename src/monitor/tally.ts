@@ -1,6 +1,6 @@
 import type { BucketLayout } from './buckets.ts'
 import type { CorrectedMs, LatencyMs } from './types.ts'
-import { type Shift, sum } from './window.ts'
+import { type Shift, sum, type WindowSink } from './window.ts'
 
 /** Standard normal quantile of a two-sided 95 % interval. */
 const z = 1.959964
@@ -9,7 +9,7 @@ const z = 1.959964
  * What one or many windows held at one moment, added up. Percentiles of several endpoints or processes are those of the
  * added histograms: averaging percentiles gives numbers that are no percentile of anything.
  */
-export class Tally {
+export class Tally implements WindowSink {
   /** Counters, in the order of the window's cells. */
   readonly cells: Float64Array
   /** How the stall correction changes the buckets; sparse. */

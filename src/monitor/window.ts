@@ -1,5 +1,4 @@
 import { addPacked, pack, type Sparse } from './sparse.ts'
-import type { Tally } from './tally.ts'
 
 /** How a window is cut: what is older than the window leaves it one slice at a time. */
 export interface Slicing {
@@ -35,6 +34,12 @@ export class Shift {
     this.affected++
     if (toUs > this.longestUs) this.longestUs = toUs
   }
+}
+
+/** Receives what a window holds. */
+export interface WindowSink {
+  addCells(past: ArrayLike<number>, current: ArrayLike<number>): void
+  addSlice(sums: Float64Array, shift: Shift | undefined): void
 }
 
 /** A slice that is over. */
@@ -94,12 +99,12 @@ export class SlidingWindow {
     return this.#shift
   }
 
-  /** Adds what the window holds at `now` to a tally. */
-  readInto(tally: Tally, now: number): void {
+  /** Hands over what the window holds at `now`. */
+  readInto(sink: WindowSink, now: number): void {
     this.advance(now)
-    tally.addCells(this.#past, this.cells)
-    for (const slice of this.#slices) tally.addSlice(slice.sums, slice.shift)
-    tally.addSlice(this.sums, this.#shift)
+    sink.addCells(this.#past, this.cells)
+    for (const slice of this.#slices) sink.addSlice(slice.sums, slice.shift)
+    sink.addSlice(this.sums, this.#shift)
   }
 
   /** The sum of some neighbouring counters, at `now`. */

@@ -11,6 +11,8 @@ interface Slice {
 export class RecentTimes {
   readonly #slicing: Slicing
   readonly #slices: Slice[] = []
+  /** Since the start; not reset. */
+  readonly lifetime: { count: number; totalMs: number } = { count: 0, totalMs: 0 }
 
   constructor(slicing: Slicing) {
     this.#slicing = slicing
@@ -24,6 +26,8 @@ export class RecentTimes {
       this.#slices.push(slice)
     }
     slice.count++
+    this.lifetime.count++
+    this.lifetime.totalMs += ms
     slice.totalMs += ms
     slice.maxMs = Math.max(slice.maxMs, ms)
   }

@@ -104,6 +104,11 @@ export class SystemSampler {
     return this.#lastStallMs
   }
 
+  /** Stalls and garbage collections since the start. */
+  get lifetime(): Record<'stalls' | 'gc', { readonly count: number; readonly totalMs: number }> {
+    return { stalls: this.#stalls.lifetime, gc: this.#gc.lifetime }
+  }
+
   stats(now: number): SystemStats {
     const { percent, ...cpu } = this.#cpu
     const disk = this.#disk.usage

@@ -1,0 +1,22 @@
+import { build, encodeIntoCompressedBase64 } from 'hdr-histogram-js'
+import { type BucketLayout, longestUs } from '../buckets.ts'
+import type { Tally } from '../tally.ts'
+
+/**
+ * A window as HdrHistogram's own tools read it: version 2, compressed, base64. Values are microseconds. Our buckets are
+ * its buckets, so nothing is lost.
+ */
+export function encodeHdr(tally: Tally | undefined, layout: BucketLayout): string {
+  const histogram = build({
+    bitBucketSize: 32,
+    autoResize: false,
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: longestUs,
+    numberOfSignificantValueDigits: layout.digits,
+  })
+  for (let index = 0; tally !== undefined && index < layout.length; index++) {
+    const count = tally.cells[index]!
+    if (count > 0) histogram.recordValueWithCount(layout.highestOf(index), count)
+  }
+  return encodeIntoCompressedBase64(histogram)
+}

@@ -1,0 +1,104 @@
+/** Writes whole numbers, floating-point numbers, texts and byte strings one behind the other. */
+export class ByteWriter {
+  #bytes = new Uint8Array(4_096)
+  #length = 0
+
+  /** A whole number from 0 up, seven bits a byte. */
+  number(value: number): this {
+    this.#reserve(10)
+    while (value > 127) {
+      this.#bytes[this.#length++] = (value % 128) | 128
+      value = Math.floor(value / 128)
+    }
+    this.#bytes[this.#length++] = value
+    return this
+  }
+
+  float(value: number): this {
+    this.#reserve(8)
+    new DataView(this.#bytes.buffer).setFloat64(this.#length, value)
+    this.#length += 8
+    return this
+  }
+
+  /** A number or nothing. */
+  optional(value: number | null): this {
+    return this.float(value ?? Number.NaN)
+  }
+
+  text(value: string): this {
+    return this.block(encoder.encode(value))
+  }
+
+  block(bytes: Uint8Array): this {
+    this.number(bytes.length)
+    this.#reserve(bytes.length)
+    this.#bytes.set(bytes, this.#length)
+    this.#length += bytes.length
+    return this
+  }
+
+  finish(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length)
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#bytes.length) return
+    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + count))
+    larger.set(this.#bytes)
+    this.#bytes = larger
+  }
+}
+
+/** Reads what {@link ByteWriter} wrote. The bytes are foreign: whatever does not fit throws. */
+export class ByteReader {
+  readonly #bytes: Uint8Array
+  #at = 0
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
+  }
+
+  /** @throws RangeError when the number is larger than allowed, or the bytes end */
+  number(most: number = Number.MAX_SAFE_INTEGER): number {
+    let value = 0
+    for (let factor = 1; ; factor *= 128) {
+      const byte = this.#bytes[this.#at++]
+      if (byte === undefined) throw new RangeError('The bytes end too early')
+      value += (byte & 127) * factor
+      if (value > most) throw new RangeError('A number is larger than it may be')
+      if (byte < 128) return value
+    }
+  }
+
+  float(): number {
+    const { buffer, byteOffset } = this.block(8, 8)
+    return new DataView(buffer, byteOffset, 8).getFloat64(0)
+  }
+
+  /** A finite number from 0 up, or nothing. */
+  optional(): number | null {
+    const value = this.float()
+    if (Number.isNaN(value)) return null
+    if (value >= 0 && value < Infinity) return value
+    throw new RangeError('A measure is no finite number from 0 up')
+  }
+
+  text(longest: number): string {
+    return decoder.decode(this.block(this.number(longest), longest))
+  }
+
+  /** Bytes of a known length, or of the length written before them. */
+  block(length: number, most: number = length): Uint8Array {
+    if (length > most || this.#at + length > this.#bytes.length) throw new RangeError('The bytes end too early')
+    this.#at += length
+    return this.#bytes.subarray(this.#at - length, this.#at)
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at === this.#bytes.length
+  }
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true })
