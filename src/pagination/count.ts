@@ -1,6 +1,7 @@
-import { ExplainNode, RawNode, type SelectionNode, type SelectQueryNode } from 'kysely'
+import { ExplainNode, type SelectQueryNode } from 'kysely'
 import { derived, isAggregated } from './grouped.ts'
-import { column, limited } from './parts.ts'
+import { limited, only } from './parts.ts'
+import { constant } from './raw.ts'
 import type { Source } from './source.ts'
 import type { SqlDialect } from './types.ts'
 
@@ -23,9 +24,9 @@ export async function estimateSource(source: Source, signal?: AbortSignal): Prom
   return source.dialect === 'mysql' ? mysqlRows(plan) : postgresRows(plan)
 }
 
-const one = column(RawNode.createWithSql('1'), 'x')
-const countAll = column(RawNode.createWithSql('count(*)'), 'phc')
-const countBig = column(RawNode.createWithSql('count_big(*)'), 'phc')
+const one = constant('1 as x')
+const countAll = constant('count(*) as phc')
+const countBig = constant('count_big(*) as phc')
 
 function countStatement(node: SelectQueryNode, dialect: SqlDialect, atMost?: number): SelectQueryNode {
   const count = dialect === 'mssql' ? countBig : countAll
@@ -38,10 +39,6 @@ function countable(node: SelectQueryNode): SelectQueryNode {
   if (node.limit ?? node.offset ?? node.fetch ?? node.top) return derived(node)
   const { orderBy: _order, endModifiers: _lock, ...unordered } = node
   return isAggregated(node) ? derived(unordered) : unordered
-}
-
-function only(node: SelectQueryNode, selection: SelectionNode): SelectQueryNode {
-  return { ...node, selections: [selection] }
 }
 
 /** The first line of the plan: `Seq Scan on users  (cost=0.00..1.01 rows=240000 width=4)`. */

@@ -55,9 +55,19 @@ export function createCursorCodec(secrets: readonly string[]): CursorCodec {
   }
 }
 
+const fingerprints = new Map<string, string>()
+
 /** A short name of the order and scope that a cursor belongs to. */
 export function fingerprintOf(signature: string, scope: unknown): string {
-  const text = scope === undefined ? signature : `${signature}\n${scopeText(scope)}`
+  if (scope !== undefined) return digest(`${signature}\n\n${scopeText(scope)}`)
+  const known = fingerprints.get(signature)
+  if (known !== undefined) return known
+  const fingerprint = digest(signature)
+  if (fingerprints.size < 1_000) fingerprints.set(signature, fingerprint)
+  return fingerprint
+}
+
+function digest(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, 16)
 }
 

@@ -10,7 +10,7 @@ import {
   SelectQueryNode,
 } from 'kysely'
 import { QueryUnsupportedError } from './errors.ts'
-import { canonical, columnName, outputName, someNode } from './nodes.ts'
+import { canonical, columnName, outputName, someNode, written } from './nodes.ts'
 import type { OrderKey } from './order.ts'
 
 /** Whether a condition added to the query would change its rows, instead of choosing among them. */
@@ -42,11 +42,16 @@ export function derived(query: SelectQueryNode): SelectQueryNode {
  *
  * @throws QueryUnsupportedError when a key of a distinct or combined query is not among its columns
  */
-export function wrap(query: SelectQueryNode, keys: readonly OrderKey[]): { base: SelectQueryNode; keys: OrderKey[] } {
+export function wrap(
+  query: SelectQueryNode,
+  keys: readonly OrderKey[],
+  quote: string | undefined,
+): { base: SelectQueryNode; keys: OrderKey[] } {
   const added: SelectionNode[] = []
   const outer = keys.map((key) => {
     const name = selectedAs(key.node, query) ?? addColumn(key.node, query, added)
-    return { ...key, node: ReferenceNode.create(ColumnNode.create(name)) }
+    const node = ReferenceNode.create(ColumnNode.create(name))
+    return { ...key, node, sql: written(node, quote) }
   })
   return { base: derived({ ...query, selections: [...(query.selections ?? []), ...added] }), keys: outer }
 }

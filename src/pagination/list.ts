@@ -3,6 +3,7 @@ import { expectOneOf } from '../shared/assertions.ts'
 import type { OnWarn } from '../shared/warnings.ts'
 import { type CursorCodec, type CursorContent, fingerprintOf } from './cursor.ts'
 import { CursorInvalidError, KeyNullError } from './errors.ts'
+import { isAt, nullKey, nullKeyAhead, positionOf } from './hidden.ts'
 import { canonical } from './nodes.ts'
 import { isNative, type OrderedQuery, type OrderKey, orderOf, reversed } from './order.ts'
 import type { Position } from './position.ts'
@@ -94,11 +95,11 @@ export class List {
       rows = rows.slice(1)
     } else if (position !== undefined && (bothFlags || rows.length === 0)) {
       const [row] = await this.#run(() => probeStatement(order, this.source.dialect, position))
-      refuseNullsAhead(row, keys)
+      refuseNull(nullKeyAhead(row, keys))
       behind = Number(row?.phb) === 1
     }
-    refuseNullsAhead(rows[0], keys)
-    refuseNulls(rows, keys)
+    refuseNull(nullKeyAhead(rows[0], keys))
+    refuseNull(nullKey(rows, keys))
     const more = rows.length > limit
     const shown = rows.slice(0, limit)
     return backward
@@ -126,7 +127,7 @@ export class List {
 
   /** The keys alone of rows that follow the row. */
   async keysAfter(row: Row, limit: number): Promise<Row[]> {
-    const position = this.#positionOf(row)
+    const position = positionOf(row, (this.#order as OrderedQuery).keys)
     const rows = await this.#run((node) =>
       seekStatement(keysOnly(this.#resolve(node)), this.source.dialect, limit + 1, position),
     )
@@ -135,7 +136,10 @@ export class List {
 
   /** The cursor that stands at the row. */
   cursorAt(row: Row, page?: number): string {
-    return this.#context.codec.encode(this.#fingerprint as string, { position: this.#positionOf(row), page })
+    return this.#context.codec.encode(this.#fingerprint as string, {
+      position: positionOf(row, (this.#order as OrderedQuery).keys),
+      page,
+    })
   }
 
   #run(build: (node: SelectQueryNode) => RootOperationNode): Promise<Row[]> {
@@ -152,7 +156,7 @@ export class List {
 
   #resolve(node: SelectQueryNode): OrderedQuery {
     if (this.#order !== undefined) return this.#order
-    const order = orderOf(node, this.#specs, this.source.dialect)
+    const order = orderOf(node, this.#specs, this.source)
     if (!order.keys.every((key) => isNative(key, this.source.dialect))) this.#context.warn(notNative)
     this.#fingerprint = fingerprintOf(order.signature, this.#options.scope)
     this.#order = order
@@ -166,11 +170,6 @@ export class List {
       return content
     throw new CursorInvalidError('The cursor is not valid')
   }
-
-  #positionOf(row: Row): Position {
-    const { keys } = this.#order as OrderedQuery
-    return keys.map((_key, at) => row[`phk${at}`] as string | null)
-  }
 }
 
 const notNative = {
@@ -180,24 +179,8 @@ const notNative = {
     'PostgreSQL can by an index that is declared with the same NULLS FIRST or LAST; elsewhere take the native placement.',
 }
 
-function isAt(row: Row, position: Position): boolean {
-  return position.every((value, at) => row[`phk${at}`] === value)
-}
-
-/** A NULL in a key that should have none is sorted to where the next page does not look for it. */
-function refuseNulls(rows: readonly Row[], keys: readonly OrderKey[]): void {
-  for (const [at, key] of keys.entries()) {
-    if (!key.nullable && rows.some((row) => (row[`phk${at}`] ?? null) === null)) throw keyNull(key)
-  }
-}
-
-/** The same for rows that a statement did not give, but looked for. */
-function refuseNullsAhead(row: Row | undefined, keys: readonly OrderKey[]): void {
-  const at = keys.findIndex((_key, index) => (row?.[`phn${index}`] ?? null) !== null)
-  if (at >= 0) throw keyNull(keys[at] as OrderKey)
-}
-
-function keyNull({ node }: OrderKey): KeyNullError {
-  const name = ReferenceNode.is(node) ? `\`${canonical(node)}\`` : 'a computed key'
-  return new KeyNullError(`The key ${name} is NULL in some row: say where such rows stand, with \`nulls\``)
+function refuseNull(key: OrderKey | undefined): void {
+  if (key === undefined) return
+  const name = ReferenceNode.is(key.node) ? `\`${canonical(key.node)}\`` : 'a computed key'
+  throw new KeyNullError(`The key ${name} is NULL in some row: say where such rows stand, with \`nulls\``)
 }

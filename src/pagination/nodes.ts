@@ -3,17 +3,36 @@ import {
   type ColumnNode,
   IdentifierNode,
   type OperationNode,
+  type RawNode,
   ReferenceNode,
   type SelectionNode,
   type SelectQueryNode,
 } from 'kysely'
+import { constant, raw } from './raw.ts'
 
 /** The text of an expression that is the same for the same expression. */
 export function canonical(node: OperationNode): string {
   if (!ReferenceNode.is(node))
     return JSON.stringify(node, (_key, value) => (typeof value === 'bigint' ? `${value}n` : value))
-  const table = node.table?.table
-  return [table?.schema?.name, table?.identifier.name, columnName(node)].filter((name) => name !== undefined).join('.')
+  const column = columnName(node) ?? '*'
+  if (node.table === undefined) return column
+  const { schema, identifier } = node.table.table
+  return schema === undefined ? `${identifier.name}.${column}` : `${schema.name}.${identifier.name}.${column}`
+}
+
+/** The node for a statement: a name is written out, so that it costs nothing to compile, and the rest put in brackets. */
+export function written(node: OperationNode, quote: string | undefined): RawNode {
+  if (!ReferenceNode.is(node)) return raw`(${node})`
+  if (quote === undefined) return raw`${node}`
+  const name = quoted(columnName(node) as string, quote)
+  if (node.table === undefined) return constant(name)
+  const { schema, identifier } = node.table.table
+  const table = `${quoted(identifier.name, quote)}.${name}`
+  return constant(schema === undefined ? table : `${quoted(schema.name, quote)}.${table}`)
+}
+
+function quoted(name: string, quote: string): string {
+  return quote + name.replaceAll(quote, quote + quote) + quote
 }
 
 /** What the name stands for: an unqualified one that the query selects is what it selects, else it is itself. */

@@ -1,19 +1,29 @@
 import { type OperationNode, type OrderByItemNode, OrderByNode, RawNode, SelectQueryNode, type TupleNode } from 'kysely'
 import { QueryUnsupportedError } from './errors.ts'
 import { isGrouped, wrap } from './grouped.ts'
-import { canonical, outputNode } from './nodes.ts'
+import { canonical, outputNode, written } from './nodes.ts'
+import { raw } from './raw.ts'
 import type { SortSpec } from './sort-keys.ts'
 import type { NullsPlacement, SqlDialect } from './types.ts'
 
 /** A key of the order, as the statements name it. */
 export interface OrderKey {
   readonly node: OperationNode
+  /** The node as it is put into statements. */
+  readonly sql: OperationNode
   readonly descending: boolean
   readonly nulls: NullsPlacement
   /** Whether a NULL in it is expected. */
   readonly nullable: boolean
   /** Whether it is one of the keys that tell rows apart, which are believed never to be NULL. */
   readonly unique: boolean
+}
+
+/** How statements are written. */
+export interface Language {
+  readonly dialect: SqlDialect
+  /** What stands around names; `undefined` when the compiler has a way of its own. */
+  readonly quote: string | undefined
 }
 
 /** A query without its order, and the keys that it is read by. */
@@ -36,7 +46,7 @@ export interface OrderedQuery {
 export function orderOf(
   node: SelectQueryNode,
   { by, unique }: { readonly by: readonly SortSpec[]; readonly unique: readonly SortSpec[] },
-  dialect: SqlDialect,
+  language: Language,
 ): OrderedQuery {
   if (node.limit ?? node.offset ?? node.fetch ?? node.top) {
     throw new QueryUnsupportedError('The query has a limit or an offset of its own: a page sets its own')
@@ -46,15 +56,17 @@ export function orderOf(
   if (own.length > 0 && by.length > 0) {
     throw new QueryUnsupportedError('The query has an `orderBy()` of its own, and `by` is given too: keep one of them')
   }
+  // The user's plugins have rewritten the nodes of the tuple by now.
   const { values } = (items.at(-1) as OrderByItemNode).orderBy as TupleNode
-  const given = [...by, ...unique].map((spec, at) => ({ ...spec, node: values[at] as OperationNode }))
   const base = SelectQueryNode.cloneWithoutOrderBy(node)
-  const keys = complete([...own.map(ownKey), ...given], unique.length, base, dialect)
-  const signature = JSON.stringify([dialect, ...keys.map(describeKey)])
+  const specs = own.length > 0 ? own.map(ownKey) : by
+  const nodes = [...(own.length > 0 ? specs.map((spec) => spec.node) : []), ...values]
+  const keys = complete(specs, unique.length, nodes, base, language)
+  const signature = keys.reduce((text, key) => `${text}\n${describeKey(key)}`, language.dialect as string)
   if (!isGrouped(base)) return { base, keys, grouped: false, signature }
   // Its own order decides which row `distinct on` keeps.
   const inner = base.distinctOn && own.length > 0 ? { ...base, orderBy: OrderByNode.create(own) } : base
-  return { ...wrap(inner, keys), grouped: true, signature }
+  return { ...wrap(inner, keys, language.quote), grouped: true, signature }
 }
 
 /** Keys in the order of a walk the other way. */
@@ -78,28 +90,31 @@ export function isNative(key: OrderKey, dialect: SqlDialect): boolean {
 
 /** Resolves the keys and leaves out those that decide nothing, because they came before or every unique key did. */
 function complete(
-  specs: readonly SortSpec[],
+  given: readonly SortSpec[],
   uniqueCount: number,
+  nodes: readonly OperationNode[],
   base: SelectQueryNode,
-  dialect: SqlDialect,
+  { dialect, quote }: Language,
 ): OrderKey[] {
-  const given = specs.length - uniqueCount
-  const uniques = new Set(specs.slice(given).map((spec) => canonical(outputNode(spec.node, base))))
+  const resolved = nodes.map((node) => outputNode(node, base))
+  const names = resolved.map(canonical)
+  const uniqueNames = names.slice(-uniqueCount)
   const keys: OrderKey[] = []
-  const seen = new Set<string>()
-  for (const [at, { node, nulls, nullable, ...spec }] of specs.entries()) {
-    if ([...uniques].every((name) => seen.has(name))) break
-    const resolved = outputNode(node, base)
-    const name = canonical(resolved)
-    if (seen.has(name)) continue
-    seen.add(name)
-    const unique = uniques.has(name)
-    const descending = at < given ? spec.descending : (specs[given - 1]?.descending ?? false)
+  let uniqueSeen = 0
+  for (let at = 0; at < names.length && uniqueSeen < uniqueCount; at++) {
+    const name = names[at] as string
+    if (names.indexOf(name) < at) continue
+    const unique = uniqueNames.includes(name)
+    if (unique) uniqueSeen++
+    const spec = given[at]
+    const descending = (spec ?? given.at(-1))?.descending ?? false
+    const node = resolved[at] as OperationNode
     keys.push({
-      node: resolved,
+      node,
+      sql: written(node, quote),
       descending,
-      nulls: nulls ?? nativeNulls(dialect, descending),
-      nullable: nullable && !unique,
+      nulls: spec?.nulls ?? nativeNulls(dialect, descending),
+      nullable: !unique && (spec?.nullable ?? false),
       unique,
     })
   }
@@ -113,13 +128,11 @@ function ownKey(item: OrderByItemNode): SortSpec {
   if (match === null || /\b(asc|desc|nulls\s+(first|last))\s*$/i.test(rawSql(item.orderBy))) {
     throw new QueryUnsupportedError('A key of `orderBy()` has its direction in raw SQL: give it as the second argument')
   }
-  const node = item.collation ? RawNode.create(['', ' ', ''], [item.orderBy, item.collation]) : item.orderBy
   return {
-    node,
+    node: item.collation ? raw`${item.orderBy} ${item.collation}` : item.orderBy,
     descending: match[1]?.toLowerCase() === 'desc',
     nulls: item.nulls ?? (match[2]?.toLowerCase() as NullsPlacement | undefined),
     nullable: true,
-    unique: false,
   }
 }
 

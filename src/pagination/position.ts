@@ -35,9 +35,9 @@ export function branchesFrom(keys: readonly OrderKey[], position: Position, text
       const value = position[at] ?? null
       const before = equalities(keys, position, text, at)
       const inclusive = at === keys.length - 1
-      if (value === null) return key.nulls === 'first' ? [and(before, raw`${key.node} is not null`)] : []
+      if (value === null) return key.nulls === 'first' ? [and(before, raw`${key.sql} is not null`)] : []
       const beyond = and(before, beyondValue(key, text.read(value), inclusive))
-      return canEndInNull(key) ? [and(before, raw`${key.node} is null`), beyond] : [beyond]
+      return canEndInNull(key) ? [and(before, raw`${key.sql} is null`), beyond] : [beyond]
     })
     .reverse()
 }
@@ -46,7 +46,7 @@ export function branchesFrom(keys: readonly OrderKey[], position: Position, text
 export function rowValueFrom(keys: readonly OrderKey[], position: Position, text: KeyText): OperationNode {
   if (keys.length === 1) return beyondValue(keys[0] as OrderKey, text.read(position[0] as string), true)
   const names = joined(
-    keys.map((key) => key.node),
+    keys.map((key) => key.sql),
     ', ',
   )
   const values = joined(
@@ -64,13 +64,13 @@ export function nullsFrom(
 ): { at: number; condition: OperationNode }[] {
   return keys.flatMap((key, at) => {
     if (key.nullable || !canEndInNull(key)) return []
-    return [{ at, condition: and(equalities(keys, position, text, at), raw`${key.node} is null`) }]
+    return [{ at, condition: and(equalities(keys, position, text, at), raw`${key.sql} is null`) }]
   })
 }
 
 function beyondValue(key: OrderKey, value: OperationNode, inclusive: boolean): OperationNode {
-  if (inclusive) return key.descending ? raw`${key.node} <= ${value}` : raw`${key.node} >= ${value}`
-  return key.descending ? raw`${key.node} < ${value}` : raw`${key.node} > ${value}`
+  if (inclusive) return key.descending ? raw`${key.sql} <= ${value}` : raw`${key.sql} >= ${value}`
+  return key.descending ? raw`${key.sql} < ${value}` : raw`${key.sql} > ${value}`
 }
 
 function canEndInNull(key: OrderKey): boolean {
@@ -78,9 +78,9 @@ function canEndInNull(key: OrderKey): boolean {
 }
 
 function equalities(keys: readonly OrderKey[], position: Position, text: KeyText, count: number): OperationNode[] {
-  return keys.slice(0, count).map(({ node }, at) => {
+  return keys.slice(0, count).map(({ sql }, at) => {
     const value = position[at] ?? null
-    return value === null ? raw`${node} is null` : raw`${node} = ${text.read(value)}`
+    return value === null ? raw`${sql} is null` : raw`${sql} = ${text.read(value)}`
   })
 }
 

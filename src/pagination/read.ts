@@ -1,8 +1,8 @@
 import { expectWholeNumber } from '../shared/assertions.ts'
 import type { PaginatorContext } from './context.ts'
+import { visible } from './hidden.ts'
 import { List, type ListOptions, type Sought } from './list.ts'
 import type { Row, SelectQuery } from './source.ts'
-import { visible } from './statements.ts'
 import type { Chunk, ChunkReader, RowReader } from './types.ts'
 
 export interface ReadRequest extends ListOptions {

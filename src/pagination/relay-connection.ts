@@ -2,10 +2,10 @@ import { expectWholeNumber } from '../shared/assertions.ts'
 import type { PaginatorContext } from './context.ts'
 import { countSource } from './count.ts'
 import { PageInvalidError } from './errors.ts'
+import { visible } from './hidden.ts'
 import { List, type ListOptions } from './list.ts'
 import { expectFromClient } from './page-size.ts'
 import type { Row, SelectQuery } from './source.ts'
-import { visible } from './statements.ts'
 import type { Connection, ConnectionArguments } from './types.ts'
 
 export interface ConnectionRequest extends ListOptions {

@@ -9,8 +9,6 @@ export interface SortSpec {
   readonly nulls: NullsPlacement | undefined
   /** Whether a NULL is expected in it. */
   readonly nullable: boolean
-  /** Whether it is one of the keys that tell rows apart. */
-  readonly unique: boolean
 }
 
 /**
@@ -45,7 +43,7 @@ function parseSortKey(key: unknown): SortSpec {
   }
   if (expr !== undefined && nulls === undefined) refuse('nulls', "'first', 'last' or 'never' for an expression", nulls)
   const placement = nulls === 'first' || nulls === 'last' ? nulls : undefined
-  return { node, descending: dir === 'desc', nulls: placement, nullable: placement !== undefined, unique: false }
+  return { node, descending: dir === 'desc', nulls: placement, nullable: placement !== undefined }
 }
 
 function parseDirected(text: string): SortSpec {
@@ -57,13 +55,12 @@ function parseDirected(text: string): SortSpec {
     descending: directed && direction === 'desc',
     nulls: undefined,
     nullable: false,
-    unique: false,
   }
 }
 
 function parseUniqueKey(name: unknown): SortSpec {
   if (typeof name !== 'string') throw new TypeError(`Expected \`unique\` to name a key, got ${describeValue(name)}`)
-  return { node: reference(name), descending: false, nulls: undefined, nullable: false, unique: true }
+  return { node: reference(name), descending: false, nulls: undefined, nullable: false }
 }
 
 function expressionNode(expr: unknown): OperationNode {

@@ -12,6 +12,7 @@ import {
   ValueNode,
 } from 'kysely'
 import { markPageQuery } from '../shared/page-queries.ts'
+import type { Language } from './order.ts'
 import type { SqlDialect } from './types.ts'
 
 export type Row = Record<string, unknown>
@@ -35,19 +36,26 @@ type Build = (node: SelectQueryNode) => RootOperationNode
  * Runs statements of our own through the executor of a query: over its connection or transaction, and behind the
  * user's plugins, which have already rewritten the node that a statement is built from.
  */
-export class Source implements KyselyPlugin {
+export class Source implements KyselyPlugin, Language {
   readonly dialect: SqlDialect
+  readonly quote: string | undefined
   readonly #query: SelectQuery
   #build: Build = probe
 
   constructor(query: SelectQuery, dialect?: SqlDialect) {
     this.#query = query.withPlugin(this)
-    this.dialect = dialect ?? dialectOf(this.compile(probe))
+    const sample = dialect === undefined ? this.compile(probe) : undefined
+    this.dialect = dialect ?? dialectOf(sample as string)
+    const quote = this.dialect === 'mysql' ? '`' : '"'
+    this.quote = sample === undefined || sample.includes(`${quote}x${quote}`) ? quote : undefined
   }
 
   /** The rows of the statement that is built from the query. Nothing was sent when `build` throws. */
-  async run(build: Build, signal?: AbortSignal): Promise<Row[]> {
-    if (signal === undefined) return await this.#execute(build)
+  run(build: Build, signal?: AbortSignal): Promise<Row[]> {
+    return signal === undefined ? this.#execute(build) : this.#runUntil(signal, build)
+  }
+
+  async #runUntil(signal: AbortSignal, build: Build): Promise<Row[]> {
     signal.throwIfAborted()
     return await abortable(this.#execute(build, signal), signal)
   }

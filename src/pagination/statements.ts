@@ -1,31 +1,18 @@
 import {
   AliasNode,
-  ColumnNode,
   IdentifierNode,
   type OperationNode,
   ParensNode,
-  ReferenceNode,
   SelectionNode,
   SelectQueryNode,
   SetOperationNode,
-  ValueNode,
 } from 'kysely'
 import { keyTexts } from './key-text.ts'
 import { type OrderedQuery, reversed } from './order.ts'
-import { column, limited, ordered, select, where } from './parts.ts'
+import { column, limited, only, ordered, select, where } from './parts.ts'
 import { branchesFrom, nullsFrom, type Position, rowValueFrom, seekStrategy } from './position.ts'
-import { joined, raw } from './raw.ts'
-import type { Row } from './source.ts'
+import { constant, joined, raw } from './raw.ts'
 import type { SqlDialect } from './types.ts'
-
-const hiddenName = /^ph[konx]\d+$/
-
-/** The row as the user asked for it. */
-export function visible(row: Row): Row {
-  const shown: Row = {}
-  for (const name in row) if (!hiddenName.test(name)) shown[name] = row[name]
-  return shown
-}
 
 /** Rows by OFFSET. */
 export function offsetStatement(
@@ -51,7 +38,7 @@ export function seekStatement(
   const text = keyTexts[dialect]
   const page = select(
     base,
-    keys.map(({ node }, at) => column(text.write(node), `phk${at}`)),
+    keys.map(({ sql }, at) => column(text.write(sql), `phk${at}`)),
   )
   const finish = (node: SelectQueryNode) => limited(ordered(node, keys, dialect), dialect, limit)
   if (position === undefined) return finish(page)
@@ -63,13 +50,12 @@ export function seekStatement(
   if (branches.length === 1 || strategy === 'or') return finish(where(page, either(branches)))
   const valued = select(
     page,
-    keys.map(({ node }, at) => column(node, `pho${at}`)),
+    keys.map(({ sql }, at) => column(sql, `pho${at}`)),
   )
   const arms = branches.map((branch) => where(valued, branch))
   const union = dialect === 'sqlite' ? merged(arms) : appended(arms.map(finish))
-  const values = keys.map((_key, at) => ReferenceNode.create(ColumnNode.create(`pho${at}`)))
   return limited(
-    ordered(union, keys, dialect, (_key, at) => values[at] as OperationNode),
+    ordered(union, keys, dialect, (_key, at) => constant(`pho${at}`)),
     dialect,
     limit,
   )
@@ -84,7 +70,7 @@ export function probeStatement(query: OrderedQuery, dialect: SqlDialect, positio
   const branches = branchesFrom(back.keys, position, keyTexts[dialect])
   const conditions = query.grouped ? [either(branches)] : branches
   const before = conditions.map((condition) => exists(back, dialect, condition))
-  return SelectQueryNode.cloneWithSelections(SelectQueryNode.create(query.base.with), [
+  return select(SelectQueryNode.create(query.base.with), [
     column(before.length === 1 ? (before[0] as OperationNode) : raw`coalesce(${joined(before, ', ')})`, 'phb'),
     ...nullChecks(query, dialect, position),
   ])
@@ -95,17 +81,18 @@ export function keysOnly(query: OrderedQuery): OrderedQuery {
   return { ...query, base: SelectQueryNode.cloneWithoutSelections(query.base) }
 }
 
-function nullChecks(query: OrderedQuery, dialect: SqlDialect, position: Position): SelectionNode[] {
+function nullChecks(query: OrderedQuery, dialect: SqlDialect, position: Position): OperationNode[] {
   return nullsFrom(query.keys, position, keyTexts[dialect]).map(({ at, condition }) =>
     column(exists(query, dialect, condition), `phn${at}`),
   )
 }
 
+const one = constant('1 as x')
+
 /** 1 or NULL. Ordered, so that a planner without statistics takes the index instead of hoping for an early match. */
 function exists({ base, keys }: OrderedQuery, dialect: SqlDialect, condition: OperationNode): SelectQueryNode {
   const { with: _expressions, endModifiers: _lock, ...rest } = base
-  const one = { ...rest, selections: [column(ValueNode.createImmediate(1), 'x')] }
-  return limited(ordered(where(one, condition), keys, dialect), dialect, 1)
+  return limited(ordered(where(only(rest, one), condition), keys, dialect), dialect, 1)
 }
 
 function either(conditions: readonly OperationNode[]): OperationNode {
