@@ -1,4 +1,5 @@
 import { defineConfig, type Options } from 'tsup'
+import { defineDashboard } from './scripts/dashboard.ts'
 
 const config: Options = {
   entry: ['src/index.ts', 'src/express.ts', 'src/fastify.ts', 'src/hono.ts'],
@@ -6,6 +7,7 @@ const config: Options = {
   target: 'node22',
   platform: 'node',
   dts: true,
+  define: defineDashboard(),
   clean: true,
   splitting: true,
   treeshake: true,

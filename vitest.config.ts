@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
+import { defineDashboard } from './scripts/dashboard.ts'
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
 
@@ -11,6 +12,7 @@ const faces = ['express', 'fastify', 'hono'].map((face) => ({
 const alias = [...faces, { find: /^posthaste$/, replacement: path('./src/index.ts') }]
 
 const config: ViteUserConfig = defineConfig({
+  define: defineDashboard(),
   test: {
     globalSetup: './test/support/global-setup.ts',
     testTimeout: 20_000,

@@ -72,8 +72,8 @@ export function monitorRequests(monitor: PerformanceMonitor): Middleware {
 const loadPage = () => import('./dashboard/page.ts')
 
 /**
- * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, relative to where it is mounted. They do
- * not enter the statistics.
+ * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, relative to where
+ * it is mounted. They do not enter the statistics.
  *
  * @throws TypeError for a wrong option
  *

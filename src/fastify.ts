@@ -18,7 +18,7 @@ export interface RouteMonitorConfig {
   readonly route?: string | undefined
 }
 
-const scopeKey = Symbol('posthaste.queryScope')
+const scopeKey: unique symbol = Symbol('posthaste.queryScope')
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -93,8 +93,8 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
 const loadPage = () => import('./dashboard/page.ts')
 
 /**
- * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, whatever prefix the plugin is registered
- * under. They do not enter the statistics.
+ * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, whatever
+ * prefix the plugin is registered under. They do not enter the statistics.
  *
  * @example
  * ```ts
@@ -166,16 +166,18 @@ async function compressPayload(
     status: reply.statusCode,
     header: (name: string) => reply.getHeader(name) as string | undefined,
   }
-  if (typeof payload === 'string' || payload instanceof Uint8Array) {
-    const encoded = await compressor.body(payload, head)
+  if (!isStream(payload)) {
+    const body = typeof payload === 'string' || payload instanceof Uint8Array ? payload : ''
+    const encoded = await compressor.body(body, head)
     changeHead(reply, encoded)
-    if (encoded.encoding !== 'identity') onEncoded(Buffer.byteLength(payload), encoded.body.length)
+    if (encoded.encoding !== 'identity') onEncoded(Buffer.byteLength(body), encoded.body.length)
     // Fastify would tell the length of a text, and it is not the one that GET tells.
-    return encoded.skipped === 'method' ? Readable.from([]) : encoded.body
+    if (encoded.skipped === 'method') return Readable.from([])
+    return encoded.encoding === 'identity' ? payload : encoded.body
   }
   const { encoder, ...changes } = compressor.stream(head, onEncoded)
   changeHead(reply, changes)
-  if (encoder === undefined || !isStream(payload)) return payload
+  if (encoder === undefined) return payload
   const source = payload instanceof ReadableStream ? Readable.fromWeb(payload as never) : payload
   return pipeline(source, encoder, () => {})
 }

@@ -67,8 +67,8 @@ export function monitorRequests(monitor: PerformanceMonitor): MiddlewareHandler 
 const loadPage = () => import('./dashboard/page.ts')
 
 /**
- * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, at these absolute paths. They do not enter
- * the statistics.
+ * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, at these
+ * absolute paths. They do not enter the statistics.
  *
  * @throws TypeError for a wrong option
  *

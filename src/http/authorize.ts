@@ -3,8 +3,8 @@ import type { Warning } from '../shared/warnings.ts'
 import { type HttpAnswer, type HttpRequest, problem } from './answer.ts'
 
 /**
- * Who may see statistics, metrics and the page: everybody, whoever sends the token as `Authorization: Bearer`, or whomever
- * the function lets in.
+ * Who may see statistics, metrics and the page: everybody, whoever sends the token as `Authorization: Bearer` or as the
+ * password of a browser's login, or whomever the function lets in.
  */
 export type Authorize<Request = unknown> =
   | 'public'
@@ -45,7 +45,7 @@ export function createGate(
   }
   const expected = digest(`Bearer ${rule.bearer}`)
   return async (request) => {
-    const given = request.header('authorization')?.replace(/^bearer +/i, 'Bearer ')
+    const given = asBearer(request.header('authorization'))
     if (given !== undefined && timingSafeEqual(digest(given), expected)) return undefined
     return problem(401, 'A valid bearer token is needed', { 'www-authenticate': 'Bearer' })
   }
@@ -55,6 +55,16 @@ function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Aut
   const token = env.PERFORMANCE_STATS_TOKEN
   if (token !== undefined && token !== '') return { bearer: token }
   return env.NODE_ENV === 'production' ? 'closed' : 'public'
+}
+
+/** A browser cannot send a bearer token of its own accord, but the password of a login (RFC 7617), whatever the name. */
+function asBearer(header: string | undefined): string | undefined {
+  const [, scheme = '', credentials = ''] = /^(bearer|basic) +(.*)$/i.exec(header ?? '') ?? []
+  if (scheme.toLowerCase() === 'bearer') return `Bearer ${credentials}`
+  if (scheme === '') return undefined
+  return `Bearer ${Buffer.from(credentials, 'base64')
+    .toString()
+    .replace(/^[^:]*:/, '')}`
 }
 
 /** Digests have one length, so that comparing them tells nothing of the token's. */

@@ -5,17 +5,20 @@ import type { Casing } from '../shared/casing.ts'
 import type { Warning } from '../shared/warnings.ts'
 import { answer, type HttpAnswer, type HttpRequest, json, problem } from './answer.ts'
 import { type Authorize, createGate } from './authorize.ts'
+import { createDashboard, type LoadPage } from './dashboard.ts'
 import { toWire } from './wire.ts'
 
 /** Options of `performanceRoutes`, the same for every framework. */
 export interface PerformanceRoutesOptions<Request = unknown> {
-  /** Where the statistics live: `<path>/stats`, `<path>/metrics`. @defaultValue `'/performance'` */
+  /** Where the live page is, and the statistics: `<path>/stats`, `<path>/metrics`. @defaultValue `'/performance'` */
   readonly path?: string | undefined
   /** Where the health checks live, with `/live`, `/ready` and `/startup` below; `false` for none. @defaultValue `'/health'` */
   readonly health?: string | false | undefined
   /** Whether `<path>/metrics` exists, for Prometheus. @defaultValue true */
   readonly metrics?: boolean | undefined
-  /** Who may see statistics and metrics, and the details of the health checks. @defaultValue see {@link Authorize} */
+  /** Whether the live page exists at `<path>`, with its stream of events at `<path>/stream`. @defaultValue true */
+  readonly dashboard?: boolean | undefined
+  /** Who may see statistics, metrics and the page, and the details of the health checks. @defaultValue see {@link Authorize} */
   readonly authorize?: Authorize<Request> | undefined
   /** Of the JSON documents' keys. @defaultValue `'snake'` */
   readonly casing?: Casing | undefined
@@ -32,6 +35,11 @@ export interface PerformanceSource {
   warn(warning: Warning): void
 }
 
+/** What an adapter hands in, as `http/` imports no feature to run it. */
+export interface PerformanceParts {
+  readonly loadPage: LoadPage
+}
+
 /** The routes by their path, for a router; the request's `path` is not looked at again. */
 export type PerformanceRoutes = ReadonlyMap<string, (request: HttpRequest) => Promise<HttpAnswer>>
 
@@ -46,9 +54,11 @@ export function createPerformanceRoutes(
     path = '/performance',
     health = '/health',
     metrics = true,
+    dashboard = true,
     authorize,
     casing = 'snake',
-  }: PerformanceRoutesOptions<never> = {},
+  }: PerformanceRoutesOptions<never> | undefined = {},
+  { loadPage }: PerformanceParts,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): PerformanceRoutes {
   expectOneOf(casing, 'casing', ['snake', 'camel'])
@@ -68,6 +78,11 @@ export function createPerformanceRoutes(
       guarded(async (request) => prometheus(monitor, request)),
     )
   }
+  if (dashboard) {
+    const { page, stream } = createDashboard(monitor, loadPage)
+    routes.set(base || '/', withLogin(guarded(page)))
+    routes.set(`${base}/stream`, guarded(stream))
+  }
   if (health !== false) {
     const root = expectPath(health, 'health')
     const mayShow = async (request: HttpRequest) =>
@@ -80,6 +95,18 @@ export function createPerformanceRoutes(
     }
   }
   return routes
+}
+
+/** A browser that opens the page can be asked for the token: the gate takes it as a password too. */
+function withLogin(handle: (request: HttpRequest) => Promise<HttpAnswer>): typeof handle {
+  return async (request) => {
+    const answered = await handle(request)
+    if (answered.status !== 401) return answered
+    return {
+      ...answered,
+      headers: { ...answered.headers, 'www-authenticate': 'Basic realm="performance", charset="UTF-8"' },
+    }
+  }
 }
 
 function healthAnswer(report: HealthReport, details: boolean, casing: Casing): HttpAnswer {
@@ -112,7 +139,8 @@ async function stats(monitor: PerformanceSource, request: HttpRequest, casing: C
 
 function prometheus(monitor: PerformanceSource, request: HttpRequest): HttpAnswer {
   const accepted = new Negotiator({ headers: { accept: request.header('accept') ?? '*/*' } })
-  const openMetrics = accepted.mediaType(['text/plain', 'application/openmetrics-text']) === 'application/openmetrics-text'
+  const openMetrics =
+    accepted.mediaType(['text/plain', 'application/openmetrics-text']) === 'application/openmetrics-text'
   const contentType = openMetrics
     ? 'application/openmetrics-text; version=1.0.0; charset=utf-8'
     : 'text/plain; version=0.0.4; charset=utf-8'

@@ -1,0 +1,91 @@
+import type { PageEndpoint } from './document.ts'
+import { ms, number, share, whole } from './format.ts'
+
+/** A column of the table of endpoints. */
+export interface Column {
+  readonly key: string
+  readonly label: string
+  /** What the label is short for. */
+  readonly title: string
+  /** What to sort by. */
+  readonly value: (endpoint: PageEndpoint) => number | string | null
+  readonly show: (endpoint: PageEndpoint) => string
+}
+
+/** Which column the table is sorted by, and how. */
+export interface Sort {
+  readonly column: string
+  readonly order: 'asc' | 'desc'
+}
+
+/** Time that an endpoint's completed requests took together. */
+export function totalTime({ count, latency_ms }: PageEndpoint): number {
+  return count * (latency_ms.avg ?? 0)
+}
+
+const serverErrors = ({ count, error_rate }: PageEndpoint) => Math.round((error_rate ?? 0) * count)
+
+export const columns: readonly Column[] = [
+  {
+    key: 'endpoint',
+    label: 'Endpoint',
+    title: 'Method and route pattern',
+    value: ({ method, route }) => `${route} ${method}`,
+    show: ({ method, route }) => `${method} ${route}`,
+  },
+  measured('count', 'Requests', 'Completed requests in the window', ({ count }) => count, whole),
+  measured('rate', 'Per s', 'Completed requests a second', ({ per_second }) => per_second, number),
+  measured('errors', '5xx', 'Answered with a status of 500 to 599', serverErrors, whole),
+  measured('error-rate', '5xx share', 'Share of completed requests', ({ error_rate }) => error_rate, share),
+  measured('aborted', 'Aborted', 'The client left before the answer', ({ aborted }) => aborted, whole),
+  measured('p50', 'P50 ms', 'Half of the requests were faster', ({ latency_ms }) => latency_ms.p50, ms),
+  measured('p95', 'P95 ms', '95 of 100 requests were faster', ({ latency_ms }) => latency_ms.p95, ms),
+  measured('p99', 'P99 ms', '99 of 100 requests were faster', ({ latency_ms }) => latency_ms.p99, ms),
+  measured(
+    'corrected',
+    'P95 with stalls',
+    'Milliseconds, with the time that requests waited for a blocked event loop',
+    ({ corrected_ms }) => corrected_ms?.p95 ?? null,
+    ms,
+  ),
+  measured('loop', 'Held loop ms', 'How long it held the event loop', ({ loop_ms }) => loop_ms, ms),
+  measured('time', 'Total s', 'Time of its requests together', totalTime, (value) => ms(value && value / 1_000)),
+]
+
+export const defaultSort: Sort = { column: 'time', order: 'desc' }
+
+/** The sort that a query string asks for; what it does not know is the default. */
+export function parseSort(query: URLSearchParams): Sort {
+  const column = query.get('sort')
+  if (!columns.some(({ key }) => key === column)) return defaultSort
+  return { column: column as string, order: query.get('order') === 'asc' ? 'asc' : 'desc' }
+}
+
+/** What a click on the header of a column asks for: numbers the largest first, names from A; again, the other way round. */
+export function nextSort({ column, order }: Sort, key: string): Sort {
+  const flipped = order === 'asc' ? 'desc' : 'asc'
+  return { column: key, order: column === key ? flipped : key === 'endpoint' ? 'asc' : 'desc' }
+}
+
+/** A sorted copy; what has no value comes last in either order. */
+export function sortEndpoints(endpoints: readonly PageEndpoint[], { column, order }: Sort): PageEndpoint[] {
+  const value = (columns.find(({ key }) => key === column) ?? columns[0])?.value ?? totalTime
+  const sign = order === 'asc' ? 1 : -1
+  return endpoints
+    .map((endpoint) => ({ endpoint, value: value(endpoint) }))
+    .sort((a, b) => {
+      if (a.value === null || b.value === null) return Number(a.value === null) - Number(b.value === null)
+      return sign * (a.value < b.value ? -1 : a.value > b.value ? 1 : 0)
+    })
+    .map(({ endpoint }) => endpoint)
+}
+
+function measured(
+  key: string,
+  label: string,
+  title: string,
+  value: (endpoint: PageEndpoint) => number | null,
+  format: (value: number | null) => string,
+): Column {
+  return { key, label, title, value, show: (endpoint) => format(value(endpoint)) }
+}

@@ -1,0 +1,68 @@
+/** What stands where nothing was measured. */
+export const nothing = '–'
+
+const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
+const three = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
+
+/** 1,234,567 */
+export function whole(value: number | null): string {
+  return value === null ? nothing : grouped.format(value)
+}
+
+/** Three significant digits below 1,000, whole numbers above: 0.0412, 41.9, 1,250. */
+export function number(value: number | null): string {
+  if (value === null) return nothing
+  return Math.abs(value) < 1_000 ? three.format(value) : grouped.format(value)
+}
+
+/** Milliseconds with two decimals at most, as finer differences mean nothing here: 0.04, 7.2, 210. */
+export function ms(value: number | null): string {
+  return number(value === null || value >= 10 ? value : Math.round(value * 100) / 100)
+}
+
+/** A share of 100, with its sign. */
+export function percent(value: number | null): string {
+  if (value === null) return nothing
+  if (value > 0 && value < 0.01) return '<0.01%'
+  return `${value < 10 ? Math.round(value * 100) / 100 : value < 100 ? Math.round(value * 10) / 10 : Math.round(value)}%`
+}
+
+/** A share of 1, as a share of 100. */
+export function share(value: number | null): string {
+  return percent(value === null ? null : value * 100)
+}
+
+/** 3.5 MiB */
+export function bytes(value: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, value)) / 10))
+  return `${number(value / 1_024 ** power)} ${units[power]}`
+}
+
+/** The two largest units of a span: 1 h 28 min. */
+export function span(valueMs: number): string {
+  const seconds = Math.max(0, Math.round(valueMs / 1_000))
+  const parts: [number, string][] = [
+    [Math.floor(seconds / 86_400), 'd'],
+    [Math.floor(seconds / 3_600) % 24, 'h'],
+    [Math.floor(seconds / 60) % 60, 'min'],
+    [seconds % 60, 's'],
+  ]
+  const first = parts.findIndex(([count]) => count > 0)
+  if (first === -1) return '0 s'
+  return parts
+    .slice(first, first + 2)
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => `${count} ${unit}`)
+    .join(' ')
+}
+
+/** `12:04:59 UTC` of an ISO 8601 time: the same on the server and in any browser. */
+export function clockTime(iso: string): string {
+  return `${iso.slice(11, 19)} UTC`
+}
+
+/** How long before the document an instant was. */
+export function ago(iso: string, now: string): string {
+  return `${span(Date.parse(now) - Date.parse(iso))} ago`
+}

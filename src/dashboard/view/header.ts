@@ -1,0 +1,36 @@
+import type { PageDocument } from '../document.ts'
+import { clockTime, span } from '../format.ts'
+import { html, type Markup } from '../html.ts'
+import { linkTo, type View } from './view.ts'
+
+const scopes = { instance: 'This process', fleet: 'Fleet' } as const
+const themes = { auto: 'Auto', light: 'Light', dark: 'Dark' } as const
+
+/** Whose numbers these are, and what the reader may choose. What is marked `data-keep` is the script's own. */
+export function header(document: PageDocument, view: View): Markup {
+  const { service, release, instance, uptime_ms, window_ms, generated_at, fleet } = document
+  const name = service ?? 'Performance'
+  const who = view.scope === 'fleet' ? `${fleet?.instances ?? 0} instances` : `instance ${instance}`
+  return html`<header><div><h1>${name}</h1><p class="note">${who}${
+    release !== null && ` · release ${release}`
+  } · up ${span(uptime_ms)} · last ${span(window_ms)} · <time datetime="${generated_at}">${clockTime(
+    generated_at,
+  )}</time></p></div>${scopeLinks(view)}${controls}</header>`
+}
+
+function scopeLinks(view: View): Markup {
+  const scopeLink = ([scope, label]: [string, string]) =>
+    html`<a href="${linkTo({ sort: view.sort, scope: scope as View['scope'] })}"${
+      scope === view.scope && html` aria-current="page"`
+    }>${label}</a>`
+  return html`<nav class="switch" aria-label="Scope">${Object.entries(scopes).map(scopeLink)}</nav>`
+}
+
+const controls = html`<fieldset class="switch" data-keep><legend class="hidden">Colours</legend>${Object.entries(
+  themes,
+).map(
+  ([theme, label]) =>
+    html`<label><input type="radio" name="theme" value="${theme}"${
+      theme === 'auto' && html` checked`
+    }><span>${label}</span></label>`,
+)}</fieldset><div class="live" data-keep><p id="status" role="status">Reload for newer numbers</p><button id="pause" type="button" hidden>Pause</button></div>`

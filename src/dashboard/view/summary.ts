@@ -1,0 +1,94 @@
+import type { PageDocument } from '../document.ts'
+import { bytes, ms, nothing, number, percent, share, span, whole } from '../format.ts'
+import { html, type Markup } from '../html.ts'
+
+interface Tile {
+  readonly label: string
+  readonly value: string
+  readonly note: string
+  /** A share of 100 that is drawn as a bar. */
+  readonly bar?: number | null
+  /** The rules that watch it. */
+  readonly alerts?: readonly string[]
+}
+
+/** The few numbers that tell whether all is well. */
+export function summary(document: PageDocument): Markup {
+  const firing = new Set(document.alerts.filter(({ state }) => state === 'firing').map(({ id }) => id))
+  return html`<section aria-label="Summary"><dl class="tiles">${tilesOf(document).map(
+    ({ label, value, note, bar, alerts = [] }) =>
+      html`<div${alerts.some((id) => firing.has(id)) && html` class="bad"`}><dt>${label}</dt><dd><b>${value}</b>${
+        bar !== undefined && drawBar(bar ?? 0)
+      }<span class="note">${note}</span></dd></div>`,
+  )}</dl></section>`
+}
+
+function tilesOf({ requests, system, window_ms }: PageDocument): Tile[] {
+  const { latency_ms, corrected_ms, status, count } = requests
+  const { cpu, memory, event_loop } = system
+  const { stalls } = event_loop
+  const withStalls = (value: number | null | undefined) =>
+    value === null || value === undefined ? '' : ` · ${ms(value)} with stalls`
+  return [
+    {
+      label: 'Requests',
+      value: `${number(requests.per_second)}/s`,
+      note: `${whole(count)} in ${span(window_ms)} · ${whole(requests.in_flight)} in flight`,
+    },
+    {
+      label: 'Latency P95',
+      value: `${ms(latency_ms.p95)} ms`,
+      note: `${interval(latency_ms.p95_ci)}${withStalls(corrected_ms?.p95)}`,
+      alerts: ['response_time'],
+    },
+    {
+      label: 'Latency P99',
+      value: `${ms(latency_ms.p99)} ms`,
+      note: `${interval(latency_ms.p99_ci)}${withStalls(corrected_ms?.p99)}`,
+    },
+    {
+      label: 'Errors',
+      value: share(requests.error_rate),
+      note: `${whole(status['5xx'] ?? 0)} of ${whole(count)} answered 5xx`,
+      alerts: ['error_rate'],
+    },
+    {
+      label: 'CPU',
+      value: percent(system.cpu_percent),
+      note: `${number(cpu.cores)} of ${number(cpu.limit_cores)} cores${
+        cpu.throttled_percent ? ` · held back ${percent(cpu.throttled_percent)}` : ''
+      }`,
+      bar: system.cpu_percent,
+      alerts: ['cpu'],
+    },
+    {
+      label: 'Memory',
+      value: percent(system.memory_percent),
+      note: `${bytes(memory.working_set_bytes)} of ${bytes(memory.limit_bytes)}`,
+      bar: system.memory_percent,
+      alerts: ['memory'],
+    },
+    {
+      label: 'Event loop',
+      value: share(event_loop.utilization),
+      note: stalls.count === 0 ? 'no stalls' : `${whole(stalls.count)} stalls, longest ${ms(stalls.longest_ms)} ms`,
+      bar: event_loop.utilization === null ? null : event_loop.utilization * 100,
+      alerts: ['event_loop'],
+    },
+    {
+      label: 'Apdex',
+      value: requests.apdex === null ? nothing : requests.apdex.toFixed(2),
+      note: 'satisfied clients, 0 to 1',
+    },
+  ]
+}
+
+function interval(bounds: readonly [number, number] | null): string {
+  return bounds === null ? 'too few samples' : `${ms(bounds[0])} to ${ms(bounds[1])}`
+}
+
+/** An image, as the page's policy allows no style attributes; the number beside it says the same. */
+function drawBar(value: number): Markup {
+  const width = Math.min(100, Math.max(0, Math.round(value)))
+  return html`<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true"><rect width="${width}" height="1"></rect></svg>`
+}

@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto'
+import type { pagePolicy, renderPage } from '../dashboard/page.ts'
+import type { StatsDocument, StatsQuery } from '../monitor/types.ts'
+import type { Warning } from '../shared/warnings.ts'
+import { answer, type HttpAnswer, type HttpRequest, problem } from './answer.ts'
+import { LiveFeed } from './live.ts'
+import { toWire } from './wire.ts'
+
+/** The module of the live page; an adapter hands in what imports it, so that it is loaded only where it is looked at. */
+export type LoadPage = () => Promise<{ readonly renderPage: typeof renderPage; readonly pagePolicy: typeof pagePolicy }>
+
+interface DashboardSource {
+  snapshot(query?: StatsQuery): StatsDocument
+  fleetSnapshot(query?: StatsQuery): Promise<StatsDocument>
+  warn(warning: Warning): void
+}
+
+type Handler = (request: HttpRequest) => Promise<HttpAnswer>
+type Scope = StatsDocument['scope']
+
+/** Pages that may be live at once. */
+const maxClients = 10
+/** The endpoints that took most time, of very many. */
+const maxEndpoints = 500
+
+const streamHeaders = {
+  // `no-transform` keeps compressing middlewares away, which would hold the events back; the other header does so for nginx.
+  'cache-control': 'no-store, no-transform',
+  'x-accel-buffering': 'no',
+}
+
+/** The live page and its stream of server-sent events, both by `scope`. */
+export function createDashboard(monitor: DashboardSource, loadPage: LoadPage): Record<'page' | 'stream', Handler> {
+  const read = async (scope: Scope) => {
+    const query = { limit: maxEndpoints }
+    return toWire(scope === 'fleet' ? await monitor.fleetSnapshot(query) : monitor.snapshot(query), 'snake')
+  }
+  const feedOf = (scope: Scope) =>
+    new LiveFeed({
+      // The wire form has no line breaks, so it is one line of one event.
+      render: async () => `retry: 500\ndata: ${JSON.stringify(await read(scope))}\n\n`,
+      onError: (error) =>
+        monitor.warn({
+          code: 'DASHBOARD_STREAM',
+          message: `The live page could not be updated: ${error instanceof Error ? error.message : String(error)}`,
+        }),
+      intervalMs: 1_000,
+      lifetimeMs: 30_000,
+    })
+  const feeds = { instance: feedOf('instance'), fleet: feedOf('fleet') }
+
+  return {
+    page: scoped(async ({ query }, scope) => {
+      const { renderPage, pagePolicy } = await loadPage()
+      const nonce = randomBytes(16).toString('base64')
+      const document = (await read(scope)) as Parameters<typeof renderPage>[0]
+      return answer(200, 'text/html; charset=utf-8', renderPage(document, { query, nonce }), {
+        'content-security-policy': pagePolicy(nonce),
+        'referrer-policy': 'no-referrer',
+      })
+    }),
+    stream: scoped(async ({ method }, scope) => {
+      if (feeds.instance.clients + feeds.fleet.clients >= maxClients) {
+        return problem(503, `Only ${maxClients} pages can be live at once`, { 'retry-after': '5' })
+      }
+      return answer(200, 'text/event-stream; charset=utf-8', method === 'HEAD' ? '' : feeds[scope], streamHeaders)
+    }),
+  }
+}
+
+function scoped(handle: (request: HttpRequest, scope: Scope) => Promise<HttpAnswer>): Handler {
+  return async (request) => {
+    const scope = request.query.get('scope') ?? 'instance'
+    if (scope === 'instance' || scope === 'fleet') return handle(request, scope)
+    return problem(400, '`scope` must be one of instance, fleet')
+  }
+}

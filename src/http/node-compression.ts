@@ -1,0 +1,55 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { byteLength, type Compressor, type EncodedBody } from './compressor.ts'
+import type { EncodedHead } from './encoding-plan.ts'
+import { intercept } from './intercept.ts'
+
+/** How an answer through Node's response is compressed. */
+export interface NodeCompression {
+  readonly compressor: Compressor
+  /** Asked when the answer is there. */
+  readonly isOff: () => boolean
+  /** Told how many bytes went in and came out of an answer that was encoded. */
+  readonly onEncoded?: ((rawBytes: number, encodedBytes: number) => void) | undefined
+}
+
+/** Compresses what the handler of a request sends through Node's response, in one piece or in many. */
+export function compressNodeResponse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { compressor, isOff, onEncoded }: NodeCompression,
+): void {
+  const head = () => ({
+    method: request.method,
+    acceptEncoding: request.headers['accept-encoding'] as string | undefined,
+    status: response.statusCode,
+    header: (name: string) => response.getHeader(name),
+  })
+  intercept(response, {
+    whole(body) {
+      if (isOff()) return () => response.end(body)
+      // An answer to HEAD has no body to measure, only a head that tells its length.
+      if (request.method === 'HEAD') {
+        change(response, compressor.stream(head()))
+        return () => response.end()
+      }
+      const finish = (encoded: EncodedBody) => () => {
+        change(response, encoded)
+        if (encoded.encoding !== 'identity') onEncoded?.(byteLength(body), encoded.body.length)
+        response.end(encoded.body)
+      }
+      const encoded = compressor.body(body, head())
+      return encoded instanceof Promise ? encoded.then(finish) : finish(encoded)
+    },
+    pieces() {
+      if (isOff()) return undefined
+      const { encoder, ...changes } = compressor.stream(head(), onEncoded)
+      change(response, changes)
+      return encoder
+    },
+  })
+}
+
+function change(response: ServerResponse, { set, remove }: EncodedHead): void {
+  for (const name of remove) response.removeHeader(name)
+  for (const name of Object.keys(set)) response.setHeader(name, set[name] as string)
+}
