@@ -83,11 +83,41 @@ export type {
   QueryStats,
   SlowQuery,
 } from './database/types.ts'
+// http
+export type { ContentCoding, Encoding } from './http/codecs.ts'
+export {
+  CompressedJSONResponse,
+  type CompressedJSONResponseInit,
+  compressJson,
+  type JsonAnswer,
+} from './http/compress-json.ts'
+export type { CompressibleRequest } from './http/compressible-request.ts'
+export {
+  type CompressOptions,
+  type Compressor,
+  createCompressor,
+  type EncodedBody,
+  type EncodedStream,
+} from './http/compressor.ts'
+export type { CompressibleHead, EncodedHead, SkipReason } from './http/encoding-plan.ts'
+export { negotiateEncoding } from './http/negotiate-encoding.ts'
 // monitor
 export type { AlertOptions, AlertRule } from './monitor/alert-rules.ts'
+export type { CacheCounters } from './monitor/caches.ts'
+export { checkCache, checkDisk, checkKysely, type QueryRunner } from './monitor/checks.ts'
+export type { Naming } from './monitor/exposition/families.ts'
+export { clusterFleet } from './monitor/fleet/cluster.ts'
+export { type FleetRedisClient, redisFleet } from './monitor/fleet/redis.ts'
+export type { FleetMember, FleetOptions, FleetTransport } from './monitor/fleet/transport.ts'
 export type { CheckFunction, CheckOptions, HealthKind } from './monitor/health.ts'
-export { type MonitorEvents, PerformanceMonitor } from './monitor/monitor.ts'
+export {
+  type CompletedRequest,
+  type MonitorEvents,
+  PerformanceMonitor,
+  type PrometheusOptions,
+} from './monitor/monitor.ts'
 export type { HealthOptions, MonitorOptions } from './monitor/options.ts'
+export { type MeterLike, type ObservableCallback, type ObservableLike, otelMetrics } from './monitor/otel.ts'
 export type {
   ActiveAlert,
   AlertCause,
@@ -181,5 +211,3 @@ export {
 } from './shared/errors.ts'
 export { type RetryContext, type RetryEvent, type RetryOptions, withRetry } from './shared/retry.ts'
 export type { OnWarn, Warning } from './shared/warnings.ts'
-
-// http

@@ -2,11 +2,15 @@ import { cacheRow } from './reading.ts'
 import type { CacheLike, CacheRow } from './types.ts'
 import type { Slicing } from './window.ts'
 
-interface Counters {
-  readonly at: number
+/** What a cache has counted. */
+export interface CacheCounters {
   readonly hits: number
   readonly misses: number
   readonly errors: number
+}
+
+interface Counters extends CacheCounters {
+  readonly at: number
 }
 
 /**
@@ -30,9 +34,7 @@ export class CacheWatch {
   }
 
   /** Counters since each cache's own start. */
-  lifetime(): Array<
-    [name: string, counters: { readonly hits: number; readonly misses: number; readonly errors: number }]
-  > {
+  lifetime(): Array<readonly [name: string, counters: CacheCounters]> {
     return this.#caches.map(([name, cache]) => [name, cache.stats()])
   }
 

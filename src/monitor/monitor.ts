@@ -3,7 +3,7 @@ import { systemClock } from '../shared/clock.ts'
 import type { Warning } from '../shared/warnings.ts'
 import { Alerts } from './alerts.ts'
 import { isClamped, longestUs, toMicroseconds } from './buckets.ts'
-import { CacheWatch } from './caches.ts'
+import { type CacheCounters, CacheWatch } from './caches.ts'
 import { type DocumentContext, documentOf, trafficContext } from './document.ts'
 import { Emitter } from './emitter.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -35,6 +35,7 @@ import type {
   StallEvent,
   StatsDocument,
   StatsQuery,
+  SystemStats,
 } from './types.ts'
 import { windowStart } from './window.ts'
 
@@ -48,6 +49,14 @@ export interface MonitorEvents {
   stall: StallEvent
   /** A health check came to another status. */
   check: CheckEvent
+}
+
+/** A request that ended as it should. */
+export interface CompletedRequest {
+  readonly method: string
+  readonly route: string
+  readonly status: number
+  readonly durationMs: number
 }
 
 /** How metrics are written. */
@@ -83,13 +92,14 @@ export class PerformanceMonitor {
   readonly #alerts: Alerts
   readonly #fleet: Fleet
   readonly #health: Health
-  readonly #events: Emitter<MonitorEvents>
+  readonly #events: Emitter<MonitorEvents & { request: CompletedRequest }>
   readonly #routes = new WeakMap<object, string | null>()
   readonly #sources = new Map<string, () => unknown>()
   readonly #begunAt: number
   #stalls: StallTracker | undefined
   #timer: NodeJS.Timeout | undefined
   #countingSince: number
+  #hearsRequests = false
   #inFlight = 0
   #samples = 0
   #clamped = 0
@@ -188,6 +198,24 @@ export class PerformanceMonitor {
       this.#chargeStalls(stalls, endpoint, startedAt, us)
     }
     if (us > this.#settings.slowUs) this.#noteSlow(endpoint, status, startedAt, us, now, traceparent)
+    if (this.#hearsRequests) {
+      this.#events.emit('request', { method: endpoint.method, route: endpoint.route, status, durationMs: us / 1_000 })
+    }
+  }
+
+  /**
+   * Calls the listener with each completed request, as `otelMetrics` does. It is called in the hot path: what it costs, each
+   * request costs.
+   *
+   * @returns a function that removes it
+   */
+  onRequest(listener: (request: CompletedRequest) => void): () => void {
+    const remove = this.#events.on('request', listener)
+    this.#hearsRequests = true
+    return () => {
+      remove()
+      this.#hearsRequests = this.#events.hears('request')
+    }
   }
 
   /** Puts in how long something other than a request took; not a number counts as 0. */
@@ -294,6 +322,22 @@ export class PerformanceMonitor {
     return encodeHdr(reading?.tally, layout)
   }
 
+  /** Requests that have started and not ended. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  /** The process and the machine, as sampled last. */
+  system(): SystemStats {
+    if (this.#timer === undefined) this.#system.sampleIfOld()
+    return this.#system.stats(this.#clock())
+  }
+
+  /** Counters of the watched caches since their start. */
+  cacheCounters(): ReadonlyArray<readonly [name: string, counters: CacheCounters]> {
+    return this.#caches.lifetime()
+  }
+
   /** Alerts that are not `ok`, judged now. */
   alerts(): ActiveAlert[] {
     this.#judge()
@@ -305,13 +349,13 @@ export class PerformanceMonitor {
    * slower parts, disk and other processes; it never rejects.
    */
   async sample(): Promise<void> {
-    const slower = this.#system.sample()
-    this.#samples++
-    this.#judge()
     try {
+      const slower = this.#system.sample()
+      this.#samples++
+      this.#judge()
       await slower
     } catch (error) {
-      this.#warnOf('MONITOR_PROCESSES', '`processes` threw', error)
+      this.#warnOf('MONITOR_SAMPLE', 'Sampling failed', error)
     }
   }
 
@@ -397,6 +441,7 @@ export class PerformanceMonitor {
     this.#health.close()
     await this.#fleet.close()
     this.#events.clear()
+    this.#hearsRequests = false
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -481,7 +526,7 @@ export class PerformanceMonitor {
   }
 
   #judge(): void {
-    if (this.#timer === undefined) this.#system.sampleIfOld()
+    this.system()
     const now = this.#clock()
     this.#alerts.evaluate(now, observe(this.#alerts, this.#observed(now)))
   }
