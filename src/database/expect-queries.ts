@@ -38,7 +38,7 @@ export async function expectQueries<Result>(
   if (max !== undefined && scope.queries > max) {
     throw new QueryBudgetError(`${scope.queries} queries ran, where at most ${max} are expected`)
   }
-  const finding = noNPlusOne ? scope.findings[0]?.() : undefined
+  const finding = noNPlusOne ? scope.findings?.[0]?.() : undefined
   if (finding !== undefined) throw new NPlusOneError(describeFinding(finding), finding)
   return result
 }

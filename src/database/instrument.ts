@@ -50,8 +50,8 @@ function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialec
       // and costs less than a plugin, which every query has to await.
       const compiler = dialect.createQueryCompiler()
       const compile = compiler.compileQuery.bind(compiler)
-      compiler.compileQuery = (...parameters) => {
-        const query = compile(...parameters)
+      compiler.compileQuery = (node, queryId) => {
+        const query = compile(node, queryId)
         observer.built(query)
         return query
       }
@@ -84,6 +84,7 @@ function createInstruments(
     dialect,
     observer,
     invalidation: invalidates === undefined ? undefined : new WriteInvalidation(invalidates, dialect, onWarn),
+    timesAcquisition: onQuery !== undefined,
     timeoutMs: timeoutOf(timeout, dialect),
     statements: statementsOf(statementCache, dialect),
     borrow: () => Promise.reject(new Error('The driver has not been created yet')),

@@ -7,6 +7,18 @@ import type { RunningQuery } from './query-observer.ts'
 import { QueryTimeout } from './query-timeout.ts'
 import { TransactionState } from './transaction-state.ts'
 
+const key = Symbol('posthaste')
+
+/** What observes the connection; it is patched when it is seen first. */
+export function instrumented(connection: DatabaseConnection, instruments: Instruments): InstrumentedConnection {
+  const holder = connection as { [key]?: InstrumentedConnection }
+  const known = holder[key]
+  if (known !== undefined) return known
+  const added = new InstrumentedConnection(connection, instruments)
+  Object.defineProperty(holder, key, { value: added })
+  return added
+}
+
 /** One connection, patched in place: every query through it is observed. */
 export class InstrumentedConnection {
   /** The connection's own `executeQuery`, for our own statements. */
@@ -95,13 +107,14 @@ export class InstrumentedConnection {
   }
 
   #starts(query: CompiledQuery): RunningQuery {
-    const { observer } = this.#instruments
-    const acquireMs = this.#acquireMs
+    const instruments = this.#instruments
+    const inTransaction = this.transaction.open
+    const running = instruments.observer.starts(query, this.#acquireMs, inTransaction)
+    // Only the first query has waited for its connection.
     this.#acquireMs = 0
-    const running = observer.starts(query, acquireMs, this.transaction.open)
     const { scope, statement } = running
-    if (scope !== undefined && !this.transaction.open && scope.holdsTransaction(this.#instruments)) {
-      if (statement.control === undefined) observer.outsideTransaction(scope, query)
+    if (scope !== undefined && !inTransaction && statement.control === undefined) {
+      if (scope.holdsTransaction(instruments)) instruments.observer.outsideTransaction(scope, query)
     }
     return running
   }

@@ -1,7 +1,7 @@
 import type { DatabaseConnection, Driver, TransactionSettings } from 'kysely'
 import { type ConnectionControl, receiveControl, setControl } from './connection-control.ts'
 import type { Execute } from './execute.ts'
-import { InstrumentedConnection } from './instrumented-connection.ts'
+import { instrumented } from './instrumented-connection.ts'
 import type { Instruments } from './instruments.ts'
 import { currentScope } from './query-scope.ts'
 import { Turns } from './turns.ts'
@@ -13,7 +13,6 @@ import { Turns } from './turns.ts'
 export class InstrumentedDriver implements Driver {
   readonly #inner: Driver
   readonly #instruments: Instruments
-  readonly #connections = new WeakMap<DatabaseConnection, InstrumentedConnection>()
   /** Where there is one connection for all, Kysely 0.29 queues its own users only; our EXPLAIN queues here as well. */
   readonly #turns: Turns | undefined
   // Kysely looks whether a driver has these.
@@ -36,19 +35,19 @@ export class InstrumentedDriver implements Driver {
   }
 
   acquireConnection(...options: Parameters<Driver['acquireConnection']>): Promise<DatabaseConnection> {
-    const startedAt = performance.now()
+    const startedAt = this.#instruments.timesAcquisition ? performance.now() : undefined
+    const adopt = (connection: DatabaseConnection) => {
+      const taken = instrumented(connection, this.#instruments)
+      if (startedAt !== undefined) taken.acquired(performance.now() - startedAt)
+      return connection
+    }
     const turn = this.#turns?.take()
     const acquired = turn === undefined ? this.#acquire(options) : turn.then(() => this.#acquire(options))
-    return acquired.then(
-      (connection) => {
-        this.#instrumented(connection).acquired(performance.now() - startedAt)
-        return connection
-      },
-      (error) => {
-        this.#turns?.pass()
-        throw error
-      },
-    )
+    if (this.#turns === undefined) return acquired.then(adopt)
+    return acquired.then(adopt, (error) => {
+      this.#turns?.pass()
+      throw error
+    })
   }
 
   #acquire(options: Parameters<Driver['acquireConnection']>): Promise<DatabaseConnection> {
@@ -66,43 +65,36 @@ export class InstrumentedDriver implements Driver {
     })
   }
 
-  async releaseConnection(...[connection, ...options]: Parameters<Driver['releaseConnection']>): Promise<void> {
-    const busy = this.#instrumented(connection).released()
+  releaseConnection(...options: Parameters<Driver['releaseConnection']>): Promise<void> {
+    const busy = instrumented(options[0], this.#instruments).released()
     if (busy !== undefined) {
       // A query that could not be cancelled still runs: its connection goes back when it ends, and not before.
-      void busy.then(() => this.#inner.releaseConnection(connection, ...options)).catch(() => {})
-      return
+      busy.then(() => this.releaseConnection(...options)).catch(() => {})
+      return Promise.resolve()
     }
-    await this.#inner.releaseConnection(connection, ...options)
+    const released = this.#inner.releaseConnection(...options)
     this.#turns?.pass()
+    return released
   }
 
   async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
     await this.#inner.beginTransaction(connection, settings)
     // Drivers that send no SQL for it, as that of SQL Server, show it here only.
-    this.#instrumented(connection).transaction.begin(currentScope())
+    instrumented(connection, this.#instruments).transaction.begin(currentScope())
   }
 
   async commitTransaction(connection: DatabaseConnection): Promise<void> {
     await this.#inner.commitTransaction(connection)
-    await this.#instrumented(connection).committed()
+    await instrumented(connection, this.#instruments).committed()
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
     await this.#inner.rollbackTransaction(connection)
-    this.#instrumented(connection).transaction.end()
+    instrumented(connection, this.#instruments).transaction.end()
   }
 
   destroy(...options: Parameters<Driver['destroy']>): Promise<void> {
     return this.#inner.destroy(...options)
-  }
-
-  #instrumented(connection: DatabaseConnection): InstrumentedConnection {
-    const known = this.#connections.get(connection)
-    if (known !== undefined) return known
-    const added = new InstrumentedConnection(connection, this.#instruments)
-    this.#connections.set(connection, added)
-    return added
   }
 
   /** A connection for our own statements, which are in no statistics. */
@@ -111,7 +103,7 @@ export class InstrumentedDriver implements Driver {
     try {
       const connection = await this.#inner.acquireConnection()
       try {
-        return await use(this.#instrumented(connection).raw)
+        return await use(instrumented(connection, this.#instruments).raw)
       } finally {
         await this.#inner.releaseConnection(connection)
       }

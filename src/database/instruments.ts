@@ -8,6 +8,8 @@ export interface Instruments {
   readonly dialect: SqlDialect
   readonly observer: QueryObserver
   readonly invalidation: WriteInvalidation | undefined
+  /** Somebody wants to know how long connections took to get. */
+  readonly timesAcquisition: boolean
   readonly timeoutMs: number | undefined
   /** Prepared statements a connection keeps; 0 for none. */
   readonly statements: number

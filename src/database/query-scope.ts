@@ -20,14 +20,14 @@ export class QueryScope {
   /** The query that broke the budget was told. */
   overBudget = false
   /** Open transactions by their owner, the instruments of one `Kysely`. */
-  readonly #transactions = new Map<object, number>()
+  #transactions: Map<object, number> | undefined
   /** Patterns found, those of scopes within included. */
-  readonly findings: (() => NPlusOne)[] = []
+  findings: (() => NPlusOne)[] | undefined
   readonly #repeated = new Map<ShapeStatistics, RepeatedQuery>()
-  readonly #atEnd: (() => void)[] = []
+  #atEnd: (() => void)[] | undefined
   #ended = false
 
-  constructor(name: string | (() => string), parent: QueryScope | undefined, maxQueries = Infinity) {
+  constructor(name: string | (() => string), parent: QueryScope | undefined, maxQueries: number = Infinity) {
     this.#name = name
     this.parent = parent
     this.maxQueries = maxQueries
@@ -49,19 +49,23 @@ export class QueryScope {
 
   /** A transaction begins (1) or ends (-1). */
   countTransaction(owner: object, change: 1 | -1): void {
+    this.#transactions ??= new Map()
     this.#transactions.set(owner, (this.#transactions.get(owner) ?? 0) + change)
   }
 
   holdsTransaction(owner: object): boolean {
-    return (this.#transactions.get(owner) ?? 0) > 0
+    return this.#transactions !== undefined && (this.#transactions.get(owner) ?? 0) > 0
   }
 
   /** Notes a pattern, here and in the scopes around, and tells it when the count is final. */
   found(finding: () => NPlusOne, tell: () => void): void {
-    for (let scope: QueryScope | undefined = this; scope !== undefined; scope = scope.parent)
+    for (let scope: QueryScope | undefined = this; scope !== undefined; scope = scope.parent) {
+      scope.findings ??= []
       scope.findings.push(finding)
-    if (this.#ended) tell()
-    else this.#atEnd.push(tell)
+    }
+    this.#atEnd ??= []
+    this.#atEnd.push(tell)
+    if (this.#ended) this.#tell()
   }
 
   /** Runs the function, and all it starts, in this scope. */
@@ -73,7 +77,11 @@ export class QueryScope {
   end(): void {
     if (this.#ended) return
     this.#ended = true
-    for (const tell of this.#atEnd.splice(0)) tell()
+    this.#tell()
+  }
+
+  #tell(): void {
+    for (const tell of this.#atEnd?.splice(0) ?? []) tell()
   }
 }
 

@@ -22,8 +22,8 @@ export class RepeatedQuery {
   #first: CompiledQuery | undefined
   #latest: CompiledQuery | undefined
   /** Values of the runs before the threshold: they are compared only if it is reached. */
-  #runs: (readonly unknown[])[] = []
-  readonly #distinct = new Map<string, number>()
+  #runs: (readonly unknown[])[] | undefined
+  #distinct: Map<string, number> | undefined
   #sites: CallSites | undefined
 
   constructor(scope: { readonly name: string }, shape: ShapeStatistics) {
@@ -34,11 +34,14 @@ export class RepeatedQuery {
   /** Counts one more run, and says whether it makes a pattern of them. */
   add(query: CompiledQuery, threshold: number): boolean {
     this.count += 1
-    this.#first ??= query
+    if (this.#first === undefined) {
+      this.#first = query
+      return false
+    }
     this.#latest = query
+    this.#runs ??= [this.#first.parameters]
     this.#runs.push(query.parameters)
-    if (this.count < threshold) return false
-    return this.#compare() && this.#judge(threshold)
+    return this.count >= threshold && this.#judge(this.#compare(), threshold)
   }
 
   snapshot(): NPlusOne {
@@ -47,7 +50,7 @@ export class RepeatedQuery {
       kind: this.kind ?? 'n+1',
       shape: this.shape.text,
       count: this.count,
-      distinctParameters: this.#distinct.size,
+      distinctParameters: this.#distinct?.size ?? 0,
       totalMs: this.totalMs,
       scope: this.#scope.name,
       ...this.#sites,
@@ -55,20 +58,21 @@ export class RepeatedQuery {
     }
   }
 
-  #compare(): boolean {
-    for (const parameters of this.#runs.splice(0)) {
+  #compare(): ReadonlyMap<string, number> {
+    this.#distinct ??= new Map()
+    for (const parameters of this.#runs?.splice(0) ?? []) {
       const key = JSON.stringify(parameters, plainly)
       const seen = this.#distinct.get(key) ?? 0
       if (seen > 0 || this.#distinct.size < maxDistinct) this.#distinct.set(key, seen + 1)
     }
-    return this.kind === undefined
+    return this.#distinct
   }
 
-  #judge(threshold: number): boolean {
+  #judge(distinct: ReadonlyMap<string, number>, threshold: number): boolean {
     const [first, latest] = [this.#first, this.#latest]
-    if (first === undefined || latest === undefined) return false
-    if (this.#distinct.size >= threshold) this.kind = pagesOn(first.query, latest.query) ? undefined : 'n+1'
-    else if (Math.max(...this.#distinct.values()) >= threshold) this.kind = 'duplicate'
+    if (this.kind !== undefined || first === undefined || latest === undefined) return false
+    if (distinct.size >= threshold) this.kind = pagesOn(first.query, latest.query) ? undefined : 'n+1'
+    else if (Math.max(...distinct.values()) >= threshold) this.kind = 'duplicate'
     return this.kind !== undefined
   }
 

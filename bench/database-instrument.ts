@@ -1,0 +1,77 @@
+import { DatabaseSync } from 'node:sqlite'
+import {
+  type Dialect,
+  DummyDriver,
+  Kysely,
+  type KyselyConfig,
+  type QueryResult,
+  SqliteAdapter,
+  SqliteDialect,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+} from 'kysely'
+import { instrument, nodeSqlite, withQueryScope } from '../src/index.ts'
+import { compare, table } from './harness.ts'
+
+/** What does watching every query cost, and what does the statement cache give back? */
+export default async function run(): Promise<string> {
+  const parts = ['CPU time of one query by primary key, against Kysely as it comes.']
+  parts.push(`A driver that answers at once:\n\n${await costs(cannedDialect)}`)
+  parts.push(`SQLite in memory:\n\n${await costs(sqliteDialect)}`)
+  return parts.join('\n\n')
+}
+
+interface Database {
+  users: { id: number; name: string; email: string }
+}
+
+async function costs(dialect: () => Dialect): Promise<string> {
+  const candidates = [
+    candidate('Kysely', { dialect: dialect() }),
+    candidate('Kysely with `log`', { dialect: dialect(), log: () => {} }),
+    candidate('instrument, no statement cache', instrument({ dialect: dialect() }, { statementCache: false })),
+    candidate('the same in a query scope', instrument({ dialect: dialect() }, { statementCache: false }), true),
+    candidate('instrument', instrument({ dialect: dialect() })),
+  ]
+  return table(await compare(candidates, { iterations: 500, rounds: 60, warmUp: 10, measure: 'cpu' }))
+}
+
+function candidate(name: string, config: KyselyConfig, scoped = false) {
+  const db = new Kysely<Database>(config)
+  let id = 0
+  const query = () => {
+    id = (id % 100) + 1
+    return db.selectFrom('users').select(['id', 'name']).where('id', '=', id).executeTakeFirst()
+  }
+  return { name, run: scoped ? () => withQueryScope('bench', query) : query }
+}
+
+function sqliteDialect(): Dialect {
+  const database = new DatabaseSync(':memory:')
+  database.exec('create table users (id integer primary key, name text, email text)')
+  const insert = database.prepare('insert into users (name, email) values (?, ?)')
+  for (let id = 1; id <= 100; id += 1) insert.run(`user ${id}`, `user${id}@example.com`)
+  return new SqliteDialect({ database: nodeSqlite(database) })
+}
+
+const canned: QueryResult<unknown> = { rows: [{ id: 1, name: 'user 1' }] }
+
+class CannedDriver extends DummyDriver {
+  readonly #connection = {
+    executeQuery: async <Row>() => canned as QueryResult<Row>,
+    async *streamQuery() {},
+  }
+
+  override async acquireConnection() {
+    return this.#connection
+  }
+}
+
+function cannedDialect(): Dialect {
+  return {
+    createAdapter: () => new SqliteAdapter(),
+    createDriver: () => new CannedDriver(),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  }
+}
