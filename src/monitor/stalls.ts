@@ -47,9 +47,9 @@ interface Batch {
  */
 export class StallTracker {
   /** The last stamp with something noted about it. Requests stamped later need no look. */
-  newest = -Infinity
+  newest: number = -Infinity
   /** The last stamp given out in the present turn; its hold of the loop is still running. */
-  running = Number.NaN
+  running: number = Number.NaN
   readonly #clocks: StallClocks
   readonly #time: () => number
   readonly #stamp: (() => number) | undefined

@@ -17,7 +17,7 @@ export class Tally implements WindowSink {
   count = 0
   totalUs = 0
   squaresUs = 0
-  minUs = Infinity
+  minUs: number = Infinity
   maxUs = 0
   affected = 0
   longestCorrectedUs = 0

@@ -16,7 +16,12 @@ export function encodeHdr(tally: Tally | undefined, layout: BucketLayout): strin
   })
   for (let index = 0; tally !== undefined && index < layout.length; index++) {
     const count = tally.cells[index]!
-    if (count > 0) histogram.recordValueWithCount(layout.highestOf(index), count)
+    if (count === 0) continue
+    // The extremes are known exactly; of the others only the bucket is.
+    const isFirst = histogram.totalCount === 0
+    if (isFirst) histogram.recordValue(tally.minUs)
+    const rest = isFirst ? count - 1 : count
+    if (rest > 0) histogram.recordValueWithCount(Math.min(layout.highestOf(index), tally.maxUs), rest)
   }
   return encodeIntoCompressedBase64(histogram)
 }
