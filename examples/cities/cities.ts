@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import {
+  type Cache,
   ClientInputError,
   createCache,
   createPaginator,
@@ -26,7 +27,7 @@ const query = listQuery({
 /** The whole application, whatever server is in front of it: queries, cache and monitor. */
 export interface CitiesApp {
   readonly monitor: PerformanceMonitor
-  readonly cache: ReturnType<typeof createCitiesCache>
+  readonly cache: CitiesCache
   /** `GET /cities`: a page of cities, filtered and sorted. */
   list(input: string | URLSearchParams | Readonly<Record<string, unknown>>): Promise<unknown>
   /** `GET /cities/:id`; `undefined` when there is no such city. */
@@ -44,7 +45,9 @@ interface Country {
   readonly population: number
 }
 
-function createCitiesCache(options: Settings['cache']) {
+type CitiesCache = Cache<'pages' | 'cities' | 'countries', 'cities' | `city:${number}`>
+
+function createCitiesCache(options: Settings['cache']): CitiesCache {
   return createCache({
     name: 'cities',
     profiles: { pages: '30s', cities: '5m', countries: { ttl: '10m', stale: '1h' } },

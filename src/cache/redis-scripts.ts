@@ -131,8 +131,9 @@ local ticket, asOf, generation, ms, header, payload, prefix, tagMs = unpack(ARGV
 local tags = { unpack(ARGV, 9) }
 local found = redis.call('MGET', KEYS[1], KEYS[3])
 local clock, current = parseClock(found[1])
-if not clock or found[2] ~= ticket then return { 2, text(clock or 0), current or '' } end
+if found[2] ~= ticket then return { 2, text(clock or 0), current or '' } end
 redis.call('DEL', KEYS[3])
+if not clock then return { 0, '0', '' } end
 local isCurrent = current == generation
 for index, stamp in ipairs(tagRecords(prefix, tags)) do
   local key = prefix .. 't:' .. tags[index]
@@ -207,7 +208,9 @@ if redis.call('MGET', KEYS[1])[1] == ARGV[1] then redis.call('PEXPIRE', KEYS[1],
 return 1
 `
 
-export const scripts = {
+export const scripts: Readonly<
+  Record<'read' | 'write' | 'set' | 'invalidate' | 'remove' | 'clear' | 'release' | 'renew', RedisScript>
+> = {
   read: script(read),
   write: script(write),
   set: script(set),
@@ -216,7 +219,7 @@ export const scripts = {
   clear: script(clear),
   release: script(release),
   renew: script(renew),
-} as const
+}
 
 function script(body: string): RedisScript {
   const text = prelude + body
