@@ -1,0 +1,281 @@
+import { execFileSync } from 'node:child_process'
+import { type MonitorOptions, type Outcome, PerformanceMonitor } from 'posthaste'
+import { describe, expect, it, vi } from 'vitest'
+
+describe('recording', () => {
+  it('keeps outcomes apart: only completed requests enter percentiles, statuses and rates', () => {
+    const { monitor, request } = recorder()
+    request({ ms: 10, status: 200 })
+    request({ ms: 20, status: 503 })
+    request({ ms: 9_000, outcome: 'aborted' })
+    request({ ms: 3_600_000, outcome: 'stream' })
+    request({ ms: 3_600_000, outcome: 'upgrade' })
+    const { requests, endpoints } = monitor.snapshot()
+    expect(requests).toMatchObject({
+      total: 5,
+      count: 2,
+      aborted: 1,
+      streams: 1,
+      upgrades: 1,
+      errorRate: 0.5,
+      status: { '2xx': 1, '5xx': 1 },
+    })
+    expect(requests.latencyMs.max).toBe(20)
+    expect(endpoints[0]).toMatchObject({ total: 5, count: 2, status: { 200: 1, 503: 1 } })
+  })
+
+  it('adds up all endpoints from their histograms, not from their percentiles', () => {
+    const { monitor, request } = recorder()
+    for (let count = 0; count < 90; count++) request({ route: '/fast', ms: 10 })
+    for (let count = 0; count < 10; count++) request({ route: '/slow', ms: 1_000 })
+    const { p50, p90, p95 } = monitor.snapshot().requests.latencyMs
+    expect([p50, p90, p95].map((ms) => Math.round(ms! / 10) * 10)).toEqual([10, 10, 1_000])
+  })
+
+  it('counts what is in flight from start to record, whatever comes of it', () => {
+    const { monitor } = recorder()
+    const [first, second] = [monitor.start(), monitor.start()]
+    expect(monitor.inFlight).toBe(2)
+    monitor.record('GET', '/', 200, first)
+    monitor.record('GET', null, 200, second)
+    expect(monitor.inFlight).toBe(0)
+    expect(monitor.snapshot().requests.total).toBe(1)
+    monitor.record('GET', '/', 200, first)
+    expect(monitor.inFlight).toBe(0)
+  })
+
+  it('clamps impossible durations into the histogram, and counts them', () => {
+    const { monitor, request } = recorder()
+    for (const ms of [-5, 0, Number.NaN, 5_000_000]) request({ ms })
+    request({ ms: 1 })
+    const { requests, self } = monitor.snapshot()
+    expect(self.clamped).toBe(4)
+    expect(requests.count).toBe(5)
+    expect(requests.latencyMs.min).toBe(0.001)
+    expect(requests.latencyMs.max).toBe(4_294_967.295)
+  })
+
+  it('takes any status, and any method as _OTHER', () => {
+    const { monitor, request } = recorder()
+    request({ status: 0 })
+    request({ status: 999 })
+    request({ status: Number.NaN })
+    request({ method: 'BREW', status: 418 })
+    request({ method: 'BREW', status: 418 })
+    request({ method: 'QUERY' })
+    const { endpoints, requests } = monitor.snapshot()
+    expect(requests.status).toEqual({ other: 3, '4xx': 2, '2xx': 1 })
+    expect(endpoints.map(({ method, total }) => `${method} ${total}`).sort()).toEqual(['GET 3', 'QUERY 1', '_OTHER 2'])
+  })
+
+  it('has room for so many endpoints, and one more for the rest', () => {
+    const { monitor, request } = recorder({ maxEndpoints: 10 })
+    for (let number = 0; number < 20_000; number++) request({ route: `/unknown/${number}` })
+    const { endpoints, self, requests } = monitor.snapshot({ sort: 'count' })
+    expect(endpoints).toHaveLength(11)
+    expect(endpoints[0]).toMatchObject({ route: '(overflow)', count: 19_990 })
+    expect(self).toMatchObject({ endpoints: 11, overflow: 19_990 })
+    expect(requests.count).toBe(20_000)
+    expect(monitor.endpoint('GET', '(overflow)')?.count).toBe(19_990)
+    expect(self.memoryBytes).toBeLessThan(11 * 64 * 1_024)
+  })
+
+  it('has timings by name, of values, functions and failures alike', async () => {
+    const { monitor, clock } = recorder()
+    monitor.recordTiming('db.query', 12)
+    await expect(
+      monitor.time('job', async () => {
+        clock.now += 30
+        return 'done'
+      }),
+    ).resolves.toBe('done')
+    const failure = new Error('no')
+    await expect(
+      monitor.time('job', () => {
+        clock.now += 50
+        throw failure
+      }),
+    ).rejects.toBe(failure)
+    const { timings } = monitor.snapshot()
+    expect(timings['db.query']).toMatchObject({ count: 1, latencyMs: { max: 12 } })
+    expect(timings.job).toMatchObject({ count: 2, latencyMs: { min: 30, max: 50 } })
+  })
+
+  it('has a place for so many timings, and one more for the rest', () => {
+    const { monitor } = recorder({ maxEndpoints: 3 })
+    for (let number = 0; number < 10; number++) monitor.recordTiming(`t${number}`, 1)
+    const { timings } = monitor.snapshot()
+    expect(Object.keys(timings)).toEqual(['t0', 't1', 't2', '(overflow)'])
+    expect(timings['(overflow)']?.count).toBe(7)
+  })
+})
+
+describe('documents', () => {
+  it('list the endpoints that are asked for, in the order that is asked for', () => {
+    const { monitor, request } = recorder()
+    for (let count = 0; count < 3; count++) request({ route: '/often', ms: 1 })
+    request({ route: '/slow', ms: 900 })
+    request({ route: '/failing', ms: 2, status: 500 })
+    request({ method: 'POST', route: '/failing', ms: 2 })
+    const routes = (query: Parameters<typeof monitor.snapshot>[0]) =>
+      monitor.snapshot(query).endpoints.map(({ method, route }) => `${method} ${route}`)
+    expect(routes({ sort: 'p95', limit: 1 })).toEqual(['GET /slow'])
+    expect(routes({ sort: 'errors', limit: 1 })).toEqual(['GET /failing'])
+    expect(routes({ limit: 1 })).toEqual(['GET /often'])
+    expect(routes({ route: '/failing', method: 'POST' })).toEqual(['POST /failing'])
+    expect(monitor.snapshot({ route: '/slow' }).requests.count).toBe(6)
+  })
+
+  it('keep the latest slow requests, with the trace they belong to', () => {
+    const { monitor, request } = recorder({ slow: { threshold: '100ms', keep: 2 } })
+    const told: string[] = []
+    monitor.on('slow', ({ route }) => told.push(route))
+    request({ route: '/a', ms: 101 })
+    request({ route: '/b', ms: 100 })
+    request({ route: '/c', ms: 102, traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' })
+    request({ route: '/d', ms: 103, traceparent: 'nonsense' })
+    const { slow } = monitor.snapshot()
+    expect(slow.map(({ route, ms, traceId }) => [route, ms, traceId])).toEqual([
+      ['/d', 103, null],
+      ['/c', 102, '0af7651916cd43dd8448eb211c80319c'],
+    ])
+    expect(told).toEqual(['/a', '/c', '/d'])
+  })
+
+  it('have the Apdex of the slow threshold', () => {
+    const { monitor, request } = recorder({ slow: { threshold: '100ms' } })
+    for (const ms of [10, 90, 150, 300, 1_000]) request({ ms })
+    expect(monitor.snapshot().requests.apdex).toBe((2 + 2 / 2) / 5)
+  })
+
+  it('have what caches did in the window, not since their start', () => {
+    const { monitor, clock, counters } = withCache()
+    counters.hits = 1_090
+    counters.misses = 10
+    expect(monitor.snapshot().cache).toEqual({
+      main: { hits: 90, misses: 10, errors: 0, hitRate: 0.9, errorRate: 0, state: 'up' },
+    })
+    for (let minute = 0; minute < 6; minute++) {
+      clock.now += 60_000
+      monitor.snapshot()
+    }
+    expect(monitor.snapshot().cache.main).toMatchObject({ hits: 0, misses: 0, hitRate: null, errorRate: null })
+    counters.hits = 5
+    expect(monitor.snapshot().cache.main).toMatchObject({ hits: 5 })
+  })
+
+  it('have sections of other sources, and go without one that throws', () => {
+    const warn = vi.fn()
+    const { monitor } = recorder({ onWarn: warn })
+    const remove = monitor.addSource('database', () => ({ queries: [1], slow: [], nPlusOne: [] }))
+    monitor.addSource('compression', () => ({ savedBytes: 5 }))
+    monitor.addSource('broken', () => {
+      throw new Error('not today')
+    })
+    const { database, additions } = monitor.snapshot()
+    expect(database).toEqual({ queries: [1], slow: [], nPlusOne: [] })
+    expect(additions).toEqual({ compression: { savedBytes: 5 } })
+    expect(warn).toHaveBeenCalledWith({ code: 'MONITOR_SOURCE', message: "The source 'broken' threw: not today" })
+    remove()
+    expect(monitor.snapshot().database).toBeNull()
+  })
+
+  it('begin anew after a reset', () => {
+    const { monitor, request } = recorder()
+    request({ ms: 5_000 })
+    monitor.recordTiming('x', 1)
+    monitor.reset()
+    request({ ms: 1 })
+    const { requests, timings, slow, endpoints } = monitor.snapshot()
+    expect(requests).toMatchObject({ total: 1, count: 1 })
+    expect([timings, slow, endpoints.length]).toEqual([{}, [], 1])
+  })
+})
+
+describe('a monitor', () => {
+  it('asks who wants to be ignored, and keeps the label of a request', () => {
+    const { monitor } = recorder({ ignore: (method, path) => method === 'GET' && path === '/ping' })
+    expect([monitor.ignores('GET', '/ping'), monitor.ignores('POST', '/ping')]).toEqual([true, false])
+    const request = {}
+    monitor.setRoute(request, '/rpc/user.get')
+    expect(monitor.routeOf(request)).toBe('/rpc/user.get')
+    expect(monitor.routeOf({})).toBeUndefined()
+  })
+
+  it('survives a listener that throws', () => {
+    const warn = vi.fn()
+    const { monitor, request } = recorder({ onWarn: warn })
+    monitor.on('slow', () => {
+      throw new Error('mine')
+    })
+    const heard = vi.fn()
+    const remove = monitor.on('slow', heard)
+    request({ ms: 900 })
+    expect(heard).toHaveBeenCalledOnce()
+    expect(warn).toHaveBeenCalledWith({ code: 'MONITOR_LISTENER', message: 'A listener threw: mine' })
+    remove()
+    request({ ms: 900 })
+    expect(heard).toHaveBeenCalledOnce()
+  })
+
+  it('does no harm after it was closed, and closes twice', async () => {
+    const { monitor, request } = recorder({ sampleInterval: '10ms' })
+    await monitor.close()
+    await monitor[Symbol.asyncDispose]()
+    request({ ms: 1 })
+    expect(monitor.snapshot().requests.count).toBe(1)
+  })
+
+  it('lets the process exit while it is open', () => {
+    const program = `
+      import { PerformanceMonitor } from './src/index.ts'
+      const monitor = new PerformanceMonitor({ sampleInterval: '50ms' })
+      monitor.check('hanging', () => new Promise(() => {}), { timeout: '1h' })
+      monitor.health()
+      monitor.record('GET', '/', 200, monitor.start())
+      console.log('open')`
+    const output = execFileSync(process.execPath, ['--input-type=module-typescript', '-e', program], {
+      encoding: 'utf8',
+      timeout: 10_000,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    expect(output.trim()).toBe('open')
+  })
+
+  it.each<[MonitorOptions, RegExp]>([
+    [{ precision: 4 as 2 }, /Expected `precision` to be one of 2, 3, got `4` \(number\)/],
+    [{ maxEndpoints: 0 }, /Expected `maxEndpoints` to be a whole number from 1 up, got `0` \(number\)/],
+    [{ sampleInterval: '0s' }, /Expected `sampleInterval` to be longer than 0ms/],
+    [{ slow: { threshold: 500 as never } }, /Expected `slow.threshold` to be a duration/],
+    [{ alerts: { cpu: 101 } }, /Expected `alerts.cpu` to be a number from 0 to 100, got `101` \(number\)/],
+    [{ alerts: { cpu: { threshold: 50, clear: 60 } } }, /Expected `alerts.cpu.clear` to be a number from 0 to 50/],
+    [{ health: { details: 'some' as never } }, /Expected `health.details` to be one of/],
+    [{ overload: { memory: -1 } }, /Expected `overload.memory` to be a number from 0 to 100/],
+  ])('refuses %o', (options, message) => {
+    expect(() => new PerformanceMonitor(options)).toThrow(message)
+  })
+})
+
+interface RecordedRequest {
+  readonly method?: string
+  readonly route?: string
+  readonly status?: number
+  readonly ms?: number
+  readonly outcome?: Outcome
+  readonly traceparent?: string
+}
+
+/** A monitor on a clock that stands still. */
+function recorder(options: MonitorOptions = {}) {
+  const clock = { now: 1_000_000 }
+  const monitor = new PerformanceMonitor({ sampleInterval: false, clock: () => clock.now, ...options })
+  const request = ({ method = 'GET', route = '/', status = 200, ms = 1, outcome, traceparent }: RecordedRequest) =>
+    monitor.record(method, route, status, clock.now - ms, outcome, traceparent)
+  return { monitor, clock, request }
+}
+
+function withCache() {
+  const counters = { hits: 1_000, misses: 0, errors: 7 }
+  const stats = () => ({ ...counters, hitRate: 0, errorRate: 0, store: { state: 'up' } })
+  return { counters, ...recorder({ caches: { main: { stats } } }) }
+}
