@@ -159,6 +159,7 @@ export {
   PageTooDeepError,
   QueryUnsupportedError,
 } from './pagination/errors.ts'
+export type { ExplainOptions, PageExplanation } from './pagination/explain.ts'
 export { date, flag, type IntOptions, int, manyOf, oneOf, type TextOptions, text } from './pagination/fields.ts'
 export type { Field, FieldOptions, Fields, JsonSchema } from './pagination/fields-kind.ts'
 export { type LinkedPage, linkHeader } from './pagination/link-header.ts'
@@ -168,6 +169,8 @@ export type { ListQuery, ListQueryInput, ListQueryOptions, ParsedListQuery } fro
 export {
   createPaginator,
   cursorPaginate,
+  expectSeek,
+  explainPage,
   type Paginator,
   type PaginatorOptions,
   paginate,
