@@ -64,9 +64,14 @@ export {
 } from './database/errors.ts'
 export { type ExpectQueriesOptions, expectQueries } from './database/expect-queries.ts'
 export { instrument } from './database/instrument.ts'
+export { type MysqlPoolLike, tuneMysqlPool } from './database/mysql-pool.ts'
 export { type NodeDatabase, type NodeStatement, nodeSqlite } from './database/node-sqlite.ts'
+export { type PgPoolLike, tunePgPool } from './database/pg-pool.ts'
+export { type PoolOptionsByDriver, type PoolSettings, poolOptions } from './database/pool-options.ts'
+export type { PoolTuning } from './database/pool-tuning.ts'
 export { type InstrumentedKysely, queryReport } from './database/query-report.ts'
 export { ignoreNPlusOne, type QueryScopeOptions, withQueryScope } from './database/query-scope.ts'
+export { type RetryTransactionOptions, retryTransaction } from './database/retry-transaction.ts'
 export { sqlitePragmas } from './database/sqlite-pragmas.ts'
 export type {
   CallSite,

@@ -41,5 +41,5 @@ function textName(at: number): string {
 }
 
 function isHidden(name: string): boolean {
-  return name.length >= 4 && name[0] === 'p' && /^ph[konx]\d+$/.test(name)
+  return name.startsWith('ph') && /^ph[konx]\d+$/.test(name)
 }

@@ -1,4 +1,12 @@
-import { type OperationNode, type OrderByItemNode, OrderByNode, RawNode, SelectQueryNode, type TupleNode } from 'kysely'
+import {
+  type OperationNode,
+  type OrderByItemNode,
+  OrderByNode,
+  RawNode,
+  ReferenceNode,
+  type SelectQueryNode,
+  type TupleNode,
+} from 'kysely'
 import { QueryUnsupportedError } from './errors.ts'
 import { isGrouped, wrap } from './grouped.ts'
 import { canonical, outputNode, written } from './nodes.ts'
@@ -58,24 +66,29 @@ export function orderOf(
   }
   // The user's plugins have rewritten the nodes of the tuple by now.
   const { values } = (items.at(-1) as OrderByItemNode).orderBy as TupleNode
-  const base = SelectQueryNode.cloneWithoutOrderBy(node)
+  const base = { ...node, orderBy: undefined } as unknown as SelectQueryNode
   const specs = own.length > 0 ? own.map(ownKey) : by
-  const nodes = [...(own.length > 0 ? specs.map((spec) => spec.node) : []), ...values]
-  const keys = complete(specs, unique.length, nodes, base, language)
-  const signature = keys.reduce((text, key) => `${text}\n${describeKey(key)}`, language.dialect as string)
+  const nodes = own.length > 0 ? [...specs.map((spec) => spec.node), ...values] : values
+  const resolved = resolve(specs, unique.length, nodes, base, language.dialect)
+  const signature = signatureOf(resolved, language)
+  const keys = keysOf(signature, resolved, language)
   if (!isGrouped(base)) return { base, keys, grouped: false, signature }
   // Its own order decides which row `distinct on` keeps.
   const inner = base.distinctOn && own.length > 0 ? { ...base, orderBy: OrderByNode.create(own) } : base
   return { ...wrap(inner, keys, language.quote), grouped: true, signature }
 }
 
+const ways = new WeakMap<readonly OrderKey[], OrderKey[]>()
+
 /** Keys in the order of a walk the other way. */
 export function reversed(keys: readonly OrderKey[]): OrderKey[] {
-  return keys.map((key) => ({
-    ...key,
-    descending: !key.descending,
-    nulls: key.nulls === 'first' ? 'last' : 'first',
-  }))
+  const before = ways.get(keys)
+  if (before !== undefined) return before
+  const back = keys.map((key): OrderKey => {
+    return { ...key, descending: !key.descending, nulls: key.nulls === 'first' ? 'last' : 'first' }
+  })
+  ways.set(keys, back)
+  return back
 }
 
 /** Where the engine itself puts NULLs: PostgreSQL takes them as larger than anything, the others as smaller. */
@@ -88,30 +101,43 @@ export function isNative(key: OrderKey, dialect: SqlDialect): boolean {
   return key.nulls === nativeNulls(dialect, key.descending)
 }
 
-/** Resolves the keys and leaves out those that decide nothing, because they came before or every unique key did. */
-function complete(
+const known = new Map<string, OrderKey[]>()
+
+/** The keys of a signature: the same array each time, so that what is written of them is written once. */
+function keysOf(signature: string, resolved: readonly ResolvedKey[], { quote }: Language): OrderKey[] {
+  const before = known.get(signature)
+  if (before !== undefined) return before
+  const keys = resolved.map(({ name: _name, ...key }) => ({ ...key, sql: written(key.node, quote) }))
+  if (known.size < 1_000 && keys.every((key) => ReferenceNode.is(key.node))) known.set(signature, keys)
+  return keys
+}
+
+interface ResolvedKey extends Omit<OrderKey, 'sql'> {
+  readonly name: string
+}
+
+/** Resolves the names and leaves out keys that decide nothing, because they came before or every unique key did. */
+function resolve(
   given: readonly SortSpec[],
   uniqueCount: number,
   nodes: readonly OperationNode[],
   base: SelectQueryNode,
-  { dialect, quote }: Language,
-): OrderKey[] {
+  dialect: SqlDialect,
+): ResolvedKey[] {
   const resolved = nodes.map((node) => outputNode(node, base))
   const names = resolved.map(canonical)
-  const uniqueNames = names.slice(-uniqueCount)
-  const keys: OrderKey[] = []
+  const keys: ResolvedKey[] = []
   let uniqueSeen = 0
   for (let at = 0; at < names.length && uniqueSeen < uniqueCount; at++) {
     const name = names[at] as string
     if (names.indexOf(name) < at) continue
-    const unique = uniqueNames.includes(name)
+    const unique = names.indexOf(name, names.length - uniqueCount) >= 0
     if (unique) uniqueSeen++
     const spec = given[at]
     const descending = (spec ?? given.at(-1))?.descending ?? false
-    const node = resolved[at] as OperationNode
     keys.push({
-      node,
-      sql: written(node, quote),
+      name,
+      node: resolved[at] as OperationNode,
       descending,
       nulls: spec?.nulls ?? nativeNulls(dialect, descending),
       nullable: !unique && (spec?.nullable ?? false),
@@ -140,6 +166,10 @@ function rawSql(node: OperationNode): string {
   return RawNode.is(node) ? node.sqlFragments.join('') : ''
 }
 
-function describeKey(key: OrderKey): string {
-  return `${canonical(key.node)} ${key.descending ? 'desc' : 'asc'} ${key.nullable ? key.nulls : ''}`
+function signatureOf(keys: readonly ResolvedKey[], { dialect, quote }: Language): string {
+  let text = `${dialect} ${quote}`
+  for (const { name, descending, nulls, nullable, unique } of keys) {
+    text += `\n${name} ${descending ? 'desc' : 'asc'} ${nullable ? nulls : unique}`
+  }
+  return text
 }

@@ -1,19 +1,30 @@
-import { type OperationNode, ParensNode, type SelectionNode, type SelectQueryNode, ValueNode } from 'kysely'
+import {
+  type OperationNode,
+  type OrderByNode,
+  ParensNode,
+  type SelectionNode,
+  type SelectQueryNode,
+  ValueNode,
+} from 'kysely'
 import { isNative, type OrderKey } from './order.ts'
 import { joined, raw } from './raw.ts'
 import type { SqlDialect } from './types.ts'
 
 // Nodes are written as literals here: the factories of Kysely freeze, which would be a tenth of a page's time.
 
-/** The query with more columns, which are written as one. */
-export function select(query: SelectQueryNode, columns: readonly OperationNode[]): SelectQueryNode {
-  if (columns.length === 0) return query
-  return { ...query, selections: [...(query.selections ?? []), selection(joined(columns, ', '))] }
+/** The query with one more column, or several that are written as one. */
+export function select(query: SelectQueryNode, columns: SelectionNode): SelectQueryNode {
+  return { ...query, selections: query.selections ? [...query.selections, columns] : [columns] }
+}
+
+/** Columns as one. */
+export function selection(columns: readonly OperationNode[]): SelectionNode {
+  return { kind: 'SelectionNode', selection: joined(columns, ', ') as SelectionNode['selection'] }
 }
 
 /** The query with no other column. */
 export function only(query: SelectQueryNode, column: OperationNode): SelectQueryNode {
-  return { ...query, selections: [selection(column)] }
+  return { ...query, selections: [selection([column])] }
 }
 
 /** An expression as a column of the result; the names are ours, and no dialect has to have them quoted. */
@@ -27,18 +38,10 @@ export function where(query: SelectQueryNode, condition: OperationNode): SelectQ
   return { ...query, where: { kind: 'WhereNode', where: filter } }
 }
 
-/** The query in the order of the keys. */
-export function ordered(
-  query: SelectQueryNode,
-  keys: readonly OrderKey[],
-  dialect: SqlDialect,
-  sqlOf: (key: OrderKey, at: number) => OperationNode = ({ sql }) => sql,
-): SelectQueryNode {
-  const terms = keys.map((key, at) => orderTerm(sqlOf(key, at), key, dialect))
-  return {
-    ...query,
-    orderBy: { kind: 'OrderByNode', items: [{ kind: 'OrderByItemNode', orderBy: joined(terms, ', ') }] },
-  }
+/** The order of the keys, or of what stands for them. */
+export function orderBy(keys: readonly OrderKey[], dialect: SqlDialect, sqls: readonly OperationNode[]): OrderByNode {
+  const terms = keys.map((key, at) => orderTerm(sqls[at] as OperationNode, key, dialect))
+  return { kind: 'OrderByNode', items: [{ kind: 'OrderByItemNode', orderBy: joined(terms, ', ') }] }
 }
 
 function orderTerm(sql: OperationNode, key: OrderKey, dialect: SqlDialect): OperationNode {
@@ -65,8 +68,4 @@ export function limited(query: SelectQueryNode, dialect: SqlDialect, limit: numb
 
 function value(number: number): ValueNode {
   return { kind: 'ValueNode', value: number }
-}
-
-function selection(column: OperationNode): SelectionNode {
-  return { kind: 'SelectionNode', selection: column as SelectionNode['selection'] }
 }

@@ -2,14 +2,15 @@ import {
   AliasNode,
   IdentifierNode,
   type OperationNode,
+  type OrderByNode,
   ParensNode,
   SelectionNode,
   SelectQueryNode,
   SetOperationNode,
 } from 'kysely'
 import { keyTexts } from './key-text.ts'
-import { type OrderedQuery, reversed } from './order.ts'
-import { column, limited, only, ordered, select, where } from './parts.ts'
+import { type OrderedQuery, type OrderKey, reversed } from './order.ts'
+import { column, limited, only, orderBy, select, selection, where } from './parts.ts'
 import { branchesFrom, nullsFrom, type Position, rowValueFrom, seekStrategy } from './position.ts'
 import { constant, joined, raw } from './raw.ts'
 import type { SqlDialect } from './types.ts'
@@ -21,7 +22,7 @@ export function offsetStatement(
   limit: number,
   offset: number,
 ): SelectQueryNode {
-  return limited(ordered(base, keys, dialect), dialect, limit, offset)
+  return limited({ ...base, orderBy: partsOf(keys, dialect).order }, dialect, limit, offset)
 }
 
 /**
@@ -36,29 +37,21 @@ export function seekStatement(
 ): SelectQueryNode {
   const { base, keys } = query
   const text = keyTexts[dialect]
-  const page = select(
-    base,
-    keys.map(({ sql }, at) => column(text.write(sql), `phk${at}`)),
-  )
-  const finish = (node: SelectQueryNode) => limited(ordered(node, keys, dialect), dialect, limit)
-  if (position === undefined) return finish(page)
+  const { texts, values, order, mergedOrder } = partsOf(keys, dialect)
+  const page = limited({ ...select(base, texts), orderBy: order }, dialect, limit)
+  if (position === undefined) return page
   const strategy = seekStrategy(query, dialect)
   if (strategy === 'row') {
-    return finish(where(select(page, nullChecks(query, dialect, position)), rowValueFrom(keys, position, text)))
+    const checks = nullChecks(query, dialect, position)
+    const checked = checks.length === 0 ? page : select(page, selection(checks))
+    return where(checked, rowValueFrom(keys, position, text))
   }
   const branches = branchesFrom(keys, position, text)
-  if (branches.length === 1 || strategy === 'or') return finish(where(page, either(branches)))
-  const valued = select(
-    page,
-    keys.map(({ sql }, at) => column(sql, `pho${at}`)),
-  )
+  if (branches.length === 1 || strategy === 'or') return where(page, either(branches))
+  const valued = select(page, values)
   const arms = branches.map((branch) => where(valued, branch))
-  const union = dialect === 'sqlite' ? merged(arms) : appended(arms.map(finish))
-  return limited(
-    ordered(union, keys, dialect, (_key, at) => constant(`pho${at}`)),
-    dialect,
-    limit,
-  )
+  const union = dialect === 'sqlite' ? merged(arms) : appended(arms)
+  return limited({ ...union, orderBy: mergedOrder }, dialect, limit)
 }
 
 /**
@@ -70,15 +63,43 @@ export function probeStatement(query: OrderedQuery, dialect: SqlDialect, positio
   const branches = branchesFrom(back.keys, position, keyTexts[dialect])
   const conditions = query.grouped ? [either(branches)] : branches
   const before = conditions.map((condition) => exists(back, dialect, condition))
-  return select(SelectQueryNode.create(query.base.with), [
-    column(before.length === 1 ? (before[0] as OperationNode) : raw`coalesce(${joined(before, ', ')})`, 'phb'),
-    ...nullChecks(query, dialect, position),
-  ])
+  const found = before.length === 1 ? raw`${before[0] as OperationNode}` : raw`coalesce(${joined(before, ', ')})`
+  const columns = [column(found, 'phb'), ...nullChecks(query, dialect, position)]
+  return select(SelectQueryNode.create(query.base.with), selection(columns))
 }
 
 /** The query with no columns but the text of its keys. */
 export function keysOnly(query: OrderedQuery): OrderedQuery {
   return { ...query, base: SelectQueryNode.cloneWithoutSelections(query.base) }
+}
+
+/** What statements have of their keys, whatever the position. */
+interface KeyParts {
+  readonly texts: SelectionNode
+  readonly values: SelectionNode
+  readonly order: OrderByNode
+  /** The order of branches by the values that they select. */
+  readonly mergedOrder: OrderByNode
+}
+
+const known = new WeakMap<readonly OrderKey[], KeyParts>()
+
+function partsOf(keys: readonly OrderKey[], dialect: SqlDialect): KeyParts {
+  const before = known.get(keys)
+  if (before !== undefined) return before
+  const sqls = keys.map((key) => key.sql)
+  const parts = {
+    texts: selection(sqls.map((sql, at) => column(keyTexts[dialect].write(sql), `phk${at}`))),
+    values: selection(sqls.map((sql, at) => column(sql, `pho${at}`))),
+    order: orderBy(keys, dialect, sqls),
+    mergedOrder: orderBy(
+      keys,
+      dialect,
+      keys.map((_key, at) => constant(`pho${at}`)),
+    ),
+  }
+  known.set(keys, parts)
+  return parts
 }
 
 function nullChecks(query: OrderedQuery, dialect: SqlDialect, position: Position): OperationNode[] {
@@ -92,32 +113,29 @@ const one = constant('1 as x')
 /** 1 or NULL. Ordered, so that a planner without statistics takes the index instead of hoping for an early match. */
 function exists({ base, keys }: OrderedQuery, dialect: SqlDialect, condition: OperationNode): SelectQueryNode {
   const { with: _expressions, endModifiers: _lock, ...rest } = base
-  return limited(ordered(where(only(rest, one), condition), keys, dialect), dialect, 1)
+  return limited({ ...where(only(rest, one), condition), orderBy: partsOf(keys, dialect).order }, dialect, 1)
 }
 
 function either(conditions: readonly OperationNode[]): OperationNode {
   if (conditions.length === 1) return conditions[0] as OperationNode
-  return raw`(${joined(
-    conditions.map((condition) => ParensNode.create(condition)),
-    ' or ',
-  )})`
+  const each = conditions.map((condition) => raw`(${condition})`)
+  return raw`(${joined(each, ' or ')})`
 }
 
 /** SQLite sorts each arm by itself, here by an index, and merges them up to the limit. */
-function merged([first, ...rest]: SelectQueryNode[]): SelectQueryNode {
-  const arms = rest.map(({ with: _hoisted, ...arm }) => SetOperationNode.create('union', arm, true))
-  return SelectQueryNode.cloneWithSetOperations(first as SelectQueryNode, arms)
+function merged(arms: readonly SelectQueryNode[]): SelectQueryNode {
+  const [first, ...rest] = arms.map(({ orderBy: _order, limit: _limit, ...arm }) => arm)
+  const operations = rest.map(({ with: _hoisted, ...arm }) => SetOperationNode.create('union', arm, true))
+  return { ...(first as SelectQueryNode), setOperations: operations }
 }
 
 /** PostgreSQL appends arms in their order, and stops at the limit, when each has an order and a limit of its own. */
-function appended(arms: SelectQueryNode[]): SelectQueryNode {
+function appended(arms: readonly SelectQueryNode[]): SelectQueryNode {
   const [first, ...rest] = arms.map(({ with: _hoisted, ...arm }) => arm)
-  const from = SelectQueryNode.createFrom(
-    [AliasNode.create(first as SelectQueryNode, IdentifierNode.create('phs'))],
-    arms[0]?.with,
-  )
-  return SelectQueryNode.cloneWithSetOperations(
-    SelectQueryNode.cloneWithSelections(from, [SelectionNode.createSelectAll()]),
-    rest.map((arm) => SetOperationNode.create('union', ParensNode.create(arm), true)),
-  )
+  const alias = AliasNode.create(first as SelectQueryNode, IdentifierNode.create('phs'))
+  const from = SelectQueryNode.createFrom([alias], arms[0]?.with)
+  return {
+    ...select(from, SelectionNode.createSelectAll()),
+    setOperations: rest.map((arm) => SetOperationNode.create('union', ParensNode.create(arm), true)),
+  }
 }
