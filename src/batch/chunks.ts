@@ -1,5 +1,5 @@
 import { describeValue } from '../shared/assertions.ts'
-import { expectIterable } from './source.ts'
+import { expectIterable, isPlainArray } from './source.ts'
 
 /**
  * Cuts items into arrays of `size`, the last one possibly shorter, while they are read.
@@ -21,8 +21,7 @@ export function chunks<Item>(items: Iterable<Item>, size = 100): IterableIterato
   expectIterable(items)
   const iterator = items[Symbol.iterator]()
   expectChunkSize(size, () => iterator.return?.())
-  const isPlainArray = Array.isArray(items) && items[Symbol.iterator] === Array.prototype[Symbol.iterator]
-  return isPlainArray ? new ArrayChunks<Item>(items, size) : new IteratorChunks(iterator, size)
+  return isPlainArray(items) ? new ArrayChunks<Item>(items, size) : new IteratorChunks(iterator, size)
 }
 
 /** Closes the source before it throws, as the proposal asks. */

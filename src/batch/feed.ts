@@ -1,8 +1,5 @@
 import { pause } from '../shared/retry.ts'
-import type { Source } from './source.ts'
-
-/** What a feed returns when there is nothing more to process. */
-export const end: unique symbol = Symbol('end')
+import { end, type Source } from './source.ts'
 
 /** What the calls of a run are made with, one after another: items, or chunks of them. */
 export interface Feed<Input> {
@@ -21,47 +18,33 @@ interface FeedOptions {
 }
 
 export function itemFeed<Item>(source: Source<Item>, options: FeedOptions): Feed<Item> {
-  const take = () => {
-    const step = source.next()
-    return step.done ? end : step.value
-  }
   const takeAsync = async () => {
     const step = await source.nextAsync()
     return step.done ? end : step.value
   }
-  return createFeed(source, take, takeAsync, options)
+  return createFeed(source.isAsync, () => source.take(), takeAsync, options)
 }
 
 export function chunkFeed<Item>(source: Source<Item>, size: number, options: FeedOptions): Feed<Item[]> {
-  const take = () => {
-    const chunk: Item[] = []
-    while (chunk.length < size) {
-      const step = source.next()
-      if (step.done) break
-      chunk.push(step.value)
-    }
-    return chunk.length > 0 ? chunk : end
-  }
   const takeAsync = async () => {
     const chunk: Item[] = []
-    while (chunk.length < size) {
-      const step = await source.nextAsync()
+    for (let step: IteratorResult<Item>; chunk.length < size; chunk.push(step.value)) {
+      step = await source.nextAsync()
       if (step.done) break
-      chunk.push(step.value)
     }
     return chunk.length > 0 ? chunk : end
   }
-  return createFeed(source, take, takeAsync, options)
+  return createFeed(source.isAsync, () => source.takeChunk(size), takeAsync, options)
 }
 
-function createFeed<Item, Input>(
-  source: Source<Item>,
+function createFeed<Input>(
+  isAsync: boolean,
   take: () => Input | typeof end,
   takeAsync: () => Promise<Input | typeof end>,
   { perBatch, delayMs, signal }: FeedOptions,
 ): Feed<Input> {
   let taken = 0
-  const read = source.isAsync ? takeAsync : take
+  const read = isAsync ? takeAsync : take
   const step = async () => {
     if (delayMs > 0 && taken > 0 && taken % perBatch === 0) await pause(delayMs, signal).catch(() => {})
     if (signal.aborted) return end
@@ -71,7 +54,7 @@ function createFeed<Item, Input>(
   // One read at a time, in the order of the asking: each waits for the one before.
   let last: Promise<Input | typeof end> | undefined
   return {
-    isAsync: source.isAsync || delayMs > 0,
+    isAsync: isAsync || delayMs > 0,
     take,
     takeAsync: () => (last = last === undefined ? step() : last.then(step)),
   }

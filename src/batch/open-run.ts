@@ -1,4 +1,3 @@
-import { describeValue } from '../shared/assertions.ts'
 import { retried, timed } from './calls.ts'
 import { Checkpointer } from './checkpointer.ts'
 import type { Checkpoint } from './checkpoints.ts'
@@ -55,7 +54,7 @@ export async function openRun<Item>(
     run = makeRun({ feed, invoke: repeat(limit(processor.invoke)), perBatch: batchSize, isChunked: false })
   } else {
     const feed = chunkFeed(source, batchSize, { ...feedOptions, perBatch: 1 })
-    const single = processor.kind === 'item' ? itemized(limit(processor.invoke)) : limit(listing(processor.invoke))
+    const single = processor.kind === 'item' ? itemized(limit(processor.invoke)) : limit(processor.invoke)
     const invoke = transaction === undefined ? single : inTransaction(single, transaction, checkpointer, cursorAt)
     run = makeRun({ feed, invoke: repeat(invoke), perBatch: 1, isChunked: true })
   }
@@ -76,15 +75,6 @@ async function openSource<Item>(items: Items<Item>, saved: Checkpoint | undefine
   const source = new Source(items)
   await source.skip(processed)
   return source
-}
-
-/** Refuses what is no list, which would otherwise vanish from the results. */
-function listing<Item>(invoke: Invoke<readonly Item[], unknown>): Invoke<readonly Item[], unknown> {
-  return async (chunk, call) => {
-    const value = await invoke(chunk, call)
-    if (value === undefined || Array.isArray(value)) return value
-    throw new TypeError(`Expected the processor to return a list of results or nothing, got ${describeValue(value)}`)
-  }
 }
 
 function sizeOf(items: unknown): number | undefined {

@@ -1,11 +1,13 @@
 import { setMaxListeners } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { describeValue } from '../shared/assertions.ts'
 import { CheckpointConflict } from './conflict.ts'
 import { Call } from './context.ts'
 import type { BatchFailure } from './errors.ts'
-import { end, type Feed } from './feed.ts'
+import type { Feed } from './feed.ts'
 import type { BatchSettings } from './options.ts'
 import type { Counts } from './progress.ts'
+import { end } from './source.ts'
 import { Unit } from './unit.ts'
 
 /** Calls the processor, with whatever is wrapped around it: time limit, retries, transaction. */
@@ -132,6 +134,7 @@ export class Run<Item> {
       try {
         const returned = invoke(input, call)
         value = isPromiseLike(returned) ? await returned : returned
+        if (isChunked) expectList(value)
       } catch (error) {
         failure = { error }
       }
@@ -145,7 +148,10 @@ export class Run<Item> {
         if (!(await this.#recover(items, call, failure.error, unit, slot))) return
       }
       unit.finished++
-      if (unit.isComplete) await this.#complete(unit)
+      if (unit.full && unit.finished === unit.taken) {
+        const completed = this.#complete(unit)
+        if (completed !== undefined) await completed
+      }
     }
   }
 
@@ -174,7 +180,7 @@ export class Run<Item> {
     const unit = this.#unit
     if (unit === undefined || this.stop !== undefined) return
     this.#close(unit)
-    if (unit.isComplete) return this.#complete(unit)
+    if (unit.finished === unit.taken) return this.#complete(unit)
   }
 
   #begin(size: number): void {
@@ -188,14 +194,18 @@ export class Run<Item> {
     if (succeeded) this.counts.processed += size
   }
 
-  async #complete(unit: Unit<Item>): Promise<void> {
+  #complete(unit: Unit<Item>): void | Promise<void> {
     this.open.delete(unit)
     this.batches++
-    await this.onBatch(unit)
-    if (performance.now() - this.#turn > turnMs) {
-      await nextTurn()
-      this.#turn = performance.now()
-    }
+    const settled = this.onBatch(unit)
+    const isLate = performance.now() - this.#turn > turnMs
+    if (settled !== undefined || isLate) return this.#settle(settled, isLate)
+  }
+
+  async #settle(settled: void | Promise<void>, isLate: boolean): Promise<void> {
+    await settled
+    if (isLate) await nextTurn()
+    this.#turn = performance.now()
   }
 
   /** Deals with a failure as `onError` says. False when the run stops and the items are not done. */
@@ -260,6 +270,7 @@ export class Run<Item> {
     let value: unknown
     try {
       value = await this.#work.invoke(items, call)
+      expectList(value)
     } catch (error) {
       if (this.#settled) return false
       this.#finish(items.length, false)
@@ -292,6 +303,12 @@ function failureOf<Item>(items: readonly Item[], call: Call, error: unknown): Ba
   const { index, attempt: attempts, failedAt } = call
   if (failedAt === undefined) return { error, items, index, attempts }
   return { error, items: [items[failedAt] as Item], index: index + failedAt, attempts }
+}
+
+/** Refuses what is no list, which would otherwise vanish from the results. */
+function expectList(value: unknown): void {
+  if (value === undefined || Array.isArray(value)) return
+  throw new TypeError(`Expected the processor to return a list of results or nothing, got ${describeValue(value)}`)
 }
 
 function isPromiseLike(value: unknown): value is PromiseLike<unknown> {

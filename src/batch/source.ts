@@ -1,5 +1,8 @@
 import { describeValue } from '../shared/assertions.ts'
 
+/** What is read from a source when there is nothing more. */
+export const end: unique symbol = Symbol('end')
+
 /** What can be processed: an array, any iterable, any async iterable. */
 export type Items<Item> = Iterable<Item> | AsyncIterable<Item>
 
@@ -17,6 +20,7 @@ export class Source<Item> {
   readonly #items: Items<Item>
   readonly #iterator: Iterator<Item> | AsyncIterator<Item>
   #position: number
+  readonly #array: readonly Item[] | undefined
   #last: Item | undefined
   #done = false
   #interrupt: (() => void) | undefined
@@ -27,12 +31,37 @@ export class Source<Item> {
     this.#position = position
     this.isAsync = Symbol.asyncIterator in Object(items)
     if (!this.isAsync) expectIterable(items)
+    this.#array = isPlainArray(items) ? items : undefined
     this.#iterator = this.isAsync
       ? (items as AsyncIterable<Item>)[Symbol.asyncIterator]()
       : (items as Iterable<Item>)[Symbol.iterator]()
   }
 
-  /** The next item of a synchronous source. */
+  /** The next item of a synchronous source, or {@link end}. */
+  take(): Item | typeof end {
+    if (this.#array !== undefined) {
+      return this.#position < this.#array.length ? (this.#array[this.#position++] as Item) : end
+    }
+    const step = this.next()
+    return step.done ? end : step.value
+  }
+
+  /** Up to `size` items of a synchronous source, or {@link end}. */
+  takeChunk(size: number): Item[] | typeof end {
+    let chunk: Item[] = []
+    if (this.#array !== undefined) {
+      chunk = this.#array.slice(this.#position, this.#position + size)
+      this.#position += chunk.length
+    } else {
+      for (let step: IteratorResult<Item>; chunk.length < size; chunk.push(step.value)) {
+        step = this.next()
+        if (step.done) break
+      }
+    }
+    return chunk.length > 0 ? chunk : end
+  }
+
+  /** The next step of a synchronous source. */
   next(): IteratorResult<Item> {
     try {
       const step = (this.#iterator as Iterator<Item>).next()
@@ -71,6 +100,10 @@ export class Source<Item> {
 
   /** Reads items and drops them. */
   async skip(count: number): Promise<void> {
+    if (this.#array !== undefined) {
+      this.#position = count
+      return
+    }
     for (let step: IteratorResult<Item> | undefined; count > 0 && !step?.done; count--) {
       step = this.isAsync ? await this.nextAsync() : this.next()
     }
@@ -107,4 +140,9 @@ export function isResumable<Item>(items: Items<Item>): items is ResumableSource<
 export function expectIterable(items: unknown): void {
   if (Symbol.iterator in Object(items)) return
   throw new TypeError(`Expected \`items\` to be iterable, got ${describeValue(items)}`)
+}
+
+/** Whether slices of the array are what its iterator would give. */
+export function isPlainArray(items: unknown): items is readonly never[] {
+  return Array.isArray(items) && items[Symbol.iterator] === Array.prototype[Symbol.iterator]
 }

@@ -25,6 +25,11 @@ export class Tally<Item, Result> {
 
   /** Takes a finished batch. Returns the one that now stands at the low watermark, when that moved. */
   add(unit: Unit<Item>): Unit<Item> | undefined {
+    if (unit.index === this.#next && this.#waiting.size === 0) {
+      this.#next++
+      this.#take(unit)
+      return unit
+    }
     this.#waiting.set(unit.index, unit)
     let reached: Unit<Item> | undefined
     for (let next = this.#waiting.get(this.#next); next !== undefined; next = this.#waiting.get(this.#next)) {
@@ -41,21 +46,25 @@ export class Tally<Item, Result> {
     for (const unit of rest) this.#take(unit)
   }
 
-  #take({ values, failures }: Unit<Item>): void {
-    // `forEach` leaves out the holes, which are the calls that failed.
-    values.forEach((value) => {
-      if (!this.#returnsLists) this.#push(value as Result)
-      else for (const result of (value ?? []) as Result[]) this.#push(result)
-    })
+  #take({ values, failures, finished, taken }: Unit<Item>): void {
+    const isWhole = failures.length === 0 && finished === taken
+    if (this.#returnsLists) for (const list of values) this.#append((list ?? []) as Result[])
+    // A hole is a call that failed, or has not ended.
+    else this.#append((isWhole ? values : values.filter(() => true)) as Result[])
     if (failures.length > 0) this.failures.push(...failures.sort((a, b) => a.index - b.index))
   }
 
-  #push(result: Result): void {
-    if (result === undefined && this.#results.length === 0) {
-      this.#silent++
-      return
+  #append(list: readonly Result[]): void {
+    const results = this.#results
+    let index = 0
+    if (results.length === 0) {
+      while (index < list.length && list[index] === undefined) index++
+      if (index === list.length) {
+        this.#silent += index
+        return
+      }
+      for (let count = this.#silent + index; count > 0; count--) results.push(undefined as Result)
     }
-    for (; this.#silent > 0; this.#silent--) this.#results.push(undefined as Result)
-    this.#results.push(result)
+    for (; index < list.length; index++) results.push(list[index] as Result)
   }
 }

@@ -26,8 +26,4 @@ export class Unit<Item> {
   get end(): number {
     return this.start + this.items
   }
-
-  get isComplete(): boolean {
-    return this.full && this.finished === this.taken
-  }
 }
