@@ -4,6 +4,7 @@ import { type ConnectionControl, controlOf } from './connection-control.ts'
 import { QueryTimeoutError } from './errors.ts'
 import type { Execute } from './execute.ts'
 import type { Instruments } from './instruments.ts'
+import { within } from './within.ts'
 
 /** How long a cancelled query may take to end before its connection is given up. */
 const graceMs = 2_000
@@ -32,14 +33,7 @@ export class QueryTimeout {
     if (this.busy !== undefined) throw new QueryTimeoutError('The connection still runs a query that timed out')
     if (this.#sessionId === undefined) await this.#identify()
     const running = this.#run(query, options)
-    const timer = new Timer(this.#timeoutMs)
-    try {
-      const first = await Promise.race([running, timer.elapsed])
-      if (first !== undefined) return first
-    } finally {
-      timer.clear()
-    }
-    return this.#cancel(query, running)
+    return (await within(this.#timeoutMs, running)) ?? this.#cancel(query, running)
   }
 
   async #cancel(query: CompiledQuery, running: Promise<QueryResult<unknown>>): Promise<QueryResult<unknown>> {
@@ -109,29 +103,4 @@ export class QueryTimeout {
 interface NativeCancellation {
   collectSessionInfo?(): Promise<void>
   cancelQuery?(provide: (use: (connection: never) => Promise<void>) => Promise<void>): Promise<void>
-}
-
-class Timer {
-  readonly elapsed: Promise<undefined>
-  #clear: () => void = () => {}
-
-  constructor(ms: number) {
-    this.elapsed = new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(undefined), ms)
-      this.#clear = () => clearTimeout(timer)
-    })
-  }
-
-  clear(): void {
-    this.#clear()
-  }
-}
-
-async function within<Value>(ms: number, promise: Promise<Value>): Promise<Value | undefined> {
-  const timer = new Timer(ms)
-  try {
-    return await Promise.race([promise, timer.elapsed])
-  } finally {
-    timer.clear()
-  }
 }

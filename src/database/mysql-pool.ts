@@ -1,0 +1,170 @@
+import { loadPeer } from '../shared/errors.ts'
+import { type PoolTuning, parseTuning, type Tuning } from './pool-tuning.ts'
+import { limitStatement } from './statement-limit.ts'
+import { type PoolDriver, TunedPool } from './tuned-pool.ts'
+import type { PoolStats } from './types.ts'
+
+/** What is needed of a `Pool` of `mysql2`, the one with callbacks, which Kysely takes as well. */
+export interface MysqlPoolLike {
+  // biome-ignore lint/suspicious/noExplicitAny: a pool of the user's own, with its own connections
+  getConnection(callback: (error: any, connection: any) => void): void
+  // biome-ignore lint/suspicious/noExplicitAny: events differ in their arguments
+  on(event: any, listener: (...values: any[]) => void): unknown
+}
+
+/** What is needed of its connections. */
+interface MysqlConnection {
+  readonly threadId: number
+  query(sql: unknown, ...rest: unknown[]): unknown
+  ping(callback: (error: unknown) => void): void
+  release(): void
+  destroy(): void
+  on(event: 'error', listener: () => void): unknown
+}
+
+/** Parts of the pool that `mysql2` does not declare. */
+interface MysqlPoolParts {
+  readonly config?: { readonly connectionLimit?: number; readonly connectionConfig?: Readonly<Record<string, unknown>> }
+  readonly _allConnections?: { readonly length: number }
+  readonly _freeConnections?: { readonly length: number }
+}
+
+/**
+ * Tunes a `Pool` of `mysql2`, in place, and before its first use: what `mysql2` has not got at all, a limit on the wait for
+ * a connection, on a connection's age, and a ping before a connection is used after a pause.
+ *
+ * @returns the same pool, with `stats()`
+ * @throws TypeError for a bad option, or for the promise wrapper of `mysql2/promise`
+ *
+ * @example
+ * ```ts
+ * const { options, tuning } = poolOptions('mysql2', { poolSize: 10, maxOverflow: 20 })
+ * const pool = tuneMysqlPool(createPool({ uri, ...options }), tuning)
+ * ```
+ */
+export function tuneMysqlPool<Pool extends MysqlPoolLike>(
+  pool: Pool,
+  tuning: PoolTuning = {},
+): Pool & { stats(): PoolStats } {
+  if ('pool' in pool) throw new TypeError("Expected `pool` to be made by 'mysql2', got the wrapper of 'mysql2/promise'")
+  const parsed = parseTuning(tuning)
+  const driver = new MysqlPoolDriver(pool)
+  const tuned = new TunedPool(driver, parsed)
+  pool.on('connection', (connection: MysqlConnection) => {
+    tuned.created(connection)
+    connection.on('error', () => tuned.failed(connection))
+    limitStatements(connection, driver, parsed)
+  })
+  const acquire = async () => {
+    const connection = await tuned.acquire()
+    const { release, destroy } = prototypeOf(connection)
+    connection.release = () => {
+      tuned.released(connection)
+      release.call(connection)
+    }
+    connection.destroy = () => {
+      tuned.released(connection)
+      destroy.call(connection)
+    }
+    return connection
+  }
+  return Object.assign(pool, {
+    getConnection(callback: (error: unknown, connection?: MysqlConnection) => void) {
+      acquire().then(
+        (connection) => callback(null, connection),
+        (error) => callback(error),
+      )
+    },
+    stats: () => tuned.stats(),
+  })
+}
+
+function limitStatements(connection: MysqlConnection, driver: MysqlPoolDriver, tuning: Tuning): void {
+  const { statementTimeoutMs, timeoutVia } = tuning
+  if (statementTimeoutMs === undefined) return
+  if (timeoutVia !== 'client') {
+    connection.query(limitSql(statementTimeoutMs), () => {})
+    return
+  }
+  const query = connection.query.bind(connection)
+  const control = { cancel: () => driver.cancel(connection), destroy: () => driver.destroy(connection) }
+  connection.query = (...parameters) => {
+    const callback = parameters.at(-1)
+    if (typeof callback !== 'function') return query(...(parameters as [unknown]))
+    const ended = Promise.withResolvers<void>()
+    limitStatement(ended.promise, statementTimeoutMs, control)
+    const wrapped = (...results: unknown[]) => {
+      ended.resolve()
+      callback(...results)
+    }
+    return query(...([...parameters.slice(0, -1), wrapped] as [unknown]))
+  }
+}
+
+/** MariaDB reads the first comment, seconds for every statement; MySQL the second, milliseconds for SELECTs. */
+function limitSql(ms: number): string {
+  return `set session /*M! max_statement_time = ${ms / 1_000} */ /*!50708 max_execution_time = ${Math.ceil(ms)} */`
+}
+
+/** The connection's own methods, whatever an earlier checkout has put over them. */
+function prototypeOf(connection: MysqlConnection): Pick<MysqlConnection, 'release' | 'destroy'> {
+  return Object.getPrototypeOf(connection) as MysqlConnection
+}
+
+class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
+  readonly #pool: MysqlPoolLike & MysqlPoolParts
+  readonly #getConnection: MysqlPoolLike['getConnection']
+
+  constructor(pool: MysqlPoolLike) {
+    this.#pool = pool
+    this.#getConnection = pool.getConnection.bind(pool)
+  }
+
+  take(): Promise<MysqlConnection> {
+    return new Promise((resolve, reject) => {
+      this.#getConnection((error, connection) => (error ? reject(error) : resolve(connection)))
+    })
+  }
+
+  giveBack(connection: MysqlConnection): void {
+    prototypeOf(connection).release.call(connection)
+  }
+
+  discard(connection: MysqlConnection): void {
+    this.destroy(connection)
+  }
+
+  destroy(connection: MysqlConnection): void {
+    prototypeOf(connection).destroy.call(connection)
+  }
+
+  ping(connection: MysqlConnection): Promise<unknown> {
+    return new Promise<void>((resolve, reject) => {
+      connection.ping((error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  async cancel({ threadId }: MysqlConnection): Promise<void> {
+    const { createConnection } = await loadPeer(() => import('mysql2'), 'Cancelling a query', 'npm i mysql2')
+    const { host, port, user, password, socketPath, ssl } = this.#pool.config?.connectionConfig ?? {}
+    const options = { host, port, user, password, socketPath, ssl } as Parameters<typeof createConnection>[0]
+    const control = createConnection(options)
+    control.on('error', () => {})
+    try {
+      await new Promise<void>((resolve, reject) => {
+        control.query(`kill query ${threadId}`, (error: unknown) => (error ? reject(error) : resolve()))
+      })
+    } finally {
+      control.destroy()
+    }
+  }
+
+  counts(): { readonly total: number; readonly idle: number; readonly max: number } {
+    const { config, _allConnections, _freeConnections } = this.#pool
+    return {
+      total: _allConnections?.length ?? 0,
+      idle: _freeConnections?.length ?? 0,
+      max: config?.connectionLimit ?? 10,
+    }
+  }
+}
