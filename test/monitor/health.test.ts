@@ -1,0 +1,182 @@
+import Database from 'better-sqlite3'
+import { Kysely, SqliteDialect } from 'kysely'
+import { checkCache, checkDisk, checkKysely, PerformanceMonitor } from 'posthaste'
+import { describe, expect, it, vi } from 'vitest'
+
+describe('health', () => {
+  it('passes when all checks pass, and says how each did', async () => {
+    const { monitor } = healthy()
+    monitor.check('one', () => {}).check('two', async () => 'anything', { critical: false })
+    const report = await monitor.health()
+    expect(report).toMatchObject({
+      status: 'pass',
+      reason: null,
+      checks: {
+        one: { status: 'pass', critical: true, reason: null, time: '1970-01-01T00:00:00.000Z' },
+        two: { status: 'pass', critical: false },
+      },
+    })
+  })
+
+  it('fails for a critical check, and warns for another; rejecting, throwing and false are failures', async () => {
+    const failures = [
+      () => Promise.reject(new Error('db down at 10.0.0.5')),
+      () => {
+        throw new Error('no')
+      },
+      () => false,
+      () => Promise.reject(undefined),
+    ]
+    for (const failure of failures) {
+      const { monitor } = healthy()
+      monitor.check('optional', failure, { critical: false })
+      expect(await monitor.health('ready')).toMatchObject({
+        status: 'warn',
+        checks: { optional: { reason: 'failed' } },
+      })
+      monitor.check('needed', failure)
+      const report = await monitor.health('ready')
+      expect(report.status).toBe('fail')
+      expect(JSON.stringify(report)).not.toContain('10.0.0.5')
+    }
+  })
+
+  it('is not held up by a check that hangs, which is a failure and has its signal aborted', async () => {
+    const { monitor } = healthy()
+    const signals: AbortSignal[] = []
+    monitor.check(
+      'hanging',
+      ({ signal }) => {
+        signals.push(signal)
+        return new Promise(() => {})
+      },
+      { timeout: '20ms' },
+    )
+    expect(await monitor.health()).toMatchObject({ status: 'fail', checks: { hanging: { reason: 'timeout' } } })
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true])
+  })
+
+  it('runs a check once for all who ask together, and again only after its interval', async () => {
+    const { monitor, clock } = healthy()
+    const run = vi.fn(() => new Promise((resolve) => setTimeout(resolve, 10)))
+    monitor.check('one', run, { interval: '5s' })
+    await Promise.all([monitor.health(), monitor.health('ready'), monitor.health()])
+    await monitor.health()
+    expect(run).toHaveBeenCalledTimes(1)
+    clock.now += 5_000
+    await monitor.health()
+    expect(run).toHaveBeenCalledTimes(2)
+  })
+
+  it('takes the interval of the monitor where the check has none', async () => {
+    const { monitor, clock } = healthy({ interval: '1m' })
+    const run = vi.fn()
+    monitor.check('one', run)
+    await monitor.health()
+    clock.now += 59_999
+    await monitor.health()
+    expect(run).toHaveBeenCalledTimes(1)
+    clock.now += 1
+    await monitor.health()
+    expect(run).toHaveBeenCalledTimes(2)
+  })
+
+  it('forgives a single failure of a check that passed before, and recovers at once', async () => {
+    const { monitor, clock } = healthy()
+    const events: string[] = []
+    monitor.on('check', ({ name, status, error }) => events.push(`${name} ${status} ${String(error)}`))
+    let isBroken = false
+    monitor.check('one', () => (isBroken ? Promise.reject(new Error('broken')) : undefined))
+    const statuses: string[] = []
+    for (const broken of [false, true, true, true, false, true]) {
+      isBroken = broken
+      statuses.push((await monitor.health('ready')).status)
+      clock.now += 10_000
+    }
+    expect(statuses).toEqual(['pass', 'pass', 'fail', 'fail', 'pass', 'pass'])
+    expect(events).toEqual(['one fail Error: broken', 'one pass undefined'])
+  })
+
+  it('asks no dependency whether the process lives', async () => {
+    const { monitor } = healthy()
+    const run = vi.fn(() => false)
+    monitor.check('needed', run)
+    monitor.drain()
+    expect(await monitor.health('live')).toEqual({ status: 'pass', reason: null, checks: {} })
+    expect(run).not.toHaveBeenCalled()
+  })
+
+  it('is not ready while it drains, and says why', async () => {
+    const { monitor } = healthy()
+    monitor.check('one', () => {})
+    monitor.drain('deploying')
+    expect(await monitor.health('ready')).toMatchObject({ status: 'fail', reason: 'deploying' })
+    expect(await monitor.health()).toMatchObject({ status: 'fail', reason: 'deploying' })
+  })
+
+  it('has started when it is told so', async () => {
+    const { monitor } = healthy()
+    expect(await monitor.health('startup')).toMatchObject({ status: 'fail', reason: 'not started' })
+    expect((await monitor.health('ready')).status).toBe('pass')
+    monitor.markStarted()
+    expect(await monitor.health('startup')).toMatchObject({ status: 'pass', reason: null })
+  })
+
+  it('lets go of checks that run when it is closed', async () => {
+    const { monitor } = healthy()
+    const aborted = vi.fn()
+    monitor.check('hanging', ({ signal }) => new Promise(() => signal.addEventListener('abort', aborted)), {
+      timeout: '1h',
+    })
+    const report = monitor.health()
+    await monitor.close()
+    expect((await report).status).toBe('fail')
+    expect(aborted).toHaveBeenCalled()
+  })
+
+  it('refuses a name twice, and options that are wrong', () => {
+    const { monitor } = healthy()
+    monitor.check('one', () => {})
+    expect(() => monitor.check('one', () => {})).toThrow("There is a health check named 'one' already")
+    expect(() => monitor.check('two', () => {}, { failAfter: 0 })).toThrow(/`failAfter` to be a whole number from 1 up/)
+    expect(() => monitor.check('two', () => {}, { timeout: 5 as never })).toThrow(/`timeout` to be a duration/)
+  })
+})
+
+describe('ready-made checks', () => {
+  it('ask a database', async () => {
+    const { monitor } = healthy()
+    const db = new Kysely<object>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) })
+    monitor.check('database', checkKysely(db), { interval: '0s', failAfter: 1 })
+    expect((await monitor.health()).status).toBe('pass')
+    await db.destroy()
+    expect((await monitor.health()).status).toBe('fail')
+  })
+
+  it('look at the state of a cache', async () => {
+    const store = { state: 'degraded' }
+    const cache = { stats: () => ({ hits: 0, misses: 0, errors: 0, hitRate: 0, errorRate: 0, store }) }
+    const { monitor } = healthy()
+    monitor.check('cache', checkCache(cache), { critical: false, interval: '0s', failAfter: 1 })
+    expect((await monitor.health()).status).toBe('pass')
+    store.state = 'down'
+    expect((await monitor.health()).status).toBe('warn')
+  })
+
+  it('look at a disk', async () => {
+    const { monitor } = healthy()
+    monitor
+      .check('roomy', checkDisk('/', 100))
+      .check('full', checkDisk('/', 0))
+      .check('gone', checkDisk('/no/such', 90))
+    const { checks } = await monitor.health()
+    expect([checks.roomy?.status, checks.full?.status, checks.gone?.status]).toEqual(['pass', 'fail', 'fail'])
+    expect(() => checkDisk('', 90)).toThrow(/Expected `path` to be a path/)
+    expect(() => checkDisk('/', 900)).toThrow(/Expected `percent` to be a number from 0 to 100/)
+  })
+})
+
+function healthy(health: { interval?: '1m' } = {}) {
+  const clock = { now: 0 }
+  return { clock, monitor: new PerformanceMonitor({ sampleInterval: false, clock: () => clock.now, health }) }
+}
