@@ -1,5 +1,5 @@
 import type { PageEndpoint } from './document.ts'
-import { ms, number, share, whole } from './format.ts'
+import { decimal, share, whole } from './format.ts'
 
 /** A column of the table of endpoints. */
 export interface Column {
@@ -23,7 +23,9 @@ export function totalTime({ count, latency_ms }: PageEndpoint): number {
   return count * (latency_ms.avg ?? 0)
 }
 
-const serverErrors = ({ count, error_rate }: PageEndpoint) => Math.round((error_rate ?? 0) * count)
+function serverErrors({ status }: PageEndpoint): number {
+  return Object.entries(status).reduce((sum, [code, count]) => sum + (code.startsWith('5') ? count : 0), 0)
+}
 
 export const columns: readonly Column[] = [
   {
@@ -34,22 +36,22 @@ export const columns: readonly Column[] = [
     show: ({ method, route }) => `${method} ${route}`,
   },
   measured('count', 'Requests', 'Completed requests in the window', ({ count }) => count, whole),
-  measured('rate', 'Per s', 'Completed requests a second', ({ per_second }) => per_second, number),
+  measured('rate', 'Per s', 'Completed requests a second', ({ per_second }) => per_second, decimal),
   measured('errors', '5xx', 'Answered with a status of 500 to 599', serverErrors, whole),
   measured('error-rate', '5xx share', 'Share of completed requests', ({ error_rate }) => error_rate, share),
   measured('aborted', 'Aborted', 'The client left before the answer', ({ aborted }) => aborted, whole),
-  measured('p50', 'P50 ms', 'Half of the requests were faster', ({ latency_ms }) => latency_ms.p50, ms),
-  measured('p95', 'P95 ms', '95 of 100 requests were faster', ({ latency_ms }) => latency_ms.p95, ms),
-  measured('p99', 'P99 ms', '99 of 100 requests were faster', ({ latency_ms }) => latency_ms.p99, ms),
+  measured('p50', 'P50 ms', 'Half of the requests were faster', ({ latency_ms }) => latency_ms.p50, decimal),
+  measured('p95', 'P95 ms', '95 of 100 requests were faster', ({ latency_ms }) => latency_ms.p95, decimal),
+  measured('p99', 'P99 ms', '99 of 100 requests were faster', ({ latency_ms }) => latency_ms.p99, decimal),
   measured(
     'corrected',
     'P95 with stalls',
     'Milliseconds, with the time that requests waited for a blocked event loop',
     ({ corrected_ms }) => corrected_ms?.p95 ?? null,
-    ms,
+    decimal,
   ),
-  measured('loop', 'Held loop ms', 'How long it held the event loop', ({ loop_ms }) => loop_ms, ms),
-  measured('time', 'Total s', 'Time of its requests together', totalTime, (value) => ms(value && value / 1_000)),
+  measured('loop', 'Held loop ms', 'How long it held the event loop', ({ loop_ms }) => loop_ms, decimal),
+  measured('time', 'Total s', 'Time of its requests together', totalTime, (value) => decimal(value && value / 1_000)),
 ]
 
 export const defaultSort: Sort = { column: 'time', order: 'desc' }

@@ -15,9 +15,12 @@ export function number(value: number | null): string {
   return Math.abs(value) < 1_000 ? three.format(value) : grouped.format(value)
 }
 
-/** Milliseconds with two decimals at most, as finer differences mean nothing here: 0.04, 7.2, 210. */
-export function ms(value: number | null): string {
-  return number(value === null || value >= 10 ? value : Math.round(value * 100) / 100)
+/** A measurement of a table, three digits wide: 0.04, 7.20, 41.9, 1,250. */
+export function decimal(value: number | null): string {
+  if (value === null) return nothing
+  if (value > 0 && value < 0.005) return '<0.01'
+  if (value === 0 || value >= 99.95) return grouped.format(value)
+  return value.toFixed(value < 9.995 ? 2 : 1)
 }
 
 /** A share of 100, with its sign. */

@@ -1,5 +1,6 @@
 import { parseSort } from './columns.ts'
 import type { PageDocument } from './document.ts'
+import { History } from './history.ts'
 import { html, Markup } from './html.ts'
 import { content } from './view/content.ts'
 
@@ -25,8 +26,10 @@ export const maxPageBytes = 80_000
  */
 export function renderPage(document: PageDocument, { query, nonce }: PageOptions): string {
   const view = { scope: document.scope, sort: parseSort(query), filter: '' }
-  const page = (maxRowBytes: number) =>
-    frame(document, nonce, content(document, { view, maxRowBytes, moments: [] })).text
+  const past = new History()
+  past.add(document)
+  const { moments } = past
+  const page = (maxRowBytes: number) => frame(document, nonce, content(document, { view, maxRowBytes, moments })).text
   return page(Math.max(0, maxPageBytes - new TextEncoder().encode(page(0)).length))
 }
 

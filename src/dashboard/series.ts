@@ -1,5 +1,5 @@
 import type { PageDocument } from './document.ts'
-import { ms, number, percent, whole } from './format.ts'
+import { decimal, percent, whole } from './format.ts'
 
 /** One line of a chart. */
 export interface Series {
@@ -17,8 +17,8 @@ export interface Chart {
   readonly title: string
   readonly unit: string
   readonly format: (value: number | null) => string
-  /** The scale ends at 100 or above. */
-  readonly isShare?: boolean
+  /** Where the scale ends at least. */
+  readonly least: number
   readonly series: readonly Series[]
 }
 
@@ -29,7 +29,8 @@ export const charts: readonly Chart[] = [
     id: 'latency',
     title: 'Latency',
     unit: 'ms',
-    format: ms,
+    format: decimal,
+    least: 0.1,
     series: [
       { colour: 'blue', label: 'P50', value: ({ requests }) => requests.latency_ms.p50 },
       { colour: 'amber', label: 'P95', value: ({ requests }) => requests.latency_ms.p95 },
@@ -46,7 +47,8 @@ export const charts: readonly Chart[] = [
     id: 'requests',
     title: 'Requests',
     unit: 'per second',
-    format: number,
+    format: decimal,
+    least: 0.1,
     series: [{ colour: 'blue', label: 'Ended', value: requestRate }],
   },
   {
@@ -54,6 +56,7 @@ export const charts: readonly Chart[] = [
     title: 'In flight',
     unit: 'requests',
     format: whole,
+    least: 4,
     series: [{ colour: 'teal', label: 'Now', value: ({ requests }) => requests.in_flight }],
   },
   {
@@ -61,6 +64,7 @@ export const charts: readonly Chart[] = [
     title: 'Errors',
     unit: '% of the window’s requests',
     format: percent,
+    least: 1,
     series: [
       { colour: 'red', label: '5xx', value: ({ requests }) => statusShare(requests, '5xx') },
       { colour: 'amber', label: '4xx', dashed: true, value: ({ requests }) => statusShare(requests, '4xx') },
@@ -71,7 +75,7 @@ export const charts: readonly Chart[] = [
     title: 'Use of resources',
     unit: '%',
     format: percent,
-    isShare: true,
+    least: 100,
     series: [
       { colour: 'blue', label: 'CPU', value: ({ system }) => system.cpu_percent },
       { colour: 'teal', label: 'Memory', dashed: true, value: ({ system }) => system.memory_percent },
@@ -82,7 +86,8 @@ export const charts: readonly Chart[] = [
     id: 'loop-delay',
     title: 'Event loop delay',
     unit: 'ms',
-    format: ms,
+    format: decimal,
+    least: 0.1,
     series: [
       { colour: 'blue', label: 'P99', value: ({ system }) => system.event_loop.delay_ms?.p99 ?? null },
       { colour: 'red', label: 'Longest', dashed: true, value: ({ system }) => system.event_loop.delay_ms?.max ?? null },

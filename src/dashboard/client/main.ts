@@ -20,7 +20,7 @@ const status = byId('status')
 const pause = byId<HTMLButtonElement>('pause')
 const filter = byId<HTMLInputElement>('filter')
 
-document.documentElement.classList.add('live')
+document.documentElement.classList.add('js')
 rememberTheme()
 
 const stream = new Stream(`${location.pathname.replace(/\/$/, '')}/stream?scope=${view.scope}`, {

@@ -1,5 +1,5 @@
 import type { PageAlert, PageDocument } from '../document.ts'
-import { ago, ms, percent, share } from '../format.ts'
+import { ago, decimal, percent, share } from '../format.ts'
 import { html, type Markup } from '../html.ts'
 import { table } from './table.ts'
 
@@ -30,9 +30,8 @@ export function alerts({ alerts, generated_at }: PageDocument): Markup {
     ])
   return html`<section aria-labelledby="alerts"><h2 id="alerts">Alerts</h2>${table(
     'Alerts',
-    ['State', 'Rule', 'Where', 'Value', 'Since', 'Likely cause'],
+    ['State', ...['Rule', 'Where', 'Value', 'Since', 'Likely cause'].map((text) => ({ text }))],
     rows,
-    'text',
   )}</section>`
 }
 
@@ -46,7 +45,7 @@ function nameOf({ id }: PageAlert): string {
 }
 
 function measure({ id }: PageAlert, value: number): string {
-  return id === 'response_time' || id === 'event_loop' ? `${ms(value)} ms` : percent(value)
+  return id === 'response_time' || id === 'event_loop' ? `${decimal(value)} ms` : percent(value)
 }
 
 function causeOf({ cause: { stall, gc, throttled, top_blocker } }: PageAlert): string {

@@ -1,5 +1,6 @@
 import { bisectCenter, ticks } from 'd3-array'
 import { pathRound } from 'd3-path'
+import { number } from '../format.ts'
 import type { Moment } from '../history.ts'
 import { html, type Markup } from '../html.ts'
 import { type Chart, charts } from '../series.ts'
@@ -63,7 +64,7 @@ function figure(chart: Chart, { moments, moment, isPointed, span: [start, end] }
   )}</ul><div class="plot"><div class="marks">${marks
     .toReversed()
     .map(
-      (mark) => html`<span>${format(mark)}</span>`,
+      (mark) => html`<span>${number(mark)}</span>`,
     )}</div><svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${title} over time. The latest values stand above, all others in the tables."><path class="grid" d="${grid}"></path>${lines}${
     isPointed && moment !== undefined && html`<path class="pointer" d="M${x(moment.at)} 0V${height}"></path>`
   }</svg><div class="times">${[start, (start + end) / 2, end].map((at) => html`<span>${timeOf(at)}</span>`)}</div></div></figure>`
@@ -93,12 +94,11 @@ function spanOf(moments: readonly Moment[]): readonly [start: number, end: numbe
 }
 
 /** Round values from 0 to above the highest. */
-function marksOf({ isShare = false }: Chart, values: readonly (readonly (number | null)[] | undefined)[]): number[] {
-  const highest = values.reduce((most, each) => Math.max(most, ...(each ?? []).map((value) => value ?? 0)), 0)
-  const wanted = isShare ? Math.max(100, highest) : highest || 1
-  const [first = 0, second = 1] = ticks(0, wanted, 3)
+function marksOf({ least }: Chart, values: readonly (readonly (number | null)[] | undefined)[]): number[] {
+  const top = values.reduce((most, each) => Math.max(most, ...(each ?? []).map((value) => value ?? 0)), least)
+  const [first = 0, second = top] = ticks(0, top, 3)
   const step = second - first
-  return Array.from({ length: Math.ceil(wanted / step - 1e-9) + 1 }, (_, index) => index * step)
+  return Array.from({ length: Math.ceil(top / step - 1e-9) + 1 }, (_, index) => index * step)
 }
 
 function timeOf(seconds: number): string {

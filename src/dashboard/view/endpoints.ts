@@ -37,8 +37,10 @@ export function endpoints(document: PageDocument, view: View, maxBytes: number):
 function row(endpoint: PageEndpoint): Markup {
   const { method, route, error_rate } = endpoint
   const cells = columns.slice(1).map((column) => {
+    const text = column.show(endpoint)
     const isBad = column.key.startsWith('error') && (error_rate ?? 0) > 0
-    return html`<td${isBad && html` class="bad"`}>${column.show(endpoint)}</td>`
+    const kind = isBad ? html` class="bad"` : /^0%?$|^–$/.test(text) && html` class="zero"`
+    return html`<td${kind}>${text}</td>`
   })
   return html`<tr><th scope="row"><span class="method">${method}</span> ${route}</th>${cells}</tr>`
 }

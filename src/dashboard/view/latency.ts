@@ -1,5 +1,5 @@
 import type { PageDocument, PageLatency } from '../document.ts'
-import { ms, whole } from '../format.ts'
+import { decimal, whole } from '../format.ts'
 import { html, type Markup } from '../html.ts'
 import { table } from './table.ts'
 
@@ -15,11 +15,11 @@ export function latencies({ requests, timings }: PageDocument): Markup {
       `${whole(corrected_ms.affected)} affected`,
       '',
       '',
-      ms(corrected_ms.p50),
+      decimal(corrected_ms.p50),
       '',
       '',
-      ms(corrected_ms.p95),
-      ms(corrected_ms.p99),
+      decimal(corrected_ms.p95),
+      decimal(corrected_ms.p99),
       '',
       '',
     ],
@@ -33,5 +33,5 @@ export function latencies({ requests, timings }: PageDocument): Markup {
 }
 
 function cells({ avg, min, p50, p75, p90, p95, p99, p99_9, max }: PageLatency): string[] {
-  return [avg, min, p50, p75, p90, p95, p99, p99_9, max].map(ms)
+  return [avg, min, p50, p75, p90, p95, p99, p99_9, max].map(decimal)
 }

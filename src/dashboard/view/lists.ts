@@ -1,14 +1,14 @@
 import type { PageDocument } from '../document.ts'
-import { ago, ms, nothing, percent, share, span, whole } from '../format.ts'
+import { ago, decimal, nothing, percent, share, span, whole } from '../format.ts'
 import { type Content, html, type Markup } from '../html.ts'
-import { table } from './table.ts'
+import { type Head, table } from './table.ts'
 
 /** What there is only sometimes: the members of a fleet, caches, slow requests, queries. */
 export function lists(document: PageDocument): Markup {
   const { fleet, cache, slow, database, generated_at } = document
   return html`${section(
     'Fleet',
-    ['Instance', 'State', 'Release', 'Published', 'CPU', 'Memory', 'In flight'],
+    ['Instance', { text: 'State' }, { text: 'Release' }, 'Published', 'CPU', 'Memory', 'In flight'],
     (fleet?.members ?? []).map(({ id, stale, release, age_ms, cpu_percent, memory_percent, in_flight }) => [
       id,
       html`<span class="state ${stale ? 'pending' : 'ok'}">${stale ? 'stale' : 'live'}</span>`,
@@ -20,7 +20,7 @@ export function lists(document: PageDocument): Markup {
     ]),
   )}${section(
     'Caches',
-    ['Cache', 'Store', 'Hits', 'Misses', 'Hit rate', 'Errors', 'Error rate'],
+    ['Cache', { text: 'Store' }, 'Hits', 'Misses', 'Hit rate', 'Errors', 'Error rate'],
     Object.entries(cache).map(([name, { state, hits, misses, hit_rate, errors, error_rate }]) => [
       name,
       html`<span class="state ${state === 'up' ? 'ok' : state === 'down' ? 'firing' : 'pending'}">${state}</span>`,
@@ -32,14 +32,14 @@ export function lists(document: PageDocument): Markup {
     ]),
   )}${section(
     'Slow requests',
-    ['Request', 'Status', 'ms', 'Waited for the loop, ms', 'When', 'Trace'],
+    ['Request', 'Status', 'ms', 'Waited for the loop, ms', 'When', { text: 'Trace' }],
     slow
       .slice(0, 10)
       .map(({ method, route, status, ms: took, stall_ms, at, trace_id }) => [
         html`<span class="method">${method}</span> ${route}`,
         status,
-        ms(took),
-        ms(stall_ms),
+        decimal(took),
+        decimal(stall_ms),
         ago(at, generated_at),
         trace_id === null ? nothing : html`<code>${trace_id}</code>`,
       ]),
@@ -52,29 +52,29 @@ export function lists(document: PageDocument): Markup {
         statement(text(query, 'shape')),
         whole(amount(query, 'count')),
         whole(amount(query, 'errors')),
-        ms(amount(query, 'total_ms')),
-        ms(amount(query, 'p95_ms')),
-        ms(amount(query, 'max_ms')),
+        decimal(amount(query, 'total_ms')),
+        decimal(amount(query, 'p95_ms')),
+        decimal(amount(query, 'max_ms')),
       ]),
   )}${section(
     'Repeated queries',
-    ['Query', 'Kind', 'Runs in one request', 'Total ms', 'Where'],
+    ['Query', { text: 'Kind' }, 'Runs in one request', 'Total ms', { text: 'Where' }],
     (database?.n_plus_one ?? [])
       .slice(0, 10)
       .map((pattern) => [
         statement(text(pattern, 'shape')),
         text(pattern, 'kind'),
         whole(amount(pattern, 'count')),
-        ms(amount(pattern, 'total_ms')),
+        decimal(amount(pattern, 'total_ms')),
         text(pattern, 'scope'),
       ]),
   )}`
 }
 
-function section(title: string, heads: readonly string[], rows: readonly (readonly Content[])[]): Markup | undefined {
+function section(title: string, heads: readonly Head[], rows: readonly (readonly Content[])[]): Markup | undefined {
   if (rows.length === 0) return undefined
   const id = title.toLowerCase().replace(' ', '-')
-  return html`<section aria-labelledby="${id}"><h2 id="${id}">${title}</h2>${table(title, heads, rows, 'list')}</section>`
+  return html`<section aria-labelledby="${id}"><h2 id="${id}">${title}</h2>${table(title, heads, rows)}</section>`
 }
 
 function statement(shape: string): Markup {

@@ -1,5 +1,5 @@
 import type { PageDocument } from '../document.ts'
-import { bytes, ms, nothing, number, percent, share, span, whole } from '../format.ts'
+import { bytes, decimal, nothing, number, percent, share, span, whole } from '../format.ts'
 import { html, type Markup } from '../html.ts'
 
 interface Tile {
@@ -28,22 +28,22 @@ function tilesOf({ requests, system, window_ms }: PageDocument): Tile[] {
   const { cpu, memory, event_loop } = system
   const { stalls } = event_loop
   const withStalls = (value: number | null | undefined) =>
-    value === null || value === undefined ? '' : ` · ${ms(value)} with stalls`
+    value === null || value === undefined ? '' : ` · ${decimal(value)} with stalls`
   return [
     {
       label: 'Requests',
-      value: `${number(requests.per_second)}/s`,
+      value: `${decimal(requests.per_second)}/s`,
       note: `${whole(count)} in ${span(window_ms)} · ${whole(requests.in_flight)} in flight`,
     },
     {
       label: 'Latency P95',
-      value: `${ms(latency_ms.p95)} ms`,
+      value: `${decimal(latency_ms.p95)} ms`,
       note: `${interval(latency_ms.p95_ci)}${withStalls(corrected_ms?.p95)}`,
       alerts: ['response_time'],
     },
     {
       label: 'Latency P99',
-      value: `${ms(latency_ms.p99)} ms`,
+      value: `${decimal(latency_ms.p99)} ms`,
       note: `${interval(latency_ms.p99_ci)}${withStalls(corrected_ms?.p99)}`,
     },
     {
@@ -71,7 +71,8 @@ function tilesOf({ requests, system, window_ms }: PageDocument): Tile[] {
     {
       label: 'Event loop',
       value: share(event_loop.utilization),
-      note: stalls.count === 0 ? 'no stalls' : `${whole(stalls.count)} stalls, longest ${ms(stalls.longest_ms)} ms`,
+      note:
+        stalls.count === 0 ? 'no stalls' : `${whole(stalls.count)} stalls, longest ${decimal(stalls.longest_ms)} ms`,
       bar: event_loop.utilization === null ? null : event_loop.utilization * 100,
       alerts: ['event_loop'],
     },
@@ -84,7 +85,7 @@ function tilesOf({ requests, system, window_ms }: PageDocument): Tile[] {
 }
 
 function interval(bounds: readonly [number, number] | null): string {
-  return bounds === null ? 'too few samples' : `${ms(bounds[0])} to ${ms(bounds[1])}`
+  return bounds === null ? 'too few samples' : `${decimal(bounds[0])} to ${decimal(bounds[1])}`
 }
 
 /** An image, as the page's policy allows no style attributes; the number beside it says the same. */

@@ -1,5 +1,5 @@
 import type { PageDocument } from '../document.ts'
-import { bytes, ms, number, percent, share, span, whole } from '../format.ts'
+import { bytes, decimal, number, percent, share, span, whole } from '../format.ts'
 import { html, type Markup } from '../html.ts'
 import { table } from './table.ts'
 
@@ -13,10 +13,11 @@ const limitSources: Readonly<Record<string, string>> = {
 export function system({ system, requests, window_ms, self }: PageDocument): Markup {
   const { cpu, memory, disk, event_loop, gc, processes } = system
   const { delay_ms, stalls } = event_loop
+  const [minute, fiveMinutes, quarter] = cpu.load_average
   const rows = [
     ['CPU', percent(system.cpu_percent), `${number(cpu.cores)} of ${number(cpu.limit_cores)} cores`],
     ['CPU held back by its quota', percent(cpu.throttled_percent), ''],
-    ['Load average', number(cpu.load_average[0]), cpu.load_average.slice(1).map(number).join(', ')],
+    ['Load average', number(minute), `of a minute; ${number(fiveMinutes)} of 5, ${number(quarter)} of 15 minutes`],
     [
       'Memory',
       percent(system.memory_percent),
@@ -31,15 +32,15 @@ export function system({ system, requests, window_ms, self }: PageDocument): Mar
     ['Event loop', share(event_loop.utilization), 'busy'],
     [
       'Event loop delay',
-      delay_ms === null ? ms(null) : `${ms(delay_ms.p99)} ms`,
-      delay_ms === null ? '' : `P99; P50 ${ms(delay_ms.p50)} ms, longest ${ms(delay_ms.max)} ms`,
+      delay_ms === null ? decimal(null) : `${decimal(delay_ms.p99)} ms`,
+      delay_ms === null ? '' : `P99; P50 ${decimal(delay_ms.p50)} ms, longest ${decimal(delay_ms.max)} ms`,
     ],
     [
       'Event loop stalls',
       whole(stalls.count),
-      `${ms(stalls.total_ms)} ms together, longest ${ms(stalls.longest_ms)} ms, in ${span(window_ms)}`,
+      `${decimal(stalls.total_ms)} ms together, longest ${decimal(stalls.longest_ms)} ms, in ${span(window_ms)}`,
     ],
-    ['Garbage collections', whole(gc.count), `${ms(gc.total_ms)} ms together, longest ${ms(gc.max_ms)} ms`],
+    ['Garbage collections', whole(gc.count), `${decimal(gc.total_ms)} ms together, longest ${decimal(gc.max_ms)} ms`],
     ...processes.map(({ pid, cpu_percent, memory_bytes }) => [
       `Process ${pid}`,
       percent(cpu_percent),
@@ -53,13 +54,12 @@ export function system({ system, requests, window_ms, self }: PageDocument): Mar
     [
       'This monitor',
       bytes(self.memory_bytes),
-      `${whole(self.endpoints)} endpoints, made this in ${ms(self.render_ms)} ms; ${whole(self.overflow)} over the limit of endpoints, ${whole(self.clamped)} clamped`,
+      `${whole(self.endpoints)} endpoints, made this in ${decimal(self.render_ms)} ms; ${whole(self.overflow)} over the limit of endpoints, ${whole(self.clamped)} clamped`,
     ],
   ]
   return html`<section aria-labelledby="system"><h2 id="system">System</h2>${table(
     'System',
-    ['What', 'Value', 'More'],
+    ['What', 'Value', { text: 'More' }],
     rows,
-    'pairs',
   )}</section>`
 }

@@ -1,20 +1,29 @@
 import { type Content, html, type Markup } from '../html.ts'
 
-/** A table whose first column names the row and whose others are numbers, in a frame that scrolls by itself on a narrow screen. */
-export function table(
-  caption: string,
-  heads: readonly Content[],
-  rows: readonly (readonly Content[])[],
-  kind = '',
-): Markup {
-  return frame(
+/** The head of a column: of numbers, or of texts, which stand on the left. */
+export type Head = string | { readonly text: string }
+
+/** A page has its limit; what a table leaves out is said below it. */
+const maxRows = 20
+
+/** A table whose first column names the row, in a frame that scrolls by itself on a narrow screen. */
+export function table(caption: string, heads: readonly Head[], rows: readonly (readonly Content[])[]): Markup {
+  const [, ...classes] = heads.map((head) => typeof head === 'object' && html` class="text"`)
+  const shown = frame(
     caption,
-    html`<table class="${kind}"><caption>${caption}</caption><thead><tr>${heads.map(
-      (head) => html`<th scope="col">${head}</th>`,
-    )}</tr></thead><tbody>${rows.map(
-      ([name, ...cells]) => html`<tr><th scope="row">${name}</th>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>`,
-    )}</tbody></table>`,
+    html`<table><caption>${caption}</caption><thead><tr>${heads.map(
+      (head) =>
+        html`<th scope="col"${typeof head === 'object' && html` class="text"`}>${
+          typeof head === 'object' ? head.text : head
+        }</th>`,
+    )}</tr></thead><tbody>${rows
+      .slice(0, maxRows)
+      .map(
+        ([name, ...cells]) =>
+          html`<tr><th scope="row">${name}</th>${cells.map((cell, index) => html`<td${classes[index]}>${cell}</td>`)}</tr>`,
+      )}</tbody></table>`,
   )
+  return html`${shown}${rows.length > maxRows && html`<p class="note">and ${rows.length - maxRows} more</p>`}`
 }
 
 /** Focusable, because what scrolls must scroll by keyboard too. */
