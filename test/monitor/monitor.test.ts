@@ -228,7 +228,7 @@ describe('a monitor', () => {
 
   it('lets the process exit while it is open', () => {
     const program = `
-      import { PerformanceMonitor } from './src/index.ts'
+      import { PerformanceMonitor } from './src/monitor/monitor.ts'
       const monitor = new PerformanceMonitor({ sampleInterval: '50ms' })
       monitor.check('hanging', () => new Promise(() => {}), { timeout: '1h' })
       monitor.health()

@@ -1,0 +1,313 @@
+import { type ChildProcess, execFile, fork } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { createClient } from '@redis/client'
+import fc from 'fast-check'
+import Redis from 'ioredis'
+import { type FleetMember, type FleetTransport, PerformanceMonitor, redisFleet, type StatsDocument } from 'posthaste'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { BucketLayout } from '../../src/monitor/buckets.ts'
+import { endpointWidth } from '../../src/monitor/endpoint.ts'
+import { decodePublication, encodePublication, type Publication } from '../../src/monitor/fleet/codec.ts'
+import { Tally } from '../../src/monitor/tally.ts'
+import { services } from '../support/services.ts'
+
+const cleanups: Array<() => unknown> = []
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+describe('a fleet', () => {
+  it('has percentiles of all requests, not of percentiles', async () => {
+    const transport = memoryTransport()
+    const [fast] = [member('fast', transport, 10), member('slow', transport, 1_000)]
+    await transport.isPublished('slow')
+    const { requests, endpoints, fleet, scope } = await fast!.fleetSnapshot()
+    expect(scope).toBe('fleet')
+    expect(requests).toMatchObject({ count: 200, total: 200 })
+    expect(requests.latencyMs.p50).toBeCloseTo(10, 0)
+    expect(requests.latencyMs.p95).toBeCloseTo(1_000, -1)
+    expect(requests.latencyMs.avg).toBeCloseTo(505, 0)
+    expect(endpoints).toHaveLength(1)
+    expect(fleet).toMatchObject({ instances: 2, stale: 0, rejected: 0 })
+  })
+
+  it('is this process alone when there is no transport', async () => {
+    const monitor = new PerformanceMonitor({ instance: 'me', sampleInterval: false })
+    monitor.record('GET', '/', 200, monitor.start())
+    const { fleet, requests } = await monitor.fleetSnapshot()
+    expect(fleet).toMatchObject({ instances: 1, stale: 0, members: [{ id: 'me', ageMs: 0, stale: false }] })
+    expect(requests.count).toBe(1)
+  })
+
+  it('lists a silent member as stale, leaves it out, and counts foreign bytes', async () => {
+    const transport = memoryTransport()
+    const monitor = member('me', transport, 10)
+    member('old', transport, 1_000)
+    await transport.isPublished('old')
+    transport.members.push({ id: 'nonsense', ageMs: 0, bytes: Buffer.from('nonsense') })
+    expect((await monitor.fleetSnapshot()).requests.count).toBe(200)
+    const silent = transport.members.find(({ id }) => id === 'old')!
+    transport.members[transport.members.indexOf(silent)] = { ...silent, ageMs: 151 }
+    const { fleet, requests } = await monitor.fleetSnapshot()
+    expect(requests.count).toBe(100)
+    expect(fleet).toMatchObject({ instances: 2, stale: 1, rejected: 1 })
+    expect(fleet?.members[1]).toEqual({
+      id: 'old',
+      release: null,
+      ageMs: 151,
+      stale: true,
+      cpuPercent: null,
+      memoryPercent: null,
+      inFlight: null,
+    })
+  })
+
+  it('costs the numbers of the others when its transport fails or hangs, never an error', async () => {
+    const warn = vi.fn()
+    for (const collect of [() => Promise.reject(new Error('gone')), () => new Promise<never>(() => {})]) {
+      const transport = { ...memoryTransport(), collect, publish: () => Promise.reject(new Error('gone')) }
+      const monitor = member('me', transport, 10, warn)
+      const { requests, fleet } = await monitor.fleetSnapshot()
+      expect(requests.count).toBe(100)
+      expect(fleet?.instances).toBe(1)
+    }
+    expect(warn).toHaveBeenCalledWith({ code: 'MONITOR_FLEET', message: 'The fleet cannot be reached: gone' })
+  })
+
+  it('has no more endpoints than one process may have', async () => {
+    const transport = memoryTransport()
+    const [first, second] = ['a', 'b'].map((name) => {
+      const monitor = open({ instance: name, fleet: transport, maxEndpoints: 3 })
+      for (let number = 0; number < 3; number++) monitor.record('GET', `/${name}/${number}`, 200, monitor.start())
+      return monitor
+    })
+    await transport.isPublished('b')
+    expect(second).toBeDefined()
+    const { endpoints } = await first!.fleetSnapshot()
+    expect(endpoints.map(({ route, total }) => `${route} ${total}`).sort()).toEqual([
+      '(overflow) 3',
+      '/a/0 1',
+      '/a/1 1',
+      '/a/2 1',
+    ])
+  })
+})
+
+describe('publications', () => {
+  const layout = new BucketLayout(2)
+  const limits = { layout, windowMs: 300_000, maxEndpoints: 500 }
+
+  it('come back as they went in', async () => {
+    const publication = samplePublication(layout)
+    expect(await decodePublication(await encodePublication(publication, layout), limits)).toEqual(publication)
+  })
+
+  it('of another precision, window or size are refused', async () => {
+    const bytes = await encodePublication(samplePublication(layout), layout)
+    await expect(decodePublication(bytes, { ...limits, layout: new BucketLayout(3) })).rejects.toThrow('another kind')
+    await expect(decodePublication(bytes, { ...limits, windowMs: 60_000 })).rejects.toThrow('another kind')
+    await expect(decodePublication(bytes, { ...limits, maxEndpoints: 0 })).rejects.toThrow()
+    await expect(decodePublication(new Uint8Array(5_000_000), limits)).rejects.toThrow('too large')
+  })
+
+  it('that are damaged are refused or harmless, whatever the damage', async () => {
+    const { inflateRawSync, deflateRawSync } = await import('node:zlib')
+    const whole = inflateRawSync(await encodePublication(samplePublication(layout), layout))
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 8 }),
+        fc.nat(whole.length),
+        async (edits, length) => {
+          const damaged = Buffer.from(whole)
+          for (const [place, byte] of edits) damaged[place] = byte
+          const publication = await decodePublication(
+            deflateRawSync(damaged.subarray(0, length % 3 === 0 ? length : undefined)),
+            limits,
+          ).catch(() => undefined)
+          for (const { tally, lastSeen } of publication?.reading.endpoints ?? []) {
+            expect(
+              Object.values(tally.latency())
+                .flat()
+                .every((value) => value === null || Number.isFinite(value)),
+            ).toBe(true)
+            expect(new Date(lastSeen).toISOString()).toBeTypeOf('string')
+          }
+        },
+      ),
+      { numRuns: Number(process.env.PROPERTY_RUNS ?? 300) },
+    )
+  })
+})
+
+describe.skipIf(!services.redis)('a fleet through Redis', () => {
+  it('is exact for the living, and lists the dead', async () => {
+    const namespace = randomUUID()
+    const redis = new Redis(services.redis!)
+    const transport = redisFleet(redis, { namespace, interval: '200ms' })
+    cleanups.push(() => redis.del(`{posthaste:${namespace}}:fleet`).then(() => redis.quit()))
+    const monitor = open({ instance: 'watcher', fleet: transport })
+    const members = await Promise.all(
+      (
+        [
+          ['a', 10],
+          ['b', 100],
+          ['c', 1_000],
+        ] as const
+      ).map(([id, ms]) => startMember(namespace, id, ms)),
+    )
+    const all = await until(monitor, ({ requests }) => requests.count === 3_000)
+    expect(all.requests.latencyMs.p50).toBeGreaterThan(99)
+    expect(all.requests.latencyMs.p50).toBeLessThan(105)
+    expect(all.requests.latencyMs.p95).toBeGreaterThan(995)
+    expect(all.fleet).toMatchObject({ instances: 4, stale: 0, rejected: 0 })
+    expect(all.fleet?.members.every(({ id, release }) => id === 'watcher' || release === '1.0')).toBe(true)
+
+    members[2]!.kill('SIGKILL')
+    const rest = await until(monitor, ({ fleet }) => fleet?.stale === 1)
+    expect(rest.requests.count).toBe(2_000)
+    expect(rest.requests.latencyMs.max).toBeLessThan(105)
+    expect(rest.fleet?.members.find(({ id }) => id === 'c')).toMatchObject({ stale: true })
+
+    members[1]!.send('leave')
+    await once(members[1]!, 'exit')
+    const left = await monitor.fleetSnapshot()
+    expect(left.fleet?.members.map(({ id }) => id).sort()).toEqual(['a', 'c', 'watcher'])
+  }, 40_000)
+
+  it('works with either client', async () => {
+    const namespace = randomUUID()
+    const [ioredis, nodeRedis] = [new Redis(services.redis!), createClient({ url: services.redis! })]
+    await nodeRedis.connect()
+    cleanups.push(
+      () => nodeRedis.close(),
+      () => ioredis.quit(),
+    )
+    const [one, other] = [redisFleet(ioredis, { namespace }), redisFleet(nodeRedis, { namespace })]
+    const bytes = Uint8Array.from([0, 255, 10, 13, 128])
+    await other.publish('x', bytes)
+    for (const transport of [one, other]) {
+      const [member] = await transport.collect()
+      expect(member).toMatchObject({ id: 'x', bytes: Buffer.from(bytes) })
+      expect(member!.ageMs).toBeLessThan(5_000)
+    }
+    await one.remove('x')
+    expect(await other.collect()).toEqual([])
+  })
+
+  it('does not know any other client', () => {
+    expect(() => redisFleet({} as never)).toThrow(/one of ioredis or node-redis/)
+  })
+})
+
+describe('a fleet of cluster workers', () => {
+  it('is the same from each of them, and lists who was killed', async () => {
+    const program = fileURLToPath(new URL('./fixtures/cluster-fleet.ts', import.meta.url))
+    const { stdout } = await promisify(execFile)(process.execPath, [program], { timeout: 30_000 })
+    const [primary, fast, slow, after] = JSON.parse(stdout) as StatsDocument[]
+    for (const { requests, fleet } of [primary!, fast!, slow!]) {
+      expect(requests.count).toBe(200)
+      expect(requests.latencyMs.p50).toBeCloseTo(10, 0)
+      expect(requests.latencyMs.p95).toBeCloseTo(1_000, -1)
+      expect(fleet).toMatchObject({ instances: 3, stale: 0 })
+    }
+    expect(after!.requests.count).toBe(100)
+    expect(after!.fleet?.members.find(({ id }) => id === 'worker 1000')).toMatchObject({ stale: true })
+  }, 40_000)
+})
+
+/** A transport in this process that says when somebody has published. */
+function memoryTransport() {
+  const members: FleetMember[] = []
+  const transport = {
+    intervalMs: 50,
+    members,
+    async publish(id: string, bytes: Uint8Array) {
+      await transport.remove(id)
+      members.push({ id, ageMs: 0, bytes })
+    },
+    async remove(id: string) {
+      const place = members.findIndex((member) => member.id === id)
+      if (place >= 0) members.splice(place, 1)
+    },
+    collect: async () => [...members],
+    async close() {},
+    async isPublished(id: string) {
+      await vi.waitFor(() => expect(members.map((member) => member.id)).toContain(id))
+    },
+  }
+  return transport satisfies FleetTransport
+}
+
+function open(options: ConstructorParameters<typeof PerformanceMonitor>[0]): PerformanceMonitor {
+  const monitor = new PerformanceMonitor(options)
+  cleanups.push(() => monitor.close())
+  return monitor
+}
+
+function member(instance: string, fleet: FleetTransport, ms: number, onWarn = vi.fn()): PerformanceMonitor {
+  const monitor = open({ instance, fleet, sampleInterval: false, onWarn })
+  for (let count = 0; count < 100; count++) monitor.record('GET', '/work', 200, monitor.start() - ms)
+  return monitor
+}
+
+async function startMember(namespace: string, instance: string, ms: number): Promise<ChildProcess> {
+  const program = new URL('./fixtures/fleet-member.ts', import.meta.url)
+  const child = fork(program, [services.redis!, namespace, instance, String(ms)])
+  cleanups.push(() => child.kill('SIGKILL'))
+  await once(child, 'message')
+  return child
+}
+
+async function until(monitor: PerformanceMonitor, holds: (document: StatsDocument) => boolean): Promise<StatsDocument> {
+  const deadline = performance.now() + 15_000
+  for (;;) {
+    const document = await monitor.fleetSnapshot()
+    if (holds(document)) return document
+    if (performance.now() > deadline) throw new Error(`Never happened: ${JSON.stringify(document.fleet)}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+function samplePublication(layout: BucketLayout): Publication {
+  const tally = (width: number) => {
+    const tally = new Tally(width, layout)
+    for (const us of [1, 10, 12_345, 4_294_967_295]) tally.cells[layout.indexOf(us)]! += 1_000
+    Object.assign(tally, { count: 4_000, totalUs: 1e9, squaresUs: 1e14, minUs: 1, maxUs: 4_294_967_295, affected: 1 })
+    tally.moves.set(3, -1).set(300, 1)
+    return tally
+  }
+  return {
+    release: '2.1',
+    cpuPercent: 12.5,
+    memoryPercent: null,
+    windowMs: 300_000,
+    reading: {
+      endpoints: [
+        {
+          method: 'GET',
+          route: '/users/:id',
+          total: 5_000_000_000,
+          lastSeen: 1.7e12 + 0.5,
+          tally: tally(endpointWidth(layout)),
+        },
+        {
+          method: '_OTHER',
+          route: '(overflow)',
+          total: 0,
+          lastSeen: 0,
+          tally: new Tally(endpointWidth(layout), layout),
+        },
+      ],
+      timings: new Map([['db.query', tally(layout.length)]]),
+      caches: { main: { hits: 3, misses: 1, errors: 0, hitRate: 0.75, errorRate: 0, state: 'up' } },
+      inFlight: 3,
+      coveredMs: 300_000,
+      overflow: 0,
+      clamped: 2,
+    },
+  }
+}
