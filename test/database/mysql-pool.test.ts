@@ -1,0 +1,124 @@
+import { Kysely, MysqlDialect, sql } from 'kysely'
+import { createConnection, createPool, type Pool } from 'mysql2'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import {
+  instrument,
+  type PoolStats,
+  type PoolTuning,
+  poolOptions,
+  tuneMysqlPool,
+  withQueryScope,
+} from '../../src/index.ts'
+import { findBinary, type Server, startMariadb } from '../support/servers.ts'
+import { startSilentProxy } from './support/silent-proxy.ts'
+import { uncaughtDuring } from './support/uncaught.ts'
+
+describe.skipIf(findBinary('mariadbd') === undefined)('tuneMysqlPool', () => {
+  let server: Server
+  beforeAll(async () => {
+    server = (await startMariadb()) as Server
+  }, 60_000)
+  afterAll(() => server?.stop())
+
+  const kyselyOf = (pool: Pool & { stats(): PoolStats }) => {
+    const db = new Kysely<Record<string, never>>(instrument({ dialect: new MysqlDialect({ pool }) }, { pool }))
+    onTestFinished(() => db.destroy())
+    return db
+  }
+
+  function connect({ max = 5, port = server.port, ...tuning }: PoolTuning & { max?: number; port?: number } = {}) {
+    const pool = tuneMysqlPool(createPool({ host: '127.0.0.1', port, user: 'root', connectionLimit: max }), tuning)
+    return { pool, db: kyselyOf(pool) }
+  }
+
+  async function kill(): Promise<void> {
+    const control = createConnection({ host: '127.0.0.1', port: server.port, user: 'root' }).promise()
+    const [rows] = await control.query(
+      'select id from information_schema.processlist where id <> connection_id() and user = "root"',
+    )
+    for (const { id } of rows as { id: number }[]) await control.query(`kill ${id}`).catch(() => {})
+    await control.end()
+  }
+
+  it('survives a connection that is killed inside a transaction, and serves the next request', async () => {
+    const { pool, db } = connect()
+    const uncaught = await uncaughtDuring(async () => {
+      const transaction = db.transaction().execute(async (trx) => {
+        await sql`select 1`.execute(trx)
+        await kill()
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        await sql`select 2`.execute(trx)
+      })
+      await expect(transaction).rejects.toThrow()
+      expect((await sql<{ one: number }>`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
+    })
+    expect(uncaught).toEqual([])
+    expect(pool.stats().inUse).toBe(0)
+  })
+
+  it('survives a server that is killed inside a transaction, and refuses cleanly while it is away', async () => {
+    const own = (await startMariadb()) as Server
+    const { db } = connect({ port: own.port })
+    const uncaught = await uncaughtDuring(async () => {
+      const lost = db.transaction().execute(async (trx) => {
+        await sql`select 1`.execute(trx)
+        own.process.kill('SIGKILL')
+        await new Promise<void>((resolve) => own.process.once('exit', () => resolve()))
+        await sql`select 2`.execute(trx)
+      })
+      await expect(lost).rejects.toThrow()
+      await expect(sql`select 3`.execute(db)).rejects.toThrow(/ECONNREFUSED/)
+    })
+    expect(uncaught).toEqual([])
+    await own.stop()
+  }, 60_000)
+
+  it('notices that connections went silent, and answers on a new one', async () => {
+    const proxy = await startSilentProxy(server.port)
+    onTestFinished(() => proxy.close())
+    const { pool, db } = connect({ port: proxy.port, prePing: true, pingTimeout: '200ms' })
+    await Promise.all([1, 2, 3, 4].map(() => sql`select sleep(0.02)`.execute(db)))
+    proxy.silence()
+    const started = performance.now()
+    await sql`select 1`.execute(db)
+    expect(performance.now() - started).toBeLessThan(1_000)
+    expect(pool.stats()).toMatchObject({ failedPings: 1, total: 1 })
+  })
+
+  it('gives whoever waits too long a clear error, where mysql2 would wait for ever', async () => {
+    const { options, tuning } = poolOptions('mysql2', { poolSize: 1, maxOverflow: 1, poolTimeout: '300ms' })
+    const pool = tuneMysqlPool(createPool({ host: '127.0.0.1', port: server.port, user: 'root', ...options }), tuning)
+    const db = kyselyOf(pool)
+    const request = (seconds: number) => withQueryScope('GET /slow', () => sql`select sleep(${seconds})`.execute(db))
+    const holding = [request(1), request(1)]
+    await expect(request(0)).rejects.toMatchObject({
+      code: 'ERR_POOL_TIMEOUT',
+      message: expect.stringMatching(/^No connection became free within 300 ms: 2 of 2 are in use/),
+    })
+    await Promise.all(holding)
+    expect(pool.stats()).toMatchObject({ inUse: 0, waiting: 0, timeouts: 1 })
+  })
+
+  it('replaces connections that are too old', async () => {
+    const { pool, db } = connect({ recycle: '50ms' })
+    const id = async () => (await sql<{ id: number }>`select connection_id() as id`.execute(db)).rows[0]?.id
+    const first = await id()
+    expect(await id()).toBe(first)
+    await new Promise((resolve) => setTimeout(resolve, 80))
+    expect(await id()).not.toBe(first)
+    expect(pool.stats()).toMatchObject({ recycled: 1, total: 1 })
+  })
+
+  it.each(['set', 'client'] as const)('ends a statement that takes too long, via %s', async (timeoutVia) => {
+    const { db } = connect({ max: 1, statementTimeout: '200ms', timeoutVia })
+    await expect(sql`select benchmark(2000000000, md5('x'))`.execute(db)).rejects.toMatchObject({
+      errno: timeoutVia === 'set' ? 1969 : 1317,
+    })
+    expect((await sql<{ one: number }>`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
+  })
+
+  it('refuses the promise wrapper, which Kysely cannot use either', () => {
+    const pool = createPool({ host: '127.0.0.1', port: server.port }).promise()
+    expect(() => tuneMysqlPool(pool as never)).toThrow(TypeError)
+  })
+})

@@ -1,0 +1,228 @@
+import { Kysely, PostgresDialect, sql } from 'kysely'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import {
+  instrument,
+  type PoolTuning,
+  poolOptions,
+  retryTransaction,
+  tunePgPool,
+  withQueryScope,
+} from '../../src/index.ts'
+import { findBinary, type Server } from '../support/servers.ts'
+import { startOwnPostgres } from './support/own-postgres.ts'
+import { startSilentProxy } from './support/silent-proxy.ts'
+import { uncaughtDuring } from './support/uncaught.ts'
+
+describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
+  let server: Server
+  beforeAll(async () => {
+    server = await startOwnPostgres()
+  }, 60_000)
+  afterAll(() => server?.stop())
+
+  function connect({ max = 5, url = server.url, ...tuning }: PoolTuning & { max?: number; url?: string } = {}) {
+    const pool = tunePgPool(new pg.Pool({ connectionString: url, max }), tuning)
+    const db = new Kysely<Record<string, never>>(instrument({ dialect: new PostgresDialect({ pool }) }, { pool }))
+    onTestFinished(() => db.destroy())
+    return { pool, db }
+  }
+
+  async function kill(): Promise<void> {
+    const client = new pg.Client(server.url)
+    client.on('error', () => {})
+    await client.connect()
+    await client.query(
+      'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname is not null',
+    )
+    await client.end()
+  }
+
+  it('survives a backend that is terminated inside a transaction, and serves the next request', async () => {
+    const { pool, db } = connect()
+    let failure: unknown
+    const uncaught = await uncaughtDuring(async () => {
+      const transaction = db.transaction().execute(async (trx) => {
+        await sql`select 1`.execute(trx)
+        await kill()
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        await sql`select 2`.execute(trx)
+      })
+      failure = await transaction.catch((error) => error)
+    })
+    expect(failure).toBeInstanceOf(Error)
+    expect(uncaught).toEqual([])
+    expect(pool.stats().lostInUse).toBeGreaterThan(0)
+    expect((await sql<{ one: number }>`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
+    expect(pool.stats().inUse).toBe(0)
+  })
+
+  it('needs the tuning for that: plain pg throws past everybody', async () => {
+    const pool = new pg.Pool({ connectionString: server.url })
+    pool.on('error', () => {})
+    const db = new Kysely<Record<string, never>>({ dialect: new PostgresDialect({ pool }) })
+    const uncaught = await uncaughtDuring(async () => {
+      await db
+        .transaction()
+        .execute(async (trx) => {
+          await sql`select 1`.execute(trx)
+          await kill()
+          await new Promise((resolve) => setTimeout(resolve, 50))
+          await sql`select 2`.execute(trx)
+        })
+        .catch(() => {})
+    })
+    expect(uncaught.length).toBeGreaterThan(0)
+    await db.destroy()
+  })
+
+  it('survives idle connections that are terminated', async () => {
+    const { db } = connect()
+    const uncaught = await uncaughtDuring(async () => {
+      await Promise.all([1, 2, 3].map(() => sql`select pg_sleep(0.01)`.execute(db)))
+      await kill()
+    })
+    expect(uncaught).toEqual([])
+    await sql`select 1`.execute(db)
+  })
+
+  it('survives a server that is shut down at once inside a transaction, and refuses cleanly while it is away', async () => {
+    const own = await startOwnPostgres()
+    const { db } = connect({ url: own.url, acquireTimeout: '5s' })
+    const uncaught = await uncaughtDuring(async () => {
+      const lost = db.transaction().execute(async (trx) => {
+        await sql`select 1`.execute(trx)
+        own.process.kill('SIGQUIT')
+        await new Promise<void>((resolve) => own.process.once('exit', () => resolve()))
+        await sql`select 2`.execute(trx)
+      })
+      await expect(lost).rejects.toThrow()
+      await expect(sql`select 3`.execute(db)).rejects.toThrow(/ECONNREFUSED/)
+    })
+    expect(uncaught).toEqual([])
+    await own.stop()
+  }, 60_000)
+
+  it('notices that connections went silent, and answers on a new one', async () => {
+    const proxy = await startSilentProxy(server.port)
+    onTestFinished(() => proxy.close())
+    const url = server.url.replace(String(server.port), String(proxy.port))
+    const { pool, db } = connect({ url, prePing: true, pingTimeout: '200ms' })
+    await Promise.all([1, 2, 3, 4].map(() => sql`select pg_sleep(0.02)`.execute(db)))
+    expect(pool.stats().idle).toBe(4)
+    proxy.silence()
+    const started = performance.now()
+    await sql`select 1`.execute(db)
+    expect(performance.now() - started).toBeLessThan(1_000)
+    // One ping that got no answer speaks for all the connections that were idle as long.
+    expect(pool.stats()).toMatchObject({ failedPings: 1, total: 1 })
+  })
+
+  it('gives the 101st request a clear error at the acquire timeout, and all the others their connection', async () => {
+    const { options, tuning } = poolOptions('pg', { poolSize: 10, maxOverflow: 20, poolTimeout: '5s' })
+    const pool = tunePgPool(new pg.Pool({ connectionString: server.url, ...options }), tuning)
+    const db = new Kysely<Record<string, never>>(instrument({ dialect: new PostgresDialect({ pool }) }, { pool }))
+    onTestFinished(() => db.destroy())
+    const request = (number: number, seconds: number) =>
+      withQueryScope(`GET /${number}`, () => sql`select pg_sleep(${seconds})`.execute(db))
+    const hundred = Array.from({ length: 100 }, (_, number) => request(number, 0.1))
+    expect(await Promise.allSettled(hundred)).toEqual(Array(100).fill(expect.objectContaining({ status: 'fulfilled' })))
+    expect(pool.stats().total).toBe(30)
+    const holding = Array.from({ length: 30 }, (_, number) => request(number, 60).catch(() => {}))
+    const started = performance.now()
+    const error = await request(100, 0).catch((error) => error)
+    expect(performance.now() - started).toBeLessThan(6_000)
+    expect(error).toMatchObject({ code: 'ERR_POOL_TIMEOUT' })
+    expect(error.message).toMatch(
+      /^No connection became free within 5000 ms: 30 of 30 are in use and 1 callers wait\. Held longest: GET \/\d+ for \d\.\d s; /,
+    )
+    expect(error.holders).toHaveLength(30)
+    await kill()
+    await Promise.all(holding)
+    expect(pool.stats()).toMatchObject({ inUse: 0, waiting: 0, timeouts: 1 })
+  })
+
+  it('says so when the request that waits holds a transaction itself', async () => {
+    const { db } = connect({ max: 1, acquireTimeout: '300ms' })
+    await sql`select 0`.execute(db)
+    const deadlock = withQueryScope('POST /orders', () =>
+      db.transaction().execute(async (trx) => {
+        await sql`select 1`.execute(trx)
+        await sql`select 2`.execute(db)
+      }),
+    )
+    await expect(deadlock).rejects.toThrow(/POST \/orders holds one itself: a query on `db` inside a transaction/)
+  })
+
+  it('replaces connections that are too old', async () => {
+    const { pool, db } = connect({ recycle: '50ms' })
+    const pid = async () => (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(db)).rows[0]?.pid
+    const first = await pid()
+    expect(await pid()).toBe(first)
+    await new Promise((resolve) => setTimeout(resolve, 80))
+    expect(await pid()).not.toBe(first)
+    expect(pool.stats().recycled).toBe(1)
+  })
+
+  it('warns of a connection that is not given back, with the line that took it', async () => {
+    const warnings: string[] = []
+    const { pool } = connect({ leakAfter: '30ms', onWarn: ({ message }) => warnings.push(message) })
+    const client = await withQueryScope('job', () => pool.connect())
+    await new Promise((resolve) => setTimeout(resolve, 80))
+    client.release()
+    expect(warnings).toEqual([
+      expect.stringMatching(/^A connection has not been given back: job at .*pg-pool\.test\.ts:/),
+    ])
+    expect(pool.stats().leaks).toBe(1)
+  })
+
+  it.each(['startup', 'set', 'client'] as const)('ends a statement that takes too long, via %s', async (timeoutVia) => {
+    const { pool, db } = connect({ max: 1, statementTimeout: '100ms', timeoutVia })
+    await expect(sql`select pg_sleep(5)`.execute(db)).rejects.toMatchObject({ code: '57014' })
+    expect((await sql<{ one: number }>`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
+    expect(pool.stats().total).toBe(1)
+  })
+
+  it('pings only what was idle', async () => {
+    const { pool, db } = connect()
+    for (let query = 0; query < 20; query += 1) await sql`select 1`.execute(db)
+    expect(pool.stats().pings).toBe(0)
+    await new Promise((resolve) => setTimeout(resolve, 1_050))
+    await sql`select 1`.execute(db)
+    expect(pool.stats().pings).toBe(1)
+  })
+
+  it('keeps working through callbacks and `pool.query`', async () => {
+    const { pool } = connect()
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+    const rows = await new Promise((resolve, reject) => {
+      pool.connect((error, client, release) => {
+        if (error !== undefined || client === undefined) return reject(error)
+        void client.query('select 2 as two').then(({ rows }) => {
+          release()
+          resolve(rows)
+        }, reject)
+      })
+    })
+    expect(rows).toEqual([{ two: 2 }])
+    expect(pool.stats()).toMatchObject({ acquired: 2, inUse: 0 })
+  })
+
+  it('retries a transaction whose connection was lost before COMMIT', async () => {
+    const { db } = connect()
+    await sql`create table if not exists written (id int)`.execute(db)
+    const uncaught = await uncaughtDuring(async () => {
+      await retryTransaction(
+        db,
+        async (trx, attempt) => {
+          await sql`insert into written values (${attempt})`.execute(trx)
+          if (attempt === 1) await kill()
+          await sql`select 1`.execute(trx)
+        },
+        { minDelay: '1ms' },
+      )
+    })
+    expect(uncaught).toEqual([])
+    expect((await sql`select id from written`.execute(db)).rows).toEqual([{ id: 2 }])
+  })
+})
