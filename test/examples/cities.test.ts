@@ -74,8 +74,8 @@ describe.each(Object.entries(servers))('the cities on %s', (_name, serve) => {
     expect(spain.pagination).toEqual({
       page: 2,
       per_page: 20,
-      total: 76,
-      total_pages: 4,
+      total: 90,
+      total_pages: 5,
       has_next: true,
       has_prev: true,
     })
