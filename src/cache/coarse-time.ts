@@ -1,5 +1,7 @@
 import { type Clock, systemClock } from '../shared/clock.ts'
 
+const maxUses = 1_000
+
 /**
  * The time, read from the system at most once a millisecond, because reading it costs as much as a lookup in memory. A clock
  * given by the user is asked every time.
@@ -8,25 +10,31 @@ export class CoarseTime {
   readonly #clock: Clock
   readonly #isCoarse: boolean
   #cached = 0
+  #usesLeft = 0
+  #timer: NodeJS.Timeout | undefined
 
   constructor(clock?: Clock) {
     this.#clock = clock ?? systemClock
     this.#isCoarse = clock === undefined
   }
 
-  /** Milliseconds, up to one behind. It stands still while the event loop is blocked. */
+  /** Milliseconds, up to one behind; more only within a piece of code that blocks the event loop. */
   now(): number {
-    return this.#cached === 0 ? this.exact() : this.#cached
+    // Counted too, because no timer fires while promises follow upon promises.
+    return this.#usesLeft-- > 0 ? this.#cached : this.exact()
   }
 
   exact(): number {
     const now = this.#clock()
-    if (this.#isCoarse && this.#cached === 0) setTimeout(() => this.#forget(), 1).unref()
-    if (this.#isCoarse) this.#cached = now
+    if (!this.#isCoarse) return now
+    this.#cached = now
+    this.#usesLeft = maxUses
+    this.#timer ??= setTimeout(() => this.#forget(), 1).unref()
     return now
   }
 
   #forget(): void {
-    this.#cached = 0
+    this.#timer = undefined
+    this.#usesLeft = 0
   }
 }

@@ -10,8 +10,8 @@ export interface RedisClientLike {
   close(): Promise<unknown>
   destroy(): unknown
   duplicate(): RedisClientLike
-  on(event: string, listener: (...details: never[]) => void): unknown
-  off(event: string, listener: (...details: never[]) => void): unknown
+  on(event: string, listener: (...details: unknown[]) => void): unknown
+  off(event: string, listener: (...details: unknown[]) => void): unknown
   withTypeMapping(mapping: Readonly<Record<number, unknown>>): unknown
   subscribe(channel: string, listener: (message: string) => void): Promise<unknown>
 }

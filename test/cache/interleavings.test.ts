@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Server, startRedis } from '../support/servers.ts'
+import { services } from '../support/services.ts'
+import { connect, type RedisClient, uniqueNamespace } from './support.ts'
+import { runSchedule, schedules } from './torture/interleavings.ts'
+import { openPosthaste } from './torture/posthaste.ts'
+import type { Subject } from './torture/subject.ts'
+
+const withinMs = 200
+const atOnce = 420
+/** All 1,260 orders for each fault take a minute; a run of the suite takes every third. */
+const everyNth = process.env.TORTURE === 'all' ? 1 : 3
+
+describe.skipIf(!services.redis)('every interleaving of reads, loads and invalidations of two processes', () => {
+  const namespace = uniqueNamespace()
+  let server: Server | undefined
+  let client: RedisClient
+  let a: Subject
+  let b: Subject
+
+  beforeAll(async () => {
+    server = await startRedis()
+    const url = server?.url ?? (services.redis as string)
+    client = await connect(url)
+    a = await openPosthaste(url, namespace, withinMs)
+    b = await openPosthaste(url, namespace, withinMs)
+  })
+  afterAll(async () => {
+    await Promise.all([a.close(), b.close()])
+    client.destroy()
+    await server?.stop()
+  })
+
+  const faults = {
+    nothing: async () => {},
+    'the tags are evicted': async (tags: readonly string[]) => {
+      await client.del(tags.map((tag) => `{${namespace}}:t:${tag}`))
+    },
+    'the lease and the entry are evicted': async (_tags: readonly string[], key: string) => {
+      await client.del([`{${namespace}}:l:${key}`, `{${namespace}}:e:${key}`])
+    },
+    'the clock is deleted': async () => {
+      await client.del(`{${namespace}}:clock`)
+    },
+    'the pub/sub connections are killed': async () => {
+      await client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub'])
+    },
+  }
+
+  it.each(Object.entries(faults))('keeps the promise while %s happens in between', async (fault, cause) => {
+    const all = schedules().filter((_schedule, index) => index % everyNth === 0)
+    expect(all).toHaveLength(1_260 / everyNth)
+    const broken: string[] = []
+    for (let first = 0; first < all.length; first += atOnce) {
+      const runs = all.slice(first, first + atOnce).map(async (schedule, index) => {
+        const name = `${fault.replaceAll(/\W/g, '')}-${first + index}`
+        const violations = await runSchedule(schedule, name, a, b, cause, withinMs)
+        broken.push(...violations.map((text) => `${schedule.join(', ')}: ${text}`))
+      })
+      await Promise.all(runs)
+    }
+    expect(broken).toEqual([])
+  })
+})
