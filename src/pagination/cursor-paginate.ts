@@ -29,7 +29,7 @@ export async function cursorPaginateQuery(
   const after = request.after ?? undefined
   const before = request.before ?? undefined
   const cursor = after ?? before
-  refuseContradictions(request)
+  refuseContradictions(after, before, request.page)
   const perPage = expectFromClient(size, 'perPage', context.perPage.max)
   const total = expectTotal(wanted)
   const backward = cursor === undefined ? expectOneOf(from, 'from', ['start', 'end']) === 'end' : after === undefined
@@ -48,12 +48,10 @@ export async function cursorPaginateQuery(
   return { items: rows.map(visible), pagination: cased(fields, context.casing) }
 }
 
-function refuseContradictions({ after, before, page }: CursorRequest): void {
-  const cursors = [after, before].filter((cursor) => cursor !== undefined && cursor !== null)
-  if (cursors.length > 1) throw new PageInvalidError('Expected `after` or `before`, got both')
-  if (cursors.length > 0 && typeof page === 'number' && page > 1) {
-    throw new PageInvalidError('Expected `page` or a cursor, got both')
-  }
+function refuseContradictions(after: unknown, before: unknown, page: unknown): void {
+  if (after === undefined && before === undefined) return
+  if (after !== undefined && before !== undefined) throw new PageInvalidError('Expected `after` or `before`, got both')
+  if (typeof page === 'number' && page > 1) throw new PageInvalidError('Expected `page` or a cursor, got both')
 }
 
 function linksOf(list: List, { rows, hasNext, hasPrev, page }: Sought): { next: string | null; prev: string | null } {

@@ -61,7 +61,10 @@ function isDistinct({ distinctOn, frontModifiers }: SelectQueryNode): boolean {
 }
 
 function selectsSome({ selections = [] }: SelectQueryNode, found: (part: OperationNode) => boolean): boolean {
-  return selections.some(({ selection }) => AliasNode.is(selection) && someNode(selection.node, found))
+  for (const { selection } of selections) {
+    if (AliasNode.is(selection) && someNode(selection.node, found)) return true
+  }
+  return false
 }
 
 function isWindow(node: OperationNode): boolean {

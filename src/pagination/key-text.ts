@@ -22,16 +22,18 @@ export interface KeyText {
 const postgres: KeyText = {
   write: (key) => raw`pg_typeof(${key})::oid || ':' || (${key})::text`,
   read(text) {
-    const type = /^\d{1,10}(?=:)/.exec(text)?.[0]
-    if (type === undefined) throw unreadable()
-    const value = ValueNode.create(text.slice(type.length + 1))
+    const colon = text.indexOf(':')
+    const type = text.slice(0, colon)
+    const value = ValueNode.create(text.slice(colon + 1))
+    const cast = postgresCasts.get(type)
     // By way of text: some drivers re-encode a parameter of type timestamptz through Date, and lose its microseconds.
-    const cast = postgresCasts[type]
-    return cast === undefined ? value : RawNode.create(['', cast], [value])
+    if (cast !== undefined) return RawNode.create(['', cast], [value])
+    if (!/^\d{1,10}$/.test(type)) throw unreadable()
+    return value
   },
 }
 
-const postgresCasts: { readonly [oid: string]: string } = Object.fromEntries(
+const postgresCasts: ReadonlyMap<string, string> = new Map(
   Object.entries({
     16: 'bool',
     17: 'bytea',

@@ -7,7 +7,7 @@ import { isAt, nullKey, nullKeyAhead, positionOf } from './hidden.ts'
 import { canonical } from './nodes.ts'
 import { isNative, type OrderedQuery, type OrderKey, orderOf, reversed } from './order.ts'
 import type { Position } from './position.ts'
-import { keyTuple, parseSortKeys, type SortSpec } from './sort-keys.ts'
+import { parseSortKeys, type SortSpecs } from './sort-keys.ts'
 import { type Row, type SelectQuery, Source } from './source.ts'
 import { keysOnly, offsetStatement, probeStatement, seekStatement } from './statements.ts'
 import { dialects, type SqlDialect } from './types.ts'
@@ -58,7 +58,7 @@ export class List {
   readonly source: Source
   readonly #options: ListOptions
   readonly #context: ListContext
-  readonly #specs: { by: SortSpec[]; unique: SortSpec[] }
+  readonly #specs: SortSpecs
   #order: OrderedQuery | undefined
   #fingerprint: string | undefined
 
@@ -67,8 +67,7 @@ export class List {
     this.#context = context
     const dialect = options.dialect === undefined ? context.dialect : expectOneOf(options.dialect, 'dialect', dialects)
     this.#specs = parseSortKeys(options.by, options.unique)
-    const tuple = keyTuple([...this.#specs.by, ...this.#specs.unique])
-    this.source = new Source(query.orderBy(tuple), dialect)
+    this.source = new Source(query.orderBy(this.#specs.tuple), dialect)
   }
 
   /** Rows by OFFSET. */
@@ -146,12 +145,15 @@ export class List {
     return this.source.run(build, this.#options.signal)
   }
 
-  #prepare(node: SelectQueryNode, { cursor, backward = false, limit }: SeekRequest): PageStatement {
+  #prepare(node: SelectQueryNode, { cursor, backward = false, limit, bothFlags = true }: SeekRequest): PageStatement {
     const forward = this.#resolve(node)
     const content = cursor === undefined ? undefined : this.#decode(cursor, forward)
     const order = backward ? { ...forward, keys: reversed(forward.keys) } : forward
-    const statement = seekStatement(order, this.source.dialect, content ? limit + 2 : limit + 1, content?.position)
-    return { statement, order, position: content?.position, page: content?.page }
+    const position = content?.position
+    const starts = position === undefined || !bothFlags
+    const rows = position === undefined ? limit + 1 : limit + 2
+    const statement = seekStatement(order, this.source.dialect, rows, position, starts)
+    return { statement, order, position, page: content?.page }
   }
 
   #resolve(node: SelectQueryNode): OrderedQuery {

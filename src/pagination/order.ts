@@ -11,7 +11,7 @@ import { QueryUnsupportedError } from './errors.ts'
 import { isGrouped, wrap } from './grouped.ts'
 import { canonical, outputNode, written } from './nodes.ts'
 import { raw } from './raw.ts'
-import type { SortSpec } from './sort-keys.ts'
+import type { SortSpec, SortSpecs } from './sort-keys.ts'
 import type { NullsPlacement, SqlDialect } from './types.ts'
 
 /** A key of the order, as the statements name it. */
@@ -51,11 +51,7 @@ export interface OrderedQuery {
  * @param node - the query, whose `orderBy` ends in the tuple of the keys
  * @throws QueryUnsupportedError when it cannot be paged
  */
-export function orderOf(
-  node: SelectQueryNode,
-  { by, unique }: { readonly by: readonly SortSpec[]; readonly unique: readonly SortSpec[] },
-  language: Language,
-): OrderedQuery {
+export function orderOf(node: SelectQueryNode, { by, unique }: SortSpecs, language: Language): OrderedQuery {
   if (node.limit ?? node.offset ?? node.fetch ?? node.top) {
     throw new QueryUnsupportedError('The query has a limit or an offset of its own: a page sets its own')
   }
@@ -69,9 +65,10 @@ export function orderOf(
   const base = { ...node, orderBy: undefined } as unknown as SelectQueryNode
   const specs = own.length > 0 ? own.map(ownKey) : by
   const nodes = own.length > 0 ? [...specs.map((spec) => spec.node), ...values] : values
-  const resolved = resolve(specs, unique.length, nodes, base, language.dialect)
-  const signature = signatureOf(resolved, language)
-  const keys = keysOf(signature, resolved, language)
+  const resolved = nodes.map((key) => outputNode(key, base))
+  const names = resolved.map(canonical)
+  const signature = signatureOf(names, specs, language)
+  const keys = known.get(signature) ?? remember(signature, keysOf(resolved, names, specs, unique.length, language))
   if (!isGrouped(base)) return { base, keys, grouped: false, signature }
   // Its own order decides which row `distinct on` keeps.
   const inner = base.distinctOn && own.length > 0 ? { ...base, orderBy: OrderByNode.create(own) } : base
@@ -103,41 +100,44 @@ export function isNative(key: OrderKey, dialect: SqlDialect): boolean {
 
 const known = new Map<string, OrderKey[]>()
 
-/** The keys of a signature: the same array each time, so that what is written of them is written once. */
-function keysOf(signature: string, resolved: readonly ResolvedKey[], { quote }: Language): OrderKey[] {
-  const before = known.get(signature)
-  if (before !== undefined) return before
-  const keys = resolved.map(({ name: _name, ...key }) => ({ ...key, sql: written(key.node, quote) }))
+/** The same array for the same order, so that what is written of the keys is written once; expressions hold values. */
+function remember(signature: string, keys: OrderKey[]): OrderKey[] {
   if (known.size < 1_000 && keys.every((key) => ReferenceNode.is(key.node))) known.set(signature, keys)
   return keys
 }
 
-interface ResolvedKey extends Omit<OrderKey, 'sql'> {
-  readonly name: string
+function signatureOf(names: readonly string[], specs: readonly SortSpec[], { dialect, quote }: Language): string {
+  let text = `${dialect} ${quote}`
+  for (let at = 0; at < names.length; at++) {
+    const spec = specs[at]
+    text += `\n${names[at]}`
+    text +=
+      spec === undefined ? ' unique' : `${spec.descending ? ' desc ' : ' asc '}${spec.nullable ? spec.nulls : 'never'}`
+  }
+  return text
 }
 
-/** Resolves the names and leaves out keys that decide nothing, because they came before or every unique key did. */
-function resolve(
-  given: readonly SortSpec[],
-  uniqueCount: number,
+/** Leaves out keys that decide nothing, because they came before or every unique key did. */
+function keysOf(
   nodes: readonly OperationNode[],
-  base: SelectQueryNode,
-  dialect: SqlDialect,
-): ResolvedKey[] {
-  const resolved = nodes.map((node) => outputNode(node, base))
-  const names = resolved.map(canonical)
-  const keys: ResolvedKey[] = []
+  names: readonly string[],
+  specs: readonly SortSpec[],
+  uniqueCount: number,
+  { dialect, quote }: Language,
+): OrderKey[] {
+  const keys: OrderKey[] = []
   let uniqueSeen = 0
   for (let at = 0; at < names.length && uniqueSeen < uniqueCount; at++) {
     const name = names[at] as string
     if (names.indexOf(name) < at) continue
     const unique = names.indexOf(name, names.length - uniqueCount) >= 0
     if (unique) uniqueSeen++
-    const spec = given[at]
-    const descending = (spec ?? given.at(-1))?.descending ?? false
+    const spec = specs[at]
+    const descending = (spec ?? specs.at(-1))?.descending ?? false
+    const node = nodes[at] as OperationNode
     keys.push({
-      name,
-      node: resolved[at] as OperationNode,
+      node,
+      sql: written(node, quote),
       descending,
       nulls: spec?.nulls ?? nativeNulls(dialect, descending),
       nullable: !unique && (spec?.nullable ?? false),
@@ -164,12 +164,4 @@ function ownKey(item: OrderByItemNode): SortSpec {
 
 function rawSql(node: OperationNode): string {
   return RawNode.is(node) ? node.sqlFragments.join('') : ''
-}
-
-function signatureOf(keys: readonly ResolvedKey[], { dialect, quote }: Language): string {
-  let text = `${dialect} ${quote}`
-  for (const { name, descending, nulls, nullable, unique } of keys) {
-    text += `\n${name} ${descending ? 'desc' : 'asc'} ${nullable ? nulls : unique}`
-  }
-  return text
 }

@@ -1,20 +1,14 @@
-import {
-  type OperationNode,
-  type OrderByNode,
-  ParensNode,
-  type SelectionNode,
-  type SelectQueryNode,
-  ValueNode,
-} from 'kysely'
+import { type OperationNode, type OrderByNode, type SelectionNode, type SelectQueryNode, ValueNode } from 'kysely'
 import { isNative, type OrderKey } from './order.ts'
 import { joined, raw } from './raw.ts'
 import type { SqlDialect } from './types.ts'
 
 // Nodes are written as literals here: the factories of Kysely freeze, which would be a tenth of a page's time.
 
-/** The query with one more column, or several that are written as one. */
-export function select(query: SelectQueryNode, columns: SelectionNode): SelectQueryNode {
-  return { ...query, selections: query.selections ? [...query.selections, columns] : [columns] }
+/** The query with one more column, or several that are written as one, and in an order. */
+export function select(query: SelectQueryNode, columns: SelectionNode, order?: OrderByNode): SelectQueryNode {
+  const selections = query.selections ? [...query.selections, columns] : [columns]
+  return order === undefined ? { ...query, selections } : { ...query, selections, orderBy: order }
 }
 
 /** Columns as one. */
@@ -34,7 +28,7 @@ export function column(node: OperationNode, name: string): OperationNode {
 
 /** The query with one more condition; the user's own is kept together, for raw SQL may have an `or` in it. */
 export function where(query: SelectQueryNode, condition: OperationNode): SelectQueryNode {
-  const filter = query.where ? raw`${ParensNode.create(query.where.where)} and ${condition}` : condition
+  const filter = query.where ? raw`(${query.where.where}) and ${condition}` : condition
   return { ...query, where: { kind: 'WhereNode', where: filter } }
 }
 

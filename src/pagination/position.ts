@@ -43,12 +43,12 @@ export function branchesFrom(keys: readonly OrderKey[], position: Position, text
 }
 
 /** The same as one comparison of row values; NULLs compare as unknown, which {@link nullsFrom} makes up for. */
-export function rowValueFrom(keys: readonly OrderKey[], position: Position, text: KeyText): OperationNode {
-  if (keys.length === 1) return beyondValue(keys[0] as OrderKey, text.read(position[0] as string), true)
-  const names = joined(
-    keys.map((key) => key.sql),
-    ', ',
-  )
+export function rowValueFrom(
+  names: OperationNode,
+  keys: readonly OrderKey[],
+  position: Position,
+  text: KeyText,
+): OperationNode {
   const values = joined(
     position.map((value) => text.read(value as string)),
     ', ',
@@ -56,15 +56,21 @@ export function rowValueFrom(keys: readonly OrderKey[], position: Position, text
   return keys[0]?.descending ? raw`(${names}) <= (${values})` : raw`(${names}) >= (${values})`
 }
 
-/** The keys that should have no NULLs, and the condition on those that follow the position if there are some. */
+/**
+ * The keys that should have no NULLs, and the condition on those that follow the position if there are some.
+ *
+ * @param position - absent at the start of a walk: only the first key can have NULLs anywhere then
+ * @param first - whether to look for those of the first key
+ */
 export function nullsFrom(
   keys: readonly OrderKey[],
-  position: Position,
+  position: Position | undefined,
   text: KeyText,
+  first: boolean,
 ): { at: number; condition: OperationNode }[] {
   return keys.flatMap((key, at) => {
-    if (key.nullable || !canEndInNull(key)) return []
-    return [{ at, condition: and(equalities(keys, position, text, at), raw`${key.sql} is null`) }]
+    if (key.nullable || !canEndInNull(key) || (at === 0 ? !first : position === undefined)) return []
+    return [{ at, condition: and(equalities(keys, position ?? [], text, at), raw`${key.sql} is null`) }]
   })
 }
 

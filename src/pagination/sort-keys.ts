@@ -11,24 +11,44 @@ export interface SortSpec {
   readonly nullable: boolean
 }
 
+/** The keys of a list: those of `by`, then those that tell rows apart. */
+export interface SortSpecs {
+  readonly by: readonly SortSpec[]
+  readonly unique: readonly SortSpec[]
+  /** Their nodes as one expression, so that the user's plugins rewrite them with the query. */
+  readonly tuple: object
+}
+
+const known = new Map<string, SortSpecs>()
+
 /**
- * The caller's keys: those of `by`, then those of `unique`. The direction of the unique ones is left open, because it
- * follows the last key of the order.
+ * The caller's keys. The direction of the unique ones is left open, because it follows the last key of the order.
  *
  * @throws TypeError when a key is none
  */
-export function parseSortKeys(by: unknown, unique: unknown): { by: SortSpec[]; unique: SortSpec[] } {
+export function parseSortKeys(by: unknown, unique: unknown): SortSpecs {
   const keys = by === undefined ? [] : by
   if (!Array.isArray(keys)) throw new TypeError(`Expected \`by\` to be an array of keys, got ${describeValue(by)}`)
   const names = Array.isArray(unique) ? unique : [unique]
-  if (names.length === 0) throw new TypeError('Expected `unique` to be at least one key, got an empty array')
-  return { by: keys.map(parseSortKey), unique: names.map(parseUniqueKey) }
+  // Orders that are written as text are few, and parsed once.
+  const text = keys.every(isText) && names.every(isText) ? `${keys.join('\n')}\n\n${names.join('\n')}` : undefined
+  const before = text === undefined ? undefined : known.get(text)
+  if (before !== undefined) return before
+  const specs = parse(keys, names)
+  if (text !== undefined && known.size < 1_000) known.set(text, specs)
+  return specs
 }
 
-/** The nodes of the keys as one expression, so that the user's plugins rewrite them with the query. */
-export function keyTuple(specs: readonly SortSpec[]): object {
-  const tuple = TupleNode.create(specs.map((spec) => spec.node))
-  return { expressionType: undefined, toOperationNode: () => tuple }
+function isText(key: unknown): boolean {
+  return typeof key === 'string'
+}
+
+function parse(keys: readonly unknown[], names: readonly unknown[]): SortSpecs {
+  if (names.length === 0) throw new TypeError('Expected `unique` to be at least one key, got an empty array')
+  const by = keys.map(parseSortKey)
+  const unique = names.map(parseUniqueKey)
+  const node = TupleNode.create([...by, ...unique].map((spec) => spec.node))
+  return { by, unique, tuple: { expressionType: undefined, toOperationNode: () => node } }
 }
 
 function parseSortKey(key: unknown): SortSpec {
@@ -69,16 +89,9 @@ function expressionNode(expr: unknown): OperationNode {
   return expression.toOperationNode()
 }
 
-const references = new Map<string, OperationNode>()
-
-/** Nodes are immutable, so each name is parsed once; the bound is for callers that make names up. */
 function reference(name: string): OperationNode {
-  const known = references.get(name)
-  if (known !== undefined) return known
   if (name === '') refuse('key', 'a name', name)
-  const node = expressionBuilder<Record<string, Record<string, unknown>>, string>().ref(name).toOperationNode()
-  if (references.size < 1_000) references.set(name, node)
-  return node
+  return expressionBuilder<Record<string, Record<string, unknown>>, string>().ref(name).toOperationNode()
 }
 
 function refuse(option: string, expected: string, value: unknown): never {

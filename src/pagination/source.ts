@@ -1,15 +1,14 @@
 import {
-  AliasNode,
   IdentifierNode,
   type KyselyPlugin,
   type PluginTransformQueryArgs,
   type PluginTransformResultArgs,
   type QueryResult,
   type RootOperationNode,
-  SelectionNode,
-  SelectQueryNode,
+  type SelectionNode,
+  type SelectQueryNode,
   type UnknownRow,
-  ValueNode,
+  type ValueNode,
 } from 'kysely'
 import { markPageQuery } from '../shared/page-queries.ts'
 import type { Language } from './order.ts'
@@ -83,9 +82,11 @@ export class Source implements KyselyPlugin, Language {
   }
 }
 
-const tiny = SelectQueryNode.cloneWithSelections(SelectQueryNode.createFrom([]), [
-  SelectionNode.create(AliasNode.create(ValueNode.create(1), IdentifierNode.create('x'))),
-])
+/** A value and a name: `select $1, "x"`. */
+const tiny = {
+  kind: 'SelectQueryNode',
+  selections: [{ kind: 'ValueNode', value: 1 } as ValueNode, IdentifierNode.create('x')] as unknown as SelectionNode[],
+} as SelectQueryNode
 
 function probe(): SelectQueryNode {
   return tiny

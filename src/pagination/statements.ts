@@ -28,23 +28,25 @@ export function offsetStatement(
 /**
  * Rows from the position on, its own row included, or from the start of the list. Each row also has the text of its keys
  * (`phk0`, ...), and may have their values (`pho0`, ...) and a mark of NULLs ahead (`phn0`, ...).
+ *
+ * @param starts - whether a walk starts here; a row value looks for the NULLs of its first key then, and not again
  */
 export function seekStatement(
   query: OrderedQuery,
   dialect: SqlDialect,
   limit: number,
   position?: Position,
+  starts: boolean = position === undefined,
 ): SelectQueryNode {
   const { base, keys } = query
   const text = keyTexts[dialect]
-  const { texts, values, order, mergedOrder } = partsOf(keys, dialect)
-  const page = limited({ ...select(base, texts), orderBy: order }, dialect, limit)
-  if (position === undefined) return page
+  const { names, texts, values, order, mergedOrder } = partsOf(keys, dialect)
+  const page = limited(select(base, texts, order), dialect, limit)
   const strategy = seekStrategy(query, dialect)
+  if (position === undefined)
+    return strategy === 'row' ? checked(page, nullChecks(query, dialect, position, true)) : page
   if (strategy === 'row') {
-    const checks = nullChecks(query, dialect, position)
-    const checked = checks.length === 0 ? page : select(page, selection(checks))
-    return where(checked, rowValueFrom(keys, position, text))
+    return where(checked(page, nullChecks(query, dialect, position, starts)), rowValueFrom(names, keys, position, text))
   }
   const branches = branchesFrom(keys, position, text)
   if (branches.length === 1 || strategy === 'or') return where(page, either(branches))
@@ -64,7 +66,7 @@ export function probeStatement(query: OrderedQuery, dialect: SqlDialect, positio
   const conditions = query.grouped ? [either(branches)] : branches
   const before = conditions.map((condition) => exists(back, dialect, condition))
   const found = before.length === 1 ? raw`${before[0] as OperationNode}` : raw`coalesce(${joined(before, ', ')})`
-  const columns = [column(found, 'phb'), ...nullChecks(query, dialect, position)]
+  const columns = [column(found, 'phb'), ...nullChecks(query, dialect, position, true)]
   return select(SelectQueryNode.create(query.base.with), selection(columns))
 }
 
@@ -75,6 +77,7 @@ export function keysOnly(query: OrderedQuery): OrderedQuery {
 
 /** What statements have of their keys, whatever the position. */
 interface KeyParts {
+  readonly names: OperationNode
   readonly texts: SelectionNode
   readonly values: SelectionNode
   readonly order: OrderByNode
@@ -89,6 +92,7 @@ function partsOf(keys: readonly OrderKey[], dialect: SqlDialect): KeyParts {
   if (before !== undefined) return before
   const sqls = keys.map((key) => key.sql)
   const parts = {
+    names: joined(sqls, ', '),
     texts: selection(sqls.map((sql, at) => column(keyTexts[dialect].write(sql), `phk${at}`))),
     values: selection(sqls.map((sql, at) => column(sql, `pho${at}`))),
     order: orderBy(keys, dialect, sqls),
@@ -102,8 +106,17 @@ function partsOf(keys: readonly OrderKey[], dialect: SqlDialect): KeyParts {
   return parts
 }
 
-function nullChecks(query: OrderedQuery, dialect: SqlDialect, position: Position): OperationNode[] {
-  return nullsFrom(query.keys, position, keyTexts[dialect]).map(({ at, condition }) =>
+function checked(page: SelectQueryNode, checks: readonly OperationNode[]): SelectQueryNode {
+  return checks.length === 0 ? page : select(page, selection(checks))
+}
+
+function nullChecks(
+  query: OrderedQuery,
+  dialect: SqlDialect,
+  position: Position | undefined,
+  first: boolean,
+): OperationNode[] {
+  return nullsFrom(query.keys, position, keyTexts[dialect], first).map(({ at, condition }) =>
     column(exists(query, dialect, condition), `phn${at}`),
   )
 }
