@@ -6,7 +6,7 @@ import { isClamped, longestUs, toMicroseconds } from './buckets.ts'
 import { type CacheCounters, CacheWatch } from './caches.ts'
 import { type DocumentContext, documentOf, trafficContext } from './document.ts'
 import { Emitter } from './emitter.ts'
-import type { Endpoint } from './endpoint.ts'
+import { type Endpoint, endpointWidth } from './endpoint.ts'
 import { Endpoints, overflowRoute } from './endpoints.ts'
 import { type Exposed, families, type Naming } from './exposition/families.ts'
 import { encodeHdr } from './exposition/hdr.ts'
@@ -20,6 +20,7 @@ import type { Reading } from './reading.ts'
 import { describePlace, SlowRing } from './slow.ts'
 import { type StallClocks, StallTracker } from './stalls.ts'
 import { SystemSampler } from './system/sampler.ts'
+import { Tally } from './tally.ts'
 import { Timings } from './timings.ts'
 import { describeEndpoint, readEndpoint } from './traffic.ts'
 import type {
@@ -181,8 +182,8 @@ export class PerformanceMonitor {
     traceparent?: string | undefined,
   ): void {
     const now = this.#clock()
-    if (this.#inFlight > 0) this.#inFlight--
     if (route === null) return
+    if (this.#inFlight > 0) this.#inFlight--
     const endpoint = this.#endpoints.find(method, route) ?? this.#endpoints.add(method, route, now)
     if (now >= endpoint.window.end) endpoint.window.advance(now)
     endpoint.lastSeen = now
@@ -234,8 +235,12 @@ export class PerformanceMonitor {
     }
   }
 
-  /** Names the route of a request, over whatever the adapter would have found; `null` keeps it out of the statistics. */
+  /**
+   * Names the route of a request that was started, over whatever the adapter would have found; `null` takes it out of the
+   * statistics.
+   */
   setRoute(request: object, label: string | null): void {
+    if (label === null && this.#inFlight > 0 && this.#routes.get(request) !== null) this.#inFlight--
     this.#routes.set(request, label)
   }
 
@@ -283,8 +288,7 @@ export class PerformanceMonitor {
     const now = this.#clock()
     const endpoint = this.#find(method, route)
     if (endpoint === undefined) return undefined
-    const reading = readEndpoint(endpoint, this.#settings.layout, now)
-    return describeEndpoint(reading, trafficContext(this.#settings, this.#coveredMs(now)))
+    return describeEndpoint(readEndpoint(endpoint, now), trafficContext(this.#settings, this.#coveredMs(now)))
   }
 
   /**
@@ -318,8 +322,9 @@ export class PerformanceMonitor {
   toHdr(method: string, route: string): string {
     const { layout } = this.#settings
     const endpoint = this.#find(method, route)
-    const reading = endpoint === undefined ? undefined : readEndpoint(endpoint, layout, this.#clock())
-    return encodeHdr(reading?.tally, layout)
+    const tally = new Tally(endpointWidth(layout), layout)
+    endpoint?.window.readInto(tally, this.#clock())
+    return encodeHdr(tally, layout)
   }
 
   /** Requests that have started and not ended. */
@@ -508,10 +513,9 @@ export class PerformanceMonitor {
   }
 
   #read(now: number): Reading {
-    const { layout } = this.#settings
     return {
-      endpoints: this.#endpoints.all().map((endpoint) => readEndpoint(endpoint, layout, now)),
-      timings: this.#timings.tallies(now),
+      endpoints: this.#endpoints.all().map((endpoint) => readEndpoint(endpoint, now)),
+      timings: this.#timings.read(now),
       caches: this.#caches.rows(now),
       inFlight: this.#inFlight,
       coveredMs: this.#coveredMs(now),
