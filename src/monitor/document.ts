@@ -35,7 +35,7 @@ export function documentOf(
     windowMs: slicing.windowMs,
     requests: describeRequests(reading.endpoints, reading.inFlight, traffic),
     endpoints: describeEndpoints(reading.endpoints, query, traffic),
-    timings: describeTimings(reading.timings),
+    timings: describeTimings(reading.timings, settings.layout),
     cache: reading.caches,
     database: context.database,
     additions: context.additions,

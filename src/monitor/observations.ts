@@ -69,12 +69,12 @@ function* responseTimes(alerts: Alerts, { now, layout, endpoints }: Observed): G
 }
 
 function errorRate({ now, layout, endpoints }: Observed): Observation {
-  const first = layout.length + cell.firstStatus
+  const server = layout.length + cell.firstStatus + 400
   let completed = 0
   let failed = 0
   for (const { window } of endpoints) {
-    completed += window.sumOf(now, first, layout.length + cell.otherStatus)
-    failed += window.sumOf(now, first + 400, first + 499)
+    completed += window.count(now)
+    failed += window.sumOf(now, server, server + 99)
   }
   return {
     id: 'error_rate',

@@ -1,14 +1,12 @@
-import type { BucketLayout } from './buckets.ts'
-import { endpointWidth } from './endpoint.ts'
 import { otherMethod, overflowRoute } from './endpoints.ts'
-import { Tally } from './tally.ts'
+import type { Countable } from './tally.ts'
 import type { EndpointReading } from './traffic.ts'
 import type { CacheRow } from './types.ts'
 
 /** All numbers of one process, or of several added up, at one moment. */
 export interface Reading {
   readonly endpoints: readonly EndpointReading[]
-  readonly timings: ReadonlyMap<string, Tally>
+  readonly timings: ReadonlyMap<string, readonly Countable[]>
   readonly caches: Readonly<Record<string, CacheRow>>
   readonly inFlight: number
   /** What the windows cover. */
@@ -18,28 +16,26 @@ export interface Reading {
 }
 
 /**
- * Adds up readings of one layout. Histograms are added bucket by bucket, so percentiles stay percentiles; what exceeds
- * `maxEndpoints` goes to the overflow, as it does in one process.
+ * Puts readings of one layout together. An endpoint keeps the histograms of all, which are added bucket by bucket when it
+ * is described, so percentiles stay percentiles. What exceeds `maxEndpoints` goes to the overflow, as in one process.
  */
 export class ReadingSum {
-  readonly #layout: BucketLayout
   readonly #maxEndpoints: number
   readonly #endpoints = new Map<string, EndpointReading>()
-  readonly #timings = new Map<string, Tally>()
+  readonly #timings = new Map<string, readonly Countable[]>()
   readonly #caches = new Map<string, CacheRow>()
   #inFlight = 0
   #coveredMs = 0
   #overflow = 0
   #clamped = 0
 
-  constructor(layout: BucketLayout, maxEndpoints: number) {
-    this.#layout = layout
+  constructor(maxEndpoints: number) {
     this.#maxEndpoints = maxEndpoints
   }
 
   add(reading: Reading): void {
     for (const endpoint of reading.endpoints) this.#addEndpoint(endpoint)
-    for (const [name, tally] of reading.timings) this.#addTiming(name, tally)
+    for (const [name, parts] of reading.timings) this.#addTiming(name, parts)
     for (const [name, row] of Object.entries(reading.caches)) {
       const sum = this.#caches.get(name)
       this.#caches.set(name, sum === undefined ? row : mergeCaches(sum, row))
@@ -62,30 +58,25 @@ export class ReadingSum {
     }
   }
 
-  #addEndpoint({ method, route, total, lastSeen, tally }: EndpointReading): void {
+  #addEndpoint({ method, route, total, lastSeen, parts }: EndpointReading): void {
     const key = `${method} ${route}`
-    const isNew = !this.#endpoints.has(key)
-    if (isNew && route !== overflowRoute && this.#endpoints.size >= this.#maxEndpoints) {
-      this.#addEndpoint({ method: otherMethod, route: overflowRoute, total, lastSeen, tally })
+    const sum = this.#endpoints.get(key)
+    if (sum === undefined && route !== overflowRoute && this.#endpoints.size >= this.#maxEndpoints) {
+      this.#addEndpoint({ method: otherMethod, route: overflowRoute, total, lastSeen, parts })
       return
     }
-    const sum = this.#endpoints.get(key)
-    const added = sum?.tally ?? new Tally(endpointWidth(this.#layout), this.#layout)
-    added.add(tally)
     this.#endpoints.set(key, {
       method,
       route,
       total: (sum?.total ?? 0) + total,
       lastSeen: Math.max(sum?.lastSeen ?? -Infinity, lastSeen),
-      tally: added,
+      parts: [...(sum?.parts ?? []), ...parts],
     })
   }
 
-  #addTiming(name: string, tally: Tally): void {
+  #addTiming(name: string, parts: readonly Countable[]): void {
     const key = this.#timings.has(name) || this.#timings.size < this.#maxEndpoints ? name : overflowRoute
-    const sum = this.#timings.get(key) ?? new Tally(this.#layout.length, this.#layout)
-    sum.add(tally)
-    this.#timings.set(key, sum)
+    this.#timings.set(key, [...(this.#timings.get(key) ?? []), ...parts])
   }
 }
 

@@ -1,9 +1,14 @@
-import type { BucketLayout } from './buckets.ts'
+import { type BucketLayout, longestUs } from './buckets.ts'
 import type { CorrectedMs, LatencyMs } from './types.ts'
-import { type Shift, sum, type WindowSink } from './window.ts'
+import { addSums, emptySums, type Shift, sum, type WindowSink } from './window.ts'
 
 /** Standard normal quantile of a two-sided 95 % interval. */
 const z = 1.959964
+
+/** What can be added to a tally. */
+export interface Countable {
+  addTo(tally: Tally): void
+}
 
 /**
  * What one or many windows held at one moment, added up. Percentiles of several endpoints or processes are those of the
@@ -12,13 +17,10 @@ const z = 1.959964
 export class Tally implements WindowSink {
   /** Counters, in the order of the window's cells. */
   readonly cells: Float64Array
+  /** Count, sum, sum of squares, least and greatest duration. */
+  readonly sums: Float64Array = emptySums()
   /** How the stall correction changes the buckets; sparse. */
   readonly moves: Map<number, number> = new Map()
-  count = 0
-  totalUs = 0
-  squaresUs = 0
-  minUs: number = Infinity
-  maxUs = 0
   affected = 0
   longestCorrectedUs = 0
   readonly #layout: BucketLayout
@@ -28,51 +30,62 @@ export class Tally implements WindowSink {
     this.#layout = layout
   }
 
-  addCells(past: ArrayLike<number>, current: ArrayLike<number>): void {
+  get count(): number {
+    return this.sums[sum.count]!
+  }
+
+  get minUs(): number {
+    return this.sums[sum.min]!
+  }
+
+  get maxUs(): number {
+    return this.sums[sum.max]!
+  }
+
+  addCells(past: ArrayLike<number>, current: ArrayLike<number>, leastUs: number, greatestUs: number): void {
     const { cells } = this
-    for (let index = 0; index < cells.length; index++) {
-      cells[index]! += (past[index] as number) + (current[index] as number)
+    const { length } = this.#layout
+    const add = (first: number, last: number) => {
+      for (let index = first; index <= last; index++) {
+        cells[index]! += (past[index] as number) + (current[index] as number)
+      }
     }
+    // Only the buckets in between can hold something, which is a fraction of them.
+    if (greatestUs > 0) add(this.#layout.indexOf(leastUs), this.#layout.indexOf(greatestUs))
+    add(length, cells.length - 1)
   }
 
-  addSlice(sums: Float64Array, shift: Shift | undefined): void {
-    this.count += sums[sum.count]!
-    this.totalUs += sums[sum.total]!
-    this.squaresUs += sums[sum.squares]!
-    this.minUs = Math.min(this.minUs, sums[sum.min]!)
-    this.maxUs = Math.max(this.maxUs, sums[sum.max]!)
-    if (shift === undefined) return
-    this.affected += shift.affected
-    this.longestCorrectedUs = Math.max(this.longestCorrectedUs, shift.longestUs)
-    for (const [index, change] of shift.moves) this.moves.set(index, (this.moves.get(index) ?? 0) + change)
+  addSums(sums: Float64Array): void {
+    addSums(this.sums, sums)
   }
 
-  /** Adds another tally of the same layout. */
-  add(other: Tally): void {
-    for (let index = 0; index < this.cells.length; index++) this.cells[index]! += other.cells[index]!
-    for (const [index, change] of other.moves) this.moves.set(index, (this.moves.get(index) ?? 0) + change)
-    this.count += other.count
-    this.totalUs += other.totalUs
-    this.squaresUs += other.squaresUs
-    this.minUs = Math.min(this.minUs, other.minUs)
-    this.maxUs = Math.max(this.maxUs, other.maxUs)
-    this.affected += other.affected
-    this.longestCorrectedUs = Math.max(this.longestCorrectedUs, other.longestCorrectedUs)
+  addShift({ affected, longestUs, moves }: Shift): void {
+    this.affected += affected
+    this.longestCorrectedUs = Math.max(this.longestCorrectedUs, longestUs)
+    for (const [index, change] of moves) this.moves.set(index, (this.moves.get(index) ?? 0) + change)
   }
 
   /** Makes it empty again. */
-  clear(): void {
+  clear(): this {
     this.cells.fill(0)
+    this.sums.set(emptySums())
     this.moves.clear()
-    this.count = this.totalUs = this.squaresUs = this.maxUs = this.affected = this.longestCorrectedUs = 0
-    this.minUs = Infinity
+    this.affected = 0
+    this.longestCorrectedUs = 0
+    return this
+  }
+
+  /** Adds all of them. */
+  addAll(parts: Iterable<Countable>): this {
+    for (const part of parts) part.addTo(this)
+    return this
   }
 
   /** The latencies as measured. */
   latency(): LatencyMs {
     const { count } = this
     if (count === 0) return emptyLatency
-    const avg = this.totalUs / count
+    const avg = this.sums[sum.total]! / count
     const [low95, high95] = intervalRanks(count, 0.95)
     const [low99, high99] = intervalRanks(count, 0.99)
     const ranks = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999].map((share) => rankOf(count, share))
@@ -81,7 +94,7 @@ export class Tally implements WindowSink {
       avg: milliseconds(avg),
       min: milliseconds(this.minUs),
       max: milliseconds(this.maxUs),
-      stdDev: milliseconds(Math.sqrt(Math.max(0, this.squaresUs / count - avg * avg))),
+      stdDev: milliseconds(Math.sqrt(Math.max(0, this.sums[sum.squares]! / count - avg * avg))),
       p50: p50!,
       p75: p75!,
       p90: p90!,
@@ -93,13 +106,13 @@ export class Tally implements WindowSink {
     }
   }
 
-  /** The latencies with the stalls charged to whom waited for them. */
-  corrected(): CorrectedMs {
+  /** The latencies with the stalls charged to whom waited for them. Without stalls they are the plain ones. */
+  corrected({ p50, p95, p99 }: LatencyMs): CorrectedMs {
     const { count, affected } = this
-    if (count === 0) return { p50: null, p95: null, p99: null, affected }
+    if (affected === 0 || count === 0) return { p50, p95, p99, affected }
     const ranks = [0.5, 0.95, 0.99].map((share) => rankOf(count, share))
-    const [p50, p95, p99] = this.#at(ranks, affected > 0)
-    return { p50: p50!, p95: p95!, p99: p99!, affected }
+    const corrected = this.#at(ranks, true)
+    return { p50: corrected[0]!, p95: corrected[1]!, p99: corrected[2]!, affected }
   }
 
   /** A percentile by its share, 0..1, in milliseconds; `null` when there is nothing. */
@@ -110,7 +123,8 @@ export class Tally implements WindowSink {
   /** How many latencies were at most that long, to the width of a bucket. */
   countUpTo(us: number): number {
     let count = 0
-    for (let index = this.#layout.indexOf(us); index >= 0; index--) count += this.cells[index]!
+    const least = this.#layout.indexOf(Math.min(this.minUs, longestUs))
+    for (let index = this.#layout.indexOf(us); index >= least; index--) count += this.cells[index]!
     return count
   }
 
@@ -119,9 +133,10 @@ export class Tally implements WindowSink {
     const order = ranks.map((_, place) => place).sort((a, b) => ranks[a]! - ranks[b]!)
     const largest = isCorrected ? Math.max(this.maxUs, this.longestCorrectedUs) : this.maxUs
     const values = new Array<number>(ranks.length).fill(milliseconds(largest))
+    const last = this.#layout.indexOf(largest)
     let seen = 0
     let next = 0
-    for (let index = 0; index < this.#layout.length && next < order.length; index++) {
+    for (let index = this.#layout.indexOf(this.minUs); index <= last && next < order.length; index++) {
       seen += this.cells[index]! + (isCorrected ? (this.moves.get(index) ?? 0) : 0)
       while (next < order.length && seen >= ranks[order[next]!]!) {
         values[order[next++]!] = milliseconds(Math.min(this.#layout.highestOf(index), largest))

@@ -1,7 +1,7 @@
 import type { BucketLayout } from './buckets.ts'
 import { overflowRoute } from './endpoints.ts'
 import { ExposedHistogram } from './exposed.ts'
-import { Tally } from './tally.ts'
+import { type Countable, Tally } from './tally.ts'
 import type { TimingStats } from './types.ts'
 import { type Slicing, SlidingWindow } from './window.ts'
 
@@ -30,15 +30,11 @@ export class Timings {
     return [...this.#timings].map(([name, { exposed }]) => [name, exposed])
   }
 
-  /** What each window holds now. */
-  tallies(now: number): Map<string, Tally> {
-    const tallies = new Map<string, Tally>()
-    for (const [name, { window }] of this.#timings) {
-      const tally = new Tally(this.#layout.length, this.#layout)
-      window.readInto(tally, now)
-      tallies.set(name, tally)
-    }
-    return tallies
+  /** The windows by name, as they are at `now`. */
+  read(now: number): Map<string, readonly Countable[]> {
+    return new Map(
+      [...this.#timings].map(([name, { window }]) => [name, [{ addTo: (tally) => window.readInto(tally, now) }]]),
+    )
   }
 
   get memoryBytes(): number {
@@ -64,8 +60,15 @@ interface Timing {
 }
 
 /** The part of a document that lists them. */
-export function describeTimings(tallies: ReadonlyMap<string, Tally>): Record<string, TimingStats> {
+export function describeTimings(
+  timings: ReadonlyMap<string, readonly Countable[]>,
+  layout: BucketLayout,
+): Record<string, TimingStats> {
+  const tally = new Tally(layout.length, layout)
   return Object.fromEntries(
-    [...tallies].map(([name, tally]) => [name, { count: tally.count, latencyMs: tally.latency() }]),
+    [...timings].map(([name, parts]) => {
+      const { count } = tally.clear().addAll(parts)
+      return [name, { count, latencyMs: tally.latency() }]
+    }),
   )
 }

@@ -1,15 +1,16 @@
 import { type BucketLayout, longestUs } from './buckets.ts'
 import { cell, type Endpoint, endpointWidth } from './endpoint.ts'
-import { Tally } from './tally.ts'
+import { type Countable, Tally } from './tally.ts'
 import type { EndpointStats, RequestStats, StatsQuery } from './types.ts'
 
-/** What one endpoint, of this process or of a fleet, held when it was read. */
+/** One endpoint, of this process or of a fleet. Its numbers are read where they are when they are needed. */
 export interface EndpointReading {
   readonly method: string
   readonly route: string
   readonly total: number
   readonly lastSeen: number
-  readonly tally: Tally
+  /** What its tally is made of: one window, or one publication a process. */
+  readonly parts: readonly Countable[]
 }
 
 /** What is needed to turn readings into a document. */
@@ -21,18 +22,20 @@ export interface TrafficContext {
   readonly stallCorrection: boolean
 }
 
-/** Reads an endpoint's window. */
-export function readEndpoint(endpoint: Endpoint, layout: BucketLayout, now: number): EndpointReading {
-  const tally = new Tally(endpointWidth(layout), layout)
-  endpoint.window.readInto(tally, now)
-  const { method, route, total, lastSeen } = endpoint
-  return { method, route, total, lastSeen, tally }
+/** Reads an endpoint's window as it is at `now`. */
+export function readEndpoint(endpoint: Endpoint, now: number): EndpointReading {
+  const { method, route, total, lastSeen, window } = endpoint
+  return { method, route, total, lastSeen, parts: [{ addTo: (tally) => window.readInto(tally, now) }] }
 }
 
 /** One endpoint of a document. */
-export function describeEndpoint(reading: EndpointReading, context: TrafficContext): EndpointStats {
-  const { method, route, total, lastSeen, tally } = reading
+export function describeEndpoint(
+  { method, route, total, lastSeen, parts }: EndpointReading,
+  context: TrafficContext,
+  tally: Tally = newTally(context),
+): EndpointStats {
   const { layout } = context
+  tally.clear().addAll(parts)
   return {
     method,
     route,
@@ -50,14 +53,13 @@ export function describeRequests(
   inFlight: number,
   context: TrafficContext,
 ): RequestStats {
-  const { layout } = context
-  const all = new Tally(endpointWidth(layout), layout)
-  for (const { tally } of readings) all.add(tally)
+  const all = newTally(context)
+  for (const { parts } of readings) all.addAll(parts)
   return {
     total: readings.reduce((total, reading) => total + reading.total, 0),
     ...describeTally(all, context),
     inFlight,
-    status: statusesOf(all, layout, (code) => `${Math.floor(code / 100)}xx`),
+    status: statusesOf(all, context.layout, (code) => `${Math.floor(code / 100)}xx`),
   }
 }
 
@@ -71,20 +73,28 @@ export function describeEndpoints(
     (reading) =>
       (route === undefined || reading.route === route) && (method === undefined || reading.method === method),
   )
-  const weighed = chosen.map((reading) => ({ reading, weight: weights[sort](reading, context.layout) }))
+  // One tally for all, one after the other: hundreds of them would be megabytes a document.
+  const tally = newTally(context)
+  const weighed = chosen.map((reading) => {
+    const weight = sort === 'total' ? reading.total : weights[sort](tally.clear().addAll(reading.parts), context.layout)
+    return { reading, weight }
+  })
   weighed.sort((a, b) => b.weight - a.weight)
-  return weighed.slice(0, limit).map(({ reading }) => describeEndpoint(reading, context))
+  return weighed.slice(0, limit).map(({ reading }) => describeEndpoint(reading, context, tally))
 }
 
-const weights: Record<NonNullable<StatsQuery['sort']>, (reading: EndpointReading, layout: BucketLayout) => number> = {
-  total: ({ total }) => total,
-  count: ({ tally }) => tally.count,
-  errors: ({ tally }, layout) => errorsOf(tally, layout),
-  p95: ({ tally }) => tally.percentile(0.95) ?? -1,
+const weights: Record<'p95' | 'count' | 'errors', (tally: Tally, layout: BucketLayout) => number> = {
+  count: ({ count }) => count,
+  errors: errorsOf,
+  p95: (tally) => tally.percentile(0.95) ?? -1,
+}
+
+function newTally({ layout }: TrafficContext): Tally {
+  return new Tally(endpointWidth(layout), layout)
 }
 
 /** Completed requests of a tally that were answered with 5xx. */
-export function errorsOf(tally: Tally, layout: BucketLayout): number {
+function errorsOf(tally: Tally, layout: BucketLayout): number {
   let errors = 0
   for (let code = 500; code < 600; code++) errors += tally.cells[layout.length + code - 100]!
   return errors
@@ -93,6 +103,7 @@ export function errorsOf(tally: Tally, layout: BucketLayout): number {
 function describeTally(tally: Tally, { layout, coveredMs, slowUs, stallCorrection }: TrafficContext) {
   const { count, cells } = tally
   const satisfied = tally.countUpTo(slowUs)
+  const latencyMs = tally.latency()
   const tolerating = tally.countUpTo(Math.min(slowUs * 4, longestUs)) - satisfied
   return {
     count,
@@ -102,8 +113,8 @@ function describeTally(tally: Tally, { layout, coveredMs, slowUs, stallCorrectio
     upgrades: cells[layout.length + cell.upgrade]!,
     errorRate: count === 0 ? null : errorsOf(tally, layout) / count,
     apdex: count === 0 ? null : (satisfied + tolerating / 2) / count,
-    latencyMs: tally.latency(),
-    correctedMs: stallCorrection ? tally.corrected() : null,
+    latencyMs,
+    correctedMs: stallCorrection ? tally.corrected(latencyMs) : null,
   }
 }
 

@@ -38,8 +38,13 @@ export class Shift {
 
 /** Receives what a window holds. */
 export interface WindowSink {
-  addCells(past: ArrayLike<number>, current: ArrayLike<number>): void
-  addSlice(sums: Float64Array, shift: Shift | undefined): void
+  /**
+   * @param leastUs - no duration is shorter
+   * @param greatestUs - no duration is longer; 0 when there are none
+   */
+  addCells(past: ArrayLike<number>, current: ArrayLike<number>, leastUs: number, greatestUs: number): void
+  addSums(sums: Float64Array): void
+  addShift(shift: Shift): void
 }
 
 /** A slice that is over. */
@@ -66,6 +71,7 @@ export class SlidingWindow {
   end = 0.5
   readonly #slicing: Slicing
   readonly #past: Uint32Array
+  #pastSums: Float64Array = emptySums()
   readonly #slices: Slice[] = []
   #shift: Shift | undefined
   #start = 0
@@ -73,7 +79,7 @@ export class SlidingWindow {
   constructor(width: number, slicing: Slicing) {
     this.cells = new Uint32Array(width)
     this.#past = new Uint32Array(width)
-    this.sums = new Float64Array([0, 0, 0, Infinity, 0])
+    this.sums = emptySums()
     this.#slicing = slicing
   }
 
@@ -102,9 +108,12 @@ export class SlidingWindow {
   /** Hands over what the window holds at `now`. */
   readInto(sink: WindowSink, now: number): void {
     this.advance(now)
-    sink.addCells(this.#past, this.cells)
-    for (const slice of this.#slices) sink.addSlice(slice.sums, slice.shift)
-    sink.addSlice(this.sums, this.#shift)
+    sink.addSums(this.#pastSums)
+    sink.addSums(this.sums)
+    for (const { shift } of this.#slices) if (shift !== undefined) sink.addShift(shift)
+    if (this.#shift !== undefined) sink.addShift(this.#shift)
+    const leastUs = Math.min(this.#pastSums[sum.min]!, this.sums[sum.min]!)
+    sink.addCells(this.#past, this.cells, leastUs, this.maxUs(now))
   }
 
   /** The sum of some neighbouring counters, at `now`. */
@@ -118,7 +127,13 @@ export class SlidingWindow {
   /** The greatest duration, at `now`; 0 when there is none. */
   maxUs(now: number): number {
     this.advance(now)
-    return this.#slices.reduce((max, { sums }) => Math.max(max, sums[sum.max]!), this.sums[sum.max]!)
+    return Math.max(this.#pastSums[sum.max]!, this.sums[sum.max]!)
+  }
+
+  /** The number of durations, at `now`. */
+  count(now: number): number {
+    this.advance(now)
+    return this.#pastSums[sum.count]! + this.sums[sum.count]!
   }
 
   /** Bytes of the counters. */
@@ -133,6 +148,8 @@ export class SlidingWindow {
     while (this.#slices.length > 0 && this.#slices[0]!.start < now - windowMs) {
       addPacked(this.#slices.shift()!.cells, this.#past, -1)
     }
+    this.#pastSums = emptySums()
+    for (const slice of this.#slices) addSums(this.#pastSums, slice.sums)
     this.#start = Math.floor(now / sliceMs) * sliceMs
     this.end = this.#start + sliceMs
   }
@@ -143,8 +160,19 @@ export class SlidingWindow {
     this.#slices.push({ start: this.#start, cells, sums: this.sums.slice(), shift: this.#shift })
     addPacked(cells, this.#past)
     this.cells.fill(0)
-    this.sums.fill(0)
-    this.sums[sum.min] = Infinity
+    this.sums.set(emptySums())
     this.#shift = undefined
   }
+}
+
+/** Adds sums of another slice to some. */
+export function addSums(target: Float64Array, sums: Float64Array): void {
+  for (const place of [sum.count, sum.total, sum.squares]) target[place]! += sums[place]!
+  target[sum.min] = Math.min(target[sum.min]!, sums[sum.min]!)
+  target[sum.max] = Math.max(target[sum.max]!, sums[sum.max]!)
+}
+
+/** Sums of nothing. */
+export function emptySums(): Float64Array {
+  return new Float64Array([0, 0, 0, Infinity, 0])
 }

@@ -11,7 +11,8 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { BucketLayout } from '../../src/monitor/buckets.ts'
 import { endpointWidth } from '../../src/monitor/endpoint.ts'
 import { decodePublication, encodePublication, type Publication } from '../../src/monitor/fleet/codec.ts'
-import { Tally } from '../../src/monitor/tally.ts'
+import { type Countable, Tally } from '../../src/monitor/tally.ts'
+import { Shift } from '../../src/monitor/window.ts'
 import { services } from '../support/services.ts'
 
 const cleanups: Array<() => unknown> = []
@@ -103,7 +104,19 @@ describe('publications', () => {
 
   it('come back as they went in', async () => {
     const publication = samplePublication(layout)
-    expect(await decodePublication(await encodePublication(publication, layout), limits)).toEqual(publication)
+    const decoded = await decodePublication(await encodePublication(publication, layout), limits)
+    expect(unpacked(decoded)).toEqual(unpacked(publication))
+  })
+
+  it('stay packed in memory: a hostile one cannot unfold into gigabytes', async () => {
+    const endpoint = samplePublication(layout).reading.endpoints[1]!
+    const { reading, ...rest } = samplePublication(layout)
+    const endpoints = Array.from({ length: 501 }, (_, number) => ({ ...endpoint, route: `/${number}` }))
+    const bytes = await encodePublication({ ...rest, reading: { ...reading, endpoints } }, layout)
+    const before = process.memoryUsage().arrayBuffers
+    const decoded = await Promise.all(Array.from({ length: 20 }, () => decodePublication(bytes, limits)))
+    expect(decoded).toHaveLength(20)
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(32 * 1_024 * 1_024)
   })
 
   it('of another precision, window or size are refused', async () => {
@@ -128,7 +141,8 @@ describe('publications', () => {
             deflateRawSync(damaged.subarray(0, length % 3 === 0 ? length : undefined)),
             limits,
           ).catch(() => undefined)
-          for (const { tally, lastSeen } of publication?.reading.endpoints ?? []) {
+          for (const { parts, lastSeen } of publication?.reading.endpoints ?? []) {
+            const tally = new Tally(endpointWidth(layout), layout).addAll(parts)
             expect(
               Object.values(tally.latency())
                 .flat()
@@ -249,8 +263,9 @@ function open(options: ConstructorParameters<typeof PerformanceMonitor>[0]): Per
 }
 
 function member(instance: string, fleet: FleetTransport, ms: number, onWarn = vi.fn()): PerformanceMonitor {
-  const monitor = open({ instance, fleet, sampleInterval: false, onWarn })
-  for (let count = 0; count < 100; count++) monitor.record('GET', '/work', 200, monitor.start() - ms)
+  const now = 1.7e12
+  const monitor = open({ instance, fleet, sampleInterval: false, onWarn, clock: () => now })
+  for (let count = 0; count < 100; count++) monitor.record('GET', '/work', 200, now - ms)
   return monitor
 }
 
@@ -273,12 +288,14 @@ async function until(monitor: PerformanceMonitor, holds: (document: StatsDocumen
 }
 
 function samplePublication(layout: BucketLayout): Publication {
-  const tally = (width: number) => {
-    const tally = new Tally(width, layout)
-    for (const us of [1, 10, 12_345, 4_294_967_295]) tally.cells[layout.indexOf(us)]! += 1_000
-    Object.assign(tally, { count: 4_000, totalUs: 1e9, squaresUs: 1e14, minUs: 1, maxUs: 4_294_967_295, affected: 1 })
-    tally.moves.set(3, -1).set(300, 1)
-    return tally
+  const part: Countable = {
+    addTo(tally) {
+      for (const us of [1, 10, 12_345, 4_294_967_295]) tally.cells[layout.indexOf(us)]! += 1_000
+      tally.addSums(Float64Array.from([4_000, 1e9, 1e14, 1, 4_294_967_295]))
+      const shift = new Shift()
+      shift.move(3, 300, 400)
+      tally.addShift(shift)
+    },
   }
   return {
     release: '2.1',
@@ -292,22 +309,37 @@ function samplePublication(layout: BucketLayout): Publication {
           route: '/users/:id',
           total: 5_000_000_000,
           lastSeen: 1.7e12 + 0.5,
-          tally: tally(endpointWidth(layout)),
+          parts: [part],
         },
         {
           method: '_OTHER',
           route: '(overflow)',
           total: 0,
           lastSeen: 0,
-          tally: new Tally(endpointWidth(layout), layout),
+          parts: [],
         },
       ],
-      timings: new Map([['db.query', tally(layout.length)]]),
+      timings: new Map([['db.query', [part]]]),
       caches: { main: { hits: 3, misses: 1, errors: 0, hitRate: 0.75, errorRate: 0, state: 'up' } },
       inFlight: 3,
       coveredMs: 300_000,
       overflow: 0,
       clamped: 2,
     },
+  }
+}
+
+/** A publication with its numbers in tallies, to be compared. */
+function unpacked({ reading, ...rest }: Publication) {
+  const layout = new BucketLayout(2)
+  const { endpoints, timings, ...others } = reading
+  return {
+    ...rest,
+    ...others,
+    endpoints: endpoints.map(({ parts, ...endpoint }) => [
+      endpoint,
+      new Tally(endpointWidth(layout), layout).addAll(parts),
+    ]),
+    timings: [...timings].map(([name, parts]) => [name, new Tally(layout.length, layout).addAll(parts)]),
   }
 }

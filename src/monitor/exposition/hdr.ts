@@ -6,7 +6,7 @@ import type { Tally } from '../tally.ts'
  * A window as HdrHistogram's own tools read it: version 2, compressed, base64. Values are microseconds. Our buckets are
  * its buckets, so nothing is lost.
  */
-export function encodeHdr(tally: Tally | undefined, layout: BucketLayout): string {
+export function encodeHdr(tally: Tally, layout: BucketLayout): string {
   const histogram = build({
     bitBucketSize: 32,
     autoResize: false,
@@ -14,7 +14,7 @@ export function encodeHdr(tally: Tally | undefined, layout: BucketLayout): strin
     highestTrackableValue: longestUs,
     numberOfSignificantValueDigits: layout.digits,
   })
-  for (let index = 0; tally !== undefined && index < layout.length; index++) {
+  for (let index = 0; index < layout.length; index++) {
     const count = tally.cells[index]!
     if (count === 0) continue
     // The extremes are known exactly; of the others only the bucket is.

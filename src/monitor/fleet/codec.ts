@@ -1,12 +1,14 @@
+import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
-import type { BucketLayout } from '../buckets.ts'
+import { type BucketLayout, longestUs } from '../buckets.ts'
 import { endpointWidth } from '../endpoint.ts'
 import { cacheRow, type Reading } from '../reading.ts'
 import { addPacked, isPacked, pack } from '../sparse.ts'
-import { Tally } from '../tally.ts'
+import { type Countable, Tally } from '../tally.ts'
 import type { EndpointReading } from '../traffic.ts'
 import type { CacheRow } from '../types.ts'
+import { emptySums, Shift, sum } from '../window.ts'
 import { ByteReader, ByteWriter } from './bytes.ts'
 
 /** What a process tells the others. */
@@ -31,6 +33,7 @@ export const largestPublication: number = 4 * 1_024 * 1_024
 const magic = 0x5048
 const version = 1
 const longestName = 1_024
+const longestTurnMs = 3
 
 /**
  * Packs a publication: counters sparse, numbers of variable length, deflated. About a kilobyte an endpoint.
@@ -45,15 +48,20 @@ export async function encodePublication(publication: Publication, layout: Bucket
     .optional(cpuPercent)
     .optional(memoryPercent)
   writer.number(reading.inFlight).number(Math.round(reading.coveredMs)).number(reading.overflow).number(reading.clamped)
+  const pause = pacer()
+  const tally = new Tally(endpointWidth(layout), layout)
   writer.number(reading.endpoints.length)
-  for (const { method, route, total, lastSeen, tally } of reading.endpoints) {
+  for (const { method, route, total, lastSeen, parts } of reading.endpoints) {
     writer.text(method).text(route).number(total).float(lastSeen)
-    writeTally(writer, tally)
+    writeTally(writer, tally.clear().addAll(parts))
+    await pause()
   }
+  const timing = new Tally(layout.length, layout)
   writer.number(reading.timings.size)
-  for (const [name, tally] of reading.timings) {
+  for (const [name, parts] of reading.timings) {
     writer.text(name)
-    writeTally(writer, tally)
+    writeTally(writer, timing.clear().addAll(parts))
+    await pause()
   }
   const caches = Object.entries(reading.caches)
   writer.number(caches.length)
@@ -86,7 +94,7 @@ export async function decodePublication(
   const endpoints = list(reader, maxEndpoints + 1, () => readEndpoint(reader, layout))
   const timings = list(reader, maxEndpoints + 1, () => {
     const name = reader.text(longestName)
-    return [name, readTally(reader, layout.length, layout)] as const
+    return [name, [readTally(reader, layout.length, layout)]] as const
   })
   const caches = list(reader, maxEndpoints + 1, () => readCache(reader))
   if (!reader.isAtEnd) throw new RangeError('The publication goes on after its end')
@@ -107,37 +115,66 @@ export async function decodePublication(
   }
 }
 
-function writeTally(writer: ByteWriter, tally: Tally): void {
-  writer.block(pack(tally.cells))
-  writer.float(tally.totalUs).float(tally.squaresUs).float(tally.minUs).float(tally.maxUs)
-  writer.number(tally.affected).float(tally.longestCorrectedUs).number(tally.moves.size)
-  for (const [index, change] of tally.moves) writer.number(index).number(change < 0 ? -2 * change - 1 : 2 * change)
+function writeTally(writer: ByteWriter, { cells, sums, affected, longestCorrectedUs, moves }: Tally): void {
+  writer.block(pack(cells))
+  for (const value of sums) writer.float(value)
+  writer.number(affected).float(longestCorrectedUs).number(moves.size)
+  for (const [index, change] of moves) writer.number(index).number(change < 0 ? -2 * change - 1 : 2 * change)
 }
 
-function readTally(reader: ByteReader, width: number, layout: BucketLayout): Tally {
+/** A tally of another process. It stays packed, so that what a publication takes in memory is what it is long. */
+class PackedTally implements Countable {
+  readonly #packed: Uint8Array
+  readonly #sums: Float64Array
+  readonly #shift: Shift
+
+  constructor(packed: Uint8Array, sums: Float64Array, shift: Shift) {
+    this.#packed = packed
+    this.#sums = sums
+    this.#shift = shift
+  }
+
+  addTo(tally: Tally): void {
+    addPacked(this.#packed, tally.cells)
+    tally.addSums(this.#sums)
+    tally.addShift(this.#shift)
+  }
+}
+
+function readTally(reader: ByteReader, width: number, layout: BucketLayout): PackedTally {
   const packed = reader.block(reader.number(width * 10))
   if (!isPacked(packed, width)) throw new RangeError('The counters do not fit')
-  const tally = new Tally(width, layout)
-  addPacked(packed, tally.cells)
-  for (let index = 0; index < layout.length; index++) tally.count += tally.cells[index]!
-  const [totalUs, squaresUs, minUs, maxUs] = [reader.float(), reader.float(), reader.float(), reader.float()]
-  tally.affected = reader.number()
-  const longestCorrectedUs = reader.float()
+  const sums = Float64Array.from({ length: emptySums().length }, () => reader.float())
+  const shift = new Shift()
+  shift.affected = reader.number()
+  shift.longestUs = reader.float()
   for (let left = reader.number(2 * layout.length); left > 0; left--) {
     const index = reader.number(layout.length - 1)
     const change = reader.number()
-    tally.moves.set(index, change % 2 === 1 ? -(change + 1) / 2 : change / 2)
+    shift.moves.set(index, change % 2 === 1 ? -(change + 1) / 2 : change / 2)
   }
-  const isSound = [totalUs, squaresUs, maxUs, longestCorrectedUs].every((value) => value >= 0 && value < Infinity)
-  if (!isSound || !(minUs >= 0)) throw new RangeError('A sum is no finite number from 0 up')
-  return Object.assign(tally, { totalUs, squaresUs, minUs, maxUs, longestCorrectedUs })
+  const { [sum.count]: count, [sum.min]: min, [sum.max]: max } = sums
+  const areFinite = [count, sums[sum.total], sums[sum.squares]].every((value) => value! >= 0 && value! < Infinity)
+  const areDurations = [max!, shift.longestUs, count === 0 ? 0 : min!].every((us) => us >= 0 && us <= longestUs)
+  if (!areFinite || !areDurations || !(min! >= 0)) throw new RangeError('The sums are none of durations')
+  return new PackedTally(packed, sums, shift)
+}
+
+/** Lets the event loop have its turn every few milliseconds. */
+function pacer(): () => Promise<void> {
+  let turnEnd = performance.now() + longestTurnMs
+  return async () => {
+    if (performance.now() < turnEnd) return
+    await setImmediate()
+    turnEnd = performance.now() + longestTurnMs
+  }
 }
 
 function readEndpoint(reader: ByteReader, layout: BucketLayout): EndpointReading {
   const [method, route, total] = [reader.text(longestName), reader.text(longestName), reader.number()]
   const lastSeen = reader.float()
   if (!(Math.abs(lastSeen) <= latestDate)) throw new RangeError('A time is no time')
-  return { method, route, total, lastSeen, tally: readTally(reader, endpointWidth(layout), layout) }
+  return { method, route, total, lastSeen, parts: [readTally(reader, endpointWidth(layout), layout)] }
 }
 
 function readCache(reader: ByteReader): readonly [string, CacheRow] {

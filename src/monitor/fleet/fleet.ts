@@ -55,10 +55,10 @@ export class Fleet {
 
   /** The sum of all live processes, this one as it is now, and who they are. */
   async read(): Promise<{ readonly reading: Reading; readonly fleet: FleetStats }> {
-    const { instance, layout, maxEndpoints, publication } = this.#settings
+    const { instance, maxEndpoints, publication } = this.#settings
     const others = (await this.#collect()).filter(({ id }) => id !== instance).slice(0, mostMembers)
     const own = publication()
-    const sum = new ReadingSum(layout, maxEndpoints)
+    const sum = new ReadingSum(maxEndpoints)
     sum.add(own.reading)
     const members = [memberOf(instance, 0, false, own)]
     let rejected = 0
