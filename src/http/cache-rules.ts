@@ -16,8 +16,10 @@ export interface HandlerAnswer {
   readonly status: number
   /** Names are in lower case. */
   readonly headers: readonly (readonly [name: string, value: string])[]
-  /** Absent when it was too long to keep, or did not come to its end. */
+  /** Absent when it is too long to keep. */
   readonly body: Buffer | undefined
+  /** The client went away before the end, and with it perhaps the handler. */
+  readonly isAbandoned?: boolean | undefined
 }
 
 /**

@@ -20,6 +20,7 @@ export class LiveFeed implements AsyncIterable<string> {
   readonly #waiting = new Set<(text: string | undefined) => void>()
   #clients = 0
   #text: Promise<string | undefined> | undefined
+  #isRendering = false
   #madeAt = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
 
@@ -94,11 +95,18 @@ export class LiveFeed implements AsyncIterable<string> {
   }
 
   #make(): Promise<string | undefined> {
+    if (this.#isRendering && this.#text !== undefined) return this.#text
     this.#madeAt = performance.now()
-    this.#text = this.#options.render().catch((error: unknown) => {
-      this.#options.onError(error)
-      return undefined
-    })
+    this.#isRendering = true
+    this.#text = this.#options
+      .render()
+      .catch((error: unknown) => {
+        this.#options.onError(error)
+        return undefined
+      })
+      .finally(() => {
+        this.#isRendering = false
+      })
     return this.#text
   }
 }

@@ -65,6 +65,9 @@ class FailedAnswerError extends Error {
   }
 }
 
+/** The handler's client went away before there was an answer. */
+class AbandonedError extends Error {}
+
 /** A variant for each value of a header that varies; more of such headers in a chain are a handler gone wild. */
 const maxVariations = 4
 
@@ -107,7 +110,7 @@ class Visit<Request> {
 
   /** What is stored, or what becomes of the request when nothing is. */
   async #find(key: readonly unknown[]): Promise<StoredResponse | Outcome | undefined> {
-    if (this.#request.method === 'HEAD') return this.#cache.get<StoredResponse>(key)
+    if (this.#request.method === 'HEAD') return this.#peek(key)
     try {
       let found = await this.#getOrRun(key, false)
       if (isExpired(found, this.#settings.clock())) found = await this.#getOrRun(key, true)
@@ -115,8 +118,16 @@ class Visit<Request> {
       const cacheStatus = `fwd=miss; detail=${found.reason}`
       return this.#running === undefined ? pass(cacheStatus) : own(cacheStatus)
     } catch (error) {
+      // Its client went away, so the next one's handler runs.
+      if (error instanceof AbandonedError && this.#running === undefined) return this.#find(key)
       return this.#recover(error)
     }
+  }
+
+  /** A handler that answers HEAD gives nothing to store. */
+  async #peek(key: readonly unknown[]): Promise<StoredResponse | undefined> {
+    const found = await this.#cache.get<StoredResponse>(key)
+    return found === undefined || isExpired(found, this.#settings.clock()) ? undefined : found
   }
 
   #getOrRun(key: readonly unknown[], fresh: boolean): Promise<StoredResponse | NotStored> {
@@ -127,6 +138,7 @@ class Visit<Request> {
     const isRenewal = ctx.stale !== undefined || this.#running !== undefined
     if (!isRenewal) this.#running = this.#run.inPlace()
     const answer = await (isRenewal ? this.#run.detached() : (this.#running as Promise<HandlerAnswer>))
+    if (answer.isAbandoned) throw new AbandonedError()
     if (answer.status >= 500) throw new FailedAnswerError(answer)
     const now = this.#settings.clock()
     const reason = unstorableReason(answer, now) ?? (answer.body === undefined ? 'size' : undefined)

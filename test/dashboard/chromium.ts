@@ -1,7 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type BrowserContext, chromium } from 'playwright-core'
+import { type Browser, chromium } from 'playwright-core'
 import { findBinary } from '../support/servers.ts'
 
 /** Where a Chromium is: at CHROMIUM_PATH, else Debian's on the PATH. What is not there is said loudly, or is an error. */
@@ -16,19 +13,12 @@ function find(): string | undefined {
   return undefined
 }
 
-/** A browser with an empty profile of its own. */
-export interface Browser {
-  readonly context: BrowserContext
-  close(): Promise<void>
-}
-
-export async function startChromium(options: { readonly javaScriptEnabled?: boolean } = {}): Promise<Browser> {
-  const folder = mkdtempSync(join(tmpdir(), 'posthaste-chromium-'))
-  const context = await chromium.launchPersistentContext(folder, {
+/** A browser with an empty profile of its own, in a temporary folder. */
+export function startChromium(): Promise<Browser> {
+  return chromium.launch({
     executablePath: chromiumPath as string,
-    headless: true,
-    viewport: { width: 1_280, height: 900 },
     args: [
+      '--headless',
       '--no-sandbox',
       '--disable-gpu',
       '--disable-quic',
@@ -37,13 +27,5 @@ export async function startChromium(options: { readonly javaScriptEnabled?: bool
       '--disable-component-update',
       '--disable-sync',
     ],
-    ...options,
   })
-  return {
-    context,
-    async close() {
-      await context.close()
-      rmSync(folder, { recursive: true, force: true })
-    },
-  }
 }

@@ -24,6 +24,7 @@ export interface RoutesOptions {
   readonly path?: string
   readonly health?: string | false
   readonly metrics?: boolean
+  readonly dashboard?: boolean
   readonly authorize?: 'public' | { readonly bearer: string }
   readonly casing?: 'snake' | 'camel'
 }

@@ -10,13 +10,14 @@ export function morph(element: Element, html: string): void {
 
 function morphChildren(current: Node, wanted: Node): void {
   const olds = [...current.childNodes]
-  for (const [index, node] of [...wanted.childNodes].entries()) {
+  const nodes = [...wanted.childNodes]
+  for (const [index, node] of nodes.entries()) {
     const old = olds[index]
     if (old === undefined) current.appendChild(node)
     else if (isSameKind(old, node)) morphNode(old, node)
     else current.replaceChild(node, old)
   }
-  for (const old of olds.slice(wanted.childNodes.length)) current.removeChild(old)
+  for (const old of olds.slice(nodes.length)) current.removeChild(old)
 }
 
 function isSameKind(old: Node, node: Node): boolean {

@@ -28,5 +28,5 @@ export function table(caption: string, heads: readonly Head[], rows: readonly (r
 
 /** Focusable, because what scrolls must scroll by keyboard too. */
 export function frame(label: string, content: Markup): Markup {
-  return html`<div class="frame" role="region" aria-label="${label}" tabindex="0">${content}</div>`
+  return html`<div class="frame" role="group" aria-label="${label}" tabindex="0">${content}</div>`
 }

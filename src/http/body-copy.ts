@@ -1,0 +1,26 @@
+/** Keeps a copy of a body that comes in pieces, up to a limit. */
+export class BodyCopy {
+  readonly #maxBytes: number
+  #pieces: Uint8Array[] | undefined = []
+  #bytes = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  add(piece: Uint8Array): void {
+    this.#bytes += piece.byteLength
+    if (this.#bytes > this.#maxBytes) this.#pieces = undefined
+    this.#pieces?.push(piece)
+  }
+
+  /** Whether it has become too long to keep. */
+  get isTooLong(): boolean {
+    return this.#pieces === undefined
+  }
+
+  /** The whole body, or `undefined` when it is too long. */
+  read(): Buffer | undefined {
+    return this.#pieces && Buffer.concat(this.#pieces)
+  }
+}

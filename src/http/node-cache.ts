@@ -1,0 +1,190 @@
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Transform } from 'node:stream'
+import vary from 'vary'
+import { BodyCopy } from './body-copy.ts'
+import { type CachedRequest, type HandlerAnswer, unstorableReason } from './cache-rules.ts'
+import { toBuffer } from './compressor.ts'
+import { intercept } from './intercept.ts'
+import type { ResponseCache } from './response-cache.ts'
+import type { CachedAnswer } from './stored-response.ts'
+
+/** How a request through Node's request and response is answered. */
+export interface NodeVisit<Original> {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** The path and query as the client sent them. */
+  readonly url: string
+  readonly original: Original
+  /** Lets the handler answer, or hands it an error. */
+  next(error?: unknown): void
+  /** Runs the handler once more, after the request was answered. */
+  rerun(): Promise<HandlerAnswer>
+}
+
+/** Answers a request from the cache or by its handler. */
+export function respondNode<Original>(responses: ResponseCache<Original>, visit: NodeVisit<Original>): void {
+  const { response, next } = visit
+  let captured: Captured | undefined
+  const send = (write: () => void) => (captured === undefined ? write() : captured.send(write))
+  responses
+    .respond(describe(visit), {
+      inPlace() {
+        for (const name of conditional) delete visit.request.headers[name]
+        captured = captureAnswer(response, responses.settings.maxBytes)
+        next()
+        return captured.answer
+      },
+      detached: () => visit.rerun(),
+    })
+    .then(
+      (outcome) => {
+        if (outcome.kind === 'answer') return send(() => writeAnswer(response, outcome.answer))
+        note(response, outcome.cacheStatus)
+        if (outcome.kind === 'pass') next()
+        else captured?.sendOwn()
+      },
+      (error) => {
+        if (captured === undefined) next(error)
+        else captured.sendOwn()
+      },
+    )
+}
+
+/**
+ * Runs an application once more for a request that was answered, and gives what it answers. The application sees a request
+ * of the same client to the same URL, and a response that goes nowhere.
+ */
+export async function rerunApplication(
+  application: (request: IncomingMessage, response: ServerResponse) => void,
+  original: IncomingMessage,
+  url: string,
+  maxBytes: number,
+): Promise<HandlerAnswer> {
+  const request = new IncomingMessage(original.socket)
+  const { 'accept-encoding': _, 'if-none-match': __, 'if-modified-since': ___, ...headers } = original.headers
+  Object.assign(request, { method: 'GET', url, headers, httpVersion: original.httpVersion, complete: true })
+  request.push(null)
+  reruns.add(request)
+  const response = new ServerResponse(request)
+  const captured = captureAnswer(response, maxBytes, true)
+  application(request, response)
+  const answer = await captured.answer
+  // For whoever waits for the end, like the monitor.
+  captured.send(() => response.emit('close'))
+  return answer
+}
+
+/** Whether the request was made by {@link rerunApplication}. */
+export function isRerun(request: IncomingMessage): boolean {
+  return reruns.has(request)
+}
+
+const reruns = new WeakSet<IncomingMessage>()
+
+/** What a handler answered, kept back until it is told what to send. */
+export interface Captured {
+  readonly answer: Promise<HandlerAnswer>
+  /** Sends something else. */
+  send(write: () => void): void
+  /** Sends what the handler answered. */
+  sendOwn(): void
+}
+
+/**
+ * Keeps back what a handler answers in one piece. An answer in pieces is sent as it comes, and copied.
+ *
+ * @param isDetached - nobody is there to send pieces to
+ */
+export function captureAnswer(response: ServerResponse, maxBytes: number, isDetached = false): Captured {
+  const before = response.getHeaders()
+  const answered = Promise.withResolvers<HandlerAnswer>()
+  const decided = Promise.withResolvers<() => void>()
+  let whole: Buffer | string = ''
+  const head = () => ({ status: response.statusCode, headers: ownHeaders(response, before) })
+  const abandon = () => answered.resolve({ ...head(), body: undefined, isAbandoned: true })
+  response.once('close', abandon)
+
+  intercept(response, {
+    whole(body) {
+      whole = body
+      const bytes = toBuffer(body)
+      answered.resolve({ ...head(), body: bytes.length > maxBytes ? undefined : bytes })
+      return decided.promise
+    },
+    pieces() {
+      const answer = head()
+      note(response, 'posthaste; fwd=miss')
+      if (unstorableReason(answer, 0) !== undefined && !isDetached) {
+        answered.resolve({ ...answer, body: undefined })
+        return undefined
+      }
+      const copy = new BodyCopy(maxBytes)
+      return new Transform({
+        transform(chunk: Buffer, _encoding, done) {
+          copy.add(chunk)
+          if (copy.isTooLong) answered.resolve({ ...answer, body: undefined })
+          done(null, isDetached ? undefined : chunk)
+        },
+        flush(done) {
+          answered.resolve({ ...answer, body: copy.read() })
+          done()
+        },
+      })
+    },
+  })
+  return {
+    answer: answered.promise,
+    send: decided.resolve,
+    sendOwn: () => decided.resolve(() => response.end(whole)),
+  }
+}
+
+/** Removed from a request while its handler runs: one that answers 304 by itself would give nothing to store. */
+const conditional = ['if-none-match', 'if-modified-since']
+
+function describe<Original>({ request, url, original }: NodeVisit<Original>): CachedRequest<Original> {
+  const start = url.indexOf('?')
+  return {
+    method: request.method ?? 'GET',
+    path: start === -1 ? url : url.slice(0, start),
+    query: start === -1 ? '' : url.slice(start + 1),
+    header(name) {
+      const value = request.headers[name]
+      return Array.isArray(value) ? value.join(', ') : value
+    },
+    original,
+  }
+}
+
+/**
+ * What the handler put into the head. What middleware before it had put there comes anew with each request; only what may
+ * forbid to store the answer counts whoever said it.
+ */
+function ownHeaders(response: ServerResponse, before: NodeJS.Dict<unknown>): HandlerAnswer['headers'] {
+  const headers = Object.entries(response.getHeaders()).filter(
+    ([name, value]) => before[name] !== value || decisive.has(name),
+  )
+  return headers.map(([name, value]) => [name, String(value)] as const)
+}
+
+const decisive: ReadonlySet<string> = new Set(['set-cookie', 'cache-control', 'vary', 'content-encoding'])
+
+function writeAnswer(response: ServerResponse, { status, headers, body }: CachedAnswer): void {
+  if (response.headersSent) return
+  for (const name of replaced) response.removeHeader(name)
+  response.statusCode = status
+  for (const [name, value] of headers) {
+    const isVary = name === 'vary'
+    response.setHeader(name, isVary ? vary.append(String(response.getHeader(name) ?? ''), value) : value)
+  }
+  response.end(body ?? undefined)
+}
+
+/** What a handler may have said about a body that is now another. */
+const replaced = ['content-type', 'content-length', 'transfer-encoding', 'accept-ranges', 'etag']
+
+function note(response: ServerResponse, cacheStatus: string): void {
+  if (response.headersSent && !Object.hasOwn(response, 'headersSent')) return
+  const before = response.getHeader('cache-status')
+  response.setHeader('cache-status', before === undefined ? cacheStatus : `${String(before)}, ${cacheStatus}`)
+}

@@ -1,0 +1,221 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import type { AxeResults } from 'axe-core'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { PerformanceMonitor } from 'posthaste'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import type { PageDocument } from '../../src/dashboard/document.ts'
+import { frameworks, type Running } from '../support/frameworks.ts'
+import { chromiumPath, startChromium } from './chromium.ts'
+import { document, endpoint } from './fixture.ts'
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+describe.skipIf(chromiumPath === undefined)('the live page in a browser', () => {
+  let browser: Browser
+  let monitor: PerformanceMonitor
+  let server: Running
+  /** What the server shows next, or throws. */
+  let shown: () => PageDocument
+
+  beforeAll(async () => {
+    browser = await startChromium()
+    monitor = new PerformanceMonitor({ sampleInterval: false })
+    // The wire form of a document in the wire form is itself.
+    monitor.snapshot = () => shown() as never
+    server = await (frameworks.Fastify as (typeof frameworks)['Fastify'])(monitor)
+  }, 60_000)
+  afterAll(async () => {
+    await browser?.close()
+    await server?.close()
+    await monitor?.close()
+  })
+  beforeEach(() => {
+    show()
+  })
+
+  function show(changes: Partial<PageDocument> | (() => PageDocument) = {}): void {
+    shown =
+      typeof changes === 'function' ? changes : () => document({ generated_at: new Date().toISOString(), ...changes })
+  }
+
+  /** Opens the page in a context of its own, and holds it to loading and doing nothing that it may not. */
+  async function open(options: BrowserContextOptions = {}, query = ''): Promise<Page> {
+    const context = await browser.newContext({ viewport: { width: 1_280, height: 900 }, ...options })
+    const page = await context.newPage()
+    const faults: string[] = []
+    page.on('console', (message) => faults.push(message.text()))
+    page.on('pageerror', (error) => faults.push(String(error)))
+    page.on('request', (request) => {
+      const { origin, pathname } = new URL(request.url())
+      if (origin !== server.url || !/^\/performance(\/stream)?$/.test(pathname)) faults.push(request.url())
+    })
+    onTestFinished(async () => {
+      await context.close()
+      expect(faults).toEqual([])
+    })
+    await page.goto(`${server.url}/performance${query}`)
+    return page
+  }
+
+  async function openLive(options: BrowserContextOptions = {}, query = ''): Promise<Page> {
+    const page = await open(options, query)
+    await page.getByRole('status').getByText('Live').waitFor()
+    return page
+  }
+
+  const names = (page: Page) => page.locator('table.endpoints tbody th').allInnerTexts()
+  const routes = async (page: Page) => (await names(page)).map((name) => name.split(/\s/).at(-1))
+
+  it('reads as tables without JavaScript, in the colours that are chosen', async () => {
+    const page = await open({ javaScriptEnabled: false })
+    expect(await page.getByRole('table').count()).toBeGreaterThan(4)
+    expect(await names(page)).toHaveLength(10)
+    expect(await page.locator('#charts').isVisible()).toBe(false)
+    expect(await page.getByRole('button').count()).toBe(0)
+    await page.getByRole('link', { name: 'P95 ms' }).click()
+    expect((await routes(page))[0]).toBe('/reports/export')
+    const background = () => page.evaluate('getComputedStyle(document.body).backgroundColor')
+    const light = await background()
+    await page.getByLabel('Dark').check()
+    expect(await background()).not.toBe(light)
+  })
+
+  it('updates by itself, keeping what the reader does', async () => {
+    const page = await openLive()
+    await page.getByRole('link', { name: 'P99 ms' }).focus()
+    show({ endpoints: [endpoint('GET', '/new')], service: 'crm two' })
+    await page.getByRole('rowheader', { name: 'GET /new' }).waitFor()
+    expect(await page.getByRole('heading', { level: 1 }).innerText()).toBe('crm two')
+    expect(await names(page)).toHaveLength(1)
+    expect(await page.evaluate('document.activeElement.textContent')).toBe('P99 ms')
+  })
+
+  it('draws what it saw, and tells the values under the pointer', async () => {
+    const requests = document().requests
+    show({ requests: { ...requests, in_flight: 1 } })
+    const page = await openLive()
+    const figure = page.locator('figure', { hasText: 'In flight' })
+    const line = () => figure.locator('path.teal').getAttribute('d')
+    await figure.getByText('Now 1').waitFor()
+    show({ requests: { ...requests, in_flight: 4 } })
+    await figure.getByText('Now 4').waitFor()
+    expect(await line()).toMatch(/^M[\d.]+,[\d.]+L[\d.L,]+$/)
+    await page.getByRole('button', { name: 'Pause' }).click()
+    const plot = figure.locator('svg')
+    await plot.hover({ position: { x: 1, y: 20 } })
+    await figure.getByText('Now 1').waitFor()
+    expect(await figure.getByText(/^at \d\d:\d\d:\d\d$/).count()).toBe(1)
+    expect(await page.locator('.pointer').count()).toBe(6)
+    await page.mouse.move(0, 0)
+    await figure.getByText('Now 4').waitFor()
+  })
+
+  it('sorts without loading, by keyboard too, and keeps the sort over a reload', async () => {
+    const page = await openLive()
+    await page.evaluate('globalThis.sameDocument = true')
+    const head = page.getByRole('columnheader', { name: 'Requests' }).first()
+    await page.locator('[data-sort=count]').focus()
+    await page.keyboard.press('Enter')
+    expect((await routes(page))[0]).toBe('/users')
+    expect(await head.getAttribute('aria-sort')).toBe('descending')
+    await page.keyboard.press('Enter')
+    expect((await routes(page))[0]).toBe('/events')
+    expect(await head.getAttribute('aria-sort')).toBe('ascending')
+    expect(await page.evaluate('globalThis.sameDocument')).toBe(true)
+    await page.reload()
+    expect((await routes(page))[0]).toBe('/events')
+  })
+
+  it('filters the endpoints', async () => {
+    const page = await openLive()
+    await page.getByRole('searchbox', { name: 'Filter endpoints' }).fill('Contacts')
+    expect(await names(page)).toHaveLength(3)
+    await page.getByText('3 of 10').waitFor()
+    await page.getByRole('searchbox').fill('nothing like it')
+    await page.getByText('No such endpoint').waitFor()
+  })
+
+  it('stands still while it is paused', async () => {
+    const page = await openLive()
+    await page.getByRole('button', { name: 'Pause' }).click()
+    let asked = 0
+    show(() => {
+      asked++
+      return document({ service: 'later' })
+    })
+    await page.waitForTimeout(1_300)
+    expect(await page.getByRole('heading', { level: 1 }).innerText()).toBe('crm')
+    expect(await page.getByRole('status').innerText()).toBe('Paused')
+    expect(asked).toBe(0)
+    await page.getByRole('button', { name: 'Resume' }).click()
+    await page.getByRole('heading', { name: 'later' }).waitFor()
+  })
+
+  it('comes back after the stream has ended', async () => {
+    const page = await openLive()
+    show(() => {
+      throw new Error('broken')
+    })
+    await page.waitForTimeout(1_200)
+    show({ service: 'again' })
+    await page.getByRole('heading', { name: 'again' }).waitFor()
+    expect(await page.getByRole('status').innerText()).toBe('Live')
+  })
+
+  it('says politely which alerts come and go', async () => {
+    const [alert] = document().alerts as [PageDocument['alerts'][number]]
+    show({ alerts: [] })
+    const page = await openLive()
+    const announcer = page.locator('[aria-live=polite]')
+    expect(await announcer.textContent()).toBe('')
+    show({ alerts: [{ ...alert, target: 'GET /users' }] })
+    await expect.poll(() => announcer.textContent()).toBe('firing: Event loop of GET /users, 604 ms')
+    show({ alerts: [{ ...alert, target: 'GET /users', state: 'resolved', value: 12 }] })
+    await expect.poll(() => announcer.textContent()).toBe('resolved: Event loop of GET /users, 12.0 ms')
+  })
+
+  it('keeps the colours that were chosen', async () => {
+    const page = await openLive({ colorScheme: 'light' })
+    const scheme = () => page.evaluate('getComputedStyle(document.documentElement).colorScheme')
+    expect(await scheme()).toBe('light dark')
+    await page.getByText('Dark', { exact: true }).click()
+    expect(await scheme()).toBe('dark')
+    await page.reload()
+    expect(await scheme()).toBe('dark')
+  })
+
+  it('runs nothing that a route is called', async () => {
+    const hostile = '<img src=x onerror="console.log(1)"><script>console.log(2)</script>'
+    show({ endpoints: [endpoint('GET', hostile)], service: hostile })
+    const page = await openLive()
+    await page.getByRole('rowheader', { name: hostile }).waitFor()
+    expect(await page.locator('img').count()).toBe(0)
+    expect(await page.locator('script').count()).toBe(1)
+  })
+
+  it.each([
+    { colorScheme: 'light', width: 1_280 },
+    { colorScheme: 'dark', width: 390 },
+  ] as const)('has nothing that axe finds wrong, $colorScheme and $width wide', { timeout: 60_000 }, async (look) => {
+    const { colorScheme, width } = look
+    const page = await openLive({ colorScheme, viewport: { width, height: 844 } })
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await page.evaluate(axe)
+    const { violations, passes } = (await page.evaluate('axe.run()')) as AxeResults
+    expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html.slice(0, 200))])).toEqual([])
+    expect(passes.map(({ id }) => id)).toContain('color-contrast')
+  })
+
+  it('fits a narrow screen: only tables scroll sideways', async () => {
+    const page = await openLive({ viewport: { width: 320, height: 700 } })
+    const { scrollWidth, clientWidth } = (await page.evaluate(
+      '({ scrollWidth: document.documentElement.scrollWidth, clientWidth: document.documentElement.clientWidth })',
+    )) as Record<string, number>
+    expect(scrollWidth).toBe(clientWidth)
+    const frame = page.getByRole('group', { name: 'Endpoints' })
+    await frame.focus()
+    await page.keyboard.press('ArrowRight')
+    await expect.poll(() => frame.evaluate(({ scrollLeft }) => scrollLeft)).toBeGreaterThan(0)
+  })
+})
