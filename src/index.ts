@@ -1,3 +1,7 @@
+import { createCache as createPlainCache } from './cache/create-cache.ts'
+import type { CacheOptions } from './cache/options.ts'
+import { type HttpCache, withHttp } from './http/with-http.ts'
+
 // shared
 
 // batch
@@ -21,7 +25,6 @@ export type { Items, ResumableSource } from './batch/source.ts'
 // cache
 export { type CacheableQuery, type CachedQueryOptions, cachedQuery } from './cache/cached-query.ts'
 export type { MissReason, ProfileStats, StoreErrorKind } from './cache/counters.ts'
-export { createCache } from './cache/create-cache.ts'
 export { LoadTimeoutError } from './cache/errors.ts'
 export type { CacheErrorEvent, CacheEvents, InvalidateEvent, StoreState } from './cache/events.ts'
 export type { LoadMany } from './cache/gathered-loads.ts'
@@ -33,7 +36,6 @@ export type { RedisClientLike } from './cache/redis-client.ts'
 export type { StandardSchema, Validate } from './cache/standard-schema.ts'
 export { type TableTag, type TagSpec, tags } from './cache/tags.ts'
 export type {
-  Cache,
   CacheStats,
   EntryOptions,
   Explanation,
@@ -105,7 +107,10 @@ export {
   type EncodedStream,
 } from './http/compressor.ts'
 export type { CompressibleHead, EncodedHead, SkipReason } from './http/encoding-plan.ts'
+export type { FetchHandler } from './http/fetch-cache.ts'
+export type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
 export { negotiateEncoding } from './http/negotiate-encoding.ts'
+export type { HttpCache as Cache } from './http/with-http.ts'
 // monitor
 export type { AlertOptions, AlertRule } from './monitor/alert-rules.ts'
 export type { CacheCounters } from './monitor/caches.ts'
@@ -219,3 +224,22 @@ export {
 } from './shared/errors.ts'
 export { type RetryContext, type RetryEvent, type RetryOptions, withRetry } from './shared/retry.ts'
 export type { OnWarn, Warning } from './shared/warnings.ts'
+
+/**
+ * A cache that cannot serve what was invalidated: in this process's memory, and with `redis` or `store` shared by many.
+ *
+ * @throws TypeError or RangeError when an option is wrong
+ *
+ * @example
+ * ```ts
+ * const cache = createCache({ profiles: { users: '5m' }, tags: tags<'users' | `user:${number}`>() })
+ * const user = await cache.getOrSet(['user', 5], () => ({ name: 'Ann' }), { profile: 'users', tags: ['user:5'] })
+ * await cache.invalidateTags('user:5')
+ * ```
+ */
+export function createCache<Name extends string = 'default', Tag extends string = string>(
+  options?: CacheOptions<Name, Tag>,
+): HttpCache<Name, Tag> {
+  // Put together here, because neither the cache nor what is of HTTP may know the other.
+  return withHttp(createPlainCache(options))
+}

@@ -5,6 +5,7 @@ import { createWarner, type OnWarn } from '../shared/warnings.ts'
 import type { PaginatorContext } from './context.ts'
 import { createCursorCodec } from './cursor.ts'
 import { cursorPaginateQuery } from './cursor-paginate.ts'
+import { type ExplainOptions, expectSeekQuery, explainPageQuery, type PageExplanation } from './explain.ts'
 import { paginateQuery } from './paginate.ts'
 import { readChunksQuery, readRowsQuery } from './read.ts'
 import { relayConnectionQuery } from './relay-connection.ts'
@@ -96,6 +97,27 @@ export interface Paginator<C extends Casing = 'camel'> {
     query: SelectQueryBuilder<DB, TB, O>,
     options: ReadOptions<DB, TB, O>,
   ): RowReader<Simplify<O>>
+
+  /**
+   * How the database comes by a page, and the index that makes it a seek. Options as for the page itself; nothing is read
+   * without `analyze`.
+   *
+   * @throws QueryUnsupportedError on SQL Server, and what the page itself throws
+   */
+  explainPage<DB, TB extends keyof DB, O>(
+    query: SelectQueryBuilder<DB, TB, O>,
+    options: ExplainOptions<DB, TB, O>,
+  ): Promise<PageExplanation>
+
+  /**
+   * For tests: asserts that the page of the options is a seek; without a cursor, the first page and one behind a cursor.
+   *
+   * @throws AssertionError with the index to create
+   */
+  expectSeek<DB, TB extends keyof DB, O>(
+    query: SelectQueryBuilder<DB, TB, O>,
+    options: ExplainOptions<DB, TB, O>,
+  ): Promise<void>
 }
 
 /**
@@ -116,6 +138,8 @@ export function createPaginator<const C extends Casing = 'camel'>(options: Pagin
     relayConnection: (query, args, request) => relayConnectionQuery(untyped(query), args, request, context) as never,
     readChunks: (query, request) => readChunksQuery(untyped(query), request, context) as never,
     readRows: (query, request) => readRowsQuery(untyped(query), request, context) as never,
+    explainPage: (query, request) => explainPageQuery(untyped(query), request, context),
+    expectSeek: (query, request) => expectSeekQuery(untyped(query), request, context),
   }
 }
 
@@ -131,6 +155,10 @@ export const relayConnection: Paginator['relayConnection'] = standard.relayConne
 export const readChunks: Paginator['readChunks'] = standard.readChunks
 /** {@link Paginator.readRows} with the standard settings. */
 export const readRows: Paginator['readRows'] = standard.readRows
+/** {@link Paginator.explainPage} with the standard settings. */
+export const explainPage: Paginator['explainPage'] = standard.explainPage
+/** {@link Paginator.expectSeek} with the standard settings. */
+export const expectSeek: Paginator['expectSeek'] = standard.expectSeek
 
 function contextOf({ secret, casing, perPage = {}, dialect, onWarn }: PaginatorOptions<Casing>): PaginatorContext {
   const secrets = secret === undefined ? [] : [secret].flat()

@@ -1,0 +1,115 @@
+import { ValueNode } from 'kysely'
+import type { PageShape } from './advice.ts'
+import { byIndex, catalogQuery, tableParts } from './explain-catalog.ts'
+import { type CatalogIndex, fixedPrefix, holdsAll, type PlanReading, serves, smallTable } from './explain-plan.ts'
+import { raw } from './raw.ts'
+import type { Row, Source } from './source.ts'
+
+/** A node of `explain (format json)`. */
+interface PlanNode {
+  readonly 'Node Type': string
+  readonly 'Parent Relationship'?: string
+  readonly 'Relation Name'?: string
+  readonly Alias?: string
+  readonly 'Index Name'?: string
+  readonly Filter?: string
+  readonly 'Total Cost': number
+  readonly 'Actual Rows'?: number
+  readonly 'Actual Loops'?: number
+  readonly 'Rows Removed by Filter'?: number
+  readonly 'Rows Removed by Index Recheck'?: number
+  readonly Plans?: readonly PlanNode[]
+}
+
+/**
+ * What a part of the plan does, the best first: read from an index that serves the page (then the planner may sort a few
+ * rows of it, if that is cheaper), read in order within bounds, read more than the page, sort.
+ */
+const verdicts = ['served', 'bounded', 'scan', 'sort'] as const
+type Verdict = (typeof verdicts)[number]
+
+/** Reads the plan of PostgreSQL; the rows read are its own counters (`analyze`). */
+export async function readPostgresPlan(
+  rows: readonly Row[],
+  shape: PageShape,
+  source: Source,
+): Promise<PlanReading & { readonly rowsRead?: number | undefined }> {
+  const [{ Plan: root }] = parsed(Object.values(rows[0] ?? {})[0]) as [{ Plan: PlanNode }]
+  const { indexes, bytes } = await indexesOf(shape, source)
+  const slow: string[] = []
+  const verdict = judge(root, shape, indexes, slow)
+  const serving = indexes.find((index) => holdsAll(index, shape) && serves(index, shape))?.name
+  const plan = JSON.stringify(root, null, 2)
+  const rowsRead = root['Actual Loops'] === undefined ? undefined : readBy(root)
+  const seeks = verdict === 'served' || verdict === 'bounded'
+  // A small table is read whole, and its rows sorted, whatever its indexes.
+  if (seeks || (serving !== undefined && slow.length === 0 && bytes <= smallTable))
+    return { access: 'seek', plan, rowsRead }
+  return { access: verdict === 'sort' ? 'sort' : 'scan', plan, rowsRead, slowLookup: slow[0], unused: serving }
+}
+
+function judge(node: PlanNode, shape: PageShape, indexes: readonly CatalogIndex[], slow: string[]): Verdict {
+  const type = node['Node Type']
+  if (node['Relation Name'] !== undefined) return judgeScan(node, shape, indexes, slow)
+  const children = (node.Plans ?? []).filter(
+    (child) => !/^(InitPlan|SubPlan)$/.test(child['Parent Relationship'] ?? ''),
+  )
+  const worst = children
+    .map((child) => judge(child, shape, indexes, slow))
+    .reduce((a, b) => (verdicts.indexOf(a) > verdicts.indexOf(b) ? a : b), 'served')
+  if (type === 'Limit' && worst === 'bounded') return 'served'
+  return type.endsWith('Sort') && worst !== 'served' ? 'sort' : worst
+}
+
+function judgeScan(node: PlanNode, shape: PageShape, indexes: readonly CatalogIndex[], slow: string[]): Verdict {
+  const { Alias: alias = '', Filter: filter } = node
+  const name = node['Index Name'] ?? node.Plans?.[0]?.['Index Name']
+  // The branches of a union are numbered.
+  if (alias.replace(/_\d+$/, '') !== shape.driving?.name && alias !== shape.driving?.name) {
+    // A hundred pages at the standard costs; a smaller table may be read whole.
+    if (name !== undefined || node['Total Cost'] <= 100) return 'served'
+    slow.push(alias)
+    return 'scan'
+  }
+  const index = indexes.find((one) => one.name === name)
+  if (index === undefined || filter !== undefined) return 'scan'
+  if (serves(index, shape)) return 'served'
+  return fixedPrefix(index, shape) === undefined ? 'scan' : 'bounded'
+}
+
+async function indexesOf({ driving }: PageShape, source: Source): Promise<{ indexes: CatalogIndex[]; bytes: number }> {
+  if (driving === undefined) return { indexes: [], bytes: Number.POSITIVE_INFINITY }
+  const { schema, name } = tableParts(driving.table)
+  const quoted = [schema, name]
+    .flatMap((part) => (part === undefined ? [] : `"${part.replaceAll('"', '""')}"`))
+    .join('.')
+  const rows = await catalogQuery(
+    source,
+    raw`select pg_relation_size(i.indrelid)::float8 as bytes, c.relname as name, k as at, i.indoption[k - 1]::int as opts,
+      pg_get_expr(i.indpred, i.indrelid) as pred,
+      (select attname from pg_attribute where attrelid = i.indrelid and attnum = i.indkey[k - 1]) as col
+      from pg_index i join pg_class c on c.oid = i.indexrelid, generate_series(1, i.indnkeyatts) k
+      where i.indrelid = ${ValueNode.create(quoted)}::regclass and i.indisvalid`,
+  )
+  const indexes = byIndex(rows, (row) => ({
+    name: (row.col ?? undefined) as string | undefined,
+    // The flags of pg_index.indoption.
+    descending: (Number(row.opts) & 1) === 1,
+    nullsFirst: (Number(row.opts) & 2) === 2,
+  })).map(({ name, columns, first }) => ({ name, columns, predicate: (first.pred ?? undefined) as string | undefined }))
+  return { indexes, bytes: Number(rows[0]?.bytes ?? Number.POSITIVE_INFINITY) }
+}
+
+/** Rows that the scans read, those that they threw away included. */
+function readBy(node: PlanNode): number {
+  const below = (node.Plans ?? []).map(readBy).reduce((sum, rows) => sum + rows, 0)
+  if (node['Relation Name'] === undefined) return below
+  const each =
+    (node['Actual Rows'] ?? 0) + (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Index Recheck'] ?? 0)
+  return below + Math.round(each * (node['Actual Loops'] ?? 0))
+}
+
+/** Drivers parse JSON, or leave it to their users. */
+function parsed(value: unknown): unknown {
+  return typeof value === 'string' ? JSON.parse(value) : value
+}
