@@ -37,25 +37,28 @@ export function kyselyCheckpoints<DB>(
       .values({ key, processed, cursor: cursor ?? null })
       .execute()
 
+  /** No question but the real one tells on every database whether the table is there. */
+  const withTable = async <Value>(use: () => Promise<Value>): Promise<Value> => {
+    try {
+      return await use()
+    } catch {
+      // Whether this fails, or another process was faster: the second try tells.
+      await createTable(tables, table).catch(() => {})
+      return use()
+    }
+  }
+
   const store: TransactionalCheckpointStore = {
-    async load(key) {
-      try {
-        return await read(tables, table, key)
-      } catch (error) {
-        // No other question tells on every database whether the table is there. If it is, what failed fails again.
-        await createTable(tables, table).catch(() => {})
-        return read(tables, table, key).catch(() => Promise.reject(error))
-      }
-    },
+    load: (key) => withTable(() => read(tables, table, key)),
     async save(key, checkpoint) {
-      if (await changed(update(tables, key, checkpoint))) return
+      if (await withTable(() => changed(update(tables, key, checkpoint)))) return
       // Between the two statements another process may have inserted it.
       await insert(key, checkpoint).catch(async (error) => {
         if (!(await changed(update(tables, key, checkpoint)))) throw error
       })
     },
     async clear(key) {
-      await tables.deleteFrom(table).where('key', '=', key).execute()
+      await withTable(() => tables.deleteFrom(table).where('key', '=', key).execute())
     },
     async open(key) {
       const saved = await store.load(key)

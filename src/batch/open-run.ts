@@ -37,7 +37,8 @@ export async function openRun<Item>(
     ? transaction.checkpoint.store.open(transaction.checkpoint.key)
     : checkpoint?.store.load(checkpoint.key))
   signal?.throwIfAborted()
-  const source = await openSource(items, saved)
+  const source = await openSource(items, saved, signal)
+  controller.signal.addEventListener('abort', () => source.interrupt())
   const checkpointer = new Checkpointer(settings, saved?.processed ?? 0)
 
   const limit = <Input>(invoke: Invoke<Input, unknown>) =>
@@ -68,13 +69,23 @@ export async function openRun<Item>(
   }
 }
 
-async function openSource<Item>(items: Items<Item>, saved: Checkpoint | undefined): Promise<Source<Item>> {
+/** The source from the checkpoint on: by its cursor where it can seek, else read again and dropped. */
+async function openSource<Item>(
+  items: Items<Item>,
+  saved: Checkpoint | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Source<Item>> {
   if (saved === undefined) return new Source(items)
   const { processed, cursor } = saved
   if (cursor !== undefined && isResumable(items)) return new Source(items.resumeFrom(cursor), processed)
   const source = new Source(items)
+  const interrupt = () => source.interrupt()
+  signal?.addEventListener('abort', interrupt)
   await source.skip(processed)
-  return source
+  signal?.removeEventListener('abort', interrupt)
+  if (!signal?.aborted) return source
+  await source.close()
+  throw signal.reason
 }
 
 function sizeOf(items: unknown): number | undefined {

@@ -1,0 +1,122 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import { BatchError, mapBatches, memoryCheckpoints } from 'posthaste'
+import { describe, expect, it } from 'vitest'
+import { collect } from './support/collect.ts'
+
+const range = (count: number) => Array.from({ length: count }, (_, index) => index)
+
+describe('mapBatches', () => {
+  it('hands out all results in input order, whatever chunk is done first', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.nat({ max: 4 }), { maxLength: 40 }),
+        fc.integer({ min: 1, max: 6 }),
+        fc.integer({ min: 1, max: 7 }),
+        async (waits, concurrency, batchSize) => {
+          const process = async (chunk: readonly { wait: number; index: number }[]) => {
+            for (let n = 0; n < (chunk[0]?.wait ?? 0); n++) await null
+            return chunk.map(({ index }) => index)
+          }
+          const items = waits.map((wait, index) => ({ wait, index }))
+          const results = await collect(mapBatches(items.values(), process, { concurrency, batchSize }))
+          expect(results).toEqual(range(waits.length))
+        },
+      ),
+      { numRuns: 100 },
+    )
+  })
+
+  it('reads and processes no more than `concurrency` chunks ahead of the reader', async () => {
+    let read = 0
+    function* source() {
+      for (;;) yield read++
+    }
+    const results = mapBatches(source(), (chunk) => chunk, { batchSize: 10, concurrency: 3 })
+    for (const expected of range(25)) {
+      expect((await results.next()).value).toBe(expected)
+      await sleep(0)
+      expect(read).toBeLessThanOrEqual((Math.floor(expected / 10) + 3) * 10)
+    }
+    await results.return?.()
+  })
+
+  it('hands out results of a source that gives one chunk and then hangs', async () => {
+    async function* source() {
+      yield* [1, 2]
+      await new Promise(() => {})
+    }
+    const controller = new AbortController()
+    const results = mapBatches(source(), (chunk) => chunk, {
+      batchSize: 2,
+      concurrency: 4,
+      signal: controller.signal,
+    })
+    expect((await results.next()).value).toBe(1)
+    expect((await results.next()).value).toBe(2)
+    const next = results.next()
+    controller.abort('enough')
+    await expect(next).rejects.toBe('enough')
+  })
+
+  it('stops when the loop is left: calls are told and waited for, and the source is closed', async () => {
+    const seen = { running: 0, told: 0, closed: false }
+    function* source() {
+      try {
+        for (let item = 0; ; item++) yield item
+      } finally {
+        seen.closed = true
+      }
+    }
+    const process = async (chunk: readonly number[], { signal }: { signal: AbortSignal }) => {
+      seen.running++
+      if (chunk[0] !== 0) await sleep(60_000, undefined, { signal }).catch(() => seen.told++)
+      seen.running--
+      return chunk
+    }
+    for await (const item of mapBatches(source(), process, { batchSize: 2, concurrency: 3 })) if (item === 1) break
+    expect(seen).toEqual({ running: 0, told: 2, closed: true })
+  })
+
+  it('throws after the results that come before the failure, and has no call running then', async () => {
+    let running = 0
+    const process = async (chunk: readonly number[]) => {
+      running++
+      await sleep(chunk[0] === 0 ? 20 : 1)
+      running--
+      if (chunk.includes(5)) throw new Error('no')
+      return chunk
+    }
+    const seen: number[] = []
+    const read = async () => {
+      for await (const item of mapBatches(range(20), process, { batchSize: 2, concurrency: 3 })) seen.push(item)
+    }
+    const error: unknown = await read().catch((reason) => reason)
+    expect(error).toBeInstanceOf(BatchError)
+    expect((error as BatchError).result.failures).toMatchObject([{ items: [4, 5], index: 4 }])
+    expect({ seen, running }).toEqual({ seen: [0, 1, 2, 3], running: 0 })
+  })
+
+  it('saves a checkpoint when the reader asks for more, and goes on from there', async () => {
+    const store = memoryCheckpoints()
+    const options = { batchSize: 2, checkpoint: { key: 'k', store } }
+    const first = mapBatches(range(6), (chunk) => chunk, options)
+    for (const expected of [0, 1, 2]) expect((await first.next()).value).toBe(expected)
+    await first.return?.()
+    expect(await store.load('k')).toEqual({ processed: 2 })
+    expect(await collect(mapBatches(range(6), (chunk) => chunk, options))).toEqual([2, 3, 4, 5])
+  })
+
+  it('isolates and skips like the others', async () => {
+    const process = (chunk: readonly number[]) => {
+      if (chunk.includes(3)) throw new Error('no')
+      return chunk
+    }
+    expect(await collect(mapBatches(range(6), process, { onError: 'isolate' }))).toEqual([0, 1, 2, 4, 5])
+    expect(await collect(mapBatches(range(6), process, { onError: 'skip', batchSize: 2 }))).toEqual([0, 1, 4, 5])
+  })
+
+  it('refuses wrong options at once', () => {
+    expect(() => mapBatches([1], () => [], { batchSize: 0 })).toThrow(RangeError)
+  })
+})
