@@ -29,7 +29,7 @@ export interface CoherenceListener {
  * question was sent. After a gap all of memory is outdated.
  */
 export class Coherence {
-  /** Whether {@link covers} was asked since this was last set to false. */
+  /** Whether memory answered since this was last set to false. */
   isUsed = false
   /** The time up to which memory may answer; raised with each verification. */
   #until = Number.NEGATIVE_INFINITY
@@ -50,7 +50,6 @@ export class Coherence {
 
   /** Whether all of memory may answer at this time. */
   covers(now: number): boolean {
-    this.isUsed = true
     return now < this.#until
   }
 

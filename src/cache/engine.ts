@@ -22,7 +22,7 @@ export interface Parts {
   readonly memory: MemoryTier
   readonly store: StoreTier | undefined
   /** Whether this process knows of every invalidation that it should by then have heard of. */
-  readonly coherence: { covers(now: number): boolean }
+  readonly coherence: { covers(now: number): boolean; isUsed: boolean }
   readonly order: Invalidations
   readonly entries: Entries
   readonly events: Events
@@ -70,6 +70,7 @@ export class Engine {
   isCurrent(entry: MemoryEntry): boolean {
     const { time, coherence, order } = this.parts
     const now = time.now()
+    coherence.isUsed = true
     if (now >= entry.trustedUntil && !coherence.covers(now)) return false
     if (entry.checked === order.tick) return true
     if (!order.areTagsCurrent(entry.begun, entry.tags)) return false

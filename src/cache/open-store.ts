@@ -13,15 +13,9 @@ import { StoreTier } from './store-tier.ts'
 /** The store tier, and what tells whether memory agrees with it. */
 export interface OpenedStore {
   readonly store: StoreTier | undefined
-  readonly coherence: { covers(now: number): boolean; readonly ageMs: number }
+  readonly coherence: { covers(now: number): boolean; isUsed: boolean; readonly ageMs: number }
   close(): Promise<void>
 }
-
-/** Without a store nobody else can invalidate anything. */
-const alone: OpenedStore = { store: undefined, coherence: { covers: () => true, ageMs: 0 }, close: async () => {} }
-
-/** A store that tells of nothing: memory must not rely on having heard. */
-const deaf = { covers: () => false, ageMs: Number.POSITIVE_INFINITY }
 
 /** Opens the tier that the options ask for, in the background. */
 export function openStore(
@@ -34,13 +28,18 @@ export function openStore(
 ): OpenedStore {
   const source = redis === undefined ? clientOf(store) : redisSource(redis)
   if (source !== undefined) return openRedis(source, settings, counters, events, time, listener)
-  if (store === undefined) return alone
+  if (store === undefined) {
+    // Nobody else can invalidate anything.
+    return { store, coherence: { covers: () => true, isUsed: false, ageMs: 0 }, close: async () => {} }
+  }
   if (!isKeyvLike(store)) {
     throw new TypeError(`Expected \`store\` to be a Keyv instance or adapter, got ${describeValue(store)}`)
   }
   const { namespace, loadHardMs } = settings
   const portable = new KeyvStore(store, namespace, loadHardMs + 60_000, () => time.exact())
   const tier = new StoreTier(portable, settings, counters, events)
+  // The store tells of nothing: memory must not rely on having heard, and may lag behind by as much as it is trusted.
+  const deaf = { covers: () => false, isUsed: false, ageMs: settings.withinMs }
   return { store: tier, coherence: deaf, close: () => tier.close() }
 }
 

@@ -20,7 +20,7 @@ export interface RedisClientLike {
 export interface RedisCommands {
   eval(script: string, options: ScriptArguments): Promise<unknown>
   evalSha(sha: string, options: ScriptArguments): Promise<unknown>
-  get(key: string): Promise<Buffer | null>
+  mGet(keys: string[]): Promise<readonly (Buffer | null)[]>
   del(key: string): Promise<unknown>
 }
 

@@ -156,7 +156,9 @@ export class RedisStore implements Store {
     if (this.#client?.isOpen === false) await this.#client.connect()
     const sentAt = this.#now()
     const known = this.#known
-    const [stamp, generation] = String((await this.#ready().get(this.#key('clock'))) ?? '').split('|')
+    // Not GET, which fails when there is something else under the key.
+    const [clock] = await this.#ready().mGet([this.#key('clock')])
+    const [stamp, generation] = String(clock ?? '').split('|')
     if (generation !== undefined) this.#observe({ stamp: Number(stamp), generation }, sentAt, known)
     // A lost clock is made anew by the next read or change; until then nothing in memory can be verified.
     else await this.read([], 'get', noTags)

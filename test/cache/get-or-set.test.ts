@@ -1,0 +1,461 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Cache, type CacheOptions, ClosedError, createCache, LoadTimeoutError } from 'posthaste'
+import { describe, expect, it, vi } from 'vitest'
+import { gate, until } from './support.ts'
+
+/** A cache in memory whose time is moved by hand. */
+function open(options: CacheOptions<string, string> = {}): { cache: Cache; pass: (ms: number) => void } {
+  let now = 1_000_000
+  const cache = createCache<string, string>({ clock: () => now, ...options })
+  return {
+    cache,
+    pass: (ms) => {
+      now += ms
+    },
+  }
+}
+
+const exact = { jitter: 0 }
+
+describe('lifetimes', () => {
+  it('end by the profile, by the call, or by the load', async () => {
+    const { cache, pass } = open({ profiles: { users: { ttl: '1m', ...exact } } })
+    await cache.getOrSet('profile', () => 1, { profile: 'users' })
+    await cache.getOrSet('call', () => 1, { profile: 'users', ttl: '2m' })
+    await cache.getOrSet(
+      'load',
+      (ctx) => {
+        ctx.ttl('3m')
+        return 1
+      },
+      { profile: 'users' },
+    )
+    pass(59_999)
+    expect(await cache.getMany(['profile', 'call', 'load'])).toEqual([1, 1, 1])
+    pass(1)
+    expect(await cache.getMany(['profile', 'call', 'load'])).toEqual([undefined, 1, 1])
+    pass(60_000)
+    expect(await cache.getMany(['profile', 'call', 'load'])).toEqual([undefined, undefined, 1])
+    pass(60_000)
+    expect(await cache.getMany(['profile', 'call', 'load'])).toEqual([undefined, undefined, undefined])
+  })
+
+  it('are overridden from the environment, whatever the case of the name', async () => {
+    const { cache, pass } = open({ profiles: { userLists: { ttl: '1h', ...exact } }, ttls: { USER_LISTS: '1s' } })
+    await cache.set('key', 1, { profile: 'userLists' })
+    pass(1_000)
+    expect(await cache.has('key')).toBe(false)
+  })
+
+  it('are shortened by a random part, at most the jitter', async () => {
+    const { cache } = open({ profiles: { jittery: { ttl: '100s', jitter: 0.5 } } })
+    const lives: number[] = []
+    for (let index = 0; index < 200; index++) {
+      await cache.set(['key', index], index, { profile: 'jittery' })
+      lives.push((await cache.explain(['key', index])).freshForMs as number)
+    }
+    expect(Math.max(...lives)).toBeLessThanOrEqual(100_000)
+    expect(Math.min(...lives)).toBeGreaterThan(50_000)
+    expect(Math.max(...lives) - Math.min(...lives)).toBeGreaterThan(30_000)
+  })
+
+  it('of absence are their own', async () => {
+    const { cache, pass } = open({
+      profiles: { rows: { ttl: '1h', negativeTtl: '1s', ...exact }, never: { ttl: '1h', negativeTtl: '0s' } },
+    })
+    await cache.getOrSet('row', () => null, { profile: 'rows' })
+    expect(await cache.has('row')).toBe(true)
+    pass(1_000)
+    expect(await cache.has('row')).toBe(false)
+    await cache.getOrSet('none', () => undefined, { profile: 'never' })
+    expect(await cache.has('none')).toBe(false)
+  })
+
+  it('may be shorter in memory', async () => {
+    const { cache, pass } = open({ profiles: { short: { ttl: '1h', memoryTtl: '1s', ...exact } } })
+    await cache.set('key', 1, { profile: 'short' })
+    pass(1_000)
+    expect(cache.peek('key')).toBeUndefined()
+  })
+
+  it('of none share a load and store nothing', async () => {
+    const { cache } = open()
+    const load = vi.fn(async () => {
+      await sleep(5)
+      return 1
+    })
+    await Promise.all([cache.getOrSet('key', load, { ttl: '0s' }), cache.getOrSet('key', load, { ttl: '0s' })])
+    expect(load).toHaveBeenCalledTimes(1)
+    expect(await cache.has('key')).toBe(false)
+  })
+
+  it('are none for what the load skips', async () => {
+    const { cache } = open()
+    expect(
+      await cache.getOrSet('key', (ctx) => {
+        ctx.skip()
+        return 'value'
+      }),
+    ).toBe('value')
+    expect(await cache.has('key')).toBe(false)
+  })
+})
+
+describe('stale values', () => {
+  const profiles = { lists: { ttl: '1m', stale: '1h', ...exact } } as const
+  const options = { profile: 'lists' }
+
+  it('are served while one load renews them', async () => {
+    const { cache, pass } = open({ profiles })
+    await cache.getOrSet('key', () => 'old', options)
+    pass(60_000)
+    const finish = gate()
+    const load = vi.fn(async ({ stale }: { stale?: { value: unknown; ageMs: number } | undefined }) => {
+      expect(stale).toEqual({ value: 'old', ageMs: 60_000 })
+      await finish.promise
+      return 'new'
+    })
+    const served = await Promise.all(Array.from({ length: 10 }, () => cache.getOrSet('key', load, options)))
+    expect(new Set(served)).toEqual(new Set(['old']))
+    finish.open()
+    await until(async () => (await cache.getOrSet('key', load, options)) === 'new')
+    expect(load).toHaveBeenCalledTimes(1)
+    expect(cache.stats().hitsByKind.stale).toBeGreaterThanOrEqual(10)
+  })
+
+  it('are served when the load fails, which is tried again a second later', async () => {
+    const { cache, pass } = open({ profiles })
+    const errors: unknown[] = []
+    cache.on('error', ({ error }) => errors.push(error))
+    await cache.getOrSet('key', () => 'old', options)
+    pass(60_000)
+    const load = vi.fn(() => Promise.reject(new Error('down')))
+    expect(await cache.getOrSet('key', load, options)).toBe('old')
+    await until(() => errors.length === 1)
+    expect(await cache.getOrSet('key', load, options)).toBe('old')
+    expect(load).toHaveBeenCalledTimes(1)
+    pass(1_000)
+    expect(await cache.getOrSet('key', load, options)).toBe('old')
+    await until(() => errors.length === 2)
+    pass(3_600_000)
+    await expect(cache.getOrSet('key', load, options)).rejects.toThrow('down')
+  })
+
+  it('are not served once they are invalidated', async () => {
+    const { cache, pass } = open({ profiles })
+    await cache.getOrSet('key', () => 'old', { ...options, tags: ['a'] })
+    pass(60_000)
+    await cache.invalidateTags('a')
+    expect(await cache.getOrSet('key', () => 'new', { ...options, tags: ['a'] })).toBe('new')
+  })
+
+  it('wait for the load up to `loadSoft`', async () => {
+    const { cache, pass } = open({ profiles, timeouts: { loadSoft: '60ms' } })
+    await cache.getOrSet('quick', () => 'old', options)
+    await cache.getOrSet('slow', () => 'old', options)
+    pass(60_000)
+    expect(await cache.getOrSet('quick', () => 'new', options)).toBe('new')
+    const finish = gate()
+    const slow = async () => {
+      await finish.promise
+      return 'new'
+    }
+    expect(await cache.getOrSet('slow', slow, options)).toBe('old')
+    finish.open()
+  })
+
+  it('are never returned by `get` and `peek`', async () => {
+    const { cache, pass } = open({ profiles })
+    await cache.set('key', 'old', options)
+    pass(60_000)
+    expect(await cache.get('key')).toBeUndefined()
+    expect(cache.peek('key')).toBeUndefined()
+  })
+
+  it('are renewed ahead of their time, the likelier the closer to it', async () => {
+    const { cache, pass } = open({ profiles: { hot: { ttl: '1m', refreshAhead: 'auto', ...exact } } })
+    const load = vi.fn(async () => {
+      await sleep(30)
+      return 'value'
+    })
+    const hot = { profile: 'hot' }
+    await cache.getOrSet('key', load, hot)
+    pass(30_000)
+    for (let ask = 0; ask < 1_000; ask++) await cache.getOrSet('key', load, hot)
+    expect(load).toHaveBeenCalledTimes(1)
+    pass(29_995)
+    for (let ask = 0; ask < 50; ask++) expect(await cache.getOrSet('key', load, hot)).toBe('value')
+    await until(() => load.mock.calls.length === 2)
+    await until(() =>
+      cache.peek('key') === 'value' ? cache.explain('key').then((at) => (at.freshForMs as number) > 59_000) : false,
+    )
+  })
+})
+
+describe('loads', () => {
+  it('that take longer than `loadHard` reject all who wait, and are told so', async () => {
+    const { cache } = open({ timeouts: { loadHard: '50ms' } })
+    const aborted = gate<unknown>()
+    const load = ({ signal }: { signal: AbortSignal }) => {
+      signal.addEventListener('abort', () => aborted.open(signal.reason))
+      return new Promise<string>(() => {})
+    }
+    const answers = await Promise.allSettled([cache.getOrSet('key', load), cache.getOrSet('key', load)])
+    for (const answer of answers) {
+      expect(answer).toMatchObject({ status: 'rejected', reason: { code: 'ERR_LOAD_TIMEOUT' } })
+    }
+    expect(await aborted.promise).toBeInstanceOf(LoadTimeoutError)
+    expect(await cache.getOrSet('key', () => 'next')).toBe('next')
+  })
+
+  it('go on when one of those who wait is aborted, and are aborted when all are', async () => {
+    const { cache } = open()
+    const finish = gate()
+    let signal: AbortSignal | undefined
+    const load = async (ctx: { signal: AbortSignal }) => {
+      signal = ctx.signal
+      await finish.promise
+      return 'value'
+    }
+    const one = new AbortController()
+    const two = new AbortController()
+    const reason = new Error('gone')
+    const first = cache.getOrSet('key', load, { signal: one.signal })
+    const second = cache.getOrSet('key', load, { signal: two.signal })
+    one.abort(reason)
+    await expect(first).rejects.toBe(reason)
+    expect(signal?.aborted).toBe(false)
+    two.abort(reason)
+    await expect(second).rejects.toBe(reason)
+    expect(signal?.aborted).toBe(true)
+    expect(await cache.getOrSet('key', () => 'anew')).toBe('anew')
+    finish.open()
+  })
+
+  it('do not begin for a signal that is aborted already', async () => {
+    const { cache } = open()
+    await cache.set('key', 'stored')
+    const reason = new Error('gone')
+    const load = vi.fn(() => 1)
+    await expect(cache.getOrSet('key', load, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    expect(load).not.toHaveBeenCalled()
+  })
+
+  it('run anew with `fresh`, shared by those who want it fresh', async () => {
+    const { cache } = open()
+    await cache.set('key', 'old')
+    const load = vi.fn(async () => {
+      await sleep(5)
+      return 'new'
+    })
+    const answers = await Promise.all([
+      cache.getOrSet('key', load, { fresh: true }),
+      cache.getOrSet('key', load, { fresh: true }),
+      cache.getOrSet('key', load),
+    ])
+    expect(answers).toEqual(['new', 'new', 'old'])
+    expect(load).toHaveBeenCalledTimes(1)
+    expect(await cache.get('key')).toBe('new')
+  })
+
+  it('that began before a fresh one do not overwrite it', async () => {
+    const { cache } = open()
+    const finish = gate()
+    const slow = cache.getOrSet('key', async () => {
+      await finish.promise
+      return 'slow'
+    })
+    await cache.getOrSet('key', () => 'fresh', { fresh: true })
+    finish.open()
+    expect(await slow).toBe('slow')
+    expect(await cache.get('key')).toBe('fresh')
+  })
+
+  it.each([
+    ['undefined', undefined],
+    ['an error', new Error('no')],
+    ['a text', 'no'],
+  ])('may throw %s', async (_what, thrown) => {
+    const { cache } = open()
+    const load = () => {
+      throw thrown
+    }
+    const outcome = await cache.getOrSet('key', load).then(
+      () => 'resolved',
+      (error: unknown) => ({ error }),
+    )
+    expect(outcome).toEqual({ error: thrown })
+  })
+})
+
+describe('values in memory', () => {
+  it('are frozen, unless told otherwise', async () => {
+    const { cache } = open()
+    const value = await cache.getOrSet('key', () => ({ list: [{ a: 1 }], when: new Date() }))
+    expect(Object.isFrozen(value) && Object.isFrozen(value.list[0])).toBe(true)
+    const { cache: loose } = open({ freeze: false })
+    expect(Object.isFrozen(await loose.getOrSet('key', () => ({})))).toBe(false)
+  })
+
+  it('are the very ones that were loaded, from one promise', async () => {
+    const { cache } = open()
+    const value = await cache.getOrSet('key', () => ({ a: 1 }))
+    expect(cache.peek('key')).toBe(value)
+    expect(cache.getOrSet('key', () => ({ a: 1 }))).toBe(cache.getOrSet('key', () => ({ a: 1 })))
+  })
+
+  it('leave when there are too many', async () => {
+    const { cache } = open({ memory: { maxEntries: 2 } })
+    for (const key of ['a', 'b', 'c']) await cache.set(key, key)
+    expect(await cache.getMany(['a', 'b', 'c'])).toEqual([undefined, 'b', 'c'])
+    expect(cache.stats().memory).toMatchObject({ entries: 2, evictions: 1 })
+  })
+
+  it('are none with `memory: false`', async () => {
+    const { cache } = open({ memory: false })
+    await cache.set('key', 1)
+    expect(await cache.get('key')).toBeUndefined()
+  })
+})
+
+describe('wrapped functions', () => {
+  it('are cached by their arguments, without loss', async () => {
+    const { cache } = open()
+    const find = vi.fn(
+      async (id: number | string, options?: { deep: boolean }) => `${typeof id} ${id} ${options?.deep}`,
+    )
+    const cached = cache.wrap(find, { name: 'find', tags: ([id], result) => [`id:${id}`, result] })
+    expect(await cached(1)).toBe('number 1 undefined')
+    expect(await cached('1')).toBe('string 1 undefined')
+    expect(await cached(1, { deep: true })).toBe('number 1 true')
+    await cached(1)
+    expect(find).toHaveBeenCalledTimes(3)
+    expect(cached.peek(1)).toBe('number 1 undefined')
+    await cached.invalidate(1)
+    expect(cached.peek(1)).toBeUndefined()
+    await cached.fresh('1')
+    expect(find).toHaveBeenCalledTimes(4)
+    await cache.invalidateTags('id:1')
+    expect(await cache.has(cached.keyOf('1'))).toBe(false)
+  })
+
+  it('take their key from what matters of the arguments', async () => {
+    const { cache } = open()
+    const find = vi.fn((user: { id: number; session: string }) => user.id)
+    const cached = cache.wrap(find, { name: 'find', key: ({ id }) => [id], ttl: '1m' })
+    await cached({ id: 1, session: 'a' })
+    await cached({ id: 1, session: 'b' })
+    expect(find).toHaveBeenCalledTimes(1)
+  })
+})
+
+describe('stats and events', () => {
+  it('count one outcome for each request', async () => {
+    const { cache, pass } = open({ profiles: { users: { ttl: '1m', ...exact } } })
+    const users = { profile: 'users', tags: ['a'] }
+    await Promise.all([cache.getOrSet('key', () => 1, users), cache.getOrSet('key', () => 1, users)])
+    await cache.getOrSet('key', () => 1, users)
+    await cache.invalidateTags('a')
+    await cache.getOrSet('key', () => 1, users)
+    pass(60_000)
+    await cache.getOrSet('key', () => 1, users)
+    await cache.getOrSet('key', () => 1, { ...users, fresh: true })
+    const { byProfile, ...total } = cache.stats()
+    expect(byProfile.users).toMatchObject({
+      requests: 6,
+      hits: 2,
+      misses: 4,
+      hitRate: 2 / 6,
+      hitsByKind: { memory: 1, coalesced: 1 },
+      missesByReason: { absent: 1, invalidated: 1, expired: 1, bypassed: 1 },
+      loads: 4,
+    })
+    expect(total).toMatchObject({ requests: 6, errors: 0, errorRate: 0, store: { state: 'off' } })
+  })
+
+  it('tell of invalidations, until the listener is taken off', async () => {
+    const { cache } = open()
+    const events: unknown[] = []
+    const off = cache.on('invalidate', (event) => events.push(event))
+    await cache.invalidateTags('a')
+    await cache.delete(['key', 1])
+    off()
+    await cache.clear()
+    expect(events).toEqual([
+      { origin: 'local', tags: ['a'], keys: [], all: false },
+      { origin: 'local', tags: [], keys: ['["key",1]'], all: false },
+    ])
+  })
+
+  it('explain where a value is', async () => {
+    const { cache, pass } = open({ profiles: { default: { ttl: '1m', ...exact } } })
+    expect(await cache.explain('key')).toEqual({ key: 'key', tier: 'none', reason: 'absent' })
+    await cache.set('key', 'value', { tags: ['a'] })
+    pass(1_000)
+    expect(await cache.explain('key')).toMatchObject({ tier: 'memory', ageMs: 1_000, freshForMs: 59_000, tags: ['a'] })
+    await cache.invalidateTags('a')
+    expect(await cache.explain('key')).toMatchObject({ tier: 'none', reason: 'invalidated' })
+  })
+})
+
+describe('a closed cache', () => {
+  it('rejects, and ends loads that are under way', async () => {
+    const { cache } = open()
+    const running = cache.getOrSet('key', () => new Promise(() => {}))
+    await cache.close()
+    await cache.close()
+    await expect(running).rejects.toBeInstanceOf(ClosedError)
+    await expect(cache.getOrSet('key', () => 1)).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+    await expect(cache.invalidateTags('a')).rejects.toBeInstanceOf(ClosedError)
+    expect(cache.peek('key')).toBeUndefined()
+  })
+})
+
+describe('wrong use', () => {
+  it.each([
+    [{ profiles: { a: 5 } }, "Expected `profiles.a` to be a duration like '5m' or options, got `5` (number)"],
+    [
+      { profiles: { a: { ttl: 300 } } },
+      "Expected `profiles.a.ttl` to be a duration like '250ms' or '5m', got `300` (number)",
+    ],
+    [
+      { profiles: { a: { ttl: '1m', jitter: 2 } } },
+      'Expected `profiles.a.jitter` to be a number from 0 to 0.5, got `2` (number)',
+    ],
+    [{ memory: { maxEntries: 0 } }, 'Expected `memory.maxEntries` to be a whole number from 1 up, got `0` (number)'],
+    [
+      { namespace: 'a*' },
+      "Expected `namespace` to be 1 to 64 letters, digits, ':', '_', '.' or '-', got `'a*'` (string)",
+    ],
+    [{ redis: 'http://secret:password@host' }, 'Expected `redis` to be a URL that starts with redis:// or rediss://'],
+    [{ redis: {} }, 'Expected `redis` to be a URL, options, or a client of node-redis 5, got an object'],
+    [{ store: {} }, 'Expected `store` to be a Keyv instance or adapter, got an object'],
+    [{ breaker: { failures: 0 } }, 'Expected `breaker.failures` to be a whole number from 1 up, got `0` (number)'],
+    [{ timeouts: { store: '0s' } }, "Expected `timeouts.store` to be longer than nothing, got `'0s'` (string)"],
+  ])('of an option is an error at once: %j', (options, message) => {
+    expect(() => createCache(options as never)).toThrow(message)
+  })
+
+  it('of a call rejects', async () => {
+    const { cache } = open()
+    await expect(cache.getOrSet('key', () => 1, { profile: 'nope' })).rejects.toThrow(
+      "Expected `profile` to be one of 'default', got `'nope'` (string)",
+    )
+    await expect(cache.getOrSet('key', 5 as never)).rejects.toThrow(
+      'Expected `load` to be a function, got `5` (number)',
+    )
+    await expect(cache.getOrSet('key', () => 1, { ttl: 5 as never })).rejects.toThrow('Expected `ttl`')
+    await expect(cache.getOrSet(5 as never, () => 1)).rejects.toThrow('Expected `key` to be a string or an array')
+    await expect(cache.invalidateTags(5 as never)).rejects.toThrow(
+      'Expected every tag to be a string, got `5` (number)',
+    )
+    expect(() => cache.wrap(() => 1, {} as never)).toThrow('Expected `name` to be a text')
+    expect(() => cache.on('nope' as never, () => {})).toThrow("Expected `event` to be one of 'error'")
+  })
+
+  it('of `ttls` is a warning', () => {
+    const warnings: string[] = []
+    createCache({ profiles: { users: '5m' }, ttls: { user: '1m' }, onWarn: ({ message }) => warnings.push(message) })
+    expect(warnings).toEqual(['`ttls` has no matching profile for: user. Profiles are: default, users'])
+  })
+})

@@ -1,0 +1,276 @@
+import { type Cache, type CacheOptions, createCache } from 'posthaste'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type Server, startRedis } from '../support/servers.ts'
+import { services } from '../support/services.ts'
+import { connect, type RedisClient, until } from './support.ts'
+
+describe.skipIf(!services.redis)('a cache on Redis', () => {
+  let server: Server
+  let client: RedisClient
+  let caches: Cache[]
+  let namespace: string
+  let count = 0
+
+  beforeAll(async () => {
+    server = (await startRedis()) as Server
+    client = await connect(server.url)
+  })
+  afterAll(async () => {
+    client.destroy()
+    await server.stop()
+  })
+  beforeEach(() => {
+    caches = []
+    namespace = `redis-${++count}`
+  })
+  afterEach(async () => {
+    await Promise.all(caches.map((cache) => cache.close()))
+  })
+
+  async function open(options: CacheOptions<string, string> = {}): Promise<Cache<string, string>> {
+    const cache = createCache<string, string>({ redis: server.url, namespace, ...options })
+    caches.push(cache)
+    await cache.explain('warm')
+    return cache
+  }
+
+  /** How often Redis ran each command, commands within scripts left out where they have a name of their own. */
+  async function commandCounts(work: () => Promise<unknown>): Promise<Record<string, number>> {
+    await client.sendCommand(['CONFIG', 'RESETSTAT'])
+    await work()
+    const info = await client.info('commandstats')
+    return Object.fromEntries(
+      [...info.matchAll(/cmdstat_([\w|]+):calls=(\d+)/g)].map(([, name, calls]) => [name, Number(calls)]),
+    )
+  }
+
+  describe('takes', () => {
+    const tags = ['a', 'b', 'c']
+
+    it('2 commands for a miss, 1 for a hit in the store, none for a hit in memory, and publishes nothing for them', async () => {
+      const cache = await open()
+      const other = await open()
+      await cache.getOrSet('warm', () => 1, { tags })
+      const miss = await commandCounts(() => cache.getOrSet('key', () => 1, { tags }))
+      expect(miss).toMatchObject({ evalsha: 2 })
+      expect(miss.publish).toBeUndefined()
+      const store = await commandCounts(() => other.getOrSet('key', () => 2, { tags }))
+      expect(store).toMatchObject({ evalsha: 1, mget: 2 })
+      expect(store.publish).toBeUndefined()
+      expect(store.set).toBeUndefined()
+      const memory = await commandCounts(async () => {
+        for (let index = 0; index < 1_000; index++) await cache.getOrSet('key', () => 2, { tags })
+      })
+      expect(Object.keys(memory).filter((name) => !/^(config|info)/.test(name))).toEqual([])
+    })
+
+    it('1 command for an invalidation of 3 tags, and one message', async () => {
+      const cache = await open()
+      await cache.invalidateTags('warm')
+      expect(await commandCounts(() => cache.invalidateTags('a', 'b', 'c'))).toMatchObject({ evalsha: 1, publish: 1 })
+    })
+
+    it('1 command for many keys', async () => {
+      const cache = await open({ memory: false })
+      for (let id = 0; id < 50; id++) await cache.set(['user', id], id)
+      const keys = Array.from({ length: 50 }, (_, id) => ['user', id])
+      expect(await commandCounts(() => cache.getMany(keys))).toMatchObject({ evalsha: 1 })
+      const load = (ids: readonly number[]) => new Map(ids.map((id) => [id, id]))
+      const ids = Array.from({ length: 50 }, (_, id) => id)
+      expect(await commandCounts(() => cache.getOrSetMany(ids, load, { key: (id) => ['user', id] }))).toMatchObject({
+        evalsha: 1,
+      })
+    })
+  })
+
+  describe('takes for a miss, removes and counts', () => {
+    const entry = () => `{${namespace}}:e:key`
+    const garbage: Record<string, () => Promise<unknown>> = {
+      'a foreign text': () => client.set(entry(), 'foreign'),
+      'foreign JSON': () => client.set(entry(), '{"a":1}'),
+      nothing: () => client.set(entry(), ''),
+      'half a header': () => client.set(entry(), 'P1.1.abc.1.40.[1,2'),
+      'a header of another kind': () => client.set(entry(), 'P1.1.abc.1.2.{}'),
+      'a truncated payload': async () => {
+        const length = await client.strLen(entry())
+        await client.set(entry(), (await client.getRange(entry(), 0, length - 4)) as string)
+      },
+      'an unknown codec': async () => {
+        const text = (await client.get(entry())) as string
+        await client.set(entry(), text.replace('"none"', '"lzma"'))
+      },
+    }
+
+    it.each(Object.entries(garbage))('%s', async (_what, write) => {
+      const writer = await open()
+      await writer.set('key', { a: 'value' }, { tags: ['tag'] })
+      await write()
+      const cache = await open()
+      const errors: unknown[] = []
+      cache.on('error', ({ operation, key }) => errors.push([operation, key]))
+      expect(await cache.get('key')).toBeUndefined()
+      expect(await client.exists(entry())).toBe(0)
+      expect(cache.stats().errorsByKind.decode).toBe(1)
+      expect(errors).toEqual([['decode', 'key']])
+      expect(cache.stats().store.state).toBe('up')
+      await write().catch(() => {})
+      expect(await cache.getOrSet('key', () => 'loaded')).toBe('loaded')
+      expect(await (await open()).get('key')).toBe('loaded')
+    })
+
+    it.each(['e:key', 'clock', 't:tag', 'l:key'])('nothing breaks when %s is of another type', async (key) => {
+      const cache = await open()
+      await cache.set('key', 'old', { tags: ['tag'] })
+      await client.del(`{${namespace}}:${key}`)
+      await client.lPush(`{${namespace}}:${key}`, 'foreign')
+      const other = await open({ timeouts: { loadHard: '300ms' } })
+      expect(await other.getOrSet('key', () => 'new', { tags: ['tag'] })).toBe(key === 'l:key' ? 'old' : 'new')
+      expect((await other.invalidateTags('tag')).propagated).toBe(true)
+      expect(await other.getOrSet('key', () => 'newer', { tags: ['tag'] })).toBe('newer')
+    })
+  })
+
+  it('runs one load for 3 processes with 100 callers each', async () => {
+    const processes = await Promise.all([open(), open(), open()])
+    let loads = 0
+    const load = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      return ++loads
+    }
+    const asked = processes.flatMap((cache) =>
+      Array.from({ length: 100 }, () => cache.getOrSet('key', load, { tags: ['a'] })),
+    )
+    expect(new Set(await Promise.all(asked))).toEqual(new Set([1]))
+    expect(loads).toBe(1)
+  })
+
+  it('lets another process load when the one that did has gone', async () => {
+    const gone = await open()
+    const cache = await open()
+    void gone.getOrSet('key', () => new Promise(() => {})).catch(() => {})
+    await until(() => client.exists(`{${namespace}}:l:key`))
+    await gone.close()
+    await client.pExpire(`{${namespace}}:l:key`, 1)
+    expect(await cache.getOrSet('key', () => 'loaded')).toBe('loaded')
+  })
+
+  it('takes entries of another version, or that fail validation, for misses, and replaces them', async () => {
+    const profile = (options: object) => ({ profiles: { users: { ttl: '1m', ...options } } }) as const
+    const one = await open(profile({ version: 1 }))
+    await one.set('key', { name: 'Ann' }, { profile: 'users' })
+    const two = await open(profile({ version: 2 }))
+    expect(await two.get('key')).toBeUndefined()
+    expect(await two.getOrSet('key', () => ({ full: 'Ann' }), { profile: 'users' })).toEqual({ full: 'Ann' })
+    expect(two.stats().missesByReason.version).toBe(2)
+    const strict = await open(profile({ version: 2, validate: (value: unknown) => typeof value === 'string' }))
+    expect(await strict.getOrSet('key', () => 'Ann', { profile: 'users' })).toBe('Ann')
+    const schema = {
+      '~standard': {
+        version: 1,
+        vendor: 'test',
+        validate: async (value: unknown) => (value === 'Bob' ? { value } : { issues: [1] }),
+      },
+    }
+    const schematic = await open(profile({ version: 2, validate: schema }))
+    expect(await schematic.getOrSet('key', () => 'Bob', { profile: 'users' })).toBe('Bob')
+    expect(await (await open(profile({ version: 2 }))).get('key')).toBe('Bob')
+  })
+
+  it('serves a stale entry of the store at once while one process renews it', async () => {
+    const options = { memory: false, profiles: { lists: { ttl: '50ms', stale: '1m', jitter: 0 } } } as const
+    const [one, two] = await Promise.all([open(options), open(options)])
+    const lists = { profile: 'lists', tags: ['a'] }
+    await one.getOrSet('key', () => 'old', lists)
+    await new Promise((resolve) => setTimeout(resolve, 60))
+    let loads = 0
+    const load = async () => {
+      loads++
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      return 'new'
+    }
+    const served = await Promise.all([one, one, two, two].map((cache) => cache.getOrSet('key', load, lists)))
+    expect(served).toEqual(['old', 'old', 'old', 'old'])
+    await until(async () => (await two.getOrSet('key', load, lists)) === 'new')
+    expect(loads).toBe(1)
+  })
+
+  it('compresses large values, and counts what that saves', async () => {
+    const cache = await open({ memory: false })
+    const rows = Array.from({ length: 500 }, (_, id) => ({ id, name: `user ${id}`, role: 'user' }))
+    await cache.set('key', rows)
+    const { codec, bytes } = await cache.explain('key')
+    expect(codec).toMatch(/zstd|gzip/)
+    expect(bytes).toBeLessThan(JSON.stringify(rows).length / 4)
+    expect(await cache.get('key')).toEqual(rows)
+    const { rawBytes, storedBytes } = cache.stats().compression
+    expect(rawBytes).toBe(JSON.stringify(rows).length)
+    expect(storedBytes).toBe(bytes)
+  })
+
+  describe('coherence of memory', () => {
+    it('reaches other processes by message', async () => {
+      const [one, two] = await Promise.all([open(), open()])
+      for (const change of [
+        () => one.invalidateTags('a'),
+        () => one.delete('key'),
+        () => one.clear(),
+        () => one.set('key', 2),
+      ]) {
+        await one.getOrSet('key', () => 1, { tags: ['a'], fresh: true })
+        expect(await two.getOrSet('key', () => 1, { tags: ['a'] })).toBe(1)
+        expect(two.peek('key')).toBe(1)
+        await change()
+        await until(() => two.peek('key') === undefined, 1_000)
+      }
+    })
+
+    it('holds within `coherence.within` when messages are lost', async () => {
+      const within = 400
+      const [one, two] = await Promise.all([open(), open({ coherence: { within: `${within}ms` } })])
+      await one.getOrSet('key', () => 'old', { tags: ['a'] })
+      await two.getOrSet('key', () => 'old', { tags: ['a'] })
+      // The reader is deaf, and does not know.
+      await client.sendCommand(['ACL', 'SETUSER', 'default', 'resetchannels'])
+      try {
+        await client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub'])
+        await one.invalidateTags('a').catch(() => {})
+        const start = performance.now()
+        while (performance.now() - start < within) {
+          two.peek('key')
+          await new Promise((resolve) => setTimeout(resolve, 10))
+        }
+        expect(two.peek('key')).toBeUndefined()
+      } finally {
+        await client.sendCommand(['ACL', 'SETUSER', 'default', 'allchannels'])
+      }
+    })
+
+    it('is kept up by one question in half of `coherence.within`, and measured', async () => {
+      const cache = await open({ coherence: { within: '200ms' } })
+      await cache.set('key', 1)
+      const start = performance.now()
+      while (performance.now() - start < 700) {
+        expect(cache.peek('key')).toBe(1)
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      expect(cache.stats().store.coherenceMs).toBeLessThan(200)
+      expect(cache.stats().misses).toBe(0)
+    })
+  })
+
+  it('leaves a client alone that it was given', async () => {
+    const own = await connect(server.url)
+    const cache = await open({ redis: own })
+    await cache.set('key', 1)
+    await cache.close()
+    expect(await own.ping()).toBe('PONG')
+    own.destroy()
+  })
+
+  it('rejects every call when the package for Redis is missing', async () => {
+    // What the loader says when a package is not there: the import is the same for every missing one.
+    const { loadPeer } = await import('../../src/shared/errors.ts')
+    const missing = loadPeer(() => import('not-installed' as string), '`redis`', 'npm i keyv@5 @keyv/redis@5')
+    await expect(missing).rejects.toMatchObject({ code: 'ERR_PEER_MISSING' })
+  })
+})
