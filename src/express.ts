@@ -4,14 +4,17 @@ import { pipeline } from 'node:stream/promises'
 import { openQueryScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
 import { type CompressOptions, createCompressor } from './http/compressor.ts'
+import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
+import { isRerun, rerunApplication, respondNode } from './http/node-cache.ts'
 import { compressNodeResponse } from './http/node-compression.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
+import { createResponseCache } from './http/response-cache.ts'
 import { type SavingsReport, savingsOf } from './http/savings.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
 import { problemDetails } from './shared/errors.ts'
 
-export type { Authorize, CompressOptions, PerformanceRoutesOptions, SavingsReport }
+export type { Authorize, CompressOptions, HttpCacheOptions, PerformanceRoutesOptions, ResponseStore, SavingsReport }
 
 /** Options of {@link compressResponses}. */
 export interface CompressResponsesOptions extends CompressOptions {
@@ -90,8 +93,8 @@ export function performanceRoutes<Request extends ExpressRequest = ExpressReques
   return (request, response, next) => {
     const handle = routes.get(request.path)
     if (handle === undefined || (request.method !== 'GET' && request.method !== 'HEAD')) return next()
-    monitor.setRoute(request, null)
-    const { searchParams } = new URL(request.originalUrl, 'http://localhost')
+    const { pathname, searchParams } = new URL(request.originalUrl, 'http://localhost')
+    if (!monitor.ignores(request.method, pathname)) monitor.setRoute(request, null)
     const header = (name: string) => first(request.headers[name])
     handle({ method: request.method, path: request.path, query: searchParams, header, original: request })
       .then(({ status, headers, body }) =>
@@ -134,6 +137,32 @@ export function compressResponses(options: CompressResponsesOptions | false = {}
   }
 }
 
+/**
+ * Answers from the cache, and stores what the handlers after it answer, where that is safe. Use it on the route, after whatever
+ * decides who may see the answer.
+ *
+ * @throws TypeError or RangeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * app.get('/users', cacheResponses(cache, { profile: 'users', tags: ['users'], query: ['page', 'per_page'] }), listUsers)
+ * ```
+ */
+export function cacheResponses<
+  Name extends string,
+  Tag extends string,
+  Request extends ExpressRequest = ExpressRequest,
+>(cache: ResponseStore<Name, Tag>, options: HttpCacheOptions<Request, Name, Tag> = {}): Middleware<Request> {
+  const responses = createResponseCache(cache, options)
+  const { maxBytes } = responses.settings
+  return (request, response, next) => {
+    if (isRerun(request)) return next()
+    const url = request.originalUrl
+    const rerun = () => rerunApplication(appsOf(request)[0] as Application, request, url, maxBytes)
+    respondNode(responses, { request, response, url, original: request, next, rerun })
+  }
+}
+
 /** Answers of routes that turned compression off. */
 const uncompressed = new WeakSet<ServerResponse>()
 
@@ -169,6 +198,8 @@ async function writeAnswer(
 function first(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value
 }
+
+type Application = (request: IncomingMessage, response: ServerResponse) => void
 
 /** An application or a router. */
 interface App {

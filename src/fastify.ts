@@ -1,16 +1,25 @@
-import { pipeline, Readable } from 'node:stream'
+import { randomUUID } from 'node:crypto'
+import { pipeline, Readable, Transform } from 'node:stream'
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import vary from 'vary'
 import { openQueryScope, type QueryScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
-import { type CompressOptions, type Compressor, createCompressor } from './http/compressor.ts'
+import { BodyCopy } from './http/body-copy.ts'
+import { type CachedRequest, type HandlerAnswer, unstorableReason } from './http/cache-rules.ts'
+import { type CompressOptions, type Compressor, compressorOf, createCompressor } from './http/compressor.ts'
 import type { EncodedHead } from './http/encoding-plan.ts'
+import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
+import { headersForCache, type RequestHeaders, readHeaders } from './http/request-headers.ts'
+import { createResponseCache, type Outcome, type ResponseCache } from './http/response-cache.ts'
 import { type SavingsReport, savingsOf } from './http/savings.ts'
+import type { CachedAnswer } from './http/stored-response.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
 import { problemDetails } from './shared/errors.ts'
+import { createWarner } from './shared/warnings.ts'
 
-export type { Authorize, CompressOptions, SavingsReport }
+export type { Authorize, CompressOptions, HttpCacheOptions, ResponseStore, SavingsReport }
 
 /** What a route may say to {@link monitorRequests} in its `config`. */
 export interface RouteMonitorConfig {
@@ -29,6 +38,8 @@ declare module 'fastify' {
     monitor?: false | RouteMonitorConfig
     /** `false` leaves the answers of the route as they are. */
     compress?: false
+    /** Caches the answers of the route, with {@link cacheResponses}. */
+    cache?: HttpCacheOptions<FastifyRequest>
   }
 }
 
@@ -41,6 +52,11 @@ export interface MonitorRequestsOptions {
 export interface CompressResponsesOptions extends CompressOptions {
   /** Shows what was saved, by route, in its stats document under `additions.compression`. */
   readonly monitor?: SavingsReport | undefined
+}
+
+/** Options of the plugin {@link cacheResponses}; those of a route go before. */
+export interface CacheResponsesOptions extends HttpCacheOptions<FastifyRequest> {
+  readonly cache: ResponseStore
 }
 
 /** Options of the plugin {@link performanceRoutes}. */
@@ -142,7 +158,7 @@ export const compressResponses: FastifyPluginCallback<CompressResponsesOptions> 
     const save = monitor && savingsOf(monitor)
     app.addHook('onSend', async (request, reply, payload) => {
       const { config, url } = request.routeOptions
-      if (config.compress === false) return payload
+      if (config.compress === false || encodedByCache.has(request)) return payload
       return compressPayload(compressor, request, reply, payload, (rawBytes, sentBytes) =>
         save?.(request.method, url ?? '(unmatched)', rawBytes, sentBytes),
       )
@@ -182,6 +198,173 @@ async function compressPayload(
   return pipeline(source, encoder, () => {})
 }
 
+/**
+ * Answers routes that have `cache` in their `config` from the cache, and stores what they answer, where that is safe. Register
+ * it, with `await`, before those routes: it adds itself to them, after their own `preHandler` hooks.
+ *
+ * @example
+ * ```ts
+ * await app.register(cacheResponses, { cache })
+ * app.get('/users', { config: { cache: { profile: 'users', tags: ['users'], query: ['page'] } } }, listUsers)
+ * ```
+ */
+export const cacheResponses: FastifyPluginCallback<CacheResponsesOptions> = plugin(
+  'cacheResponses',
+  (app, { cache, ...defaults }, done) => {
+    const warn = createWarner()
+    const prepared = new WeakSet<object>()
+    app.addHook('onRoute', (route) => {
+      const own = route.config?.cache
+      if (own === undefined) return
+      prepared.add(own)
+      const visits = createVisits(app, createResponseCache(cache, { ...defaults, ...own }))
+      route.preHandler = [...[route.preHandler ?? []].flat(), visits.preHandler]
+      route.onSend = [...[route.onSend ?? []].flat(), visits.onSend]
+    })
+    app.addHook('onRequest', async (request) => {
+      const own = request.routeOptions.config.cache
+      if (own === undefined || prepared.has(own)) return
+      const message = `The route ${request.routeOptions.url} is not cached: it was added before \`cacheResponses\` had loaded, which \`await app.register()\` waits for`
+      warn({ code: 'CACHE_ROUTE_TOO_EARLY', message })
+    })
+    done()
+  },
+)
+
+/** Requests whose answers the cache encodes. */
+const encodedByCache = new WeakSet<FastifyRequest>()
+
+/** Tells the requests that renew a stored answer from those of clients, who cannot know it. */
+const renewalHeader = 'x-posthaste-renewal'
+const renewalToken = randomUUID()
+
+/** A handler that is at work, and who waits for what it answers. */
+interface Visit {
+  readonly answer: PromiseWithResolvers<HandlerAnswer>
+  readonly outcome: Promise<Outcome>
+}
+
+/** The hooks of a cached route. */
+function createVisits(app: FastifyInstance, responses: ResponseCache<FastifyRequest>) {
+  const { maxBytes, engine } = responses.settings
+  const compressor = engine && compressorOf(engine)
+  const visits = new WeakMap<FastifyRequest, Visit>()
+
+  async function detached(request: FastifyRequest): Promise<HandlerAnswer> {
+    const { statusCode, rawPayload, ...injected } = await app.inject({
+      method: 'GET',
+      url: request.url,
+      headers: { ...headersForCache(request.headers), [renewalHeader]: renewalToken },
+    })
+    const body = rawPayload.length > maxBytes ? undefined : rawPayload
+    return { status: statusCode, headers: pairs(injected.headers), body }
+  }
+
+  async function preHandler(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    if (request.headers[renewalHeader] === renewalToken) return undefined
+    const answer = Promise.withResolvers<HandlerAnswer>()
+    const running = Promise.withResolvers<undefined>()
+    const headers = readHeaders(request.raw.headers)
+    const outcome = responses.respond(describe(request, headers), {
+      inPlace() {
+        headers.hideConditions()
+        running.resolve(undefined)
+        return answer.promise
+      },
+      detached: () => detached(request),
+    })
+    const early = await Promise.race([outcome, running.promise])
+    if (early === undefined) {
+      outcome.catch(() => {})
+      encodedByCache.add(request)
+      visits.set(request, { answer, outcome })
+      reply.raw.once('close', () => answer.resolve({ status: 499, headers: [], body: undefined, isAbandoned: true }))
+      return undefined
+    }
+    if (early.kind !== 'answer') {
+      note(reply, early.cacheStatus)
+      return undefined
+    }
+    encodedByCache.add(request)
+    return reply.send(putAnswer(reply, early.answer))
+  }
+
+  async function onSend(request: FastifyRequest, reply: FastifyReply, given: unknown): Promise<unknown> {
+    const visit = visits.get(request)
+    if (visit === undefined) return given
+    visits.delete(request)
+    const payload = given instanceof Response ? unwrap(given, reply) : given
+    const head = { status: reply.statusCode, headers: pairs(reply.getHeaders()) }
+    const pass = (body: unknown) =>
+      compressor === undefined ? body : compressPayload(compressor, request, reply, body, () => {})
+    if (isStream(payload)) {
+      note(reply, 'posthaste; fwd=miss')
+      if (unstorableReason(head, 0) === undefined) return pass(copied(payload, head, maxBytes, visit.answer.resolve))
+      visit.answer.resolve({ ...head, body: undefined })
+      return pass(payload)
+    }
+    const bytes = Buffer.from((payload as string | Buffer | null | undefined) ?? '')
+    visit.answer.resolve({ ...head, body: bytes.length > maxBytes ? undefined : bytes })
+    const outcome = await visit.outcome.catch((): Outcome => ({ kind: 'own', cacheStatus: 'posthaste; fwd=miss' }))
+    if (outcome.kind === 'answer') return putAnswer(reply, outcome.answer)
+    note(reply, outcome.cacheStatus)
+    return pass(payload)
+  }
+
+  return { preHandler, onSend }
+}
+
+/** The payload of an answer, its head set. */
+function putAnswer(reply: FastifyReply, { status, headers, body }: CachedAnswer): unknown {
+  for (const name of ['content-type', 'content-length', 'accept-ranges', 'etag']) reply.removeHeader(name)
+  reply.code(status)
+  for (const [name, value] of headers) {
+    reply.header(name, name === 'vary' ? vary.append(String(reply.getHeader(name) ?? ''), value) : value)
+  }
+  // Of an empty stream, unlike of nothing, Fastify does not tell the length.
+  return body ?? Readable.from([])
+}
+
+/** The stream, of which a copy is handed over at its end. */
+function copied(
+  source: NodeJS.ReadableStream | ReadableStream,
+  head: Omit<HandlerAnswer, 'body'>,
+  maxBytes: number,
+  answer: (answer: HandlerAnswer) => void,
+): Readable {
+  const copy = new BodyCopy(maxBytes)
+  const through = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      copy.add(chunk)
+      if (copy.isTooLong) answer({ ...head, body: undefined })
+      done(null, chunk)
+    },
+    flush(done) {
+      answer({ ...head, body: copy.read() })
+      done()
+    },
+  })
+  const readable = source instanceof ReadableStream ? Readable.fromWeb(source as never) : source
+  return pipeline(readable, through, () => {}) as Transform
+}
+
+function describe(request: FastifyRequest, { header }: RequestHeaders): CachedRequest<FastifyRequest> {
+  const { method, url } = request
+  const path = pathOf(request)
+  return { method, path, query: url.slice(path.length + 1), header, original: request }
+}
+
+function pairs(headers: Readonly<Record<string, unknown>>): HandlerAnswer['headers'] {
+  return Object.entries(headers).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, String(value)] as const],
+  )
+}
+
+function note(reply: FastifyReply, cacheStatus: string): void {
+  const before = reply.getHeader('cache-status')
+  reply.header('cache-status', before === undefined ? cacheStatus : `${String(before)}, ${cacheStatus}`)
+}
+
 /** As Fastify does it, after its hooks. */
 function unwrap({ status, headers, body }: Response, reply: FastifyReply): unknown {
   reply.code(status)
@@ -194,7 +377,7 @@ function changeHead(reply: FastifyReply, { set, remove }: EncodedHead): void {
   reply.headers(set)
 }
 
-function isStream(payload: unknown): payload is NodeJS.ReadableStream {
+function isStream(payload: unknown): payload is NodeJS.ReadableStream | ReadableStream {
   return payload instanceof ReadableStream || typeof (payload as Readable | null)?.pipe === 'function'
 }
 

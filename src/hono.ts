@@ -3,15 +3,18 @@ import type { Context, ErrorHandler, MiddlewareHandler } from 'hono'
 import { openQueryScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
 import { type CompressOptions, createEngine } from './http/compressor.ts'
+import { respondFetch } from './http/fetch-cache.ts'
 import { compressFetchResponse } from './http/fetch-compression.ts'
+import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
+import { createResponseCache } from './http/response-cache.ts'
 import { type SavingsReport, savingsOf } from './http/savings.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
 import type { Outcome } from './monitor/types.ts'
 import { problemDetails } from './shared/errors.ts'
 
-export type { Authorize, CompressOptions, PerformanceRoutesOptions, SavingsReport }
+export type { Authorize, CompressOptions, HttpCacheOptions, PerformanceRoutesOptions, ResponseStore, SavingsReport }
 
 /** Options of {@link compressResponses}. */
 export interface CompressResponsesOptions extends CompressOptions {
@@ -86,7 +89,7 @@ export function performanceRoutes(
     const { method, path } = c.req
     const handle = routes.get(path)
     if (handle === undefined || (method !== 'GET' && method !== 'HEAD')) return next()
-    monitor.setRoute(c, null)
+    if (!monitor.ignores(method, path)) monitor.setRoute(c, null)
     const query = new URL(c.req.url).searchParams
     const { status, headers, body } = await handle({
       method,
@@ -133,6 +136,67 @@ export function compressResponses(options: CompressResponsesOptions | false = {}
 
 /** Contexts of routes that turned compression off. */
 const uncompressed = new WeakSet<Context>()
+
+/**
+ * Answers from the cache, and stores what the handlers after it answer, where that is safe. Use it on the route, after whatever
+ * decides who may see the answer.
+ *
+ * @throws TypeError or RangeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * app.get('/users', cacheResponses(cache, { profile: 'users', tags: ['users'], query: ['page', 'per_page'] }), listUsers)
+ * ```
+ */
+export function cacheResponses<Name extends string, Tag extends string>(
+  cache: ResponseStore<Name, Tag>,
+  options: HttpCacheOptions<Context, Name, Tag> = {},
+): MiddlewareHandler {
+  const responses = createResponseCache(cache, options)
+  return async (c, next) => {
+    const run = async (request: Request) => {
+      c.req.raw = request
+      await next()
+      return c.res
+    }
+    const rerun = rerunRest(c)
+    replaceResponse(c, await respondFetch(responses, c.req.raw, c, run, rerun))
+  }
+}
+
+/** Runs the handlers after the present one, in a context of their own. */
+function rerunRest(c: Context): (request: Request) => Promise<Response> {
+  const { req, env, var: variables } = c
+  const { routeIndex } = req
+  const routes = req.matchedRoutes
+  return async (request) => {
+    // The public way to a context is to be given one; each route brings its own parameters.
+    const copy = new (c.constructor as typeof Context)(request, {
+      env,
+      path: req.path,
+      matchResult: [routes.map((route, index) => [[route.handler, route], parametersAt(req, index)])],
+    })
+    for (const [name, value] of Object.entries(variables)) copy.set(name, value)
+    const dispatch = async (index: number): Promise<void> => {
+      const route = routes[index]
+      if (route === undefined) return
+      copy.req.routeIndex = index
+      const response = await route.handler(copy, () => dispatch(index + 1))
+      if (response && !copy.finalized) copy.res = response as Response
+    }
+    await dispatch(routeIndex + 1)
+    return copy.finalized ? copy.res : new Response(null, { status: 404 })
+  }
+}
+
+/** Encoded again, as they are decoded when they are read. */
+function parametersAt(req: Context['req'], index: number): Record<string, string> {
+  const { routeIndex } = req
+  req.routeIndex = index
+  const parameters = req.param() as Record<string, string>
+  req.routeIndex = routeIndex
+  return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, encodeURIComponent(value)]))
+}
 
 /** Setting a response over another one would put the headers of the other one into it. */
 function replaceResponse(c: Context, response: Response): void {

@@ -5,6 +5,7 @@ import { BodyCopy } from './body-copy.ts'
 import { type CachedRequest, type HandlerAnswer, unstorableReason } from './cache-rules.ts'
 import { toBuffer } from './compressor.ts'
 import { intercept } from './intercept.ts'
+import { headersForCache, type RequestHeaders, readHeaders } from './request-headers.ts'
 import type { ResponseCache } from './response-cache.ts'
 import type { CachedAnswer } from './stored-response.ts'
 
@@ -24,12 +25,13 @@ export interface NodeVisit<Original> {
 /** Answers a request from the cache or by its handler. */
 export function respondNode<Original>(responses: ResponseCache<Original>, visit: NodeVisit<Original>): void {
   const { response, next } = visit
+  const headers = readHeaders(visit.request.headers)
   let captured: Captured | undefined
   const send = (write: () => void) => (captured === undefined ? write() : captured.send(write))
   responses
-    .respond(describe(visit), {
+    .respond(describe(visit, headers), {
       inPlace() {
-        for (const name of conditional) delete visit.request.headers[name]
+        headers.hideConditions()
         captured = captureAnswer(response, responses.settings.maxBytes)
         next()
         return captured.answer
@@ -61,8 +63,13 @@ export async function rerunApplication(
   maxBytes: number,
 ): Promise<HandlerAnswer> {
   const request = new IncomingMessage(original.socket)
-  const { 'accept-encoding': _, 'if-none-match': __, 'if-modified-since': ___, ...headers } = original.headers
-  Object.assign(request, { method: 'GET', url, headers, httpVersion: original.httpVersion, complete: true })
+  Object.assign(request, {
+    method: 'GET',
+    url,
+    headers: headersForCache(original.headers),
+    httpVersion: original.httpVersion,
+    complete: true,
+  })
   request.push(null)
   reruns.add(request)
   const response = new ServerResponse(request)
@@ -139,19 +146,16 @@ export function captureAnswer(response: ServerResponse, maxBytes: number, isDeta
   }
 }
 
-/** Removed from a request while its handler runs: one that answers 304 by itself would give nothing to store. */
-const conditional = ['if-none-match', 'if-modified-since']
-
-function describe<Original>({ request, url, original }: NodeVisit<Original>): CachedRequest<Original> {
+function describe<Original>(
+  { request, url, original }: NodeVisit<Original>,
+  { header }: RequestHeaders,
+): CachedRequest<Original> {
   const start = url.indexOf('?')
   return {
     method: request.method ?? 'GET',
     path: start === -1 ? url : url.slice(0, start),
     query: start === -1 ? '' : url.slice(start + 1),
-    header(name) {
-      const value = request.headers[name]
-      return Array.isArray(value) ? value.join(', ') : value
-    },
+    header,
     original,
   }
 }

@@ -162,7 +162,7 @@ class Visit<Request> {
   }
 
   async #send(stored: StoredResponse, key: readonly unknown[]): Promise<Outcome> {
-    const isNew = stored.storedAt >= this.#askedAt
+    const isNew = stored.storedAt > this.#askedAt
     const isOwn = this.#running !== undefined
     const cacheStatus = isOwn ? 'fwd=miss; stored' : isNew ? 'fwd=miss; collapsed' : 'hit'
     const ageMs = isOwn ? undefined : this.#settings.clock() - stored.storedAt

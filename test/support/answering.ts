@@ -109,7 +109,7 @@ function pick({ method, url, headers }: { method: string; url: string; headers: 
   return { method, url, headers }
 }
 
-async function* bytesOf(pieces: AsyncIterable<string | Buffer>): AsyncGenerator<Uint8Array> {
+export async function* bytesOf(pieces: AsyncIterable<string | Buffer>): AsyncGenerator<Uint8Array> {
   for await (const piece of pieces) yield typeof piece === 'string' ? new TextEncoder().encode(piece) : piece
 }
 

@@ -1,0 +1,387 @@
+import zlib from 'node:zlib'
+import { type Cache, createCache } from 'posthaste'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type Answer, type Answering, ask, type Received } from '../support/answering.ts'
+import { type CachingOptions, type CachingSetup, caching } from '../support/caching.ts'
+
+const json = JSON.stringify(Array.from({ length: 200 }, (_, id) => ({ id, name: `User ${id}` })))
+const type = 'application/json; charset=utf-8'
+const plain: Answer = { headers: { 'content-type': type }, body: json }
+const answerWith = (headers: Record<string, string>, rest: Partial<Answer> = {}): Answer => ({
+  ...plain,
+  ...rest,
+  headers: { 'content-type': type, ...headers },
+})
+
+describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
+  let now: number
+  let cache: Cache
+  let server: Answering | undefined
+  let runs: number
+  let answer: () => Answer | Promise<Answer>
+
+  beforeEach(() => {
+    now = 1_700_000_000_000
+    runs = 0
+    answer = () => plain
+    cache = createCache({
+      profiles: { default: { ttl: '1m', stale: '10m', jitter: 0 } },
+      clock: () => now,
+    }) as unknown as Cache
+  })
+  afterEach(async () => {
+    await server?.close()
+    server = undefined
+    await cache.close()
+  })
+
+  async function start(options: CachingOptions = {}, setup: CachingSetup = {}): Promise<void> {
+    const counted = () => {
+      runs++
+      return answer()
+    }
+    server = await startServer(cache, counted, { clock: () => now, ...options }, setup)
+  }
+
+  function get(path = '/users', headers: Record<string, string> = {}, method = 'GET'): Promise<Received> {
+    return ask((server as Answering).port, { path, headers, method })
+  }
+
+  it('answers the second request from the cache, with its age and a strong entity tag', async () => {
+    await start()
+    const first = await get()
+    now += 5_000
+    const second = await get()
+    expect(runs).toBe(1)
+    expect(first.headers['cache-status']).toBe('posthaste; fwd=miss; stored')
+    expect(first.headers).not.toHaveProperty('age')
+    expect(second.headers).toMatchObject({
+      'cache-status': 'posthaste; hit',
+      age: '5',
+      'content-type': type,
+      'content-length': String(json.length),
+      vary: 'Accept-Encoding',
+      etag: expect.stringMatching(/^"[\w-]{27}"$/),
+    })
+    expect(second.headers.etag).toBe(first.headers.etag)
+    expect(second.body.toString()).toBe(json)
+    expect(first.body.toString()).toBe(json)
+  })
+
+  describe.each<[what: string, method: string, path: string, headers: Record<string, string>]>([
+    ['Authorization', 'GET', '/users', { authorization: 'Bearer x' }],
+    ['a cookie', 'GET', '/users', { cookie: 'session=1' }],
+    ['a parameter that is not listed', 'GET', '/users?page=1&debug=1', {}],
+    ['a parameter without a value', 'GET', '/users?admin', {}],
+    ['no-store', 'GET', '/users', { 'cache-control': 'no-store' }],
+    ['a range', 'GET', '/users', { range: 'bytes=0-10' }],
+    ['If-Match', 'GET', '/users', { 'if-match': '"x"' }],
+    ['the method POST', 'POST', '/users', {}],
+    ['the method PUT', 'PUT', '/users', {}],
+  ])('a request with %s', (_what, method, path, headers) => {
+    it('bypasses the cache, both ways', async () => {
+      await start({ query: ['page'] })
+      await get(path, headers, method)
+      const again = await get(path, headers, method)
+      expect(runs).toBe(2)
+      expect(again.headers['cache-status']).toMatch(/^posthaste; fwd=(bypass|method)/)
+      await get('/users')
+      expect(runs).toBe(3)
+      await get(path, headers, method)
+      expect(runs).toBe(4)
+    })
+  })
+
+  it.each<[what: string, answer: Answer]>([
+    ['Set-Cookie', answerWith({ 'set-cookie': 'session=1' })],
+    ['private', answerWith({ 'cache-control': 'private, max-age=60' })],
+    ['Private, in capitals', answerWith({ 'cache-control': 'max-age=60, PRIVATE' })],
+    ['no-store', answerWith({ 'cache-control': 'no-store' })],
+    ['no-cache', answerWith({ 'cache-control': 'no-cache' })],
+    ['max-age=0', answerWith({ 'cache-control': 'public, max-age=0' })],
+    ['s-maxage=0', answerWith({ 'cache-control': 'max-age=60, s-maxage=0' })],
+    ['a past Expires', answerWith({ expires: '0' })],
+    ['Vary: *', answerWith({ vary: '*' })],
+    ['an encoded body', answerWith({ 'content-encoding': 'gzip' }, { body: zlib.gzipSync(json) })],
+    ['an event stream', { headers: { 'content-type': 'text/event-stream' }, body: 'data: 1\n\n' }],
+    ['the status 201', { ...plain, status: 201 }],
+    ['the status 204', { status: 204 }],
+    ['the status 206', answerWith({ 'content-range': 'bytes 0-9/100' }, { status: 206 })],
+    ['the status 302', answerWith({ location: '/login' }, { status: 302 })],
+    ['the status 401', { ...plain, status: 401 }],
+    ['the status 404', { ...plain, status: 404 }],
+    ['the status 429', { ...plain, status: 429 }],
+    ['the status 500', { ...plain, status: 500 }],
+    ['the status 503', { ...plain, status: 503 }],
+    ['more than the limit', { ...plain, body: 'x'.repeat(1024 * 1024 + 1) }],
+  ])('never stores an answer with %s', async (_what, given) => {
+    answer = () => given
+    await start()
+    const first = await get()
+    const second = await get()
+    expect(runs).toBe(2)
+    expect(second.headers['cache-status']).toMatch(/^posthaste; fwd=miss/)
+    for (const { status, body } of [first, second]) {
+      expect(status).toBe(given.status ?? 200)
+      expect(body.equals(Buffer.from(given.body ?? ''))).toBe(true)
+    }
+  })
+
+  it('keeps what the handler said, except what is of one answer alone', async () => {
+    answer = () =>
+      answerWith({ 'x-total-count': '200', 'last-modified': 'Tue, 14 Nov 2023 00:00:00 GMT', 'x-request-id': '1' })
+    await start()
+    await get()
+    const { headers } = await get()
+    expect(headers).toMatchObject({ 'x-total-count': '200', 'last-modified': 'Tue, 14 Nov 2023 00:00:00 GMT' })
+    expect(headers).not.toHaveProperty('x-request-id')
+  })
+
+  it('answers 304 to a client that has the body', async () => {
+    answer = () => answerWith({ 'last-modified': 'Tue, 14 Nov 2023 00:00:00 GMT', etag: 'W/"of the handler"' })
+    await start()
+    const { headers } = await get()
+    const etag = headers.etag as string
+    for (const condition of [
+      { 'if-none-match': etag },
+      { 'if-none-match': `"other", W/${etag}` },
+      { 'if-none-match': '*' },
+      { 'if-modified-since': 'Tue, 14 Nov 2023 00:00:00 GMT' },
+    ]) {
+      const { status, headers, body } = await get('/users', condition as Record<string, string>)
+      expect(status, JSON.stringify(condition)).toBe(304)
+      expect(body.length).toBe(0)
+      expect(headers).toMatchObject({ etag, vary: 'Accept-Encoding', 'cache-status': 'posthaste; hit' })
+      expect(headers).not.toHaveProperty('content-type')
+      expect(headers).not.toHaveProperty('content-encoding')
+    }
+    for (const condition of [
+      { 'if-none-match': '"other"' },
+      { 'if-none-match': '"other"', 'if-modified-since': 'Tue, 14 Nov 2023 00:00:00 GMT' },
+      { 'if-modified-since': 'Mon, 13 Nov 2023 00:00:00 GMT' },
+    ]) {
+      expect((await get('/users', condition as Record<string, string>)).status, JSON.stringify(condition)).toBe(200)
+    }
+    expect(runs).toBe(1)
+  })
+
+  it('stores the whole answer when the first request was conditional', async () => {
+    await start()
+    const first = await get('/users', { 'if-none-match': '*' })
+    expect(first.status).toBe(304)
+    expect((await get()).body.toString()).toBe(json)
+    expect(runs).toBe(1)
+  })
+
+  it('answers HEAD from what GET stored, and stores nothing for HEAD', async () => {
+    await start()
+    const missed = await get('/users', {}, 'HEAD')
+    expect(missed.body.length).toBe(0)
+    expect(runs).toBe(1)
+    await get()
+    expect(runs).toBe(2)
+    const { status, headers, body } = await get('/users', {}, 'HEAD')
+    expect(runs).toBe(2)
+    expect(status).toBe(200)
+    expect(body.length).toBe(0)
+    expect(headers).toMatchObject({ 'content-length': String(json.length), 'cache-status': 'posthaste; hit' })
+  })
+
+  it('encodes a body once for each coding, with an entity tag for each', async () => {
+    await start()
+    const accept = (coding: string) => get('/users', { 'accept-encoding': coding })
+    const received = new Map<string, Received>()
+    for (const coding of ['gzip', 'br', 'identity']) received.set(coding, await accept(coding))
+    const { loads } = cache.stats()
+    for (const coding of ['gzip', 'br', 'identity']) {
+      const { headers, body } = await accept(coding)
+      expect(headers.etag).toBe(received.get(coding)?.headers.etag)
+      expect(headers['content-length']).toBe(String(body.length))
+      expect(headers.vary).toBe('Accept-Encoding')
+    }
+    expect(cache.stats().loads).toBe(loads)
+    expect(runs).toBe(1)
+    expect(new Set([...received.values()].map(({ headers }) => headers.etag)).size).toBe(3)
+    expect(zlib.gunzipSync((received.get('gzip') as Received).body).toString()).toBe(json)
+    expect(zlib.brotliDecompressSync((received.get('br') as Received).body).toString()).toBe(json)
+    const { etag } = (received.get('br') as Received).headers
+    expect((await get('/users', { 'accept-encoding': 'br', 'if-none-match': etag as string })).status).toBe(304)
+    expect((await get('/users', { 'accept-encoding': 'gzip', 'if-none-match': etag as string })).status).toBe(200)
+  })
+
+  it('is not encoded again by `compressResponses`, which encodes what bypasses it', async () => {
+    await start({}, { compress: true })
+    const headers = { 'accept-encoding': 'gzip' }
+    for (const cacheStatus of ['posthaste; fwd=miss; stored', 'posthaste; hit']) {
+      const received = await get('/users', headers)
+      expect(received.headers).toMatchObject({ 'cache-status': cacheStatus, etag: expect.stringMatching(/-gzip"$/) })
+      expect(zlib.gunzipSync(received.body).toString()).toBe(json)
+    }
+    if (_name === 'cache.http') return
+    const bypassing = await get('/users', { ...headers, cookie: 'a=1' })
+    expect(bypassing.headers['content-encoding']).toBe('gzip')
+    expect(zlib.gunzipSync(bypassing.body).toString()).toBe(json)
+  })
+
+  it('keeps apart what `Vary` names, learning the names from the answers', async () => {
+    let language = ''
+    answer = () => answerWith({ vary: 'Accept-Language', 'content-language': language })
+    await start()
+    const ask = async (asked: string) => {
+      language = asked
+      const { headers } = await get('/users', asked === '' ? {} : { 'accept-language': asked })
+      return [headers['content-language'], headers.vary]
+    }
+    for (const asked of ['de', 'en', 'fr', 'de', 'en', 'fr']) {
+      expect(await ask(asked)).toEqual([asked, 'Accept-Language, Accept-Encoding'])
+    }
+    expect(runs).toBe(3)
+  })
+
+  it('keeps apart origins where an answer allows one', async () => {
+    answer = () => answerWith({ 'access-control-allow-origin': `https://${runs}.example` })
+    await start()
+    const ask = async (origin: string) => (await get('/users', { origin })).headers['access-control-allow-origin']
+    const first = await ask('https://1.example')
+    const second = await ask('https://2.example')
+    expect([first, second]).toEqual(['https://1.example', 'https://2.example'])
+    expect([await ask('https://1.example'), await ask('https://2.example')]).toEqual([first, second])
+  })
+
+  it('keeps apart hosts, paths and listed parameters, in whatever order they come', async () => {
+    await start({ query: ['page', 'tag'] })
+    for (const path of ['/users?page=1&tag=a&tag=b', '/users?tag=a&page=1&tag=b', '/users?tag=a&tag=b&page=1'])
+      await get(path)
+    expect(runs).toBe(1)
+    for (const path of ['/users?page=2&tag=a&tag=b', '/users?page=1&tag=b&tag=a', '/users', '/other']) await get(path)
+    expect(runs).toBe(5)
+    await get('/users', { host: 'other.example' })
+    await get('/users', { 'x-forwarded-host': 'evil.example' })
+    expect(runs).toBe(7)
+  })
+
+  it('takes every parameter with `query: all`', async () => {
+    await start({ query: 'all' })
+    await get('/users?b=2&a=1')
+    await get('/users?a=1&b=2')
+    expect(runs).toBe(1)
+    await get('/users?a=1&b=3')
+    expect(runs).toBe(2)
+  })
+
+  it('caches what `key` answers for, under what it says', async () => {
+    await start({ key: (header) => (header('x-secret') === undefined ? [header('authorization')] : null) })
+    for (const authorization of ['Bearer a', 'Bearer b', 'Bearer a', 'Bearer b']) await get('/users', { authorization })
+    expect(runs).toBe(2)
+    for (let round = 0; round < 2; round++) await get('/users', { authorization: 'Bearer a', 'x-secret': '1' })
+    expect(runs).toBe(4)
+    answer = () => answerWith({ 'set-cookie': 'a=1' })
+    for (let round = 0; round < 2; round++) await get('/private', { authorization: 'Bearer a' })
+    expect(runs).toBe(6)
+  })
+
+  it('runs the handler once for many requests at once', async () => {
+    const gate = Promise.withResolvers<void>()
+    answer = async () => {
+      await gate.promise
+      return plain
+    }
+    await start()
+    const asked = Array.from({ length: 20 }, () => get())
+    await expect.poll(() => runs).toBe(1)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    now += 100
+    gate.resolve()
+    const received = await Promise.all(asked)
+    expect(runs).toBe(1)
+    expect(received.every(({ body }) => body.toString() === json)).toBe(true)
+    const statuses = received.map(({ headers }) => headers['cache-status'])
+    expect(statuses.filter((status) => status === 'posthaste; fwd=miss; stored')).toHaveLength(1)
+    expect(statuses.filter((status) => status === 'posthaste; fwd=miss; collapsed').length).toBeGreaterThan(10)
+  })
+
+  it('misses once a tag is invalidated', async () => {
+    await start({ tags: ['users'] })
+    await get('/users', { 'accept-encoding': 'gzip' })
+    await cache.invalidateTags('users' as never)
+    answer = () => ({ ...plain, body: json.replace('User 1', 'Ann') })
+    const { body } = await get('/users', { 'accept-encoding': 'gzip' })
+    expect(runs).toBe(2)
+    expect(zlib.gunzipSync(body).toString()).toContain('Ann')
+  })
+
+  it('serves the stale answer at once while the handler runs for nobody', async () => {
+    await start()
+    await get()
+    const gate = Promise.withResolvers<void>()
+    answer = async () => {
+      await gate.promise
+      return { ...plain, body: '"new"' }
+    }
+    now += 90_000
+    for (let round = 0; round < 3; round++) {
+      const { body, headers } = await get()
+      expect(body.toString()).toBe(json)
+      expect(headers.age).toBe('90')
+    }
+    await expect.poll(() => runs).toBe(2)
+    gate.resolve()
+    await expect.poll(async () => (await get()).body.toString()).toBe('"new"')
+    expect(runs).toBe(2)
+  })
+
+  it('serves the stale answer when the handler fails, and the failure when there is none', async () => {
+    await start()
+    await get()
+    answer = () => ({ ...plain, status: 503, body: '"down"' })
+    now += 90_000
+    expect((await get()).body.toString()).toBe(json)
+    await expect.poll(() => runs).toBe(2)
+    expect((await get()).status).toBe(200)
+    const other = await get('/other')
+    expect([other.status, other.body.toString()]).toEqual([503, '"down"'])
+  })
+
+  it('drops the stale answer when the handler has none to store any more', async () => {
+    await start()
+    await get()
+    answer = () => answerWith({ 'cache-control': 'private' }, { body: '"mine"' })
+    now += 90_000
+    await get()
+    await expect.poll(async () => (await get()).body.toString()).toBe('"mine"')
+  })
+
+  it('keeps an answer no longer than it says itself', async () => {
+    answer = () => answerWith({ 'cache-control': 'public, max-age=600, s-maxage=10' })
+    await start()
+    await get()
+    now += 9_000
+    await get()
+    expect(runs).toBe(1)
+    now += 2_000
+    await get()
+    expect(runs).toBe(2)
+  })
+
+  it('stores an answer in pieces when it is short, and passes a long one through', async () => {
+    const pieces = (count: number) =>
+      async function* () {
+        for (let piece = 0; piece < count; piece++) {
+          await new Promise((resolve) => setTimeout(resolve, 5))
+          yield `${'x'.repeat(999)}\n`
+        }
+      }
+    answer = () => ({ headers: { 'content-type': 'text/plain' }, pieces: pieces(3) })
+    await start({ maxBytes: 5_000 })
+    for (let round = 0; round < 2; round++) expect((await get('/short')).body.length).toBe(3_000)
+    await expect.poll(async () => (await get('/short')).headers['cache-status']).toBe('posthaste; hit')
+    runs = 0
+    answer = () => ({ headers: { 'content-type': 'text/plain' }, pieces: pieces(10) })
+    for (let round = 0; round < 2; round++) {
+      const { body, headers } = await get('/long')
+      expect(body.length).toBe(10_000)
+      expect(headers['cache-status']).toBe('posthaste; fwd=miss')
+    }
+    expect(runs).toBe(2)
+  })
+})
