@@ -86,11 +86,13 @@ export function isColumn(node: OperationNode, column: string): boolean {
   return ReferenceNode.is(node) && columnName(node) === column
 }
 
-function tablesOf({ from, joins = [] }: SelectQueryNode): NamedTable[] {
-  return [...(from?.froms ?? []), ...joins.map((join) => join.table)].flatMap(named)
+function tablesOf({ from, joins = [], with: common }: SelectQueryNode): NamedTable[] {
+  const named = [...(from?.froms ?? []), ...joins.map((join) => join.table)].flatMap(namedTable)
+  const queries = common?.expressions.map(({ name }) => name.table.table.identifier.name) ?? []
+  return named.filter(({ table }) => table.table.schema !== undefined || !queries.includes(table.table.identifier.name))
 }
 
-function named(node: OperationNode): NamedTable[] {
+function namedTable(node: OperationNode): NamedTable[] {
   if (TableNode.is(node)) return [{ name: node.table.identifier.name, table: node }]
   if (!AliasNode.is(node) || !TableNode.is(node.node)) return []
   const { alias } = node
@@ -169,7 +171,7 @@ function isConstant(node: OperationNode): boolean {
 }
 
 function lookupOf({ table, on }: JoinNode, tables: readonly NamedTable[]): Lookup[] {
-  const [joined] = named(table)
+  const [joined] = namedTable(table)
   if (joined === undefined) return []
   const columns = conditionsOf(on?.on).flatMap((condition) => {
     if (!BinaryOperationNode.is(condition)) return []

@@ -32,10 +32,10 @@ export async function readMysqlPlan(
   const inner = tables.slice(tables.findIndex((table) => own.includes(table)))
   const slow = inner.find((table) => !own.includes(table) && isSlowLookup(table))?.table_name
   const serving = indexes.filter((index) => serves(index, shape)).map(({ name }) => name)
-  const bounded = own.length > 0 && own.every((table) => isBounded(table, shape, indexes, hasCursor))
+  const bounded = own.every((table) => isBounded(table, shape, indexes, hasCursor))
   // The planner may sort a few rows of the right index, if that is cheaper.
   const served = bounded && own.every(({ key, access_type: type }) => serving.includes(key ?? '') && type !== 'index')
-  const reading = { plan: JSON.stringify(document, null, 2), rowsRead: rowsReadBy(tables) }
+  const reading = { plan: JSON.stringify(document, null, 2), absent: own.length === 0, rowsRead: rowsReadBy(tables) }
   // A small table is read whole, and its rows sorted, whatever its indexes.
   const small = serving.length > 0 && bytes <= smallTable
   if (slow === undefined && (small || served || (bounded && !sorts))) return { ...reading, access: 'seek' }

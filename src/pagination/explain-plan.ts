@@ -9,6 +9,8 @@ export interface PlanReading {
   readonly access: Access
   /** The plan as text, in the engine's own words. */
   readonly plan: string
+  /** The plan does not read the table: it is a view, or there is nothing to read. */
+  readonly absent: boolean
   /** A joined table that is read whole for want of an index. */
   readonly slowLookup?: string | undefined
   /** An index that serves the page, which the planner does not take. */

@@ -36,41 +36,56 @@ export async function readPostgresPlan(
 ): Promise<PlanReading & { readonly rowsRead?: number | undefined }> {
   const [{ Plan: root }] = parsed(Object.values(rows[0] ?? {})[0]) as [{ Plan: PlanNode }]
   const { indexes, bytes } = await indexesOf(shape, source)
-  const slow: string[] = []
-  const verdict = judge(root, shape, indexes, slow)
+  const found: Found = { shape, indexes, slow: [], own: 0 }
+  const verdict = judge(root, found)
   const serving = indexes.find((index) => holdsAll(index, shape) && serves(index, shape))?.name
-  const plan = JSON.stringify(root, null, 2)
-  const rowsRead = root['Actual Loops'] === undefined ? undefined : readBy(root)
-  const seeks = verdict === 'served' || verdict === 'bounded'
+  const reading = {
+    plan: JSON.stringify(root, null, 2),
+    absent: found.own === 0,
+    rowsRead: root['Actual Loops'] === undefined ? undefined : readBy(root),
+  }
+  const [slowLookup] = found.slow
   // A small table is read whole, and its rows sorted, whatever its indexes.
-  if (seeks || (serving !== undefined && slow.length === 0 && bytes <= smallTable))
-    return { access: 'seek', plan, rowsRead }
-  return { access: verdict === 'sort' ? 'sort' : 'scan', plan, rowsRead, slowLookup: slow[0], unused: serving }
+  const small = serving !== undefined && slowLookup === undefined && bytes <= smallTable
+  if (small || verdict === 'served' || verdict === 'bounded') return { ...reading, access: 'seek' }
+  return { ...reading, access: verdict, slowLookup, unused: serving }
 }
 
-function judge(node: PlanNode, shape: PageShape, indexes: readonly CatalogIndex[], slow: string[]): Verdict {
+/** What is known of the table, and what the walk over the plan finds. */
+interface Found {
+  readonly shape: PageShape
+  readonly indexes: readonly CatalogIndex[]
+  /** Joined tables that are read whole. */
+  readonly slow: string[]
+  /** How often the table itself is read. */
+  own: number
+}
+
+function judge(node: PlanNode, found: Found): Verdict {
   const type = node['Node Type']
-  if (node['Relation Name'] !== undefined) return judgeScan(node, shape, indexes, slow)
+  if (node['Relation Name'] !== undefined) return judgeScan(node, found)
   const children = (node.Plans ?? []).filter(
     (child) => !/^(InitPlan|SubPlan)$/.test(child['Parent Relationship'] ?? ''),
   )
   const worst = children
-    .map((child) => judge(child, shape, indexes, slow))
+    .map((child) => judge(child, found))
     .reduce((a, b) => (verdicts.indexOf(a) > verdicts.indexOf(b) ? a : b), 'served')
   if (type === 'Limit' && worst === 'bounded') return 'served'
   return type.endsWith('Sort') && worst !== 'served' ? 'sort' : worst
 }
 
-function judgeScan(node: PlanNode, shape: PageShape, indexes: readonly CatalogIndex[], slow: string[]): Verdict {
+function judgeScan(node: PlanNode, found: Found): Verdict {
+  const { shape, indexes } = found
   const { Alias: alias = '', Filter: filter } = node
   const name = node['Index Name'] ?? node.Plans?.[0]?.['Index Name']
   // The branches of a union are numbered.
   if (alias.replace(/_\d+$/, '') !== shape.driving?.name && alias !== shape.driving?.name) {
     // A hundred pages at the standard costs; a smaller table may be read whole.
     if (name !== undefined || node['Total Cost'] <= 100) return 'served'
-    slow.push(alias)
+    found.slow.push(alias)
     return 'scan'
   }
+  found.own++
   const index = indexes.find((one) => one.name === name)
   if (index === undefined || filter !== undefined) return 'scan'
   if (serves(index, shape)) return 'served'
@@ -89,7 +104,7 @@ async function indexesOf({ driving }: PageShape, source: Source): Promise<{ inde
       pg_get_expr(i.indpred, i.indrelid) as pred,
       (select attname from pg_attribute where attrelid = i.indrelid and attnum = i.indkey[k - 1]) as col
       from pg_index i join pg_class c on c.oid = i.indexrelid, generate_series(1, i.indnkeyatts) k
-      where i.indrelid = ${ValueNode.create(quoted)}::regclass and i.indisvalid`,
+      where i.indrelid = to_regclass(${ValueNode.create(quoted)}::text) and i.indisvalid`,
   )
   const indexes = byIndex(rows, (row) => ({
     name: (row.col ?? undefined) as string | undefined,

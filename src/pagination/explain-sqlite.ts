@@ -26,42 +26,38 @@ export async function readSqlitePlan(
   const own = touched.filter(({ table }) => table === shape.driving?.name)
   const slowLookup = touched.find((access) => {
     // In a loop of its own, or around that of the rows, it is no lookup.
-    return isScan(access) && !own.includes(access) && own.some(({ loop, at }) => loop === access.loop && at < access.at)
+    return access.whole && !own.includes(access) && own.some(({ loop, at }) => loop === access.loop && at < access.at)
   })?.table
   const indexes = await indexesOf(shape, source)
   const unused = indexes.find((index) => holdsAll(index, shape) && serves(index, shape))?.name
-  const reading = { plan: outline(steps), slowLookup, unused }
+  const reading = { plan: outline(steps), absent: own.length === 0, slowLookup, unused }
   if (main.some(({ detail }) => /^USE TEMP B-TREE FOR .*ORDER BY/.test(detail))) return { access: 'sort', ...reading }
   // A branch for NULLs in a column that cannot have any is planned as a scan, and never runs.
   const idle = own.length > 1 ? keys.filter((key) => !key.nullable && !key.unique && key.nulls === 'last').length : 0
-  const working = own.filter(({ kind }, at) => kind === 'search' || own.slice(0, at + 1).filter(isScan).length > idle)
-  const bounded = working.every((access) => isBounded(access, shape, indexes) && (own.length === 1 || !isScan(access)))
-  return { access: bounded && own.length > 0 && slowLookup === undefined ? 'seek' : 'scan', ...reading }
+  const working = own.filter(({ whole }, at) => !whole || own.slice(0, at + 1).filter((one) => one.whole).length > idle)
+  const bounded = working.every((access) => isBounded(access, shape, indexes) && (own.length === 1 || !access.whole))
+  return { access: bounded && slowLookup === undefined ? 'seek' : 'scan', ...reading }
 }
 
 interface TableAccess {
   readonly loop: number
   readonly at: number
   readonly table: string
-  readonly kind: 'search' | 'scan' | 'automatic'
+  readonly whole: boolean
   readonly index: string | undefined
   /** The columns that are compared for equality at the head of the index. */
   readonly equal: readonly string[]
 }
 
 function accessOf({ id, parent, detail }: Step): TableAccess[] {
-  const match =
-    /^(SEARCH|SCAN) (\S+)(?: USING (?:COVERING )?(?:INDEX (\S+)|(AUTOMATIC)|(?:INTEGER )?PRIMARY KEY))?/.exec(detail)
+  const match = /^(SEARCH|SCAN) (.+?)(?: USING (.+))?$/.exec(detail)
   if (match === null) return []
-  const [, verb, table = '', index, automatic] = match
+  const [, verb, table = '', way = ''] = match
+  const index = /^(?:COVERING )?INDEX (.+?)(?: \(.*)?$/.exec(way)?.[1]
   const equal = [...detail.matchAll(/([^\s(]+)=\?/g)].map(([, column = '']) => column)
-  const skips = detail.includes('ANY(')
-  const kind = automatic !== undefined || skips ? 'automatic' : verb === 'SEARCH' ? 'search' : 'scan'
-  return [{ loop: parent, at: id, table, kind, index, equal }]
-}
-
-function isScan({ kind }: TableAccess): boolean {
-  return kind !== 'search'
+  // An index that is made for the statement, and one whose head is skipped, are read whole.
+  const whole = verb === 'SCAN' || way.startsWith('AUTOMATIC') || way.includes('ANY(')
+  return [{ loop: parent, at: id, table, whole, index, equal }]
 }
 
 /** Whether every fixed column is at the head of the index, or in the condition of a partial one. */

@@ -120,22 +120,20 @@ function readPlan(
 }
 
 function explanation(reading: Reading, shape: PageShape, source: Source): PageExplanation {
-  const { plan, rowsRead, slowLookup, unused } = reading
+  const { access, plan, rowsRead, absent, slowLookup, unused } = reading
   const counted = rowsRead === undefined ? { plan } : { rowsRead, plan }
-  if (shape.obstacle !== undefined) {
-    return { access: reading.access === 'sort' ? 'sort' : 'scan', reason: shape.obstacle, ...counted }
-  }
-  if (reading.access === 'seek') return { access: 'seek', ...counted }
-  if (shape.unadvisable !== undefined) return { access: reading.access, reason: shape.unadvisable, ...counted }
-  if (slowLookup !== undefined && (unused !== undefined || reading.access === 'scan')) {
+  const view = absent ? `its plan does not read \`${shape.driving?.name}\`, as if that was a view` : undefined
+  const spoiled = shape.obstacle ?? (absent ? (shape.unadvisable ?? view) : undefined)
+  if (spoiled !== undefined) return { access: access === 'sort' ? 'sort' : 'scan', reason: spoiled, ...counted }
+  if (access === 'seek') return { access, ...counted }
+  if (shape.unadvisable !== undefined) return { access, reason: shape.unadvisable, ...counted }
+  if (slowLookup !== undefined && (unused !== undefined || access === 'scan')) {
     const index = lookupIndexFor(shape, slowLookup, source)
-    if (index !== undefined) return { access: reading.access, index, ...counted }
+    if (index !== undefined) return { access, index, ...counted }
   }
-  if (unused !== undefined) {
-    const reason = `the index \`${unused}\` would serve it, but the planner does not take it: are its statistics up to date?`
-    return { access: reading.access, reason, ...counted }
-  }
-  return { access: reading.access, index: indexFor(shape, source), ...counted }
+  if (unused === undefined) return { access, index: indexFor(shape, source), ...counted }
+  const reason = `the index \`${unused}\` would serve it, but the planner does not take it: are its statistics up to date?`
+  return { access, reason, ...counted }
 }
 
 async function isMariadb(source: Source): Promise<boolean> {

@@ -132,6 +132,7 @@ describe.each(judged)('explainPage on $name', (engine) => {
       await run(`insert into users values ${values.join(', ')}`)
     }
     await run(`insert into posts select id, id, 'x' from users`)
+    await run('create view seen as select * from users')
     await run('insert into teams select id, name from users where id <= 400')
     await refresh()
   }, 60_000)
@@ -217,6 +218,16 @@ describe.each(judged)('explainPage on $name', (engine) => {
       ['keys of two tables', joined, { by: ['t.name', 'u.name'], unique: 'u.id' }, /more than one table/],
       ['OFFSET', users(db), { by: [], page: 3 }, /OFFSET/],
       ['groups', db.selectFrom('users').select('role').groupBy('role'), { by: [], unique: 'role' }, /several rows/],
+      [
+        'a common table',
+        db
+          .with('c', () => users(db) as never)
+          .selectFrom('c')
+          .selectAll(),
+        { by },
+        /from a query/,
+      ],
+      ['a view', db.selectFrom('seen').selectAll(), { by }, /view/],
       ['a query', db.selectFrom(users(db).as('q')).selectAll(), { by, unique: 'id' }, /from a query/],
     ]
     for (const [name, query, options, reason] of hopeless) {
@@ -260,7 +271,7 @@ describe.each(judged)('explainPage on $name', (engine) => {
   })
 
   it('quotes names as the database does', async () => {
-    const odd = dialect === 'mysql' ? 'od`d' : 'od"d'
+    const odd = dialect === 'mysql' ? 'od`d (table)' : 'od"d (table)'
     await sql`create table ${sql.table(odd)} (id integer primary key, ${sql.ref('select')} integer not null)`.execute(
       db,
     )
