@@ -7,6 +7,7 @@ import { type HttpCache, withHttp } from './http/with-http.ts'
 // batch
 export { type AsyncChunksOptions, asyncChunks } from './batch/async-chunks.ts'
 export { batchProcess, batchProcessChunks } from './batch/batch-process.ts'
+export type { BatchJob, BatchJobResult, BatchQueue, BatchWorker } from './batch/bullmq.ts'
 export {
   type Checkpoint,
   type CheckpointStore,
@@ -15,6 +16,7 @@ export {
 } from './batch/checkpoints.ts'
 export { chunks } from './batch/chunks.ts'
 export type { BatchContext } from './batch/context.ts'
+export { type DistributeOptions, distributeBatches } from './batch/distribute.ts'
 export { BatchError, type BatchFailure, type BatchResult } from './batch/errors.ts'
 export { fileCheckpoints } from './batch/file-checkpoints.ts'
 export { type KyselyCheckpointsOptions, kyselyCheckpoints } from './batch/kysely-checkpoints.ts'
@@ -22,6 +24,7 @@ export { type MapBatchesOptions, mapBatches } from './batch/map-batches.ts'
 export type { BatchOptions, OnError } from './batch/options.ts'
 export type { BatchProgress } from './batch/progress.ts'
 export type { Items, ResumableSource } from './batch/source.ts'
+export { type BatchWorkerOptions, batchWorker } from './batch/worker.ts'
 // cache
 export { type CacheableQuery, type CachedQueryOptions, cachedQuery } from './cache/cached-query.ts'
 export type { MissReason, ProfileStats, StoreErrorKind } from './cache/counters.ts'

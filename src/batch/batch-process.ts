@@ -1,11 +1,8 @@
-import { conclude } from './conclude.ts'
 import type { BatchContext } from './context.ts'
 import type { BatchResult } from './errors.ts'
-import { openRun, type Processor } from './open-run.ts'
-import { type BatchOptions, type BatchSettings, parseBatchOptions } from './options.ts'
-import { progressOf } from './progress.ts'
+import { type BatchOptions, parseBatchOptions } from './options.ts'
+import { processAll } from './process-all.ts'
 import type { Items } from './source.ts'
-import { Tally } from './tally.ts'
 
 /**
  * Processes items one by one, `concurrency` of them at a time, and settles only when no call is running any more.
@@ -53,25 +50,4 @@ export async function batchProcessChunks<Item, Result = never, DB = never>(
   options: BatchOptions<Item, DB> = {},
 ): Promise<BatchResult<Item, Result>> {
   return processAll(items, { kind: 'chunk', invoke: processChunk as never }, parseBatchOptions(options, 1))
-}
-
-async function processAll<Item, Result>(
-  items: Items<Item>,
-  processor: Processor<Item>,
-  settings: BatchSettings<Item>,
-): Promise<BatchResult<Item, Result>> {
-  const { clock, onProgress } = settings
-  const started = clock()
-  const opened = await openRun(items, processor, settings)
-  const { run, checkpointer, returnsLists, total, close } = opened
-  const { resumed } = checkpointer
-  const tally = new Tally<Item, Result>(returnsLists)
-  run.onBatch = (unit) => {
-    const reached = tally.add(unit)
-    onProgress?.(progressOf(run.counts, resumed, total, clock() - started))
-    return reached && checkpointer.save(reached.end, reached.cursor)
-  }
-  await run.finish()
-  await close()
-  return conclude(opened, tally, clock() - started)
 }

@@ -83,6 +83,8 @@ export interface BatchSettings<Item> {
   readonly checkpoint: { readonly key: string; readonly store: CheckpointStore } | undefined
   readonly transaction: TransactionSettings | undefined
   readonly clock: Clock
+  /** Where the items begin in a larger input, and the key of that. */
+  readonly origin: { readonly index: number; readonly batch: number; readonly key: string | undefined }
 }
 
 export interface TransactionSettings {
@@ -123,6 +125,7 @@ export function parseBatchOptions<Item, DB>(
     checkpoint,
     transaction,
     clock,
+    origin: { index: 0, batch: 0, key: checkpoint?.key },
   }
 }
 

@@ -118,13 +118,13 @@ export class Run<Item> {
   async #loop(): Promise<void> {
     const { feed, invoke, isChunked } = this.#work
     const { signal } = this
-    const { collect, checkpoint } = this.#settings
+    const { collect, origin } = this.#settings
     while (this.stop === undefined) {
       const input = feed.isAsync ? await feed.takeAsync() : feed.take()
       if (input === end) return this.#end()
       if (this.stop !== undefined) return
       const size = isChunked ? (input as Item[]).length : 1
-      const call = new Call(this.#position, this.#units, signal, checkpoint?.key)
+      const call = new Call(origin.index + this.#position, origin.batch + this.#units, signal, origin.key)
       const unit = this.#admit(size)
       const slot = unit.taken - 1
 
@@ -259,7 +259,7 @@ export class Run<Item> {
   }
 
   #callAt(call: Call, offset: number): Call {
-    return new Call(call.index + offset, call.batch, this.#controller.signal, this.#settings.checkpoint?.key)
+    return new Call(call.index + offset, call.batch, this.#controller.signal, this.#settings.origin.key)
   }
 
   /** Calls the processor for a part of a chunk. False when the run stops and the part is not done. */
