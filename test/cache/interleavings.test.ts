@@ -3,7 +3,7 @@ import { type Server, startRedis } from '../support/servers.ts'
 import { services } from '../support/services.ts'
 import { connect, type RedisClient, uniqueNamespace } from './support.ts'
 import { runSchedule, schedules } from './torture/interleavings.ts'
-import { openPosthaste } from './torture/posthaste.ts'
+import { open as openPosthaste } from './torture/posthaste.ts'
 import type { Subject } from './torture/subject.ts'
 
 const withinMs = 200

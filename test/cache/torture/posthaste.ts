@@ -1,7 +1,7 @@
-import { createCache } from 'posthaste'
-import type { Subject } from './subject.ts'
+import { createCache } from '../../../src/cache/create-cache.ts'
+import type { OpenSubject } from './subject.ts'
 
-export async function openPosthaste(url: string, namespace: string, withinMs: number): Promise<Subject> {
+export const open: OpenSubject = async (url, namespace, withinMs) => {
   const cache = createCache({ redis: url, namespace, coherence: { within: `${withinMs}ms` } })
   return {
     getOrSet: (key, load, tags) => cache.getOrSet(key, load, { tags, ttl: '1m' }),
