@@ -17,7 +17,7 @@ import { type CheckFunction, type CheckOptions, Health, type HealthKind } from '
 import { causeOf, type Observed, observe } from './observations.ts'
 import { type MonitorOptions, type MonitorSettings, resolveOptions } from './options.ts'
 import type { Reading } from './reading.ts'
-import { describePlace, SlowRing } from './slow.ts'
+import { describePlace, type Place, SlowRing } from './slow.ts'
 import { type StallClocks, StallTracker } from './stalls.ts'
 import { SystemSampler } from './system/sampler.ts'
 import { Tally } from './tally.ts'
@@ -100,7 +100,6 @@ export class PerformanceMonitor {
   #stalls: StallTracker | undefined
   #timer: NodeJS.Timeout | undefined
   #countingSince: number
-  #hearsRequests = false
   #inFlight = 0
   #samples = 0
   #clamped = 0
@@ -198,8 +197,21 @@ export class PerformanceMonitor {
     if (stalls !== undefined && (startedAt <= stalls.newest || startedAt === stalls.running)) {
       this.#chargeStalls(stalls, endpoint, startedAt, us)
     }
-    if (us > this.#settings.slowUs) this.#noteSlow(endpoint, status, startedAt, us, now, traceparent)
-    if (this.#hearsRequests) {
+    if (us > this.#settings.slowUs) {
+      // Written here, because numbers with fractions are allocated when they are handed on.
+      const place = this.#slow.next()
+      place.at = now
+      place.method = endpoint.method
+      place.route = endpoint.route
+      place.status = status
+      place.ms = us / 1_000
+      place.stallMs = 0
+      place.traceparent = traceparent
+      if (this.#events.hears('slow') || (stalls !== undefined && startedAt <= stalls.newest)) {
+        this.#followSlow(place, startedAt)
+      }
+    }
+    if (this.#events.hears('request')) {
       this.#events.emit('request', { method: endpoint.method, route: endpoint.route, status, durationMs: us / 1_000 })
     }
   }
@@ -211,12 +223,7 @@ export class PerformanceMonitor {
    * @returns a function that removes it
    */
   onRequest(listener: (request: CompletedRequest) => void): () => void {
-    const remove = this.#events.on('request', listener)
-    this.#hearsRequests = true
-    return () => {
-      remove()
-      this.#hearsRequests = this.#events.hears('request')
-    }
+    return this.#events.on('request', listener)
   }
 
   /** Puts in how long something other than a request took; not a number counts as 0. */
@@ -446,7 +453,6 @@ export class PerformanceMonitor {
     this.#health.close()
     await this.#fleet.close()
     this.#events.clear()
-    this.#hearsRequests = false
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -457,7 +463,8 @@ export class PerformanceMonitor {
     if (startedAt === stalls.running) endpoint.hold(stalls.endRunning())
     const note = stalls.find(startedAt)
     if (note < 0) return
-    endpoint.hold(stalls.holdOf(note))
+    endpoint.hold(stalls.takeHold(note))
+    if (!stalls.mayHaveWaited(note)) return
     const { layout } = this.#settings
     // Taken now: what is known later still belongs to this slice.
     const { shift } = endpoint.window
@@ -467,19 +474,11 @@ export class PerformanceMonitor {
     })
   }
 
-  #noteSlow(
-    { method, route }: Endpoint,
-    status: number,
-    startedAt: number,
-    us: number,
-    now: number,
-    traceparent: string | undefined,
-  ): void {
-    const place = this.#slow.add(now, method, route, status, us / 1_000, traceparent)
-    if (place === undefined) return
-    const note = this.#stalls?.find(startedAt) ?? -1
-    if (note >= 0) {
-      this.#stalls?.onWait(note, (waitedMs) => {
+  #followSlow(place: Place, startedAt: number): void {
+    const stalls = this.#stalls
+    const note = stalls?.find(startedAt) ?? -1
+    if (stalls !== undefined && note >= 0 && stalls.mayHaveWaited(note)) {
+      stalls.onWait(note, (waitedMs) => {
         place.stallMs = waitedMs
       })
     }

@@ -5,46 +5,32 @@ import type { SlowRequest } from './types.ts'
  * burdened further.
  */
 export class SlowRing {
+  readonly #keep: number
   readonly #places: Place[]
   #written = 0
 
   constructor(keep: number) {
-    this.#places = Array.from({ length: keep }, () => ({
-      at: 0.1,
+    this.#keep = keep
+    // With one place more than is listed, there is always one to write to.
+    this.#places = Array.from({ length: keep + 1 }, () => ({
+      at: 0.5,
       method: '',
       route: '',
       status: 0,
-      ms: 0.1,
-      stallMs: 0.1,
+      ms: 0.5,
+      stallMs: 0.5,
       traceparent: undefined,
     }))
   }
 
-  /** Keeps a request and returns its place, whose wait may be added later. */
-  add(
-    at: number,
-    method: string,
-    route: string,
-    status: number,
-    ms: number,
-    traceparent: string | undefined,
-  ): Place | undefined {
-    const place = this.#places[this.#written % this.#places.length]
-    if (place === undefined) return undefined
-    this.#written++
-    place.at = at
-    place.method = method
-    place.route = route
-    place.status = status
-    place.ms = ms
-    place.stallMs = 0
-    place.traceparent = traceparent
-    return place
+  /** The place for another request, to be filled in whole. */
+  next(): Place {
+    return this.#places[this.#written++ % this.#places.length]!
   }
 
   /** The latest first. */
   list(): SlowRequest[] {
-    const kept = Math.min(this.#written, this.#places.length)
+    const kept = Math.min(this.#written, this.#keep)
     return Array.from({ length: kept }, (_, age) =>
       describePlace(this.#places[(this.#written - 1 - age) % this.#places.length]!),
     )

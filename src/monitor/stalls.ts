@@ -108,9 +108,20 @@ export class StallTracker {
     return low === high && this.#stamps[low % capacity] === stamp ? low : -1
   }
 
-  /** How long the request of a note held the loop before anything else ran, in milliseconds; 0 when briefly. */
-  holdOf(note: number): number {
-    return this.#holds[note % capacity]!
+  /**
+   * Takes how long the request of a note held the loop before anything else ran, in milliseconds; 0 when briefly. It is
+   * taken once, so that it is not charged twice.
+   */
+  takeHold(note: number): number {
+    const place = note % capacity
+    const held = this.#holds[place]!
+    this.#holds[place] = 0
+    return held
+  }
+
+  /** Whether the request of a note waited before it was read, as far as is known now. */
+  mayHaveWaited(note: number): boolean {
+    return this.#isOpen(note) || this.#waits[note % capacity]! > 0
   }
 
   /**
@@ -122,14 +133,17 @@ export class StallTracker {
       const waited = note < this.#noted - capacity ? 0 : this.#waits[note % capacity]!
       if (waited > 0) use(waited)
     }
-    const batch = this.#batch
-    if (batch !== undefined && note >= batch.first) batch.settled.push(settle)
+    if (this.#isOpen(note)) this.#batch!.settled.push(settle)
     else settle()
   }
 
   close(): void {
     clearInterval(this.#marks)
     this.#marks = undefined
+  }
+
+  #isOpen(note: number): boolean {
+    return this.#batch !== undefined && note >= this.#batch.first
   }
 
   #beginTurn(now: number): void {

@@ -145,7 +145,7 @@ function eventLoop() {
     },
     holdOf(stamp: number) {
       const note = used.find(stamp)
-      return note < 0 ? 0 : used.holdOf(note)
+      return note < 0 ? 0 : used.takeHold(note)
     },
   }
   return loop
