@@ -1,0 +1,169 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { type IncomingMessage, request as send } from 'node:http'
+import { finished } from 'node:stream/promises'
+import zlib from 'node:zlib'
+import type * as express5 from 'express'
+import { PerformanceMonitor } from 'posthaste'
+import { compressResponses as onExpress } from 'posthaste/express'
+import { compressResponses as onFastify } from 'posthaste/fastify'
+import { compressResponses as onHono } from 'posthaste/hono'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { type Answerer, type Answering, answering, ask, type Installation } from '../support/answering.ts'
+
+const megabytes = Number(process.env.STREAM_MB ?? 24)
+const text = { 'content-type': 'text/plain' }
+
+function installation(options: { readonly monitor?: PerformanceMonitor } = {}): Installation {
+  return {
+    express: (app) => void app.use(onExpress(options) as express5.RequestHandler),
+    async fastify(app) {
+      await app.register(onFastify, options)
+    },
+    hono: (app) => void app.use(onHono(options)),
+  }
+}
+
+function open(port: number): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    send({ host: '127.0.0.1', port, headers: { 'accept-encoding': 'gzip' }, agent: false }, resolve)
+      .on('error', reject)
+      .end()
+  })
+}
+
+describe.each(Object.entries(answering))('on %s', (_name, startServer) => {
+  let server: Answering | undefined
+
+  afterEach(async () => {
+    vi.restoreAllMocks()
+    await server?.close()
+    server = undefined
+  })
+
+  async function start(answer: Answerer, install = installation()): Promise<number> {
+    server = await startServer(answer, install)
+    return server.port
+  }
+
+  it('ends encoder and source when the client leaves', async () => {
+    const created = vi.spyOn(zlib, 'createGzip')
+    let ended = 0
+    const port = await start(() => ({
+      headers: text,
+      async *pieces() {
+        try {
+          for (;;) {
+            yield randomBytes(1_000).toString('hex')
+            await new Promise((resolve) => setTimeout(resolve, 1))
+          }
+        } finally {
+          ended++
+        }
+      },
+    }))
+    for (let client = 0; client < 20; client++) {
+      const response = await open(port)
+      await once(response, 'data')
+      response.destroy()
+    }
+    await expect.poll(() => ended).toBe(20)
+    const encoders = created.mock.results.map(({ value }) => value as zlib.Gzip)
+    expect(encoders).toHaveLength(20)
+    await expect.poll(() => encoders.filter(({ destroyed }) => !destroyed)).toEqual([])
+  })
+
+  it('waits for a client that does not read, and keeps memory flat', { timeout: 120_000 }, async () => {
+    // Random, so that what is written is as long as what is read; longer than the window, so that repeating it is not seen.
+    const piece = randomBytes(128 * 1024)
+    const count = megabytes * 8
+    let produced = 0
+    const port = await start(() => ({
+      headers: text,
+      async *pieces() {
+        for (; produced < count; produced++) yield piece
+      },
+    }))
+    const response = await open(port)
+    await expect
+      .poll(async () => {
+        const before = produced
+        await new Promise((resolve) => setTimeout(resolve, 100))
+        return produced - before
+      })
+      .toBe(0)
+    const waitingBytes = produced * piece.length
+    expect(waitingBytes).toBeLessThan(16 * 1024 * 1024)
+
+    const before = process.memoryUsage().rss
+    let highest = before
+    let bytes = 0
+    const decoder = response.pipe(zlib.createGunzip())
+    decoder.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      highest = Math.max(highest, process.memoryUsage.rss())
+    })
+    await finished(decoder)
+    expect(bytes).toBe(count * piece.length)
+    expect((highest - before) / 1024 / 1024).toBeLessThan(160)
+  })
+
+  it('sends pieces on as they come', async () => {
+    const gate = Promise.withResolvers<void>()
+    const port = await start(() => ({
+      headers: text,
+      async *pieces() {
+        yield 'first'
+        await gate.promise
+        yield 'second'
+      },
+    }))
+    const response = await open(port)
+    const decoder = response.pipe(zlib.createGunzip())
+    const [first] = await once(decoder, 'data')
+    expect(String(first)).toBe('first')
+    gate.resolve()
+    const [second] = await once(decoder, 'data')
+    expect(String(second)).toBe('second')
+  })
+
+  it('leaves the answers of a route that turned it off', async () => {
+    const off: Installation = {
+      ...installation(),
+      route: {
+        express: onExpress(false) as express5.RequestHandler,
+        fastify: { compress: false },
+        hono: onHono(false),
+      },
+    }
+    const port = await start(() => ({ headers: text, body: 'x'.repeat(5_000) }), off)
+    const { headers } = await ask(port, { headers: { 'accept-encoding': 'gzip' } })
+    expect(headers).not.toHaveProperty('content-encoding')
+    expect(headers['content-length']).toBe('5000')
+  })
+
+  it('shows in the stats document what it saved, by route', async () => {
+    const monitor = new PerformanceMonitor({ sampleInterval: false })
+    const port = await start(({ url }) => {
+      const body = 'xü'.repeat(2_000)
+      return url === '/pieces'
+        ? {
+            headers: text,
+            pieces: async function* () {
+              await new Promise(setImmediate)
+              yield body
+            },
+          }
+        : { headers: text, body }
+    }, installation({ monitor }))
+    let sentBytes = 0
+    for (const path of ['/whole', '/pieces', '/whole']) {
+      sentBytes += (await ask(port, { path, headers: { 'accept-encoding': 'gzip' } })).body.length
+    }
+    await ask(port, { path: '/whole' })
+    const { compression } = monitor.snapshot().additions as { compression: { routes: object[] } }
+    const route = expect.stringMatching(/^(\*|\/\*|\/\{\*path\})$/)
+    expect(compression.routes).toEqual([{ method: 'GET', route, responses: 3, rawBytes: 18_000, sentBytes }])
+    await monitor.close()
+  })
+})
