@@ -1,7 +1,6 @@
 import type { Generated, SelectQueryBuilder } from 'kysely'
-import { date, flag, int, listQuery, manyOf, oneOf, text } from 'posthaste'
+import { cursorPaginate, date, explainPage, flag, int, listQuery, manyOf, oneOf, paginate, text } from 'posthaste'
 import { expectTypeOf } from 'vitest'
-import type { CursorPaginateOptions, PaginateOptions } from '../../src/pagination/types.ts'
 
 interface Database {
   users: { id: Generated<number>; name: string; last_login: Date | null; created_at: Date; role: 'admin' | 'user' }
@@ -50,24 +49,23 @@ expectTypeOf(listQuery({ filter: { on: flag(maybe) } }).parse('').filter.on).toE
 
 declare const query: SelectQueryBuilder<Database, 'users', { id: number; name: string }>
 declare const teams: SelectQueryBuilder<Database, 'teams', { id: number }>
-declare function page<DB, TB extends keyof DB, O>(
-  query: SelectQueryBuilder<DB, TB, O>,
-  options: PaginateOptions<DB, TB, O> & CursorPaginateOptions<DB, TB, O>,
-): void
-
-page(query, { ...q, unique: 'users.id' })
+paginate(query, { ...q, unique: 'users.id' })
+cursorPaginate(query, { ...q, unique: 'users.id' })
+explainPage(query, { ...q, unique: 'users.id' })
 // @ts-expect-error -- the parsed keys are columns of another table
-page(teams, { ...q, unique: 'teams.id' })
+paginate(teams, { ...q, unique: 'teams.id' })
+// @ts-expect-error -- the parsed keys are columns of another table
+cursorPaginate(teams, { ...q, unique: 'teams.id' })
 
 const plain = listQuery({ sort: { last_login: 'users.last_login' } }).parse('')
 // @ts-expect-error -- last_login can be NULL, and the declaration does not say where NULLs go
-page(query, { ...plain, unique: 'users.id' })
+cursorPaginate(query, { ...plain, unique: 'users.id' })
 
 const wrong = listQuery({ sort: { name: { key: 'users.name', nulls: 'last' } } }).parse('')
 // @ts-expect-error -- name is never NULL
-page(query, { ...wrong, unique: 'users.id' })
+cursorPaginate(query, { ...wrong, unique: 'users.id' })
 
-page(query, { ...listQuery().parse(''), unique: 'users.id' })
+paginate(query, { ...listQuery().parse(''), unique: 'users.id' })
 
 // @ts-expect-error -- not a declared sort
 listQuery({ sort: { name: 'name' }, defaultSort: '-created_at' })
