@@ -19,6 +19,9 @@ function bundle(file: string): string {
     minify: true,
     write: false,
     format: 'iife',
+    banner: file.endsWith('.ts')
+      ? { js: '/*! d3-array, d3-path: Copyright 2010-2026 Mike Bostock, ISC licence */' }
+      : {},
     // Browsers of 2024: `light-dark()` of the style sheet is as young.
     target: ['chrome123', 'firefox121', 'safari17.5'],
     // The page goes over the wire as UTF-8.

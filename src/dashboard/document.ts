@@ -62,7 +62,7 @@ interface PageTraffic {
   } | null
 }
 
-export interface PageRequests extends PageTraffic {
+interface PageRequests extends PageTraffic {
   readonly in_flight: number
 }
 
@@ -72,7 +72,7 @@ export interface PageEndpoint extends PageTraffic {
   readonly loop_ms: number
 }
 
-export interface PageCache {
+interface PageCache {
   readonly hits: number
   readonly misses: number
   readonly errors: number
@@ -81,14 +81,14 @@ export interface PageCache {
   readonly state: string
 }
 
-/** The elements are the database layer's own; {@link PageQuery} and its kin say which of their keys are shown. */
-export interface PageDatabase {
+/** The elements are the database layer's own. */
+interface PageDatabase {
   readonly queries: readonly unknown[]
   readonly slow: readonly unknown[]
   readonly n_plus_one: readonly unknown[]
 }
 
-export interface PageSystem {
+interface PageSystem {
   readonly cpu_percent: number | null
   readonly memory_percent: number | null
   readonly disk_percent: number | null
@@ -135,7 +135,7 @@ export interface PageAlert {
   }
 }
 
-export interface PageSlowRequest {
+interface PageSlowRequest {
   readonly at: string
   readonly method: string
   readonly route: string
@@ -145,7 +145,7 @@ export interface PageSlowRequest {
   readonly trace_id: string | null
 }
 
-export interface PageFleet {
+interface PageFleet {
   readonly instances: number
   readonly stale: number
   readonly rejected: number

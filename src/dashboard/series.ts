@@ -2,7 +2,7 @@ import type { PageDocument } from './document.ts'
 import { decimal, percent, whole } from './format.ts'
 
 /** One line of a chart. */
-export interface Series {
+interface Series {
   /** Names its colour in the style sheet. */
   readonly colour: 'blue' | 'amber' | 'red' | 'violet' | 'teal'
   readonly label: string

@@ -11,7 +11,7 @@ import { document, endpoint } from './fixture.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
-describe.skipIf(chromiumPath === undefined)('the live page in a browser', () => {
+describe.skipIf(chromiumPath === undefined)('the live page in a browser', { timeout: 60_000 }, () => {
   let browser: Browser
   let monitor: PerformanceMonitor
   let server: Running
@@ -197,7 +197,7 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', () => 
   it.each([
     { colorScheme: 'light', width: 1_280 },
     { colorScheme: 'dark', width: 390 },
-  ] as const)('has nothing that axe finds wrong, $colorScheme and $width wide', { timeout: 60_000 }, async (look) => {
+  ] as const)('has nothing that axe finds wrong, $colorScheme and $width wide', async (look) => {
     const { colorScheme, width } = look
     const page = await openLive({ colorScheme, viewport: { width, height: 844 } })
     await page.getByRole('button', { name: 'Pause' }).click()

@@ -1,7 +1,7 @@
 import type { PageDocument, PageEndpoint, PageLatency } from '../../src/dashboard/document.ts'
 
 /** Latencies around a median, with a tail as long as `spread` says. */
-export function latency(p50: number, spread = 1): PageLatency {
+function latency(p50: number, spread = 1): PageLatency {
   const at = (factor: number) => Math.round(1_000 * p50 * (1 + (factor - 1) * spread)) / 1_000
   return {
     avg: at(1.3),
