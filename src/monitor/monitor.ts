@@ -262,9 +262,10 @@ export class PerformanceMonitor {
    *
    * @returns a function that takes the source away
    */
-  addSource(name: 'database', read: () => DatabaseSection): () => void
-  addSource(name: string, read: () => unknown): () => void
-  addSource(name: string, read: () => unknown): () => void {
+  addSource<Name extends string>(
+    name: Name,
+    read: () => Name extends 'database' ? DatabaseSection : unknown,
+  ): () => void {
     this.#sources.set(name, read)
     return () => {
       if (this.#sources.get(name) === read) this.#sources.delete(name)
