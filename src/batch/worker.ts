@@ -135,7 +135,7 @@ function requireBullmq(): { readonly Worker: WorkerClass } {
 
 /** The parts of a Redis URL, as every version of BullMQ takes them. */
 function connectionOf(url: string): object {
-  if (!URL.canParse(url)) {
+  if (!/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
     // The value stays out of the message: it may hold a password.
     throw new TypeError('Expected `connection` to be a URL that starts with redis:// or rediss://, or an object')
   }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Kysely, sql } from 'kysely'
+import { withRetry } from '../../../src/shared/retry.ts'
 import { services } from '../../support/services.ts'
 import { createJobTables, type JobDialect, type JobTables, openJobDatabase } from './job-databases.ts'
 
@@ -47,8 +48,8 @@ export async function createJobDatabase(dialect: JobDialect): Promise<JobDatabas
     address: address.href,
     async drop() {
       await db.destroy()
-      const force = dialect === 'postgres' ? sql`with (force)` : sql``
-      await sql`drop database ${sql.id(name)} ${force}`.execute(admin)
+      // PostgreSQL refuses until it has seen that the last client is gone.
+      await withRetry(() => sql`drop database ${sql.id(name)}`.execute(admin), { retries: 30 })
       await admin.destroy()
     },
   }

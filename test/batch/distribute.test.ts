@@ -1,0 +1,142 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { Queue } from 'bullmq'
+import { type BatchJobResult, type BatchWorker, batchWorker, distributeBatches } from 'posthaste'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { services } from '../support/services.ts'
+
+const range = (count: number) => Array.from({ length: count }, (_, index) => index)
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
+
+describe.skipIf(services.redis === undefined)('batches on BullMQ', () => {
+  const connection = services.redis ?? ''
+  const { hostname, port } = new URL(connection === '' ? 'redis://none' : connection)
+  const opened: { close(): Promise<unknown> }[] = []
+
+  function openQueue(): Queue {
+    const queue = new Queue(`posthaste-${randomBytes(4).toString('hex')}`, {
+      connection: { host: hostname, port: Number(port) },
+    })
+    opened.push({
+      async close() {
+        await queue.obliterate({ force: true })
+        await queue.close()
+      },
+    })
+    return queue
+  }
+
+  function opening(worker: BatchWorker): BatchWorker {
+    opened.push(worker)
+    return worker
+  }
+
+  afterEach(async () => {
+    for (const { close } of opened
+      .splice(0)
+      .reverse()
+      .map((one) => ({ close: () => one.close() })))
+      await close()
+  })
+
+  const finished = (queue: Queue, batches: number) =>
+    vi.waitFor(
+      async () => {
+        const { completed = 0, failed = 0 } = await queue.getJobCounts('completed', 'failed')
+        expect(completed + failed).toBe(batches)
+      },
+      { timeout: 15_000, interval: 50 },
+    )
+
+  it('reach every worker, and every item is processed, with its place in the input', async () => {
+    const queue = openQueue()
+    async function* source() {
+      yield* range(995)
+    }
+    expect(await distributeBatches(queue, source(), { batchSize: 10 })).toEqual({ batches: 100, items: 995 })
+    const seen: number[] = []
+    const by = new Set<number>()
+    for (const worker of [1, 2]) {
+      const processChunk = async (chunk: readonly number[], { index, batch }: { index: number; batch: number }) => {
+        expect(chunk[0]).toBe(index)
+        expect(batch).toBe(index / 10)
+        await new Promise((resolve) => setTimeout(resolve, 1))
+        seen.push(...chunk)
+        by.add(worker)
+        return [sum(chunk)]
+      }
+      opening(batchWorker(queue.name, processChunk, { connection, concurrency: 2 }))
+    }
+    await finished(queue, 100)
+    expect(seen.sort((a, b) => a - b)).toEqual(range(995))
+    expect(by.size).toBe(2)
+    const jobs = await queue.getCompleted()
+    expect(jobs.reduce((total, job) => total + sum(job.returnvalue.results), 0)).toBe(sum(range(995)))
+    expect(jobs.every(({ progress, data }) => (progress as BatchJobResult).processed === data.items.length)).toBe(true)
+  })
+
+  it('of one `key` are in the queue once, however often they are distributed', async () => {
+    const queue = openQueue()
+    const distribute = (count: number) => distributeBatches(queue, range(count), { batchSize: 10, key: 'a:1' })
+    await distribute(20)
+    await distribute(35)
+    const jobs = await queue.getWaiting()
+    expect(jobs.map(({ data }) => data.items.length).sort()).toEqual([10, 10, 10, 5])
+    const keys: (string | undefined)[] = []
+    opening(batchWorker(queue.name, (_, { key }) => void keys.push(key), { connection }))
+    await finished(queue, 4)
+    expect(keys.sort()).toEqual(['a:1:0', 'a:1:10', 'a:1:20', 'a:1:30'])
+  })
+
+  it('leave their failures in the queue: a failed job, or the poison items of one that completed', async () => {
+    const poison = (chunk: readonly number[]) => {
+      if (chunk.includes(13)) throw new Error('poison')
+      return [...chunk]
+    }
+    const stopping = openQueue()
+    await distributeBatches(stopping, range(20), { batchSize: 10 })
+    opening(batchWorker(stopping.name, poison, { connection, retry: { retries: 1, minDelay: '1ms' } }))
+    await finished(stopping, 2)
+    const [failed] = await stopping.getFailed()
+    expect(failed?.failedReason).toBe('poison')
+    expect(failed?.progress).toMatchObject({ failed: 10, total: 10, failures: [{ index: 10, attempts: 2 }] })
+
+    const isolating = openQueue()
+    await distributeBatches(isolating, range(20), { batchSize: 10 })
+    opening(batchWorker(isolating.name, poison, { connection, onError: 'isolate' }))
+    await finished(isolating, 2)
+    const completed = await isolating.getCompleted()
+    const { returnvalue } = completed.find(({ data }) => data.batch === 1) ?? {}
+    expect(returnvalue).toMatchObject({
+      processed: 10,
+      failed: 1,
+      results: [10, 11, 12, 14, 15, 16, 17, 18, 19],
+      failures: [{ error: 'poison', items: [13], index: 13, attempts: 1 }],
+    })
+  })
+
+  it('are taken over from a worker that dies', async () => {
+    const queue = openQueue()
+    await distributeBatches(queue, range(10), { batchSize: 10 })
+    const script = join(import.meta.dirname, 'support/hanging-worker.ts')
+    const child = spawn(process.execPath, [script, queue.name, connection], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await new Promise((resolve) => child.stdout.once('data', resolve))
+    child.kill('SIGKILL')
+    const seen: number[] = []
+    opening(
+      batchWorker(queue.name, (chunk: readonly number[]) => void seen.push(...chunk), { connection, takeOver: '1s' }),
+    )
+    await finished(queue, 1)
+    expect(seen).toEqual(range(10))
+  })
+
+  it('are refused with wrong options, before anything is sent', async () => {
+    const queue = openQueue()
+    await expect(distributeBatches(queue, [1], { batchSize: 0 })).rejects.toThrow('`batchSize`')
+    await expect(distributeBatches(queue, 5 as never)).rejects.toThrow('Expected `items` to be iterable')
+    expect(() => batchWorker('q', () => {}, { connection, concurrency: 0 })).toThrow('`concurrency`')
+    expect(() => batchWorker('q', () => {}, { connection, takeOver: 30 as never })).toThrow('`takeOver`')
+    expect(() => batchWorker('q', () => {}, { connection: 'pass:word@' })).toThrow(/^Expected `connection` to be a URL/)
+  })
+})
