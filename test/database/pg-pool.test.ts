@@ -155,11 +155,11 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
   })
 
   it('replaces connections that are too old', async () => {
-    const { pool, db } = connect({ recycle: '50ms' })
+    const { pool, db } = connect({ recycle: '800ms' })
     const pid = async () => (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(db)).rows[0]?.pid
     const first = await pid()
     expect(await pid()).toBe(first)
-    await new Promise((resolve) => setTimeout(resolve, 80))
+    await new Promise((resolve) => setTimeout(resolve, 850))
     expect(await pid()).not.toBe(first)
     expect(pool.stats().recycled).toBe(1)
   })
