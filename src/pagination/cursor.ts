@@ -83,7 +83,8 @@ function genuineBody(cursor: unknown, isGenuine: (body: string, tag: string) => 
 }
 
 function isSame(left: string, right: string): boolean {
-  return left.length === right.length && timingSafeEqual(Buffer.from(left), Buffer.from(right))
+  const [one, other] = [Buffer.from(left), Buffer.from(right)]
+  return one.length === other.length && timingSafeEqual(one, other)
 }
 
 function mac(secret: string, body: string): string {

@@ -9,8 +9,9 @@ import { isNative, type OrderedQuery, type OrderKey, orderOf, reversed } from '.
 import type { Position } from './position.ts'
 import { parseSortKeys, type SortSpecs } from './sort-keys.ts'
 import { type Row, type SelectQuery, Source } from './source.ts'
-import { keysOnly, offsetStatement, probeStatement, seekStatement } from './statements.ts'
+import { keysOnly, offsetStatement, probeStatement, readStatement, seekStatement } from './statements.ts'
 import { dialects, type SqlDialect } from './types.ts'
+import { isDataError } from './unreadable.ts'
 
 /** What a list takes from its paginator. */
 export interface ListContext {
@@ -82,10 +83,15 @@ export class List {
   async seek(request: SeekRequest): Promise<Sought> {
     const { backward = false, limit, bothFlags = true } = request
     let prepared: PageStatement | undefined
-    let rows = await this.#run((node) => {
-      prepared = this.#prepare(node, request)
-      return prepared.statement
-    })
+    let rows: Row[]
+    try {
+      rows = await this.#run((node) => {
+        prepared = this.#prepare(node, request)
+        return prepared.statement
+      })
+    } catch (error) {
+      throw isDataError(error) ? await this.#blamed(error, prepared as unknown as PageStatement) : error
+    }
     const { order, position, page } = prepared as unknown as PageStatement
     const { keys } = order
     let behind = false
@@ -139,6 +145,22 @@ export class List {
       position: positionOf(row, (this.#order as OrderedQuery).keys),
       page,
     })
+  }
+
+  /** The error to throw: the cursor is at fault when the database reads the query without it, and not its keys. */
+  async #blamed(error: unknown, { order, position }: PageStatement): Promise<unknown> {
+    if (position === undefined) return error
+    const { dialect } = this.source
+    const isRefused = (build: () => SelectQueryNode) =>
+      this.#run(build).then(
+        () => false,
+        () => true,
+      )
+    if (await isRefused(() => seekStatement(order, dialect, 0))) return error
+    const refused =
+      (await isRefused(() => readStatement(dialect, position))) ||
+      (await isRefused(() => seekStatement(order, dialect, 0, position)))
+    return refused ? new CursorInvalidError('The cursor holds a key that cannot be read', { cause: error }) : error
   }
 
   #run(build: (node: SelectQueryNode) => RootOperationNode): Promise<Row[]> {

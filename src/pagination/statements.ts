@@ -70,6 +70,14 @@ export function probeStatement(query: OrderedQuery, dialect: SqlDialect, positio
   return select(SelectQueryNode.create(query.base.with), selection(columns))
 }
 
+/** One row of the keys, read back; it fails when a key cannot be read. */
+export function readStatement(dialect: SqlDialect, position: Position): SelectQueryNode {
+  const columns = position.map((text, at) =>
+    column(text === null ? constant('null') : keyTexts[dialect].read(text), `phk${at}`),
+  )
+  return select(SelectQueryNode.create(), selection(columns))
+}
+
 /** The query with no columns but the text of its keys. */
 export function keysOnly(query: OrderedQuery): OrderedQuery {
   return { ...query, base: SelectQueryNode.cloneWithoutSelections(query.base) }

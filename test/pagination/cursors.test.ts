@@ -1,0 +1,168 @@
+import { createHmac } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import fc from 'fast-check'
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createPaginator } from '../../src/pagination/paginator.ts'
+import { engines, type Opened } from './support/engines.ts'
+
+const numRuns = Number(process.env.PROPERTY_RUNS ?? 200)
+const plain = createPaginator()
+const signed = createPaginator({ secret: ['new secret', 'old secret'] })
+
+describe.each(engines)('cursors on $name', ({ available, dialect, open }) => {
+  let opened: Opened
+
+  beforeAll(async () => {
+    if (!available) return
+    opened = await open()
+    const level = dialect === 'postgres' ? 'level' : 'varchar(10)'
+    if (dialect === 'postgres') await sql`create type level as enum ('low', 'high')`.execute(opened.db)
+    await sql`create table notes (id int primary key, at ${sql.raw(dialect === 'mysql' ? 'datetime(6)' : 'timestamp')} not null, text varchar(4000) not null, level ${sql.raw(level)} not null)`.execute(
+      opened.db,
+    )
+    const notes = [1, 2, 3, 4].map((id) => ({ id, at: '2024-01-01 00:00:00.000001', text: 'x', level: 'low' }))
+    await opened.db.insertInto('notes').values(notes).execute()
+  }, 60_000)
+  afterAll(() => opened?.close())
+
+  const test = it.skipIf(!available)
+  const notes = () => opened.db.selectFrom('notes').select('id')
+  const list = { by: ['at desc'], unique: 'id', perPage: 2 }
+  const isClientError = { status: 400, code: expect.stringMatching(/^ERR_CURSOR_(INVALID|MISMATCH)$/) }
+  const nextOf = async ({ cursorPaginate }: typeof plain, options: object = list) =>
+    (await cursorPaginate(notes(), options as typeof list)).pagination.next as string
+
+  test('refuse whatever is not one, before anything is sent', async () => {
+    const cursors = [await nextOf(plain), await nextOf(signed)]
+    const hostile = fc.oneof(
+      fc.string(),
+      fc.anything().filter((value) => value !== null && value !== undefined),
+      fc.string({ minLength: 2_049, maxLength: 5_000 }),
+      fc.base64String(),
+      // One character of a real one changed, lost or added.
+      fc
+        .tuple(fc.constantFrom(...cursors), fc.nat(), fc.constantFrom('A', 'b', '_', '.', ' ', '', 'é'))
+        .map(([cursor, at, letter]) => {
+          const place = at % cursor.length
+          const changed = cursor.slice(0, place) + letter + cursor.slice(place + 1)
+          return changed === cursor ? `${cursor}A` : changed
+        }),
+    )
+    const property = fc.asyncProperty(
+      hostile,
+      fc.constantFrom('after' as const, 'before' as const),
+      async (cursor, side) => {
+        for (const pager of [plain, signed]) {
+          opened.statements()
+          const page = pager.cursorPaginate(notes(), { ...list, [side]: cursor })
+          await expect(page).rejects.toMatchObject(isClientError)
+          await expect(
+            pager.relayConnection(notes(), { [side === 'after' ? 'first' : 'last']: 2, [side]: cursor }, list),
+          ).rejects.toMatchObject(isClientError)
+          expect(opened.statements()).toEqual([])
+        }
+      },
+    )
+    await fc.assert(property, { numRuns })
+  })
+
+  test('refuse what was forged with the checksum right', async () => {
+    const next = await nextOf(plain)
+    const [version, fingerprint, page, ...keys] = contentOf(next)
+    const contents = [
+      [version, fingerprint, page],
+      [version, fingerprint, page, ...keys, 't1'],
+      [version, fingerprint, page, ...keys.map(() => null)],
+      [version, fingerprint, page, ...keys.map(() => 7)],
+      [version, fingerprint, page, ...keys.map(() => ({ toString: 'x' }))],
+      [version, fingerprint, -1, ...keys],
+      [version, fingerprint, 0.5, ...keys],
+      [2, fingerprint, page, ...keys],
+      [version, 'another', page, ...keys],
+      { 0: version, 1: fingerprint },
+      'text',
+      null,
+    ]
+    for (const content of contents) {
+      const page = plain.cursorPaginate(notes(), { ...list, after: forge(content) })
+      await expect(page).rejects.toMatchObject(isClientError)
+    }
+  })
+
+  test('turn what the database cannot read of a forged cursor into a refusal', async () => {
+    if (dialect !== 'postgres') return
+    const [version, fingerprint, page] = contentOf(await nextOf(plain))
+    for (const keys of [
+      ['1114:yesterday’s', '23:1'],
+      ['1114:2024-02-31', '23:1'],
+      ['23:5', '23:1'],
+      ['99999999:x', '23:1'],
+      ['1114:2024-01-01', '23:99999999999'],
+      ['16:t', '1700:NaN'],
+      ['x', 'y'],
+    ]) {
+      const forged = forge([version, fingerprint, page, ...keys])
+      await expect(plain.cursorPaginate(notes(), { ...list, after: forged })).rejects.toMatchObject({
+        code: 'ERR_CURSOR_INVALID',
+      })
+    }
+    const byLevel = { by: ['level'], unique: 'id', perPage: 2 }
+    const next = contentOf(await nextOf(plain, byLevel))
+    const stale = forge([...next.slice(0, 3), String(next[3]).replace('low', 'gone'), next[4]])
+    await expect(plain.cursorPaginate(notes(), { ...byLevel, after: stale })).rejects.toMatchObject({
+      code: 'ERR_CURSOR_INVALID',
+    })
+  })
+
+  test('never take the blame for an error of the query or the connection', async () => {
+    const after = await nextOf(plain)
+    const broken = notes().where(sql<boolean>`no_such_function(id) = 1`)
+    const failure = await plain.cursorPaginate(broken, { ...list, after }).catch((error: unknown) => error)
+    expect(failure).not.toHaveProperty('status')
+    if (dialect !== 'postgres') return
+    const dividing = notes().where(sql<boolean>`1 / (id - 4) < 9`)
+    await expect(plain.cursorPaginate(dividing, { ...list, after })).rejects.toMatchObject({ code: '22012' })
+  })
+
+  test('of an older secret are still read, of an unknown one or none are not', async () => {
+    const old = await nextOf(createPaginator({ secret: 'old secret' }))
+    expect((await signed.cursorPaginate(notes(), { ...list, after: old })).items).toHaveLength(2)
+    const invalid = { code: 'ERR_CURSOR_INVALID' }
+    const unknown = await nextOf(createPaginator({ secret: 'unknown' }))
+    await expect(signed.cursorPaginate(notes(), { ...list, after: unknown })).rejects.toMatchObject(invalid)
+    await expect(signed.cursorPaginate(notes(), { ...list, after: await nextOf(plain) })).rejects.toMatchObject(invalid)
+    await expect(plain.cursorPaginate(notes(), { ...list, after: old })).rejects.toMatchObject(invalid)
+    const [body, tag] = (await nextOf(signed)).split('.') as [string, string]
+    expect(createHmac('sha256', 'new secret').update(body).digest('base64url')).toMatch(new RegExp(`^${tag}`))
+    expect(tag).toHaveLength(22)
+  })
+
+  test('are never longer than 2 KB: a row with longer keys is unsupported', async () => {
+    const long = { by: ['text desc'], unique: 'id', perPage: 1 }
+    for (const [length, fits] of [
+      [1_300, true],
+      [1_600, false],
+    ] as const) {
+      await opened.db
+        .updateTable('notes')
+        .set({ text: 'z'.repeat(length) })
+        .where('id', '=', 1)
+        .execute()
+      const page = signed.cursorPaginate(notes(), long)
+      if (fits) expect(((await page).pagination.next as string).length).toBeLessThanOrEqual(2_048)
+      else await expect(page).rejects.toMatchObject({ code: 'ERR_QUERY_UNSUPPORTED' })
+    }
+    await opened.db.updateTable('notes').set({ text: 'x' }).where('id', '=', 1).execute()
+  })
+})
+
+function contentOf(cursor: string): unknown[] {
+  return JSON.parse(Buffer.from(cursor.split('.')[0] as string, 'base64url').toString())
+}
+
+/** What someone who has read our sources can make when there is no secret. */
+function forge(content: unknown): string {
+  const body = Buffer.from(JSON.stringify(content)).toString('base64url')
+  return `${body}.${crc32(body).toString(36)}`
+}
