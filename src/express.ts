@@ -75,8 +75,8 @@ export function monitorRequests(monitor: PerformanceMonitor): Middleware {
 const loadPage = () => import('./dashboard/page.ts')
 
 /**
- * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, relative to where
- * it is mounted. They do not enter the statistics.
+ * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin,
+ * relative to where it is mounted. They do not enter the statistics.
  *
  * @throws TypeError for a wrong option
  *
@@ -96,7 +96,8 @@ export function performanceRoutes<Request extends ExpressRequest = ExpressReques
     const { pathname, searchParams } = new URL(request.originalUrl, 'http://localhost')
     if (!monitor.ignores(request.method, pathname)) monitor.setRoute(request, null)
     const header = (name: string) => first(request.headers[name])
-    handle({ method: request.method, path: request.path, query: searchParams, header, original: request })
+    const { method, path, socket } = request
+    handle({ method, path, query: searchParams, header, original: request, socket })
       .then(({ status, headers, body }) =>
         writeAnswer(response, status, headers, request.method === 'HEAD' ? '' : body),
       )

@@ -109,8 +109,8 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
 const loadPage = () => import('./dashboard/page.ts')
 
 /**
- * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, whatever
- * prefix the plugin is registered under. They do not enter the statistics.
+ * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin,
+ * whatever prefix the plugin is registered under. They do not enter the statistics.
  *
  * @example
  * ```ts
@@ -130,6 +130,7 @@ export const performanceRoutes: FastifyPluginCallback<FastifyPerformanceRoutesOp
           query,
           header,
           original: request,
+          socket: request.raw.socket,
         })
         return reply
           .code(status)

@@ -70,8 +70,8 @@ export function monitorRequests(monitor: PerformanceMonitor): MiddlewareHandler 
 const loadPage = () => import('./dashboard/page.ts')
 
 /**
- * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin, at these
- * absolute paths. They do not enter the statistics.
+ * The live page `GET /performance`, `GET /performance/stats`, `GET /performance/metrics`, `GET /health` and its kin,
+ * at these absolute paths. They do not enter the statistics.
  *
  * @throws TypeError for a wrong option
  *
@@ -97,6 +97,7 @@ export function performanceRoutes(
       query,
       header: (name) => c.req.header(name),
       original: c,
+      socket: nodeBindings(c).incoming?.socket,
     })
     const content = typeof body === 'string' ? body : ReadableStream.from(body).pipeThrough(new TextEncoderStream())
     return new Response(method === 'HEAD' ? null : content, { status, headers })

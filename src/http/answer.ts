@@ -15,6 +15,8 @@ export interface HttpRequest {
   header(name: string): string | undefined
   /** The framework's own request, for the user's `authorize`. */
   readonly original: unknown
+  /** Its connection, on Node. */
+  readonly socket?: object | undefined
 }
 
 /** Never cached, never indexed: what our own pages answer with. */

@@ -21,7 +21,7 @@ type Scope = StatsDocument['scope']
 /** Pages that may be live at once. */
 const maxClients = 10
 /** The endpoints that took most time, of very many. */
-const maxEndpoints = 500
+const maxEndpoints = 200
 
 const streamHeaders = {
   // `no-transform` keeps compressing middlewares away, which would hold the events back; the other header does so for nginx.
@@ -59,11 +59,12 @@ export function createDashboard(monitor: DashboardSource, loadPage: LoadPage): R
         'referrer-policy': 'no-referrer',
       })
     }),
-    stream: scoped(async ({ method }, scope) => {
+    stream: scoped(async ({ method, socket }, scope) => {
       if (feeds.instance.clients + feeds.fleet.clients >= maxClients) {
         return problem(503, `Only ${maxClients} pages can be live at once`, { 'retry-after': '5' })
       }
-      return answer(200, 'text/event-stream; charset=utf-8', method === 'HEAD' ? '' : feeds[scope], streamHeaders)
+      const body = method === 'HEAD' ? '' : feeds[scope].follow(() => isClosing(socket))
+      return answer(200, 'text/event-stream; charset=utf-8', body, streamHeaders)
     }),
   }
 }
@@ -74,4 +75,13 @@ function scoped(handle: (request: HttpRequest, scope: Scope) => Promise<HttpAnsw
     if (scope === 'instance' || scope === 'fleet') return handle(request, scope)
     return problem(400, '`scope` must be one of instance, fleet')
   }
+}
+
+/**
+ * Whether the server of a connection takes no new ones: a stream that goes on would hold it open. Node sets `server` on the
+ * sockets of its servers; elsewhere a stream ends by its lifetime.
+ */
+function isClosing(socket: object | undefined): boolean {
+  const { server } = (socket ?? {}) as { readonly server?: { readonly listening?: boolean } | null }
+  return server?.listening === false
 }

@@ -15,7 +15,7 @@ export interface LiveFeedOptions {
  * the newest text when it is ready for it, so a slow one skips some and holds none back. A stream ends after a while: the
  * browser comes back, is let in or not anew, and a server that closes is not held open by a page somebody forgot.
  */
-export class LiveFeed implements AsyncIterable<string> {
+export class LiveFeed {
   readonly #options: LiveFeedOptions
   readonly #waiting = new Set<(text: string | undefined) => void>()
   #clients = 0
@@ -33,8 +33,16 @@ export class LiveFeed implements AsyncIterable<string> {
     return this.#clients
   }
 
-  /** Follows the feed from its current text on; leaving takes effect at once, even while waiting. */
-  [Symbol.asyncIterator](): AsyncIterator<string, undefined> {
+  /**
+   * Follows the feed from its current text on. Leaving takes effect at once, even while waiting.
+   *
+   * @param isOver - asked before and after each wait, ends the stream early
+   */
+  follow(isOver: () => boolean = () => false): AsyncIterable<string> {
+    return { [Symbol.asyncIterator]: () => this.#client(isOver) }
+  }
+
+  #client(isOver: () => boolean): AsyncIterator<string, undefined> {
     const end = performance.now() + this.#options.lifetimeMs
     let hasBegun = false
     let hasLeft = false
@@ -48,14 +56,14 @@ export class LiveFeed implements AsyncIterable<string> {
     }
     return {
       next: async () => {
-        if (hasLeft || performance.now() >= end) return leave()
+        if (hasLeft || isOver() || performance.now() >= end) return leave()
         const text = await (hasBegun
           ? this.#next((stop) => {
               stopWaiting = stop
             })
           : this.#current())
         hasBegun = true
-        return hasLeft || text === undefined ? leave() : { done: false, value: text }
+        return hasLeft || isOver() || text === undefined ? leave() : { done: false, value: text }
       },
       return: async () => leave(),
     }

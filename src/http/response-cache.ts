@@ -1,3 +1,4 @@
+import type { Key } from '../cache/key.ts'
 import type { LoadContext } from '../cache/types.ts'
 import { bypassReason, type CachedRequest, type HandlerAnswer, headerOf, unstorableReason } from './cache-rules.ts'
 import type { Encoding } from './codecs.ts'
@@ -8,6 +9,7 @@ import {
   type ResponseStore,
   resolveHttpCacheOptions,
 } from './http-cache-options.ts'
+import { extendKey, responseKey } from './response-key.ts'
 import { answerFrom, type CachedAnswer, isMadeFor, type StoredResponse, toStored } from './stored-response.ts'
 
 /** Runs the handler of a request. */
@@ -44,7 +46,7 @@ export function createResponseCache<Request, Name extends string, Tag extends st
     async respond(request, run) {
       const bypass = bypassReason(request, settings)
       if (bypass !== undefined) return pass(bypass)
-      const key = keyOf(request, settings)
+      const key = responseKey(request, settings)
       if (key === null) return pass('fwd=bypass; detail=key')
       return new Visit(cache as ResponseStore, settings, request, run).answer(key)
     },
@@ -96,20 +98,23 @@ class Visit<Request> {
     this.#options = { ...settings.entry, tags: settings.tagsOf(request.original) as readonly never[] }
   }
 
-  async answer(base: readonly unknown[]): Promise<Outcome> {
+  async answer(base: Key): Promise<Outcome> {
     let key = base
     for (let variation = 0; variation < maxVariations; variation++) {
       const found = await this.#find(key)
       if (found === undefined) return pass('fwd=miss')
       if ('kind' in found) return found
       if (isMadeFor(found, this.#request)) return this.#send(found, key)
-      key = [...base, ...found.varied.map(([name]) => [name, this.#request.header(name) ?? null])]
+      key = extendKey(
+        base,
+        found.varied.flatMap(([name]) => [name, this.#request.header(name) ?? null]),
+      )
     }
     return pass('fwd=miss; detail=vary')
   }
 
   /** What is stored, or what becomes of the request when nothing is. */
-  async #find(key: readonly unknown[]): Promise<StoredResponse | Outcome | undefined> {
+  async #find(key: Key): Promise<StoredResponse | Outcome | undefined> {
     if (this.#request.method === 'HEAD') return this.#peek(key)
     try {
       let found = await this.#getOrRun(key, false)
@@ -125,16 +130,16 @@ class Visit<Request> {
   }
 
   /** A handler that answers HEAD gives nothing to store. */
-  async #peek(key: readonly unknown[]): Promise<StoredResponse | undefined> {
+  async #peek(key: Key): Promise<StoredResponse | undefined> {
     const found = await this.#cache.get<StoredResponse>(key)
     return found === undefined || isExpired(found, this.#settings.clock()) ? undefined : found
   }
 
-  #getOrRun(key: readonly unknown[], fresh: boolean): Promise<StoredResponse | NotStored> {
+  #getOrRun(key: Key, fresh: boolean): Promise<StoredResponse | NotStored> {
     return this.#cache.getOrSet(key, (ctx) => this.#load(key, ctx), { ...this.#options, fresh })
   }
 
-  async #load(key: readonly unknown[], ctx: LoadContext): Promise<StoredResponse | NotStored> {
+  async #load(key: Key, ctx: LoadContext): Promise<StoredResponse | NotStored> {
     const isRenewal = ctx.stale !== undefined || this.#running !== undefined
     if (!isRenewal) this.#running = this.#run.inPlace()
     const answer = await (isRenewal ? this.#run.detached() : (this.#running as Promise<HandlerAnswer>))
@@ -161,7 +166,7 @@ class Visit<Request> {
     throw error
   }
 
-  async #send(stored: StoredResponse, key: readonly unknown[]): Promise<Outcome> {
+  async #send(stored: StoredResponse, key: Key): Promise<Outcome> {
     const isNew = stored.storedAt > this.#askedAt
     const isOwn = this.#running !== undefined
     const cacheStatus = isOwn ? 'fwd=miss; stored' : isNew ? 'fwd=miss; collapsed' : 'hit'
@@ -172,7 +177,7 @@ class Visit<Request> {
   }
 
   /** The body in the coding that the client accepts, encoded once for all. */
-  async #encode(stored: StoredResponse, key: readonly unknown[]) {
+  async #encode(stored: StoredResponse, key: Key) {
     const { engine } = this.#settings
     const { body, hash, status } = stored
     const identity: { encoding: Encoding; body: Buffer; isVaried: boolean } = {
@@ -189,31 +194,9 @@ class Visit<Request> {
       const encoded = await engine.codecOf(plan.coding).encode(toBuffer(body))
       return encoded.length < body.length || plan.mustEncode ? encoded : null
     }
-    const encoded = await this.#cache.getOrSet([...key, plan.coding, hash], encode, this.#options)
+    const encoded = await this.#cache.getOrSet(extendKey(key, [plan.coding, hash]), encode, this.#options)
     return encoded === null ? { ...identity, isVaried } : { encoding: plan.coding, body: encoded, isVaried }
   }
-}
-
-/** Host and proto as the client sees them are in the key, because links in a body may be made of them. */
-function keyOf<Request>(
-  request: CachedRequest<Request>,
-  { query, vary, keyOf: ownKeyOf }: HttpCacheSettings<Request>,
-): readonly unknown[] | null {
-  const own = ownKeyOf === undefined ? [] : ownKeyOf(request.original)
-  if (own === null) return null
-  const { path } = request
-  const origin = originHeaders.map((name) => request.header(name) ?? null)
-  const varied = vary.map((name) => request.header(name) ?? null)
-  return ['http', path, listed(request.query, query), origin, varied, own]
-}
-
-const originHeaders = ['host', 'x-forwarded-host', 'x-forwarded-proto']
-
-/** The parameters by name, so that their order in the URL makes no difference, and those of one name in theirs. */
-function listed(query: string, names: ReadonlySet<string> | 'all'): readonly (readonly [string, string])[] {
-  if (query === '') return []
-  const pairs = [...new URLSearchParams(query)].filter(([name]) => names === 'all' || names.has(name))
-  return pairs.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
 }
 
 function isExpired(found: StoredResponse | NotStored, now: number): boolean {

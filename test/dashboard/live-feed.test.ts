@@ -25,7 +25,7 @@ describe('a live feed', () => {
   const valueOf = async (result: Promise<IteratorResult<string, undefined>>) => (await result).value
 
   it('gives a text at once, and then one an interval', async () => {
-    const client = feedOf()[Symbol.asyncIterator]()
+    const client = feedOf().follow()[Symbol.asyncIterator]()
     expect(await valueOf(client.next())).toBe('text 1')
     const second = valueOf(client.next())
     await vi.advanceTimersByTimeAsync(999)
@@ -36,7 +36,7 @@ describe('a live feed', () => {
 
   it('makes one text for all clients', async () => {
     const feed = feedOf()
-    const clients = Array.from({ length: 10 }, () => feed[Symbol.asyncIterator]())
+    const clients = Array.from({ length: 10 }, () => feed.follow()[Symbol.asyncIterator]())
     expect(await Promise.all(clients.map((client) => valueOf(client.next())))).toEqual(Array(10).fill('text 1'))
     const next = Promise.all(clients.map((client) => valueOf(client.next())))
     await vi.advanceTimersByTimeAsync(1_000)
@@ -46,7 +46,7 @@ describe('a live feed', () => {
 
   it('makes nothing while nobody waits, and starts again with the next client', async () => {
     const feed = feedOf()
-    const first = feed[Symbol.asyncIterator]()
+    const first = feed.follow()[Symbol.asyncIterator]()
     await first.next()
     const waiting = first.next()
     await first.return?.()
@@ -54,12 +54,12 @@ describe('a live feed', () => {
     expect(vi.getTimerCount()).toBe(0)
     await vi.advanceTimersByTimeAsync(60_000)
     expect(renders).toBe(1)
-    expect(await valueOf(feed[Symbol.asyncIterator]().next())).toBe('text 2')
+    expect(await valueOf(feed.follow()[Symbol.asyncIterator]().next())).toBe('text 2')
   })
 
   it('lets a client go at once, while it waits and before it begins, and counts it once', async () => {
     const feed = feedOf()
-    const [stays, leaves, idle] = Array.from({ length: 3 }, () => feed[Symbol.asyncIterator]()) as [
+    const [stays, leaves, idle] = Array.from({ length: 3 }, () => feed.follow()[Symbol.asyncIterator]()) as [
       AsyncIterator<string, undefined>,
       AsyncIterator<string, undefined>,
       AsyncIterator<string, undefined>,
@@ -79,8 +79,8 @@ describe('a live feed', () => {
 
   it('skips what a slow client was not ready for, without holding the others back', async () => {
     const feed = feedOf()
-    const slow = feed[Symbol.asyncIterator]()
-    const quick = feed[Symbol.asyncIterator]()
+    const slow = feed.follow()[Symbol.asyncIterator]()
+    const quick = feed.follow()[Symbol.asyncIterator]()
     await Promise.all([slow.next(), quick.next()])
     for (let second = 0; second < 3; second++) {
       const next = quick.next()
@@ -103,14 +103,14 @@ describe('a live feed', () => {
         return `text ${++renders}`
       },
     })
-    const clients = [feed[Symbol.asyncIterator](), feed[Symbol.asyncIterator]()]
+    const clients = [feed.follow()[Symbol.asyncIterator](), feed.follow()[Symbol.asyncIterator]()]
     const texts = clients.map(async (client) => {
       const seen: (string | undefined)[] = []
       for (let count = 0; count < 3; count++) seen.push(await valueOf(client.next()))
       return seen
     })
     await vi.advanceTimersByTimeAsync(2_000)
-    clients.push(feed[Symbol.asyncIterator]())
+    clients.push(feed.follow()[Symbol.asyncIterator]())
     texts.push(valueOf((clients[2] as AsyncIterator<string, undefined>).next()).then((text) => [text]))
     await vi.advanceTimersByTimeAsync(20_000)
     expect((await Promise.all(texts))[0]).toEqual(['text 1', 'text 2', 'text 3'])
@@ -125,7 +125,7 @@ describe('a live feed', () => {
         return `text ${++renders}`
       },
     })
-    const clients = [feed[Symbol.asyncIterator](), feed[Symbol.asyncIterator]()]
+    const clients = [feed.follow()[Symbol.asyncIterator](), feed.follow()[Symbol.asyncIterator]()]
     await Promise.all(clients.map((client) => client.next()))
     fails = true
     const ends = Promise.all(clients.map((client) => client.next()))
@@ -135,18 +135,30 @@ describe('a live feed', () => {
     expect(feed.clients).toBe(0)
     fails = false
     await vi.advanceTimersByTimeAsync(1_000)
-    expect(await valueOf(feed[Symbol.asyncIterator]().next())).toBe('text 2')
+    expect(await valueOf(feed.follow()[Symbol.asyncIterator]().next())).toBe('text 2')
   })
 
   it('ends a stream after its lifetime', async () => {
     const feed = feedOf({ lifetimeMs: 3_000 })
     const texts: string[] = []
     const whole = (async () => {
-      for await (const text of feed) texts.push(text)
+      for await (const text of feed.follow()) texts.push(text)
     })()
     await vi.advanceTimersByTimeAsync(4_000)
     await whole
     expect(texts).toEqual(['text 1', 'text 2', 'text 3', 'text 4'])
+    expect(feed.clients).toBe(0)
+  })
+
+  it('ends a stream that is told to, at the next text', async () => {
+    let isOver = false
+    const feed = feedOf()
+    const client = feed.follow(() => isOver)[Symbol.asyncIterator]()
+    await client.next()
+    const next = client.next()
+    isOver = true
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect((await next).done).toBe(true)
     expect(feed.clients).toBe(0)
   })
 })

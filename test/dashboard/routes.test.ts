@@ -1,5 +1,14 @@
-import { get, type IncomingMessage } from 'node:http'
+import { once } from 'node:events'
+import { createServer, get, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import express from 'express'
+import fastify from 'fastify'
+import { Hono } from 'hono'
 import { PerformanceMonitor } from 'posthaste'
+import * as onExpress from 'posthaste/express'
+import * as onFastify from 'posthaste/fastify'
+import * as onHono from 'posthaste/hono'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { frameworks, type Running } from '../support/frameworks.ts'
 
@@ -141,6 +150,38 @@ describe.each(Object.entries(frameworks))('the live page on %s', (_name, start) 
     await expect.poll(() => documentOf(events[0])?.scope).toBe('fleet')
   })
 })
+
+describe.each(['Express', 'Fastify', 'Hono'])('a server on %s that closes', (name) => {
+  it('is not held open by a live page', async () => {
+    const monitor = new PerformanceMonitor({ sampleInterval: false })
+    onTestFinished(() => monitor.close())
+    const { url, close } = await startPlain(name, monitor)
+    const { response, events } = await follow(`${url}/performance/stream`)
+    await expect.poll(() => events.length).toBeGreaterThan(0)
+    const ended = once(response, 'end')
+    const closed = close()
+    await Promise.all([ended, closed])
+    expect(events.length).toBeLessThan(4)
+  })
+})
+
+/** A server that waits for its connections when it closes, as in production. */
+async function startPlain(
+  name: string,
+  monitor: PerformanceMonitor,
+): Promise<{ readonly url: string; close(): Promise<unknown> }> {
+  if (name === 'Fastify') {
+    const app = fastify()
+    await app.register(onFastify.performanceRoutes, { monitor })
+    return { url: await app.listen({ port: 0, host: '127.0.0.1' }), close: () => app.close() }
+  }
+  const routes = name === 'Express' ? express().use(onExpress.performanceRoutes(monitor)) : undefined
+  const { fetch } = new Hono().use(onHono.performanceRoutes(monitor))
+  const server = createServer(routes ?? getRequestListener(fetch)).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}`, close: () => once(server.close(), 'close') }
+}
 
 describe('who may see the live page', () => {
   const startWith = async (routes: Parameters<(typeof frameworks)['Express 5']>[1]) => {
