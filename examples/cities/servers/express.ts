@@ -1,12 +1,13 @@
 import type { AddressInfo } from 'node:net'
 import express from 'express'
-import { answerErrors, monitorRequests, performanceRoutes } from 'posthaste/express'
+import { answerErrors, cacheResponses, compressResponses, monitorRequests, performanceRoutes } from 'posthaste/express'
 import type { CitiesApp } from '../cities.ts'
 import type { RunningServer } from './running.ts'
 
 export async function serve(cities: CitiesApp, port: number): Promise<RunningServer> {
   const app = express()
   app.use(monitorRequests(cities.monitor))
+  app.use(compressResponses({ monitor: cities.monitor }))
   app.use(performanceRoutes(cities.monitor))
   app.use(express.json({ strict: false }))
 
@@ -16,9 +17,13 @@ export async function serve(cities: CitiesApp, port: number): Promise<RunningSer
   app.get('/cities/:id', async (request, response) => {
     answer(response, await cities.find(request.params.id))
   })
-  app.get('/countries', async (_request, response) => {
-    response.json(await cities.countries())
-  })
+  app.get(
+    '/countries',
+    cacheResponses(cities.cache, { profile: 'countries', tags: ['cities'] }),
+    async (_request, response) => {
+      response.json(await cities.countries())
+    },
+  )
   app.post('/cities/:id', async (request, response) => {
     answer(response, await cities.update(request.params.id, request.body))
   })

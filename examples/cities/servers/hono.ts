@@ -1,19 +1,22 @@
 import type { AddressInfo } from 'node:net'
 import { serve as listen, type ServerType } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
-import { answerErrors, monitorRequests, performanceRoutes } from 'posthaste/hono'
+import { answerErrors, cacheResponses, compressResponses, monitorRequests, performanceRoutes } from 'posthaste/hono'
 import type { CitiesApp } from '../cities.ts'
 import type { RunningServer } from './running.ts'
 
 export async function serve(cities: CitiesApp, port: number): Promise<RunningServer> {
   const app = new Hono()
   app.use(monitorRequests(cities.monitor))
+  app.use(compressResponses({ monitor: cities.monitor }))
   app.use(performanceRoutes(cities.monitor))
   app.onError(answerErrors())
 
   app.get('/cities', async (c) => c.json(await cities.list(new URL(c.req.url).searchParams)))
   app.get('/cities/:id', async (c) => answer(c, await cities.find(c.req.param('id'))))
-  app.get('/countries', async (c) => c.json(await cities.countries()))
+  app.get('/countries', cacheResponses(cities.cache, { profile: 'countries', tags: ['cities'] }), async (c) =>
+    c.json(await cities.countries()),
+  )
   app.post('/cities/:id', async (c) => answer(c, await cities.update(c.req.param('id'), await readJson(c))))
 
   const server = await new Promise<ServerType>((resolve, reject) => {

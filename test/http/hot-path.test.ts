@@ -1,0 +1,73 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import zlib from 'node:zlib'
+import { Kysely } from 'kysely'
+import { settingsFromEnv } from 'posthaste'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { type CitiesApp, createCitiesApp } from '../../examples/cities/cities.ts'
+import { type CitiesDatabase, kyselyDialect, openCities } from '../../examples/cities/database.ts'
+import { serve as serveExpress } from '../../examples/cities/servers/express.ts'
+import { serve as serveFastify } from '../../examples/cities/servers/fastify.ts'
+import { serve as serveHono } from '../../examples/cities/servers/hono.ts'
+import type { RunningServer } from '../../examples/cities/servers/running.ts'
+import { ask } from '../support/answering.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'posthaste-hot-'))
+const encoders = [
+  'gzipSync',
+  'gzip',
+  'brotliCompressSync',
+  'brotliCompress',
+  'zstdCompressSync',
+  'zstdCompress',
+] as const
+
+beforeAll(() => openCities(folder).close(), 60_000)
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+describe.each(Object.entries({ express: serveExpress, fastify: serveFastify, hono: serveHono }))(
+  'the cities on %s',
+  (_name, serve) => {
+    let cities: CitiesApp
+    let server: RunningServer
+    let queries: number
+
+    beforeEach(async () => {
+      queries = 0
+      const db: CitiesDatabase = new Kysely({
+        dialect: kyselyDialect(openCities(folder)),
+        log: () => {
+          queries++
+        },
+      })
+      cities = createCitiesApp(db, settingsFromEnv({ USE_REDIS_CACHE: 'false' }))
+      server = await serve(cities, 0)
+    })
+    afterEach(async () => {
+      vi.restoreAllMocks()
+      await server.close()
+      await cities.close()
+    })
+
+    it('answers a hot GET /countries without a query, without making JSON, and without compressing', async () => {
+      const get = () => ask(server.port, { path: '/countries', headers: { 'accept-encoding': 'gzip, br' } })
+      const cold = await get()
+      expect(cold.headers['content-encoding']).toBe('br')
+      expect(JSON.parse(zlib.brotliDecompressSync(cold.body).toString()).length).toBeGreaterThan(200)
+
+      const stringify = vi.spyOn(JSON, 'stringify')
+      const compressions = encoders.filter((name) => name in zlib).map((name) => vi.spyOn(zlib, name as 'gzipSync'))
+      const queriesBefore = queries
+      expect(queriesBefore).toBeGreaterThan(0)
+      for (let request = 0; request < 20; request++) {
+        const hot = await get()
+        expect(hot.headers['cache-status']).toBe('posthaste; hit')
+        expect(hot.body.equals(cold.body)).toBe(true)
+      }
+      expect(queries).toBe(queriesBefore)
+      expect(stringify.mock.calls).toEqual([])
+      expect(compressions.flatMap(({ mock }) => mock.calls)).toEqual([])
+    })
+  },
+)
