@@ -96,7 +96,7 @@ async function measured(run: () => unknown, iterations: number, measure: 'wall' 
   return (user + system) / iterations
 }
 
-function shuffle<Item>(items: readonly Item[]): Item[] {
+export function shuffle<Item>(items: readonly Item[]): Item[] {
   const order = items.map((item) => ({ item, at: Math.random() }))
   return order.sort((a, b) => a.at - b.at).map(({ item }) => item)
 }
