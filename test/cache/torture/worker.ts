@@ -10,6 +10,8 @@ process.once('message', async (orders: WorkerOrders) => {
   Date.now = () => realNow() + skewMs
   const { open } = (await import(`./${name}.ts`)) as { open: OpenSubject }
   const subject = await open(url, namespace, withinMs)
+  // Libraries load packages and connect with the first call.
+  await subject.getOrSet('warm', async () => ({ load: now() }), [])
   const random = generator(seed)
   const log: WorkerLog = { reads: [], invalidations: [], failures: [] }
   const end = now() + forMs
