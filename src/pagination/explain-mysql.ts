@@ -1,7 +1,7 @@
 import { ValueNode } from 'kysely'
 import type { PageShape } from './advice.ts'
 import { byIndex, catalogQuery, tableParts } from './explain-catalog.ts'
-import { type CatalogIndex, fixedPrefix, type PlanReading, serves, smallTable } from './explain-plan.ts'
+import { type CatalogIndex, fewRows, fixedPrefix, type PlanReading, serves, smallTable } from './explain-plan.ts'
 import { raw } from './raw.ts'
 import type { Row, Source } from './source.ts'
 
@@ -34,7 +34,7 @@ export async function readMysqlPlan(
   const serving = indexes.filter((index) => serves(index, shape)).map(({ name }) => name)
   const bounded = own.every((table) => isBounded(table, shape, indexes, hasCursor))
   // The planner may sort a few rows of the right index, if that is cheaper.
-  const served = bounded && own.every(({ key, access_type: type }) => serving.includes(key ?? '') && type !== 'index')
+  const served = bounded && own.every((table) => serving.includes(table.key ?? '') && rowsOf(table) <= fewRows)
   const reading = { plan: JSON.stringify(document, null, 2), absent: own.length === 0, rowsRead: rowsReadBy(tables) }
   // A small table is read whole, and its rows sorted, whatever its indexes.
   const small = serving.length > 0 && bytes <= smallTable
@@ -71,8 +71,13 @@ function isBounded(
   return ['range', 'ref', 'eq_ref', 'const', 'ref_or_null'].includes(type)
 }
 
-function isSlowLookup({ access_type: type, rows, rows_examined_per_scan: examined }: TablePlan): boolean {
-  return (type === 'ALL' || type === 'index') && (rows ?? examined ?? 0) > 1_000
+function isSlowLookup(table: TablePlan): boolean {
+  return (table.access_type === 'ALL' || table.access_type === 'index') && rowsOf(table) > 1_000
+}
+
+/** The rows that the planner expects to read: MariaDB's name for them, or MySQL's. */
+function rowsOf({ rows, rows_examined_per_scan: examined }: TablePlan): number {
+  return rows ?? examined ?? 0
 }
 
 function rowsReadBy(tables: readonly TablePlan[]): number | undefined {

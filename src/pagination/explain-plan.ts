@@ -35,6 +35,9 @@ export interface CatalogIndex {
 /** A table so small that planners read it whole whatever its indexes, in bytes. */
 export const smallTable = 1_048_576
 
+/** So few rows of the right index that planners may rather sort them than read them in its order. */
+export const fewRows = 250
+
 /** Whether the index has the fixed columns at its head, and how many. */
 export function fixedPrefix({ columns, predicate = '' }: CatalogIndex, { fixed }: PageShape): number | undefined {
   const open = new Set(fixed.filter(({ column }) => !mentions(predicate, column)).map(({ column }) => column))

@@ -1,7 +1,15 @@
 import { ValueNode } from 'kysely'
 import type { PageShape } from './advice.ts'
 import { byIndex, catalogQuery, tableParts } from './explain-catalog.ts'
-import { type CatalogIndex, fixedPrefix, holdsAll, type PlanReading, serves, smallTable } from './explain-plan.ts'
+import {
+  type CatalogIndex,
+  fewRows,
+  fixedPrefix,
+  holdsAll,
+  type PlanReading,
+  serves,
+  smallTable,
+} from './explain-plan.ts'
 import { raw } from './raw.ts'
 import type { Row, Source } from './source.ts'
 
@@ -14,6 +22,7 @@ interface PlanNode {
   readonly 'Index Name'?: string
   readonly Filter?: string
   readonly 'Total Cost': number
+  readonly 'Plan Rows': number
   readonly 'Actual Rows'?: number
   readonly 'Actual Loops'?: number
   readonly 'Rows Removed by Filter'?: number
@@ -22,10 +31,10 @@ interface PlanNode {
 }
 
 /**
- * What a part of the plan does, the best first: read from an index that serves the page (then the planner may sort a few
- * rows of it, if that is cheaper), read in order within bounds, read more than the page, sort.
+ * What a part of the plan does, the best first: read no more rows than the page has, read from an index that serves the
+ * page (then the planner may sort a few rows of it, if that is cheaper), read in order within bounds, read more, sort.
  */
-const verdicts = ['served', 'bounded', 'scan', 'sort'] as const
+const verdicts = ['limited', 'served', 'bounded', 'scan', 'sort'] as const
 type Verdict = (typeof verdicts)[number]
 
 /** Reads the plan of PostgreSQL; the rows read are its own counters (`analyze`). */
@@ -47,8 +56,12 @@ export async function readPostgresPlan(
   const [slowLookup] = found.slow
   // A small table is read whole, and its rows sorted, whatever its indexes.
   const small = serving !== undefined && slowLookup === undefined && bytes <= smallTable
-  if (small || verdict === 'served' || verdict === 'bounded') return { ...reading, access: 'seek' }
-  return { ...reading, access: verdict, slowLookup, unused: serving }
+  if (small || isSeek(verdict)) return { ...reading, access: 'seek' }
+  return { ...reading, access: verdict === 'sort' ? 'sort' : 'scan', slowLookup, unused: serving }
+}
+
+function isSeek(verdict: Verdict): boolean {
+  return verdict !== 'scan' && verdict !== 'sort'
 }
 
 /** What is known of the table, and what the walk over the plan finds. */
@@ -69,9 +82,10 @@ function judge(node: PlanNode, found: Found): Verdict {
   )
   const worst = children
     .map((child) => judge(child, found))
-    .reduce((a, b) => (verdicts.indexOf(a) > verdicts.indexOf(b) ? a : b), 'served')
-  if (type === 'Limit' && worst === 'bounded') return 'served'
-  return type.endsWith('Sort') && worst !== 'served' ? 'sort' : worst
+    .reduce((a, b) => (verdicts.indexOf(a) > verdicts.indexOf(b) ? a : b), 'limited')
+  if (type === 'Limit' && isSeek(worst)) return 'limited'
+  if (!type.endsWith('Sort') || worst === 'limited') return worst
+  return worst === 'served' && node['Plan Rows'] <= fewRows ? 'served' : 'sort'
 }
 
 function judgeScan(node: PlanNode, found: Found): Verdict {
@@ -81,7 +95,7 @@ function judgeScan(node: PlanNode, found: Found): Verdict {
   // The branches of a union are numbered.
   if (alias.replace(/_\d+$/, '') !== shape.driving?.name && alias !== shape.driving?.name) {
     // A hundred pages at the standard costs; a smaller table may be read whole.
-    if (name !== undefined || node['Total Cost'] <= 100) return 'served'
+    if (name !== undefined || node['Total Cost'] <= 100) return 'limited'
     found.slow.push(alias)
     return 'scan'
   }
