@@ -1,5 +1,6 @@
 import type { CompiledQuery } from 'kysely'
 import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import { isPageQuery } from '../shared/page-queries.ts'
 import type { OnWarn } from '../shared/warnings.ts'
 import { captureStack, formatCallSite } from './call-site.ts'
 import { NPlusOneError, QueryBudgetError } from './errors.ts'
@@ -31,9 +32,9 @@ export class NPlusOneDetector {
   }
 
   /** A query was built: the one moment at which the whole stack of the caller is there. */
-  built(statement: Statement): void {
+  built(statement: Statement, query: CompiledQuery): void {
     const scope = currentScope()
-    if (scope === undefined || statement.batch || ignoresNPlusOne()) return
+    if (scope === undefined || isMeant(statement, query)) return
     const repeated = this.#repeated(scope, statement)
     repeated.built += 1
     if (repeated.built >= this.#threshold - 1) repeated.stack ??= captureStack()
@@ -46,9 +47,8 @@ export class NPlusOneDetector {
    * @throws {@link NPlusOneError}, {@link QueryBudgetError} in mode `'throw'`
    */
   runs(scope: QueryScope, statement: Statement, query: CompiledQuery): RepeatedQuery | undefined {
-    if (statement.control !== undefined || ignoresNPlusOne()) return undefined
     if (scope.queries > scope.maxQueries && !scope.overBudget) this.#exceeds(scope, statement)
-    if (statement.batch) return undefined
+    if (isMeant(statement, query)) return undefined
     const repeated = this.#repeated(scope, statement)
     if (repeated.add(query, this.#threshold)) this.#found(scope, repeated)
     return repeated
@@ -94,6 +94,11 @@ export class NPlusOneDetector {
       else this.#onWarn({ code: 'N_PLUS_ONE', message: describeFinding(finding()) })
     })
   }
+}
+
+/** Repeated on purpose: batch after batch, page after page, or because the user says so. */
+function isMeant({ batch }: Statement, { query }: CompiledQuery): boolean {
+  return batch || isPageQuery(query) || ignoresNPlusOne()
 }
 
 /** One sentence for people. */

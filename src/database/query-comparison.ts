@@ -1,5 +1,4 @@
 import type { OperationNode, RootOperationNode } from 'kysely'
-import { isPageQuery } from '../shared/page-queries.ts'
 
 /** A column compared with a value, somewhere in a query. */
 export interface Comparison {
@@ -13,7 +12,6 @@ export interface Comparison {
  * Whether two runs of a query are pages of the same list: what differs are bounds on columns it sorts by, or its offset.
  */
 export function pagesOn(one: RootOperationNode, other: RootOperationNode): boolean {
-  if (isPageQuery(one)) return true
   const sorted = new Set(sortColumns(one))
   const differing = differences(comparisons(one), comparisons(other))
   const bounds = differing.filter(({ operator }) => operator !== '=')

@@ -45,7 +45,7 @@ export class QueryObserver {
   /** The compiler made a query; as a rule it runs next. */
   built(query: CompiledQuery): void {
     if (this.#parts.detector !== undefined && currentScope() !== undefined) {
-      this.#parts.detector.built(this.statistics.of(query))
+      this.#parts.detector.built(this.statistics.of(query), query)
     }
   }
 

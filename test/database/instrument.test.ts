@@ -1,0 +1,271 @@
+import { DatabaseSync } from 'node:sqlite'
+import { Kysely, SqliteAdapter, SqliteDialect, SqliteIntrospector, SqliteQueryCompiler, sql } from 'kysely'
+import { describe, expect, it } from 'vitest'
+import {
+  instrument,
+  nodeSqlite,
+  type QueryEvent,
+  queryReport,
+  type SlowQuery,
+  withQueryScope,
+} from '../../src/index.ts'
+import { openSqlite } from './support/sqlite.ts'
+
+function watched() {
+  const events: QueryEvent[] = []
+  const db = openSqlite({ onQuery: (event) => events.push(event) })
+  return { db, events }
+}
+
+describe('instrument', () => {
+  it('tells every query with its shape, tables and rows, and never with its values', async () => {
+    const { db, events } = watched()
+    await withQueryScope('GET /users', () =>
+      db
+        .selectFrom('users as u')
+        .innerJoin('orders as o', 'o.user_id', 'u.id')
+        .select('u.name')
+        .where('o.status', 'in', ['open', 'secret-status'])
+        .execute(),
+    )
+    expect(events).toEqual([
+      {
+        sql: expect.stringContaining('in (?, ?)'),
+        shape:
+          'select "u"."name" from "users" as "u" inner join "orders" as "o" on "o"."user_id" = "u"."id" where "o"."status" in (...)',
+        operation: 'select',
+        tables: ['users', 'orders'],
+        durationMs: expect.any(Number),
+        acquireMs: expect.any(Number),
+        rows: 10,
+        inTransaction: false,
+        streamed: false,
+        scope: 'GET /users',
+      },
+    ])
+    expect(JSON.stringify(events)).not.toContain('secret-status')
+  })
+
+  it('counts and times by shape, whatever the values and the length of lists', async () => {
+    const { db } = watched()
+    for (const ids of [[1], [1, 2], [1, 2, 3]]) {
+      await db.selectFrom('users').selectAll().where('id', 'in', ids).execute()
+    }
+    const [stats] = queryReport(db).queries
+    expect(stats).toMatchObject({ shape: 'select * from "users" where "id" in (...)', count: 3, rows: 6, errors: 0 })
+    expect(stats?.totalMs).toBeGreaterThan(0)
+    expect(stats?.maxMs).toBeLessThanOrEqual(stats?.totalMs ?? 0)
+    expect(stats?.p50Ms).toBeGreaterThan(0)
+  })
+
+  it('counts failures, and passes the error on unchanged', async () => {
+    const { db, events } = watched()
+    const error = await sql`select * from nowhere`.execute(db).catch((error) => error)
+    expect(error.message).toBe('no such table: nowhere')
+    expect(events.at(-1)?.error).toBe(error)
+    expect(queryReport(db).queries[0]).toMatchObject({ errors: 1 })
+  })
+
+  it('follows transactions, controlled ones and savepoints, and gives every connection back', async () => {
+    const { db, events } = watched()
+    await db.transaction().execute((trx) => trx.selectFrom('users').selectAll().execute())
+    await expect(
+      db.transaction().execute(async (trx) => {
+        await trx.deleteFrom('orders').execute()
+        throw new Error('no')
+      }),
+    ).rejects.toThrow('no')
+    const trx = await db.startTransaction().execute()
+    await trx.deleteFrom('orders').execute()
+    const saved = await trx.savepoint('here').execute()
+    await saved.deleteFrom('users').execute()
+    await (await saved.rollbackToSavepoint('here').execute()).commit().execute()
+    expect(events.filter(({ inTransaction }) => inTransaction).length).toBeGreaterThan(5)
+    expect(await db.selectFrom('users').selectAll().execute()).toHaveLength(10)
+    expect(await db.selectFrom('orders').selectAll().execute()).toHaveLength(0)
+    expect(events.at(-1)?.inTransaction).toBe(false)
+  })
+
+  it('counts streams, finished or left early', async () => {
+    const { db, events } = watched()
+    for await (const row of db.selectFrom('users').selectAll().stream()) void row
+    for await (const row of db.selectFrom('users').selectAll().stream()) {
+      void row
+      break
+    }
+    expect(events.map(({ streamed, rows }) => ({ streamed, rows }))).toEqual([
+      { streamed: true, rows: 10 },
+      { streamed: true, rows: 1 },
+    ])
+    expect(await db.selectFrom('users').selectAll().execute()).toHaveLength(10)
+  })
+
+  it('works behind withPlugin and withSchema, and reports for all of them', async () => {
+    const { db } = watched()
+    await db.withSchema('main').selectFrom('users').selectAll().execute()
+    await db.transaction().execute(async (trx) => expect(queryReport(trx).queries[0]?.count).toBe(1))
+    expect(queryReport(db.withoutPlugins()).queries[0]?.tables).toEqual(['users'])
+  })
+
+  it('ignores what a listener throws', async () => {
+    const db = openSqlite({
+      slow: '0ms',
+      onQuery: () => {
+        throw new Error('listener')
+      },
+      onSlow: () => {
+        throw new Error('listener')
+      },
+    })
+    expect(await db.selectFrom('users').selectAll().execute()).toHaveLength(10)
+  })
+
+  it('gives the monitor the durations and the report', async () => {
+    const timings: string[] = []
+    const sources = new Map<string, () => unknown>()
+    const db = openSqlite({
+      monitor: {
+        recordTiming: (name) => timings.push(name),
+        addSource: (name, read) => sources.set(name, read),
+      },
+    })
+    await db.selectFrom('users').selectAll().execute()
+    expect(timings).toEqual(['db.query'])
+    expect(sources.get('database')?.()).toMatchObject({ queries: [{ count: 1 }], slow: [], nPlusOne: [] })
+  })
+
+  it('sees transactions of drivers that send no SQL for them, as that of SQL Server', async () => {
+    const told: string[][] = []
+    const rows = { rows: [] }
+    const connection = {
+      executeQuery: async <Row>() => rows as { rows: Row[] },
+      async *streamQuery() {},
+    }
+    const done = async () => {}
+    const db = new Kysely<{ users: { id: number } }>(
+      instrument(
+        {
+          dialect: {
+            createAdapter: () => new SqliteAdapter(),
+            createQueryCompiler: () => new SqliteQueryCompiler(),
+            createIntrospector: (kysely) => new SqliteIntrospector(kysely),
+            createDriver: () => ({
+              init: done,
+              acquireConnection: async () => connection,
+              beginTransaction: done,
+              commitTransaction: done,
+              rollbackTransaction: done,
+              releaseConnection: done,
+              destroy: done,
+            }),
+          },
+        },
+        { invalidates: { invalidateTags: (...tags) => told.push(tags) } },
+      ),
+    )
+    await db.transaction().execute(async (trx) => {
+      await trx.deleteFrom('users').execute()
+      expect(told).toEqual([])
+    })
+    expect(told).toEqual([['table:users']])
+  })
+
+  it('bounds the shapes it counts, and counts the rest together', async () => {
+    const { db } = watched()
+    for (let number = 0; number < 520; number += 1) await sql.raw(`select ${number} as n${number}`).execute(db)
+    const { queries } = queryReport(db)
+    expect(queries.length).toBe(501)
+    expect(queries.find(({ shape }) => shape === '(overflow)')?.count).toBe(20)
+  })
+
+  it.each([
+    [{ slow: 5 }, 'Expected `slow` to be a duration'],
+    [{ explain: 'analyze' }, 'Expected `explain` to be one of'],
+    [{ statementCache: 0 }, 'Expected `statementCache` to be a whole number from 1 up'],
+    [{ nPlusOne: { threshold: 1 } }, 'Expected `nPlusOne.threshold` to be a whole number from 2 up'],
+    [{ nPlusOne: { mode: 'shout' } }, 'Expected `nPlusOne.mode` to be one of'],
+    [{ timeout: '1s' }, '`timeout` needs a database that can cancel a query'],
+  ])('refuses %j', (options, message) => {
+    const dialect = new SqliteDialect({ database: nodeSqlite(new DatabaseSync(':memory:')) })
+    expect(() => instrument({ dialect }, options as never)).toThrow(message)
+  })
+
+  it('refuses to report on a Kysely that is not instrumented', () => {
+    const db = new Kysely({ dialect: new SqliteDialect({ database: nodeSqlite(new DatabaseSync(':memory:')) }) })
+    expect(() => queryReport(db)).toThrow('Expected `db` to be a Kysely made with `instrument(config)`')
+  })
+})
+
+describe('slow queries', () => {
+  const settled = () => new Promise((resolve) => setTimeout(resolve, 150))
+
+  it('are told and kept, with the plan of their shape, asked for once', async () => {
+    const slow: SlowQuery[] = []
+    const db = openSqlite({ slow: '0ms', onSlow: (query) => slow.push(query) })
+    const query = (status: string) => db.selectFrom('orders').selectAll().where('status', '=', status).execute()
+    await withQueryScope('GET /orders', () => query('open'))
+    await settled()
+    await query('done')
+    expect(slow).toMatchObject([{ scope: 'GET /orders', rows: 10 }, { rows: 0 }])
+    expect(queryReport(db).slow).toMatchObject([{ plan: 'SCAN orders' }, { plan: 'SCAN orders' }])
+    expect(queryReport(db).queries.map(({ shape }) => shape)).not.toContainEqual(expect.stringContaining('explain'))
+  })
+
+  it('are explained after the transaction they ran in, not within', async () => {
+    const db = openSqlite({ slow: '0ms' })
+    await db.transaction().execute(async (trx) => {
+      await trx.selectFrom('orders').selectAll().where('total', '>', 1).execute()
+      await settled()
+      expect(queryReport(db).slow[0]?.plan).toBeUndefined()
+    })
+    await settled()
+    expect(queryReport(db).slow[0]?.plan).toBe('SCAN orders')
+  })
+
+  it('are not explained when that is off', async () => {
+    const db = openSqlite({ slow: '0ms', explain: false })
+    await db.selectFrom('orders').selectAll().execute()
+    await settled()
+    expect(queryReport(db).slow).toMatchObject([{ rows: 10 }])
+    expect(queryReport(db).slow[0]).not.toHaveProperty('plan')
+  })
+
+  it('get advice for an index that SQLite’s planner takes in a copy of the schema', async () => {
+    const db = openSqlite({ slow: '0ms' })
+    const orders = () =>
+      db
+        .selectFrom('orders as o')
+        .selectAll()
+        .where('o.user_id', '=', 1)
+        .where('o.status', '=', 'open')
+        .orderBy('o.total', 'desc')
+        .execute()
+    await orders()
+    await settled()
+    const [advice] = queryReport(db).advice
+    expect(advice).toMatchObject({
+      table: 'orders',
+      columns: ['user_id', 'status', 'total'],
+      proven: true,
+      kysely:
+        "db.schema.createIndex('orders_user_id_status_total_index').on('orders').columns(['user_id', 'status', 'total']).execute()",
+      before: expect.stringMatching(/^SCAN o\b.*TEMP B-TREE/s),
+      after: expect.stringContaining('INDEX orders_user_id_status_total_index'),
+    })
+    // Nothing was created where the user's data are, and what is advised works there.
+    const indexes = () => sql<{ name: string }>`select name from sqlite_master where type = 'index'`.execute(db)
+    expect((await indexes()).rows).toEqual([])
+    await sql.raw(advice?.ddl ?? '').execute(db)
+    const plan = await sql<{
+      detail: string
+    }>`explain query plan select * from orders o where user_id = 1 and status = 'open' order by total desc`.execute(db)
+    expect(plan.rows.map(({ detail }) => detail).join()).toContain('INDEX orders_user_id_status_total_index')
+  })
+
+  it('get no advice where an index already serves them', async () => {
+    const db = openSqlite({ slow: '0ms' })
+    await db.selectFrom('users').selectAll().where('id', '=', 1).execute()
+    await settled()
+    expect(queryReport(db).advice).toEqual([])
+  })
+})
