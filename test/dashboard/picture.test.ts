@@ -15,8 +15,9 @@ function documentsUntil(end: number): PageDocument[] {
   const before = (count: number) => new Date(end - count * 1_000).toISOString()
   let total = requests.total
   return Array.from({ length: seconds }, (_, second) => {
+    const noise = (Math.sin(second * 12.9898) * 43_758.5453) % 1
     const wave = (middle: number, swing: number) =>
-      middle * (1 + swing * (Math.sin(second / 41) + Math.sin(second / 11) / 3 + Math.sin(second * 2.3) / 6))
+      middle * (1 + swing * (Math.sin(second / 41) + Math.sin(second / 11) / 3 + noise / 5))
     const isStalled = second % 97 === 40
     total += Math.round(wave(28, 0.3))
     return document({

@@ -13,6 +13,7 @@ const query = new URLSearchParams(location.search)
 const past = new History()
 let view: View = { scope: query.get('scope') === 'fleet' ? 'fleet' : 'instance', sort: parseSort(query), filter: '' }
 let pointedAt: number | undefined
+let frame: number | undefined
 
 const byId = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind
 const page = byId('page')
@@ -31,7 +32,7 @@ const stream = new Stream(`${location.pathname.replace(/\/$/, '')}/stream?scope=
   onDocument(latest) {
     announce(latest)
     past.add(latest)
-    show()
+    requestShow()
   },
 })
 
@@ -62,6 +63,14 @@ page.addEventListener('pointerleave', () => point(undefined))
 function change(changes: Partial<View>): void {
   view = { ...view, ...changes }
   show()
+}
+
+/** At most once a frame, and not while the page is hidden: a stream that comes back after a while may bring several documents. */
+function requestShow(): void {
+  frame ??= requestAnimationFrame(() => {
+    frame = undefined
+    show()
+  })
 }
 
 function show(): void {

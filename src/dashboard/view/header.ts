@@ -9,13 +9,12 @@ const themes = { auto: 'Auto', light: 'Light', dark: 'Dark' } as const
 /** Whose numbers these are, and what the reader may choose. What is marked `data-keep` is the script's own. */
 export function header(document: PageDocument, view: View): Markup {
   const { service, release, instance, uptime_ms, window_ms, generated_at, fleet } = document
-  const name = service ?? 'Performance'
-  const who = view.scope === 'fleet' ? `${fleet?.instances ?? 0} instances` : `instance ${instance}`
-  return html`<header><div><h1>${name}</h1><p class="note">${who}${
-    release !== null && ` · release ${release}`
-  } · up ${span(uptime_ms)} · last ${span(window_ms)} · <time datetime="${generated_at}">${clockTime(
-    generated_at,
-  )}</time></p></div>${scopeLinks(view)}${controls}</header>`
+  const time = html`<time datetime="${generated_at}">${clockTime(generated_at)}</time>`
+  const facts =
+    view.scope === 'fleet'
+      ? html`${fleet?.instances ?? 0} instances · last ${span(window_ms)} · ${time}<br>System, alerts, slow requests and queries are those of instance ${instance}`
+      : html`instance ${instance}${release !== null && ` · release ${release}`} · up ${span(uptime_ms)} · last ${span(window_ms)} · ${time}`
+  return html`<header><div><h1>${service ?? 'Performance'}</h1><p class="note">${facts}</p></div>${scopeLinks(view)}${controls}</header>`
 }
 
 function scopeLinks(view: View): Markup {
