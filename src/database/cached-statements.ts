@@ -89,11 +89,19 @@ export class StatementCache {
 let limit = 0
 let asked = false
 
-/** Lets the databases of this library keep that many statements, as long as the function runs, not what it awaits. */
-export function withStatementCache<Result>(statements: number, run: () => Result): Result {
+/**
+ * Lets the databases of this library keep that many statements, as long as the function runs, not what it awaits.
+ *
+ * @returns its result, and whether such a database was there to hear it
+ */
+export function withStatementCache<Result>(
+  statements: number,
+  run: () => Result,
+): { result: Result; reached: boolean } {
   limit = statements
+  asked = false
   try {
-    return run()
+    return { result: run(), reached: asked }
   } finally {
     limit = 0
   }
@@ -103,11 +111,4 @@ export function withStatementCache<Result>(statements: number, run: () => Result
 export function statementLimit(): number {
   asked = true
   return limit
-}
-
-/** Whether a database of ours has prepared anything since the last time this was asked. */
-export function statementsWerePrepared(): boolean {
-  const result = asked
-  asked = false
-  return result
 }

@@ -87,6 +87,7 @@ function createInstruments(
     timesAcquisition: onQuery !== undefined,
     timeoutMs: timeoutOf(timeout, dialect),
     statements: statementsOf(statementCache, dialect),
+    onUnreachableCache: typeof statementCache === 'number' ? () => onWarn(unreachableCache) : undefined,
     borrow: () => Promise.reject(new Error('The driver has not been created yet')),
   }
   const report = (): QueryReport => ({
@@ -99,6 +100,11 @@ function createInstruments(
   })
   monitor?.addSource?.('database', report)
   return { instruments, report }
+}
+
+const unreachableCache = {
+  code: 'STATEMENT_CACHE_UNREACHABLE',
+  message: "Kysely keeps its SQLite database to itself: wrap it in 'cachedStatements' for `statementCache` to work",
 }
 
 function defaultExplain(): false | 'plan' {

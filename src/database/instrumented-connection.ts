@@ -35,7 +35,7 @@ export class InstrumentedConnection {
     this.transaction = new TransactionState(instruments)
     this.raw = connection.executeQuery.bind(connection) as Execute
     let run = this.raw
-    if (statements > 0 && dialect === 'sqlite') run = cacheStatements(run, statements)
+    if (statements > 0 && dialect === 'sqlite') run = cacheStatements(run, instruments)
     if (statements > 0 && dialect === 'postgres') run = new NamedStatements(run, statements, this.transaction).execute
     if (timeoutMs !== undefined) {
       this.#timeout = new QueryTimeout(connection, run, timeoutMs, instruments)
@@ -150,6 +150,10 @@ export class InstrumentedConnection {
 }
 
 /** Lets our own SQLite databases know, while they prepare the statement, how many they may keep. */
-function cacheStatements(run: Execute, statements: number): Execute {
-  return (query, options) => withStatementCache(statements, () => run(query, options))
+function cacheStatements(run: Execute, { statements, onUnreachableCache }: Instruments): Execute {
+  return (query, options) => {
+    const { result, reached } = withStatementCache(statements, () => run(query, options))
+    if (!reached) onUnreachableCache?.()
+    return result
+  }
 }

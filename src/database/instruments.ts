@@ -13,6 +13,8 @@ export interface Instruments {
   readonly timeoutMs: number | undefined
   /** Prepared statements a connection keeps; 0 for none. */
   readonly statements: number
+  /** A statement cache was asked for, and the SQLite database is none that can have one. */
+  readonly onUnreachableCache: (() => void) | undefined
   /** Runs our own statements on a connection of their own. Set by the driver. */
   borrow: Borrow
 }

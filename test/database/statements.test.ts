@@ -1,0 +1,190 @@
+import { DatabaseSync } from 'node:sqlite'
+import SqliteDatabase from 'better-sqlite3'
+import { Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely'
+import pg from 'pg'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { cachedStatements, instrument, nodeSqlite, sqlitePragmas } from '../../src/index.ts'
+import { services } from '../support/services.ts'
+
+interface Tables {
+  t: { id: number; v: string }
+}
+
+/** Counts how often statements are prepared. */
+function counting<Database extends { prepare(sql: string): unknown }>(database: Database) {
+  const prepared: string[] = []
+  const prepare = database.prepare.bind(database)
+  database.prepare = (text: string) => {
+    prepared.push(text)
+    return prepare(text)
+  }
+  return prepared
+}
+
+function fill(database: { exec(sql: string): unknown }): void {
+  database.exec("create table t (id integer primary key, v text); insert into t values (1, 'a'), (2, 'b'), (3, 'c')")
+}
+
+describe.each(['better-sqlite3', 'node:sqlite'])('cachedStatements on %s', (kind) => {
+  function open(max?: number) {
+    const raw = kind === 'node:sqlite' ? new DatabaseSync(':memory:') : new SqliteDatabase(':memory:')
+    fill(raw)
+    const prepared = counting(raw)
+    const database = cachedStatements(raw instanceof DatabaseSync ? nodeSqlite(raw) : raw, max)
+    const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
+    onTestFinished(() => db.destroy())
+    return { db, prepared }
+  }
+  const find = (db: Kysely<Tables>, id: number) =>
+    db.selectFrom('t').select('v').where('id', '=', id).executeTakeFirst()
+
+  it('prepares a query once', async () => {
+    const { db, prepared } = open()
+    expect(await find(db, 1)).toEqual({ v: 'a' })
+    expect(await find(db, 2)).toEqual({ v: 'b' })
+    expect(prepared).toHaveLength(1)
+  })
+
+  it('keeps a statement that is being read apart from other runs of the same query', async () => {
+    const { db } = open()
+    const query = db.selectFrom('t').selectAll().orderBy('id')
+    await query.execute()
+    const seen: number[] = []
+    const stream = query.stream()
+    for await (const { id } of stream) {
+      seen.push(id)
+      if (id === 2) break
+    }
+    expect(seen).toEqual([1, 2])
+    expect(await query.execute()).toHaveLength(3)
+  })
+
+  it('follows changes of the table', async () => {
+    const { db } = open()
+    const all = () => db.selectFrom('t').selectAll().where('id', '=', 1).execute()
+    expect(await all()).toEqual([{ id: 1, v: 'a' }])
+    await db.schema.alterTable('t').addColumn('extra', 'integer').execute()
+    expect(await all()).toEqual([{ id: 1, v: 'a', extra: null }])
+  })
+
+  it('keeps no more than it may', async () => {
+    const { db, prepared } = open(2)
+    for (const text of ['select 1', 'select 2', 'select 3', 'select 1']) await sql.raw(text).execute(db)
+    expect(prepared).toEqual(['select 1', 'select 2', 'select 3', 'select 1'])
+  })
+
+  it('returns the rows of writes that have some', async () => {
+    const { db } = open()
+    const inserted = await db.insertInto('t').values({ id: 9, v: 'z' }).returning('v').execute()
+    expect(inserted).toEqual([{ v: 'z' }])
+    const [{ numUpdatedRows }] = (await db.updateTable('t').set({ v: 'y' }).execute()) as [{ numUpdatedRows: bigint }]
+    expect(numUpdatedRows).toBe(4n)
+  })
+})
+
+describe('the statement cache of instrument', () => {
+  it.each<[number | false | undefined, number]>([
+    [undefined, 1],
+    [false, 3],
+  ])('with statementCache %s prepares a query %i times in three runs', async (statementCache, times) => {
+    const raw = new DatabaseSync(':memory:')
+    fill(raw)
+    const prepared = counting(raw)
+    const dialect = new SqliteDialect({ database: nodeSqlite(raw) })
+    const db = new Kysely<Tables>(instrument({ dialect }, { statementCache }))
+    for (const id of [1, 2, 3]) await db.selectFrom('t').selectAll().where('id', '=', id).execute()
+    expect(prepared).toHaveLength(times)
+    await db.destroy()
+  })
+
+  it('says so when the database is none it can reach', async () => {
+    const codes: string[] = []
+    const raw = new SqliteDatabase(':memory:')
+    fill(raw)
+    const dialect = new SqliteDialect({ database: raw })
+    const db = new Kysely<Tables>(
+      instrument({ dialect }, { statementCache: 50, onWarn: ({ code }) => codes.push(code) }),
+    )
+    await db.selectFrom('t').selectAll().execute()
+    await db.selectFrom('t').selectAll().execute()
+    expect(codes).toEqual(['STATEMENT_CACHE_UNREACHABLE'])
+    await db.destroy()
+  })
+})
+
+describe('sqlitePragmas', () => {
+  it('are all understood', () => {
+    const database = new SqliteDatabase(':memory:')
+    for (const pragma of sqlitePragmas()) expect(() => database.exec(pragma)).not.toThrow()
+    expect(database.pragma('foreign_keys', { simple: true })).toBe(1)
+    expect(database.pragma('busy_timeout', { simple: true })).toBe(5_000)
+    database.close()
+  })
+})
+
+describe.skipIf(!services.postgres)('named statements on PostgreSQL', () => {
+  function open(statementCache: number | false = 100) {
+    const pool = new pg.Pool({ connectionString: services.postgres, max: 1 })
+    const table = `named_${Math.random().toString(36).slice(2)}`
+    const db = new Kysely<Record<string, { id: number; v: string }>>(
+      instrument({ dialect: new PostgresDialect({ pool }) }, { statementCache }),
+    )
+    onTestFinished(async () => {
+      await sql`drop table if exists ${sql.table(table)}`.execute(db)
+      await db.destroy()
+    })
+    const names = async () =>
+      (await sql<{ name: string }>`select name from pg_prepared_statements where name like 'posthaste%'`.execute(db))
+        .rows
+    const find = (id: number) => db.selectFrom(table).selectAll().where('id', '=', id).execute()
+    return { db, table, names, find }
+  }
+  const create = (db: Kysely<never>, table: string) =>
+    sql`create table ${sql.table(table)} as select 1 as id, 'a' as v`.execute(db)
+
+  it('names a query from its second run on', async () => {
+    const { db, table, names, find } = open()
+    await create(db as never, table)
+    await find(1)
+    expect(await names()).toEqual([])
+    expect(await find(1)).toEqual([{ id: 1, v: 'a' }])
+    expect(await find(2)).toEqual([])
+    expect(await names()).toEqual([{ name: 'posthaste_1' }])
+  })
+
+  it('names nothing unless asked', async () => {
+    const { db, table, names, find } = open(false)
+    await create(db as never, table)
+    for (const id of [1, 2, 3]) await find(id)
+    expect(await names()).toEqual([])
+  })
+
+  it('runs on when a table has changed under a prepared statement', async () => {
+    const { db, table, find } = open()
+    await create(db as never, table)
+    for (const id of [1, 1, 1]) await find(id)
+    await sql`alter table ${sql.table(table)} add column extra int`.execute(db)
+    expect(await find(1)).toEqual([{ id: 1, v: 'a', extra: null }])
+    expect(await find(1)).toEqual([{ id: 1, v: 'a', extra: null }])
+  })
+
+  it('passes that error on inside a transaction, which it has ended, and works in the next one', async () => {
+    const { db, table, find } = open()
+    await create(db as never, table)
+    for (const id of [1, 1, 1]) await find(id)
+    await sql`alter table ${sql.table(table)} add column extra int`.execute(db)
+    const run = () => db.transaction().execute((trx) => trx.selectFrom(table).selectAll().where('id', '=', 1).execute())
+    await expect(run()).rejects.toMatchObject({ code: '0A000' })
+    expect(await run()).toHaveLength(1)
+  })
+
+  it('keeps no more on the server than it may', async () => {
+    const { db, table, names } = open(2)
+    await create(db as never, table)
+    for (const size of [1, 2, 3, 4, 5]) {
+      const ids = Array.from({ length: size }, (_, id) => id)
+      for (let run = 0; run < 3; run += 1) await db.selectFrom(table).selectAll().where('id', 'in', ids).execute()
+    }
+    expect((await names()).length).toBeLessThanOrEqual(3)
+  })
+})
