@@ -16,6 +16,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     globalSetup: './test/support/global-setup.ts',
     testTimeout: 20_000,
+    // A busy machine takes longer than the second that is the default.
+    expect: { poll: { timeout: 10_000 } },
     coverage: { provider: 'v8', include: ['src/**'], reporter: ['text', 'json-summary'] },
     projects: [
       {

@@ -19,7 +19,7 @@ export interface Sort {
 }
 
 /** Time that an endpoint's completed requests took together. */
-export function totalTime({ count, latency_ms }: PageEndpoint): number {
+function totalTime({ count, latency_ms }: PageEndpoint): number {
   return count * (latency_ms.avg ?? 0)
 }
 
@@ -54,7 +54,7 @@ export const columns: readonly Column[] = [
   measured('time', 'Total s', 'Time of its requests together', totalTime, (value) => decimal(value && value / 1_000)),
 ]
 
-export const defaultSort: Sort = { column: 'time', order: 'desc' }
+const defaultSort: Sort = { column: 'time', order: 'desc' }
 
 /** The sort that a query string asks for; what it does not know is the default. */
 export function parseSort(query: URLSearchParams): Sort {

@@ -4,62 +4,98 @@ import type { Transform } from 'node:stream'
 /** Decides what becomes of an answer that a handler gives through Node's response. */
 export interface Interceptor {
   /**
-   * The body came in one piece. The response is as it was before, its head not sent.
+   * The body came in one piece, and the head is not sent.
    *
-   * @returns what sends it; while it is promised, what the handler does to the response has no effect
+   * @returns what changes the head and gives the body to send; while it is promised, what the handler does has no effect
    */
-  whole(body: Buffer | string): (() => void) | Promise<() => void>
+  whole(body: Buffer | string): FinishAnswer | Promise<FinishAnswer>
   /** The body comes in pieces, or the head must go first: what to write them to, or nothing to send them as they are. */
   pieces(): Transform | undefined
 }
 
+export type FinishAnswer = () => string | Uint8Array | undefined
+
 /**
  * Puts an {@link Interceptor} between a handler and its response. For the handler nothing changes, but that the head is sent
- * with the first bytes of the body, even after `writeHead()`. The methods are replaced on this one object, and put back as
- * soon as the interceptor is asked. Interceptors may be nested; the last one put in place is asked first.
+ * with the first bytes of the body, even after `writeHead()`. The methods are replaced on this one object, and stay, because
+ * others may have replaced them since: once all is decided they hand everything on. The last interceptor is asked first.
  */
 export function intercept(response: ServerResponse, interceptor: Interceptor): void {
   const { write, end, writeHead, flushHeaders } = response
+  let isDecided = false
+  let isHeld = false
+  let encoder: Transform | undefined
+
   const begin = () => {
-    Object.assign(response, { write, end, writeHead, flushHeaders })
-    const encoder = interceptor.pieces()
-    if (encoder !== undefined) divert(response, encoder)
+    if (isDecided) return
+    isDecided = true
+    encoder = interceptor.pieces()
+    if (encoder !== undefined) divert(response, encoder, { write, end })
+  }
+  const send = (finish: FinishAnswer) => end.call(response, finish(), 'utf8')
+
+  /** A handler that goes on after its answer, or fails, must find the answer given. */
+  const sendLater = (promised: Promise<FinishAnswer>) => {
+    const { statusCode } = response
+    const release = () => {
+      isHeld = false
+      Reflect.deleteProperty(response, 'headersSent')
+      response.statusCode = statusCode
+    }
+    isHeld = true
+    Object.defineProperty(response, 'headersSent', { value: true, configurable: true })
+    promised.then(
+      (finish) => {
+        release()
+        if (!response.destroyed) send(finish)
+      },
+      (error) => {
+        release()
+        response.destroy(error)
+      },
+    )
   }
 
   Object.assign(response, {
-    writeHead(status: number, ...rest: unknown[]) {
-      const message = typeof rest[0] === 'string' ? (rest.shift() as string) : undefined
-      response.statusCode = status
-      if (message !== undefined) response.statusMessage = message
-      setHeaders(response, rest[0] ?? rest[1])
-      return response
+    writeHead(...args: Parameters<ServerResponse['writeHead']>) {
+      return isDecided ? writeHead.apply(response, args) : stageHead(response, args)
     },
     flushHeaders() {
       begin()
-      response.flushHeaders()
+      flushHeaders.call(response)
     },
     write(...args: Parameters<ServerResponse['write']>) {
       begin()
-      return response.write(...args)
+      if (isHeld) return false
+      return encoder === undefined ? write.apply(response, args) : encoder.write(...args)
     },
     end(...args: unknown[]) {
-      Object.assign(response, { write, end, writeHead, flushHeaders })
+      if (isHeld) return response
       const [chunk, encoding, done] = readEnd(args)
-      if (chunk !== undefined && typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) {
-        return response.end(chunk) // for the error that it throws
-      }
+      const isBody = chunk === undefined || typeof chunk === 'string' || chunk instanceof Uint8Array
+      // What is no body is left to Node, for the error that it throws.
+      if (encoder === undefined && (isDecided || !isBody)) return end.apply(response, args as never)
       if (done !== undefined) response.once('finish', done)
-      const send = interceptor.whole(toBody(chunk, encoding))
-      if (send instanceof Promise) sendLater(response, send)
-      else send()
+      if (encoder !== undefined) {
+        encoder.end(chunk, encoding as BufferEncoding)
+        return response
+      }
+      isDecided = true
+      const finish = interceptor.whole(toBody(chunk as string | Uint8Array | undefined, encoding))
+      if (finish instanceof Promise) sendLater(finish)
+      else send(finish)
       return response
     },
   })
 }
 
 /** From here on the handler writes to the encoder, and the encoder to the response. */
-function divert(response: ServerResponse, encoder: Transform): void {
-  const { write, end, emit } = response
+function divert(
+  response: ServerResponse,
+  encoder: Transform,
+  { write, end }: Pick<ServerResponse, 'write' | 'end'>,
+): void {
+  const { emit } = response
   encoder.on('data', (chunk: Buffer) => {
     if (!write.call(response, chunk, 'utf8')) encoder.pause()
   })
@@ -67,42 +103,21 @@ function divert(response: ServerResponse, encoder: Transform): void {
   encoder.on('error', (error) => response.destroy(error))
   encoder.on('drain', () => emit.call(response, 'drain'))
   response.once('close', () => encoder.destroy())
-  Object.assign(response, {
-    write: (...args: Parameters<Transform['write']>) => encoder.write(...args),
-    end(...args: unknown[]) {
-      const [chunk, encoding, done] = readEnd(args)
-      if (done !== undefined) response.once('finish', done)
-      encoder.end(chunk, encoding as BufferEncoding)
-      return response
-    },
-    // That the socket has drained is for the encoder; the handler may go on when the encoder says so.
-    emit(event: string, ...args: unknown[]) {
-      if (event !== 'drain') return emit.call(response, event, ...args)
-      encoder.resume()
-      return true
-    },
-  })
+  // That the socket has drained is for the encoder; the handler may go on when the encoder says so.
+  response.emit = (event: string, ...args: unknown[]) => {
+    if (event !== 'drain') return emit.call(response, event, ...args)
+    encoder.resume()
+    return true
+  }
 }
 
-/** A handler that goes on after its answer, or fails, must find the answer given. */
-function sendLater(response: ServerResponse, promised: Promise<() => void>): void {
-  const { write, end, statusCode } = response
-  Object.defineProperty(response, 'headersSent', { value: true, configurable: true })
-  Object.assign(response, { write: () => false, end: () => response })
-  const release = () => {
-    Reflect.deleteProperty(response, 'headersSent')
-    Object.assign(response, { write, end, statusCode })
-  }
-  promised.then(
-    (send) => {
-      release()
-      if (!response.destroyed) send()
-    },
-    (error) => {
-      release()
-      response.destroy(error)
-    },
-  )
+/** Puts into the head what `writeHead` was given, to be sent with the body. */
+function stageHead(response: ServerResponse, [status, ...rest]: readonly unknown[]): ServerResponse {
+  const message = typeof rest[0] === 'string' ? (rest.shift() as string) : undefined
+  response.statusCode = status as number
+  if (message !== undefined) response.statusMessage = message
+  setHeaders(response, rest[0] ?? rest[1])
+  return response
 }
 
 /** As `writeHead` takes them: an object, a flat list of names and values, or a list of pairs. */

@@ -4,7 +4,7 @@ import vary from 'vary'
 import { BodyCopy } from './body-copy.ts'
 import { type CachedRequest, type HandlerAnswer, unstorableReason } from './cache-rules.ts'
 import { toBuffer } from './compressor.ts'
-import { intercept } from './intercept.ts'
+import { type FinishAnswer, intercept } from './intercept.ts'
 import { headersForCache, type RequestHeaders, readHeaders } from './request-headers.ts'
 import type { ResponseCache } from './response-cache.ts'
 import type { CachedAnswer } from './stored-response.ts'
@@ -27,7 +27,6 @@ export function respondNode<Original>(responses: ResponseCache<Original>, visit:
   const { response, next } = visit
   const headers = readHeaders(visit.request.headers)
   let captured: Captured | undefined
-  const send = (write: () => void) => (captured === undefined ? write() : captured.send(write))
   responses
     .respond(describe(visit, headers), {
       inPlace() {
@@ -40,7 +39,13 @@ export function respondNode<Original>(responses: ResponseCache<Original>, visit:
     })
     .then(
       (outcome) => {
-        if (outcome.kind === 'answer') return send(() => writeAnswer(response, outcome.answer))
+        if (outcome.kind === 'answer') {
+          const finish = () => putAnswer(response, outcome.answer)
+          if (captured !== undefined) captured.send(finish)
+          // Something else, a timeout for one, may have answered meanwhile.
+          else if (!response.headersSent) response.end(finish())
+          return
+        }
         note(response, outcome.cacheStatus)
         if (outcome.kind === 'pass') next()
         else captured?.sendOwn()
@@ -77,7 +82,7 @@ export async function rerunApplication(
   application(request, response)
   const answer = await captured.answer
   // For whoever waits for the end, like the monitor.
-  captured.send(() => response.emit('close'))
+  response.emit('close')
   return answer
 }
 
@@ -92,7 +97,7 @@ const reruns = new WeakSet<IncomingMessage>()
 export interface Captured {
   readonly answer: Promise<HandlerAnswer>
   /** Sends something else. */
-  send(write: () => void): void
+  send(finish: FinishAnswer): void
   /** Sends what the handler answered. */
   sendOwn(): void
 }
@@ -105,7 +110,7 @@ export interface Captured {
 export function captureAnswer(response: ServerResponse, maxBytes: number, isDetached = false): Captured {
   const before = response.getHeaders()
   const answered = Promise.withResolvers<HandlerAnswer>()
-  const decided = Promise.withResolvers<() => void>()
+  const decided = Promise.withResolvers<FinishAnswer>()
   let whole: Buffer | string = ''
   const head = () => ({ status: response.statusCode, headers: ownHeaders(response, before) })
   const abandon = () => answered.resolve({ ...head(), body: undefined, isAbandoned: true })
@@ -142,7 +147,7 @@ export function captureAnswer(response: ServerResponse, maxBytes: number, isDeta
   return {
     answer: answered.promise,
     send: decided.resolve,
-    sendOwn: () => decided.resolve(() => response.end(whole)),
+    sendOwn: () => decided.resolve(() => whole),
   }
 }
 
@@ -173,15 +178,15 @@ function ownHeaders(response: ServerResponse, before: NodeJS.Dict<unknown>): Han
 
 const decisive: ReadonlySet<string> = new Set(['set-cookie', 'cache-control', 'vary', 'content-encoding'])
 
-function writeAnswer(response: ServerResponse, { status, headers, body }: CachedAnswer): void {
-  if (response.headersSent) return
+/** Puts an answer into the head, and gives its body. */
+function putAnswer(response: ServerResponse, { status, headers, body }: CachedAnswer): Buffer | undefined {
   for (const name of replaced) response.removeHeader(name)
   response.statusCode = status
   for (const [name, value] of headers) {
     const isVary = name === 'vary'
     response.setHeader(name, isVary ? vary.append(String(response.getHeader(name) ?? ''), value) : value)
   }
-  response.end(body ?? undefined)
+  return body ?? undefined
 }
 
 /** What a handler may have said about a body that is now another. */

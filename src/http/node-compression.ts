@@ -26,16 +26,18 @@ export function compressNodeResponse(
   })
   intercept(response, {
     whole(body) {
-      if (isOff()) return () => response.end(body)
+      if (isOff()) return () => body
       // An answer to HEAD has no body to measure, only a head that tells its length.
       if (request.method === 'HEAD') {
-        change(response, compressor.stream(head()))
-        return () => response.end()
+        return () => {
+          change(response, compressor.stream(head()))
+          return undefined
+        }
       }
       const finish = (encoded: EncodedBody) => () => {
         change(response, encoded)
         if (encoded.encoding !== 'identity') onEncoded?.(byteLength(body), encoded.body.length)
-        response.end(encoded.body)
+        return encoded.body
       }
       const encoded = compressor.body(body, head())
       return encoded instanceof Promise ? encoded.then(finish) : finish(encoded)

@@ -24,7 +24,7 @@ const filter = byId<HTMLInputElement>('filter')
 document.documentElement.classList.add('js')
 rememberTheme()
 
-const stream = new Stream(`${location.pathname.replace(/\/$/, '')}/stream?scope=${view.scope}`, {
+const stream = new Stream(`${location.pathname.replace(/\/$/, '')}/stream${location.search}`, {
   onState(state) {
     if (status.textContent !== state) status.textContent = state
     status.dataset.state = state

@@ -1,8 +1,8 @@
 import type { PageDocument } from '../document.ts'
 
-export type State = 'Connecting' | 'Live' | 'Paused' | 'Not connected, trying again'
+type State = 'Connecting' | 'Live' | 'Paused' | 'Not connected, trying again'
 
-export interface StreamListener {
+interface StreamListener {
   onDocument(document: PageDocument): void
   onState(state: State): void
 }
@@ -32,7 +32,7 @@ export class Stream {
       if (document.hidden) this.#hidden = setTimeout(() => this.#close(), hiddenMs)
       else if (!this.#paused && this.#source === undefined) this.#open()
     })
-    this.#open()
+    this.#begin()
   }
 
   get paused(): boolean {
@@ -43,14 +43,17 @@ export class Stream {
     this.#paused = paused
     this.#close()
     if (paused) this.#listener.onState('Paused')
-    else this.#open()
+    else this.#begin()
+  }
+
+  #begin(): void {
+    this.#listener.onState('Connecting')
+    this.#open()
   }
 
   #open(): void {
-    clearTimeout(this.#retry)
     const source = new EventSource(this.#url)
     this.#source = source
-    this.#listener.onState('Connecting')
     source.onmessage = ({ data }) => {
       clearTimeout(this.#trouble)
       this.#trouble = undefined
