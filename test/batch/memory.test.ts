@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { batchProcess, batchProcessChunks, mapBatches } from 'posthaste'
+import { type BatchOptions, batchProcess, batchProcessChunks, mapBatches } from 'posthaste'
 import { describe, expect, it } from 'vitest'
 
 const count = Number(process.env.LARGE_COUNT ?? 100_000)
@@ -29,10 +29,10 @@ describe(`the heap over ${count} items of an async source`, () => {
   const limit = 3 * 2 ** 20
   const work = async () => {}
 
-  it.each([
+  it.each<[string, BatchOptions<object>, (item: object) => Promise<unknown>]>([
     ['a processor that returns nothing', { concurrency: 10 }, work],
     ['results that are not kept', { concurrency: 10, collect: false }, async (item: object) => ({ ...item })],
-    ['a time limit and retries', { concurrency: 10, timeout: '10s', retry: 2 } as const, work],
+    ['a time limit and retries', { concurrency: 10, timeout: '10s', retry: 2 }, work],
   ])(
     'stays flat with %s',
     async (_, options, processItem) => {

@@ -12,14 +12,18 @@ import { type JobDialect, openJobDatabase } from './job-databases.ts'
 
 const [kind = '', address = '', count = ''] = process.argv.slice(2)
 const items = Array.from({ length: Number(count) }, (_, index) => index)
-// The parent kills at random from this word on.
-const start = () => process.stdout.write('started\n')
+let started = false
+/** The parent kills at random from this word on. */
+function sayStarted(): void {
+  if (!started) process.stdout.write('started\n')
+  started = true
+}
 
 if (kind === 'file') {
-  start()
   await batchProcess(
     items,
     async (item) => {
+      sayStarted()
       await null
       appendFileSync(join(address, 'log'), `${item}\n`)
     },
@@ -27,10 +31,10 @@ if (kind === 'file') {
   )
 } else {
   const db = await openJobDatabase(kind as JobDialect, address)
-  start()
   await batchProcessChunks(
     items,
     async (chunk, { trx }) => {
+      sayStarted()
       for (const item of chunk) await trx.insertInto('done').values({ item }).execute()
     },
     { batchSize: 7, transaction: db, checkpoint: { key: 'job', store: kyselyCheckpoints(db) } },
