@@ -32,17 +32,17 @@ export interface PageShape {
   readonly unadvisable: string | undefined
 }
 
-export interface NamedTable {
+interface NamedTable {
   readonly name: string
   readonly table: TableNode
 }
 
-export interface FixedColumn {
+interface FixedColumn {
   readonly column: string
   readonly isNull: boolean
 }
 
-export interface Lookup extends NamedTable {
+interface Lookup extends NamedTable {
   readonly columns: readonly string[]
 }
 

@@ -22,7 +22,7 @@ export async function readMysqlPlan(
   shape: PageShape,
   source: Source,
   hasCursor: boolean,
-): Promise<PlanReading & { readonly rowsRead?: number | undefined }> {
+): Promise<PlanReading> {
   const value = Object.values(rows[0] ?? {})[0]
   const document: unknown = typeof value === 'string' ? JSON.parse(value) : value
   const { tables, sorts } = walk(document)
@@ -92,11 +92,15 @@ async function indexesOf({ driving }: PageShape, source: Source): Promise<{ inde
   const place = raw`table_schema = coalesce(${ValueNode.create(schema ?? null)}, database()) and table_name = ${ValueNode.create(name)}`
   const rows = await catalogQuery(
     source,
-    raw`select index_name as name, seq_in_index as at, column_name as col, collation as dir,
+    raw`select index_name as name, seq_in_index as at, collation as dir,
+      case when sub_part is null then column_name end as col,
       (select data_length from information_schema.tables where ${place}) as bytes
-      from information_schema.statistics where ${place} and sub_part is null`,
+      from information_schema.statistics where ${place}`,
   )
-  const found = byIndex(rows, (row) => ({ name: row.col as string, descending: row.dir === 'D' }))
+  const found = byIndex(rows, (row) => ({
+    name: (row.col ?? undefined) as string | undefined,
+    descending: row.dir === 'D',
+  }))
   const primary = found.find(({ name }) => name === 'PRIMARY')?.columns ?? []
   // Every index of InnoDB ends in the primary key.
   const indexes = found.map(({ name, columns }) => ({ name, columns: [...columns, ...primary] }))

@@ -1,5 +1,5 @@
-import type { PageShape } from './advice.ts'
-import { isColumn } from './advice.ts'
+import { isColumn, type PageShape } from './advice.ts'
+import { escapePattern } from './fields-pattern.ts'
 
 /** How a page comes about: `'seek'` reads its rows alone, `'scan'` others too, `'sort'` all of them before the first. */
 export type Access = 'seek' | 'scan' | 'sort'
@@ -9,6 +9,8 @@ export interface PlanReading {
   readonly access: Access
   /** The plan as text, in the engine's own words. */
   readonly plan: string
+  /** By the engine's own counters, where it was asked for them. */
+  readonly rowsRead?: number | undefined
   /** The plan does not read the table: it is a view, or there is nothing to read. */
   readonly absent: boolean
   /** A joined table that is read whole for want of an index. */
@@ -65,12 +67,12 @@ export function serves(index: CatalogIndex, shape: PageShape): boolean {
 export function holdsAll({ predicate }: CatalogIndex, { fixed }: PageShape): boolean {
   if (predicate === undefined) return true
   return predicate.split(/\band\b/i).every((part) => {
-    const column = /^([^\s]+) is null$/i.exec(part.replace(/[()"`[\]]/g, '').trim())?.[1]
+    const column = /^(\S+) is null$/i.exec(part.replace(/[()"`[\]]/g, '').trim())?.[1]
     return fixed.some((one) => one.isNull && one.column === column)
   })
 }
 
 /** Whether the text of a condition names the column. */
 export function mentions(condition: string, column: string): boolean {
-  return new RegExp(`(?<![\\w$])${column.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')}(?![\\w$])`, 'iu').test(condition)
+  return new RegExp(`(?<![\\w$])${escapePattern(column)}(?![\\w$])`, 'iu').test(condition)
 }

@@ -38,11 +38,7 @@ const verdicts = ['limited', 'served', 'bounded', 'scan', 'sort'] as const
 type Verdict = (typeof verdicts)[number]
 
 /** Reads the plan of PostgreSQL; the rows read are its own counters (`analyze`). */
-export async function readPostgresPlan(
-  rows: readonly Row[],
-  shape: PageShape,
-  source: Source,
-): Promise<PlanReading & { readonly rowsRead?: number | undefined }> {
+export async function readPostgresPlan(rows: readonly Row[], shape: PageShape, source: Source): Promise<PlanReading> {
   const [{ Plan: root }] = parsed(Object.values(rows[0] ?? {})[0]) as [{ Plan: PlanNode }]
   const { indexes, bytes } = await indexesOf(shape, source)
   const found: Found = { shape, indexes, slow: [], own: 0 }

@@ -105,21 +105,19 @@ const prefixes = {
   mysql: (analyze: boolean) => `${analyze ? 'analyze' : 'explain'} format=json`,
 }
 
-type Reading = PlanReading & { readonly rowsRead?: number | undefined }
-
 function readPlan(
   rows: readonly Row[],
   shape: PageShape,
   order: OrderedQuery,
   source: Source,
   hasCursor: boolean,
-): Promise<Reading> {
+): Promise<PlanReading> {
   if (source.dialect === 'postgres') return readPostgresPlan(rows, shape, source)
   if (source.dialect === 'mysql') return readMysqlPlan(rows, shape, source, hasCursor)
   return readSqlitePlan(rows, shape, order, source)
 }
 
-function explanation(reading: Reading, shape: PageShape, source: Source): PageExplanation {
+function explanation(reading: PlanReading, shape: PageShape, source: Source): PageExplanation {
   const { access, plan, rowsRead, absent, slowLookup, unused } = reading
   const counted = rowsRead === undefined ? { plan } : { rowsRead, plan }
   const view = absent ? `its plan does not read \`${shape.driving?.name}\`, as if that was a view` : undefined

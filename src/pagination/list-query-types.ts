@@ -87,6 +87,6 @@ export type ListQueryInput<Filter extends Fields, Wire extends Casing> = {
 }
 
 /** The outcome of a Standard Schema. */
-export type StandardResult<Output> =
+type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly { readonly message: string; readonly path?: readonly PropertyKey[] | undefined }[] }

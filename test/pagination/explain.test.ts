@@ -1,4 +1,4 @@
-import { CamelCasePlugin, type SelectQueryBuilder, sql } from 'kysely'
+import { CamelCasePlugin, Kysely, MysqlDialect, type SelectQueryBuilder, sql } from 'kysely'
 import { createPaginator, cursorPaginate, expectSeek, explainPage, listQuery, oneOf } from 'posthaste'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { services } from '../support/services.ts'
@@ -382,5 +382,30 @@ describe('explainPage', () => {
     })
     await expectSeek(query, { unique: 'id' })
     await close()
+  })
+
+  // There is no MySQL to be had here: documents as its manual shows them (8.4, section 10.8.2, JSON format version 1).
+  it.each([
+    [{ using_filesort: true, table: { access_type: 'ALL', rows_examined_per_scan: 30_000 } }, 'sort'],
+    [{ using_filesort: false, table: { access_type: 'index', key: 'right', rows_examined_per_scan: 11 } }, 'seek'],
+    [{ using_filesort: false, table: { access_type: 'index', key: 'wrong', rows_examined_per_scan: 11 } }, 'seek'],
+    [{ using_filesort: false, table: { access_type: 'ALL', rows_examined_per_scan: 30_000 } }, 'scan'],
+  ])('reads the plan of MySQL: %j', async ({ table, ...ordering }, access) => {
+    const operation = { ...ordering, table: { table_name: 'users', ...table } }
+    const plan = JSON.stringify({ query_block: { select_id: 1, ordering_operation: operation } })
+    const column = (name: string, at: number, col: string) => ({ name, at, col, dir: 'A', bytes: 5_000_000 })
+    const indexes = [column('right', 1, 'name'), column('right', 2, 'id'), column('wrong', 1, 'name')]
+    const connection = {
+      query(sql: string, _parameters: unknown, done: (error: unknown, rows: object[]) => void) {
+        if (sql.startsWith('explain')) done(undefined, [{ EXPLAIN: plan }])
+        else done(undefined, sql.includes('version()') ? [{ version: '8.4.6' }] : indexes)
+      },
+      release() {},
+    }
+    const pool = { getConnection: (give: (error: unknown, one: unknown) => void) => give(undefined, connection) }
+    const db: Untyped = new Kysely({ dialect: new MysqlDialect({ pool: pool as never }) })
+    const found = await explainPage(db.selectFrom('users').selectAll(), { by: ['name'], unique: 'id', analyze: true })
+    expect(found.access).toBe(access)
+    expect(found).not.toHaveProperty('rowsRead')
   })
 })
