@@ -1,4 +1,4 @@
-import { describeValue, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
 import { type Duration, parseDuration } from '../shared/duration.ts'
 import type { PoolTuning } from './pool-tuning.ts'
 
@@ -48,7 +48,7 @@ const overflowIdleMs = 10_000
  * The options of a driver's own pool, and the tuning for what the driver cannot do itself.
  *
  * With `'tarn'`, Kysely's SQL Server dialect makes the pool: give it `options` as `tarn.options` and `tuning.prePing` as
- * `validateConnections`. It has no place for an age, so `poolRecycle` is refused there.
+ * `validateConnections`. It has no place for an age: `tuning.recycle` is for the other two.
  *
  * @throws TypeError or RangeError for a bad setting
  *
@@ -69,9 +69,6 @@ export function poolOptions<Driver extends keyof PoolOptionsByDriver>(
   const timeoutMs = parseDuration(poolTimeout, 'poolTimeout')
   parseDuration(poolRecycle, 'poolRecycle')
   expectOneOf(poolPrePing, 'poolPrePing', [true, false])
-  if (driver === 'tarn' && settings.poolRecycle !== undefined) {
-    throw new TypeError(`Expected no \`poolRecycle\` for 'tarn', got ${describeValue(settings.poolRecycle)}`)
-  }
   const options: PoolOptionsByDriver = {
     pg: {
       max,
@@ -100,7 +97,7 @@ export function poolOptions<Driver extends keyof PoolOptionsByDriver>(
   const tuning: PoolTuning = {
     prePing: poolPrePing ? 'idle' : false,
     acquireTimeout: poolTimeout,
-    ...(driver === 'tarn' ? {} : { recycle: poolRecycle }),
+    recycle: poolRecycle,
   }
   return { options: options[driver], tuning }
 }

@@ -1,0 +1,112 @@
+import { Kysely, PostgresDialect, sql } from 'kysely'
+import pg from 'pg'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { openQueryScope } from '../../src/database/query-scope.ts'
+import { instrument, poolOptions, queryReport, settingsFromEnv, tunePgPool, withQueryScope } from '../../src/index.ts'
+import { services } from '../support/services.ts'
+import { openSqlite } from './support/sqlite.ts'
+
+describe('poolOptions', () => {
+  it('means the same in all three drivers', () => {
+    const settings = { poolSize: 3, maxOverflow: 4, poolTimeout: '5s', poolRecycle: '30m', poolPrePing: true } as const
+    expect(poolOptions('pg', settings)).toEqual({
+      options: { max: 7, min: 3, idleTimeoutMillis: 10_000, connectionTimeoutMillis: 6_000, keepAlive: true },
+      tuning: { prePing: 'idle', acquireTimeout: '5s', recycle: '30m' },
+    })
+    expect(poolOptions('mysql2', settings).options).toMatchObject({
+      connectionLimit: 7,
+      maxIdle: 3,
+      connectTimeout: 5_000,
+    })
+    expect(poolOptions('tarn', settings).options).toMatchObject({ max: 7, min: 3, acquireTimeoutMillis: 5_000 })
+  })
+
+  it('has the defaults of the document, and takes the environment', () => {
+    expect(poolOptions('pg').options).toMatchObject({ max: 30, min: 10 })
+    expect(poolOptions('pg').tuning).toEqual({ prePing: 'idle', acquireTimeout: '30s', recycle: '1h' })
+    const { pool } = settingsFromEnv({
+      DB_POOL_SIZE: '2',
+      DB_MAX_OVERFLOW: '0',
+      DB_POOL_RECYCLE: '60',
+      DB_POOL_PRE_PING: 'no',
+    })
+    expect(poolOptions('pg', pool)).toMatchObject({ options: { max: 2 }, tuning: { prePing: false, recycle: '60s' } })
+  })
+
+  it.each([
+    [{ poolSize: 0 }, 'Expected `poolSize` to be a whole number from 1 up, got `0` (number)'],
+    [{ maxOverflow: -1 }, 'Expected `maxOverflow`'],
+    [{ poolTimeout: 30 }, 'Expected `poolTimeout` to be a duration'],
+    [{ poolRecycle: 3600 }, 'Expected `poolRecycle` to be a duration'],
+    [{ poolPrePing: 'yes' }, 'Expected `poolPrePing` to be one of true, false'],
+  ])('refuses %j', (settings, message) => {
+    expect(() => poolOptions('pg', settings as never)).toThrow(message)
+  })
+
+  it('refuses a driver it does not know', () => {
+    expect(() => poolOptions('oracle' as never)).toThrow("Expected `driver` to be one of 'pg', 'mysql2', 'tarn'")
+  })
+})
+
+describe('tuning', () => {
+  it.each([
+    [{ prePing: 'always' }, 'Expected `prePing`'],
+    [{ recycle: 5 }, 'Expected `recycle` to be a duration'],
+    [{ acquireTimeout: 5 }, 'Expected `acquireTimeout`'],
+    [{ leakAfter: '' }, 'Expected `leakAfter`'],
+    [{ statementTimeout: 1 }, 'Expected `statementTimeout`'],
+    [{ timeoutVia: 'hope' }, 'Expected `timeoutVia`'],
+  ])('refuses %j', (tuning, message) => {
+    expect(() => tunePgPool(new pg.Pool(), tuning as never)).toThrow(message)
+  })
+})
+
+describe('query scopes', () => {
+  it('of requests get their name when it is known, and end with the response', async () => {
+    const scopes: (string | undefined)[] = []
+    const db = openSqlite({ onQuery: ({ scope }) => scopes.push(scope) })
+    let route = '(unmatched)'
+    const scope = openQueryScope(() => `GET ${route}`)
+    await scope.run(async () => {
+      route = '/users/:id'
+      await db.selectFrom('users').selectAll().execute()
+    })
+    scope.end()
+    scope.end()
+    expect(scopes).toEqual(['GET /users/:id'])
+  })
+
+  it('give back what the function gives, and throw what it throws', async () => {
+    expect(withQueryScope('sync', () => 5)).toBe(5)
+    expect(() =>
+      withQueryScope('sync', () => {
+        throw new Error('no')
+      }),
+    ).toThrow('no')
+    await expect(withQueryScope('async', () => Promise.reject(new Error('no')))).rejects.toThrow('no')
+    expect(() => withQueryScope('bad', () => 1, { maxQueries: -1 })).toThrow('Expected `maxQueries`')
+  })
+})
+
+describe.skipIf(!services.postgres)('a query on `db` while its request holds a transaction', () => {
+  it('is in the report, with its line', async () => {
+    const pool = new pg.Pool({ connectionString: services.postgres, max: 3 })
+    const db = new Kysely<Record<string, never>>(instrument({ dialect: new PostgresDialect({ pool }) }))
+    onTestFinished(() => db.destroy())
+    await withQueryScope('POST /orders', () =>
+      db.transaction().execute(async (trx) => {
+        await sql`select 1`.execute(trx)
+        await sql`select 2 as forgotten`.execute(db)
+      }),
+    )
+    await withQueryScope('GET /orders', () => sql`select 3`.execute(db))
+    expect(queryReport(db).outsideTransaction).toEqual([
+      {
+        shape: 'select 2 as forgotten',
+        count: 1,
+        scope: 'POST /orders',
+        callSite: expect.objectContaining({ file: import.meta.filename }),
+      },
+    ])
+  })
+})
