@@ -22,7 +22,7 @@ export const maxPageBytes = 80_000
 /**
  * The live page as one HTML document that loads nothing: the numbers of `GET /performance/stats` as tables, for a reader
  * without JavaScript too, and a script that follows the stream next to it. At most 80,000 bytes: of very many endpoints, the
- * first page has as many as fit, and the stream has all.
+ * first page has as many as fit.
  */
 export function renderPage(document: PageDocument, { query, nonce }: PageOptions): string {
   const view = { scope: document.scope, sort: parseSort(query), filter: '' }

@@ -72,7 +72,9 @@ function tilesOf({ requests, system, window_ms }: PageDocument): Tile[] {
       label: 'Event loop',
       value: share(event_loop.utilization),
       note:
-        stalls.count === 0 ? 'no stalls' : `${whole(stalls.count)} stalls, longest ${decimal(stalls.longest_ms)} ms`,
+        stalls.count === 0
+          ? 'no stalls'
+          : `${whole(stalls.count)} ${stalls.count === 1 ? 'stall' : 'stalls'}, longest ${decimal(stalls.longest_ms)} ms`,
       bar: event_loop.utilization === null ? null : event_loop.utilization * 100,
       alerts: ['event_loop'],
     },

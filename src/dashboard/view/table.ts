@@ -8,19 +8,16 @@ const maxRows = 20
 
 /** A table whose first column names the row, in a frame that scrolls by itself on a narrow screen. */
 export function table(caption: string, heads: readonly Head[], rows: readonly (readonly Content[])[]): Markup {
-  const [, ...classes] = heads.map((head) => typeof head === 'object' && html` class="text"`)
+  const classes = heads.map((head) => typeof head === 'object' && html` class="text"`)
   const shown = frame(
     caption,
     html`<table><caption>${caption}</caption><thead><tr>${heads.map(
-      (head) =>
-        html`<th scope="col"${typeof head === 'object' && html` class="text"`}>${
-          typeof head === 'object' ? head.text : head
-        }</th>`,
+      (head, index) => html`<th scope="col"${classes[index]}>${typeof head === 'object' ? head.text : head}</th>`,
     )}</tr></thead><tbody>${rows
       .slice(0, maxRows)
       .map(
         ([name, ...cells]) =>
-          html`<tr><th scope="row">${name}</th>${cells.map((cell, index) => html`<td${classes[index]}>${cell}</td>`)}</tr>`,
+          html`<tr><th scope="row">${name}</th>${cells.map((cell, index) => html`<td${classes[index + 1]}>${cell}</td>`)}</tr>`,
       )}</tbody></table>`,
   )
   return html`${shown}${rows.length > maxRows && html`<p class="note">and ${rows.length - maxRows} more</p>`}`
