@@ -123,14 +123,10 @@ export { clusterFleet } from './monitor/fleet/cluster.ts'
 export { type FleetRedisClient, redisFleet } from './monitor/fleet/redis.ts'
 export type { FleetMember, FleetOptions, FleetTransport } from './monitor/fleet/transport.ts'
 export type { CheckFunction, CheckOptions, HealthKind } from './monitor/health.ts'
-export {
-  type CompletedRequest,
-  type MonitorEvents,
-  PerformanceMonitor,
-  type PrometheusOptions,
-} from './monitor/monitor.ts'
+export { type MonitorEvents, PerformanceMonitor, type PrometheusOptions } from './monitor/monitor.ts'
 export type { HealthOptions, MonitorOptions } from './monitor/options.ts'
 export { type MeterLike, type ObservableCallback, type ObservableLike, otelMetrics } from './monitor/otel.ts'
+export type { CompletedRequest } from './monitor/recorder.ts'
 export type {
   ActiveAlert,
   AlertCause,

@@ -1,13 +1,10 @@
 import { expectOneOf } from '../shared/assertions.ts'
-import { systemClock } from '../shared/clock.ts'
 import type { Warning } from '../shared/warnings.ts'
 import { Alerts } from './alerts.ts'
-import { isClamped, longestUs, toMicroseconds } from './buckets.ts'
 import { type CacheCounters, CacheWatch } from './caches.ts'
 import { type DocumentContext, documentOf, trafficContext } from './document.ts'
 import { Emitter } from './emitter.ts'
-import { type Endpoint, endpointWidth } from './endpoint.ts'
-import { Endpoints, overflowRoute } from './endpoints.ts'
+import { endpointWidth } from './endpoint.ts'
 import { type Exposed, families, type Naming } from './exposition/families.ts'
 import { encodeHdr } from './exposition/hdr.ts'
 import { exposeText } from './exposition/text.ts'
@@ -17,11 +14,9 @@ import { type CheckFunction, type CheckOptions, Health, type HealthKind } from '
 import { causeOf, type Observed, observe } from './observations.ts'
 import { type MonitorOptions, type MonitorSettings, resolveOptions } from './options.ts'
 import type { Reading } from './reading.ts'
-import { describePlace, type Place, SlowRing } from './slow.ts'
-import { type StallClocks, StallTracker } from './stalls.ts'
+import { type CompletedRequest, Recorder, type RecorderEvents } from './recorder.ts'
 import { SystemSampler } from './system/sampler.ts'
 import { Tally } from './tally.ts'
-import { Timings } from './timings.ts'
 import { describeEndpoint, readEndpoint } from './traffic.ts'
 import type {
   ActiveAlert,
@@ -38,7 +33,6 @@ import type {
   StatsQuery,
   SystemStats,
 } from './types.ts'
-import { windowStart } from './window.ts'
 
 /** What a monitor tells its listeners. */
 export interface MonitorEvents {
@@ -50,14 +44,6 @@ export interface MonitorEvents {
   stall: StallEvent
   /** A health check came to another status. */
   check: CheckEvent
-}
-
-/** A request that ended as it should. */
-export interface CompletedRequest {
-  readonly method: string
-  readonly route: string
-  readonly status: number
-  readonly durationMs: number
 }
 
 /** How metrics are written. */
@@ -85,24 +71,17 @@ export interface PrometheusOptions {
 export class PerformanceMonitor {
   readonly #settings: MonitorSettings
   readonly #clock: MonitorSettings['clock']
-  readonly #endpoints: Endpoints
-  readonly #timings: Timings
-  readonly #slow: SlowRing
+  readonly #recorder: Recorder
   readonly #caches: CacheWatch
   readonly #system: SystemSampler
   readonly #alerts: Alerts
   readonly #fleet: Fleet
   readonly #health: Health
-  readonly #events: Emitter<MonitorEvents & { request: CompletedRequest }>
-  readonly #routes = new WeakMap<object, string | null>()
+  readonly #events: Emitter<MonitorEvents & RecorderEvents>
   readonly #sources = new Map<string, () => unknown>()
   readonly #begunAt: number
-  #stalls: StallTracker | undefined
   #timer: NodeJS.Timeout | undefined
-  #countingSince: number
-  #inFlight = 0
   #samples = 0
-  #clamped = 0
 
   /** @throws TypeError or RangeError when an option is wrong */
   constructor(options: MonitorOptions = {}) {
@@ -111,12 +90,9 @@ export class PerformanceMonitor {
     this.#settings = settings
     this.#clock = clock
     this.#begunAt = clock()
-    this.#countingSince = this.#begunAt
-    this.#endpoints = new Endpoints(layout, slicing, maxEndpoints)
-    this.#timings = new Timings(layout, slicing, maxEndpoints)
-    this.#slow = new SlowRing(settings.keepSlow)
     this.#caches = new CacheWatch(settings.caches, slicing, this.#begunAt)
     this.#events = new Emitter((error) => this.#warnOf('MONITOR_LISTENER', 'A listener threw', error))
+    this.#recorder = new Recorder(settings, this.#events)
     this.#health = new Health(settings.checkIntervalMs, clock, (event) => this.#events.emit('check', event))
     this.#system = new SystemSampler({
       readers: settings.readers,
@@ -129,7 +105,7 @@ export class PerformanceMonitor {
     this.#alerts = new Alerts(
       settings.rules,
       slicing.windowMs,
-      () => causeOf(this.#observed(clock()), this.#coveredMs(clock())),
+      () => causeOf(this.#observed(clock()), this.#recorder.coveredMs(clock())),
       (event) => this.#events.emit('alert', event),
     )
     this.#fleet = new Fleet({
@@ -145,7 +121,6 @@ export class PerformanceMonitor {
       this.#system.watch()
       this.#timer = setInterval(() => void this.sample(), settings.sampleMs).unref()
     }
-    if (settings.stallCorrection) this.#stalls = new StallTracker(stallClocks(clock))
   }
 
   /**
@@ -153,8 +128,7 @@ export class PerformanceMonitor {
    * also tell which requests waited for a blocked event loop, so take one for each request, first thing.
    */
   start(): number {
-    this.#inFlight++
-    return this.#stalls === undefined ? this.#clock() : this.#stalls.start()
+    return this.#recorder.start()
   }
 
   /** Whether requests of this method and path are not to be counted; adapters ask before they start one. */
@@ -166,7 +140,8 @@ export class PerformanceMonitor {
    * Ends a request. Never throws, and allocates nothing once the endpoint was seen.
    *
    * @param method - of the request
-   * @param route - the pattern, `/users/:id`; never a URL, or each URL becomes an endpoint; `null` counts nothing
+   * @param route - the pattern, `/users/:id`; never a URL, or each URL becomes an endpoint; `null` for a request
+   *   that `setRoute` took out
    * @param status - of the answer
    * @param startedAt - what {@link start} returned
    * @param outcome - how it ended; only completed requests enter the percentiles
@@ -180,40 +155,7 @@ export class PerformanceMonitor {
     outcome: Outcome = 'completed',
     traceparent?: string | undefined,
   ): void {
-    const now = this.#clock()
-    if (route === null) return
-    if (this.#inFlight > 0) this.#inFlight--
-    const endpoint = this.#endpoints.find(method, route) ?? this.#endpoints.add(method, route, now)
-    if (now >= endpoint.window.end) endpoint.window.advance(now)
-    endpoint.lastSeen = now
-    if (outcome !== 'completed') {
-      endpoint.end(outcome, now - startedAt)
-      return
-    }
-    const us = toMicroseconds(now - startedAt)
-    if ((us === 1 || us === longestUs) && isClamped(now - startedAt)) this.#clamped++
-    endpoint.complete(us, status)
-    const stalls = this.#stalls
-    if (stalls !== undefined && (startedAt <= stalls.newest || startedAt === stalls.running)) {
-      this.#chargeStalls(stalls, endpoint, startedAt, us)
-    }
-    if (us > this.#settings.slowUs) {
-      // Written here, because numbers with fractions are allocated when they are handed on.
-      const place = this.#slow.next()
-      place.at = now
-      place.method = endpoint.method
-      place.route = endpoint.route
-      place.status = status
-      place.ms = us / 1_000
-      place.stallMs = 0
-      place.traceparent = traceparent
-      if (this.#events.hears('slow') || (stalls !== undefined && startedAt <= stalls.newest)) {
-        this.#followSlow(place, startedAt)
-      }
-    }
-    if (this.#events.hears('request')) {
-      this.#events.emit('request', { method: endpoint.method, route: endpoint.route, status, durationMs: us / 1_000 })
-    }
+    this.#recorder.record(method, route, status, startedAt, outcome, traceparent)
   }
 
   /**
@@ -228,8 +170,7 @@ export class PerformanceMonitor {
 
   /** Puts in how long something other than a request took; not a number counts as 0. */
   recordTiming(name: string, durationMs: number): void {
-    if (isClamped(durationMs)) this.#clamped++
-    this.#timings.record(name, toMicroseconds(durationMs), this.#clock())
+    this.#recorder.recordTiming(name, durationMs)
   }
 
   /** Runs the function and records how long it took, whether it succeeded or not. Its result and errors pass through. */
@@ -247,13 +188,12 @@ export class PerformanceMonitor {
    * statistics.
    */
   setRoute(request: object, label: string | null): void {
-    if (label === null && this.#inFlight > 0 && this.#routes.get(request) !== null) this.#inFlight--
-    this.#routes.set(request, label)
+    this.#recorder.setRoute(request, label)
   }
 
   /** What {@link setRoute} said about a request. */
   routeOf(request: object): string | null | undefined {
-    return this.#routes.get(request)
+    return this.#recorder.routeOf(request)
   }
 
   /**
@@ -294,9 +234,9 @@ export class PerformanceMonitor {
   /** One endpoint, if it was seen. */
   endpoint(method: string, route: string): EndpointStats | undefined {
     const now = this.#clock()
-    const endpoint = this.#find(method, route)
+    const endpoint = this.#recorder.find(method, route)
     if (endpoint === undefined) return undefined
-    return describeEndpoint(readEndpoint(endpoint, now), trafficContext(this.#settings, this.#coveredMs(now)))
+    return describeEndpoint(readEndpoint(endpoint, now), trafficContext(this.#settings, this.#recorder.coveredMs(now)))
   }
 
   /**
@@ -313,9 +253,9 @@ export class PerformanceMonitor {
       service,
       release,
       instance,
-      inFlight: this.#inFlight,
-      endpoints: this.#endpoints.all(),
-      timings: this.#timings,
+      inFlight: this.#recorder.inFlight,
+      endpoints: this.#recorder.endpoints.all(),
+      timings: this.#recorder.timings,
       caches: this.#caches,
       system: this.#system,
       alerts: this.alerts(),
@@ -329,7 +269,7 @@ export class PerformanceMonitor {
    */
   toHdr(method: string, route: string): string {
     const { layout } = this.#settings
-    const endpoint = this.#find(method, route)
+    const endpoint = this.#recorder.find(method, route)
     const tally = new Tally(endpointWidth(layout), layout)
     endpoint?.window.readInto(tally, this.#clock())
     return encodeHdr(tally, layout)
@@ -337,7 +277,7 @@ export class PerformanceMonitor {
 
   /** Requests that have started and not ended. */
   get inFlight(): number {
-    return this.#inFlight
+    return this.#recorder.inFlight
   }
 
   /** The process and the machine, as sampled last. */
@@ -434,22 +374,17 @@ export class PerformanceMonitor {
 
   /** Forgets all that was measured; checks, listeners and sources stay. */
   reset(): void {
-    this.#endpoints.clear()
-    this.#timings.clear()
-    this.#slow.clear()
+    this.#recorder.reset()
     this.#caches.clear(this.#clock())
     this.#system.clear()
     this.#alerts.clear()
-    this.#clamped = 0
-    this.#countingSince = this.#clock()
   }
 
   /** Stops all timers and lets go of everything. Recording afterwards does no harm. */
   async close(): Promise<void> {
     clearInterval(this.#timer)
     this.#timer = undefined
-    this.#stalls?.close()
-    this.#stalls = undefined
+    this.#recorder.close()
     this.#system.close()
     this.#health.close()
     await this.#fleet.close()
@@ -458,32 +393,6 @@ export class PerformanceMonitor {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
-  }
-
-  #chargeStalls(stalls: StallTracker, endpoint: Endpoint, startedAt: number, us: number): void {
-    if (startedAt === stalls.running) endpoint.hold(stalls.endRunning())
-    const note = stalls.find(startedAt)
-    if (note < 0) return
-    endpoint.hold(stalls.takeHold(note))
-    if (!stalls.mayHaveWaited(note)) return
-    const { layout } = this.#settings
-    // Taken now: what is known later still belongs to this slice.
-    const { shift } = endpoint.window
-    stalls.onWait(note, (waitedMs) => {
-      const correctedUs = toMicroseconds(us / 1_000 + waitedMs)
-      shift.move(layout.indexOf(us), layout.indexOf(correctedUs), correctedUs)
-    })
-  }
-
-  #followSlow(place: Place, startedAt: number): void {
-    const stalls = this.#stalls
-    const note = stalls?.find(startedAt) ?? -1
-    if (stalls !== undefined && note >= 0 && stalls.mayHaveWaited(note)) {
-      stalls.onWait(note, (waitedMs) => {
-        place.stallMs = waitedMs
-      })
-    }
-    if (this.#events.hears('slow')) this.#events.emit('slow', describePlace(place))
   }
 
   #documentContext(now: number, began: number, fleet: StatsDocument['fleet']): DocumentContext {
@@ -495,9 +404,9 @@ export class PerformanceMonitor {
       ...this.#readSources(),
       system: this.#system.stats(now),
       alerts: this.#alerts.list(),
-      slow: this.#slow.list(),
+      slow: this.#recorder.slow.list(),
       fleet,
-      memoryBytes: this.#memoryBytes(),
+      memoryBytes: this.#recorder.memoryBytes,
     }
   }
 
@@ -508,25 +417,8 @@ export class PerformanceMonitor {
     return { release, cpuPercent, memoryPercent, windowMs: slicing.windowMs, reading: this.#read(now) }
   }
 
-  #find(method: string, route: string): Endpoint | undefined {
-    return route === overflowRoute ? this.#endpoints.overflowing : this.#endpoints.find(method, route)
-  }
-
   #read(now: number): Reading {
-    return {
-      endpoints: this.#endpoints.all().map((endpoint) => readEndpoint(endpoint, now)),
-      timings: this.#timings.read(now),
-      caches: this.#caches.rows(now),
-      inFlight: this.#inFlight,
-      coveredMs: this.#coveredMs(now),
-      overflow: this.#endpoints.overflow,
-      clamped: this.#clamped,
-    }
-  }
-
-  /** Rates of the first second are those of a second: one request after a millisecond is not a thousand a second. */
-  #coveredMs(now: number): number {
-    return Math.max(1_000, now - Math.max(this.#countingSince, windowStart(now, this.#settings.slicing)))
+    return { ...this.#recorder.read(now), caches: this.#caches.rows(now) }
   }
 
   #judge(): void {
@@ -539,7 +431,7 @@ export class PerformanceMonitor {
     return {
       now,
       layout: this.#settings.layout,
-      endpoints: this.#endpoints.all(),
+      endpoints: this.#recorder.endpoints.all(),
       caches: this.#caches.rows(now),
       system: this.#system.stats(now),
       systemSamples: this.#samples,
@@ -560,21 +452,7 @@ export class PerformanceMonitor {
     return { database: database as DatabaseSection | null, additions }
   }
 
-  #memoryBytes(): number {
-    return this.#endpoints.all().reduce((bytes, { window }) => bytes + window.memoryBytes, this.#timings.memoryBytes)
-  }
-
   #warnOf(code: string, what: string, error: unknown): void {
     this.#settings.warn({ code, message: `${what}: ${error instanceof Error ? error.message : String(error)}` })
-  }
-}
-
-/** With a clock of the user's own, stamps are its, and stalls are still measured in real time. */
-function stallClocks(clock: () => number): StallClocks {
-  return {
-    stamp: clock === systemClock ? undefined : clock,
-    time: systemClock,
-    idle: () => performance.eventLoopUtilization().idle,
-    defer: setImmediate,
   }
 }

@@ -56,6 +56,7 @@ export class StallTracker {
   readonly #stamps = new Float64Array(capacity)
   readonly #waits = new Float64Array(capacity)
   readonly #holds = new Float64Array(capacity)
+  readonly #taken = new Uint8Array(capacity)
   #noted = 0
   #turnStart = -1
   #runningSince = 0
@@ -96,8 +97,11 @@ export class StallTracker {
     return held >= shortestHoldMs ? held : 0
   }
 
-  /** The number of the note about a stamp, and -1 when there is none. Stamps only grow, so halving finds it. */
-  find(stamp: number): number {
+  /**
+   * The number of the note about a stamp, and -1 when there is none or it was taken before: a stamp is of one request. Stamps
+   * only grow, so halving finds it.
+   */
+  take(stamp: number): number {
     let low = Math.max(0, this.#noted - capacity)
     let high = this.#noted - 1
     while (low < high) {
@@ -105,23 +109,15 @@ export class StallTracker {
       if (this.#stamps[middle % capacity]! < stamp) low = middle + 1
       else high = middle
     }
-    return low === high && this.#stamps[low % capacity] === stamp ? low : -1
+    const place = low % capacity
+    if (low !== high || this.#stamps[place] !== stamp || this.#taken[place] === 1) return -1
+    this.#taken[place] = 1
+    return low
   }
 
-  /**
-   * Takes how long the request of a note held the loop before anything else ran, in milliseconds; 0 when briefly. It is
-   * taken once, so that it is not charged twice.
-   */
-  takeHold(note: number): number {
-    const place = note % capacity
-    const held = this.#holds[place]!
-    this.#holds[place] = 0
-    return held
-  }
-
-  /** Whether the request of a note waited before it was read, as far as is known now. */
-  mayHaveWaited(note: number): boolean {
-    return this.#isOpen(note) || this.#waits[note % capacity]! > 0
+  /** How long the request of a note held the loop before anything else ran, in milliseconds; 0 when briefly. */
+  holdOf(note: number): number {
+    return this.#holds[note % capacity]!
   }
 
   /**
@@ -133,17 +129,14 @@ export class StallTracker {
       const waited = note < this.#noted - capacity ? 0 : this.#waits[note % capacity]!
       if (waited > 0) use(waited)
     }
-    if (this.#isOpen(note)) this.#batch!.settled.push(settle)
+    const batch = this.#batch
+    if (batch !== undefined && note >= batch.first) batch.settled.push(settle)
     else settle()
   }
 
   close(): void {
     clearInterval(this.#marks)
     this.#marks = undefined
-  }
-
-  #isOpen(note: number): boolean {
-    return this.#batch !== undefined && note >= this.#batch.first
   }
 
   #beginTurn(now: number): void {
@@ -217,6 +210,7 @@ export class StallTracker {
     this.#stamps[place] = stamp
     this.#waits[place] = waited > toleranceMs ? waited : 0
     this.#holds[place] = 0
+    this.#taken[place] = 0
     this.newest = stamp
   }
 

@@ -32,11 +32,16 @@ describe('recording', () => {
     expect([p50, p90, p95].map((ms) => Math.round(ms! / 10) * 10)).toEqual([10, 10, 1_000])
   })
 
-  it('counts what is in flight from start to record, whatever comes of it', () => {
+  it('counts what is in flight from start to record, or until it is taken out of the statistics', () => {
     const { monitor } = recorder()
     const [first, second] = [monitor.start(), monitor.start()]
     expect(monitor.inFlight).toBe(2)
     monitor.record('GET', '/', 200, first)
+    expect(monitor.inFlight).toBe(1)
+    const own = {}
+    monitor.setRoute(own, null)
+    monitor.setRoute(own, null)
+    expect([monitor.inFlight, monitor.routeOf(own)]).toEqual([0, null])
     monitor.record('GET', null, 200, second)
     expect(monitor.inFlight).toBe(0)
     expect(monitor.snapshot().requests.total).toBe(1)

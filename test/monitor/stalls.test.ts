@@ -52,12 +52,22 @@ describe('waits', () => {
     const tracker = loop.tracker
     loop.turn(() => {
       const stamp = loop.start()
-      tracker.onWait(tracker.find(stamp), (ms) => waited.push(ms))
+      tracker.onWait(tracker.take(stamp), (ms) => waited.push(ms))
     })
     expect(waited).toEqual([])
     loop.turn(() => loop.start())
     loop.settle()
     expect(waited).toEqual([40 * (1 - 0.5 / 2)])
+  })
+
+  it('belong to one request: a stamp that is used again has none', () => {
+    const loop = eventLoop()
+    const stamp = loop.turn(() => {
+      loop.start()
+      loop.busy(30)
+      return loop.start()
+    })
+    expect([loop.waitOf(stamp), loop.waitOf(stamp)]).toEqual([30, 0])
   })
 
   it('are forgotten for all but the latest few thousand', () => {
@@ -139,13 +149,13 @@ function eventLoop() {
     },
     waitOf(stamp: number) {
       let waited = 0
-      const note = used.find(stamp)
+      const note = used.take(stamp)
       if (note >= 0) used.onWait(note, (ms) => (waited = ms))
       return waited
     },
     holdOf(stamp: number) {
-      const note = used.find(stamp)
-      return note < 0 ? 0 : used.takeHold(note)
+      const note = used.take(stamp)
+      return note < 0 ? 0 : used.holdOf(note)
     },
   }
   return loop

@@ -1,4 +1,4 @@
-import { build, encodeIntoCompressedBase64 } from 'hdr-histogram-js'
+import { createRequire } from 'node:module'
 import { type BucketLayout, longestUs } from '../buckets.ts'
 import type { Tally } from '../tally.ts'
 
@@ -7,6 +7,8 @@ import type { Tally } from '../tally.ts'
  * its buckets, so nothing is lost.
  */
 export function encodeHdr(tally: Tally, layout: BucketLayout): string {
+  // Loaded when it is asked for: its WebAssembly alone takes tens of megabytes and milliseconds, which few monitors need.
+  const { build, encodeIntoCompressedBase64 } = require('hdr-histogram-js') as typeof import('hdr-histogram-js')
   const histogram = build({
     bitBucketSize: 32,
     autoResize: false,
@@ -25,3 +27,5 @@ export function encodeHdr(tally: Tally, layout: BucketLayout): string {
   }
   return encodeIntoCompressedBase64(histogram)
 }
+
+const require = createRequire(import.meta.url)
