@@ -78,7 +78,8 @@ async function explain(execute: Execute, verb: string, query: CompiledQuery): Pr
   return rows as Record<string, unknown>[]
 }
 
-/** PostgreSQL writes the values into its conditions. */
+/** PostgreSQL writes the values into its conditions, which stand on lines without costs. */
 function withoutValues(line: string): string {
+  if (line.includes('(cost=')) return line
   return line.replace(/'(?:[^']|'')*'/g, '?').replace(/([=<>~] ?\(?)-?\d+(?:\.\d+)?\b/g, '$1?')
 }

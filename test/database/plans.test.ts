@@ -1,0 +1,85 @@
+import { type Dialect, Kysely, MysqlDialect, PostgresDialect, sql } from 'kysely'
+import { createPool } from 'mysql2'
+import pg from 'pg'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { type InstrumentOptions, instrument, queryReport } from '../../src/index.ts'
+import { services } from '../support/services.ts'
+
+interface Row {
+  id: number
+  user_id: number
+  status: string
+}
+
+/** A table of a thousand rows, gone after the test. */
+async function open(dialect: Dialect, options: InstrumentOptions) {
+  const table = `plans_${Math.random().toString(36).slice(2)}`
+  const db = new Kysely<Record<string, Row>>(instrument({ dialect }, options))
+  onTestFinished(async () => {
+    await db.schema.dropTable(table).ifExists().execute()
+    await db.destroy()
+  })
+  await db.schema
+    .createTable(table)
+    .addColumn('id', 'integer', (column) => column.primaryKey())
+    .addColumn('user_id', 'integer')
+    .addColumn('status', 'varchar(20)')
+    .execute()
+  const rows = Array.from({ length: 1_000 }, (_, id) => ({ id, user_id: id % 50, status: id % 2 ? 'open' : 'done' }))
+  await db.insertInto(table).values(rows).execute()
+  return { db, table }
+}
+
+/** Waits until the plan is there, which is asked for in the background. */
+async function slowWithPlan(db: Kysely<Record<string, Row>>) {
+  for (let wait = 0; wait < 200; wait += 1) {
+    const slow = queryReport(db).slow.find(({ plan }) => plan !== undefined)
+    if (slow !== undefined) return slow
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error('There is no plan')
+}
+
+const dialects: [string, string | undefined, () => Dialect, RegExp][] = [
+  [
+    'PostgreSQL',
+    services.postgres,
+    () => new PostgresDialect({ pool: new pg.Pool({ connectionString: services.postgres, max: 3 }) }),
+    /Seq Scan on plans_\w+ {2}\(cost=\d.*\n.*Filter: .*status.* = \?/,
+  ],
+  [
+    'MariaDB',
+    services.mariadb,
+    () => new MysqlDialect({ pool: createPool({ uri: services.mariadb as string, connectionLimit: 3 }) }),
+    /^plans_\w+: ALL, key null, rows \d+, Using where/,
+  ],
+]
+
+describe.each(dialects)('plans on %s', (_name, service, dialect, expected) => {
+  it.skipIf(!service)('show no value, come from a connection of their own, and lead to advice', async () => {
+    const { db, table } = await open(dialect(), { slow: '0ms' })
+    await db.transaction().execute(async (trx) => {
+      await trx.selectFrom(table).selectAll().where('user_id', '=', 7).where('status', '=', 'open').execute()
+      const { plan } = await slowWithPlan(db)
+      expect(plan).toMatch(expected)
+      expect(plan).not.toMatch(/open|= 7\b/)
+      // The transaction is none of EXPLAIN's business: it goes on.
+      await trx.deleteFrom(table).where('id', '=', 1).execute()
+    })
+    expect(queryReport(db).queries.map(({ shape }) => shape)).not.toContainEqual(
+      expect.stringMatching(/explain|read only/),
+    )
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(queryReport(db).advice).toMatchObject([{ table, columns: ['user_id', 'status'], proven: false }])
+    await sql.raw(queryReport(db).advice[0]?.ddl ?? '').execute(db)
+  })
+
+  it.skipIf(!service)('lead to no advice when the index is there already', async () => {
+    const { db, table } = await open(dialect(), { slow: '0ms' })
+    await db.schema.createIndex(`${table}_i`).on(table).columns(['status', 'user_id']).execute()
+    await db.selectFrom(table).selectAll().where('status', '=', 'open').execute()
+    await slowWithPlan(db)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(queryReport(db).advice).toEqual([])
+  })
+})
