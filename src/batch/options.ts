@@ -115,9 +115,9 @@ export function parseBatchOptions<Item, DB>(
     decide: createDecider(onError),
     maxFailures: maxFailures === undefined ? Number.POSITIVE_INFINITY : expectWholeNumber(maxFailures, 'maxFailures'),
     retrier: retry === 0 ? undefined : createRetrier(retryOptions, 'retry'),
-    timeoutMs: timeout === undefined ? undefined : parseDuration(timeout, 'timeout'),
-    graceMs: parseDuration(grace, 'grace'),
-    delayMs: parseDuration(delay, 'delay'),
+    timeoutMs: timeout === undefined ? undefined : timerMs(timeout, 'timeout'),
+    graceMs: timerMs(grace, 'grace'),
+    delayMs: timerMs(delay, 'delay'),
     total: options.total === undefined ? undefined : expectWholeNumber(options.total, 'total'),
     signal,
     onProgress,
@@ -127,6 +127,11 @@ export function parseBatchOptions<Item, DB>(
     clock,
     origin: { index: 0, batch: 0, key: checkpoint?.key },
   }
+}
+
+/** A longer timer would fire at once. */
+function timerMs(value: Duration, option: string): number {
+  return Math.min(parseDuration(value, option), 2 ** 31 - 1)
 }
 
 function createDecider<Item>(onError: NonNullable<BatchOptions<Item>['onError']>): BatchSettings<Item>['decide'] {

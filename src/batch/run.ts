@@ -227,7 +227,8 @@ export class Run<Item> {
       return false
     }
     if (call.failedAt !== undefined) return this.#leaveOut(items, call, failure, unit, slot)
-    if (policy === 'isolate' && items.length > 1) return this.#halve(items, call, unit, slot)
+    // A call that may be running still is not repeated, in parts neither.
+    if (policy === 'isolate' && items.length > 1 && !call.abandoned) return this.#halve(items, call, unit, slot)
     return this.#record(failure, unit)
   }
 

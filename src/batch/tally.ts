@@ -51,7 +51,7 @@ export class Tally<Item, Result> {
     if (this.#returnsLists) for (const list of values) this.#append((list ?? []) as Result[])
     // A hole is a call that failed, or has not ended.
     else this.#append((isWhole ? values : values.filter(() => true)) as Result[])
-    if (failures.length > 0) this.failures.push(...failures.sort((a, b) => a.index - b.index))
+    for (const failure of failures.sort((a, b) => a.index - b.index)) this.failures.push(failure)
   }
 
   #append(list: readonly Result[]): void {

@@ -90,7 +90,8 @@ export function createRetrier(options: RetryOptions = {}, name?: string): Retrie
 /** Waits; an abort ends it with the signal's reason, where Node's own sleep would reject with an error of its own. */
 export async function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
   try {
-    await sleep(delayMs, undefined, { signal })
+    // A longer timer would fire at once.
+    await sleep(Math.min(delayMs, 2 ** 31 - 1), undefined, { signal })
   } catch {
     signal?.throwIfAborted()
   }

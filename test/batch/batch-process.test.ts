@@ -637,6 +637,21 @@ describe('batchProcessChunks', () => {
     expect(error.result.results).toEqual([0, 1, 2, 3])
   })
 
+  it('does not isolate a chunk whose call may be running still', async () => {
+    let calls = 0
+    const hang = () => {
+      calls++
+      return new Promise<never>(() => {})
+    }
+    const { abandoned, failures } = await batchProcessChunks(range(8), hang, {
+      timeout: '5ms',
+      grace: '5ms',
+      onError: 'isolate',
+    })
+    expect({ calls, abandoned }).toEqual({ calls: 1, abandoned: 1 })
+    expect(failures).toMatchObject([{ items: range(8), index: 0 }])
+  })
+
   it('refuses what is neither a list nor nothing', async () => {
     const error = await batchErrorOf(batchProcessChunks([1], () => 7 as never))
     expect((error.cause as Error).message).toBe(
