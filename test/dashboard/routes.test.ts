@@ -151,13 +151,17 @@ describe.each(Object.entries(frameworks))('the live page on %s', (_name, start) 
   })
 })
 
-describe.each(['Express', 'Fastify', 'Hono'])('a server on %s that closes', (name) => {
-  it('is not held open by a live page', async () => {
+describe.each(['Express', 'Fastify', 'Hono'])('a server on %s', (name) => {
+  it('compresses the page, but not the stream, and is not held open by it when it closes', async () => {
     const monitor = new PerformanceMonitor({ sampleInterval: false })
     onTestFinished(() => monitor.close())
     const { url, close } = await startPlain(name, monitor)
+    const page = await fetch(`${url}/performance`, { headers: { 'accept-encoding': 'gzip' } })
+    expect(page.headers.get('content-encoding')).toBe('gzip')
+    expect(await page.text()).toContain('<h1>Performance</h1>')
     const { response, events } = await follow(`${url}/performance/stream`)
     await expect.poll(() => events.length).toBeGreaterThan(0)
+    expect(response.headers['content-encoding']).toBeUndefined()
     const ended = once(response, 'end')
     const closed = close()
     await Promise.all([ended, closed])
@@ -165,18 +169,20 @@ describe.each(['Express', 'Fastify', 'Hono'])('a server on %s that closes', (nam
   })
 })
 
-/** A server that waits for its connections when it closes, as in production. */
+/** A server as in production: it compresses, and waits for its connections when it closes. */
 async function startPlain(
   name: string,
   monitor: PerformanceMonitor,
 ): Promise<{ readonly url: string; close(): Promise<unknown> }> {
   if (name === 'Fastify') {
     const app = fastify()
+    await app.register(onFastify.compressResponses, {})
     await app.register(onFastify.performanceRoutes, { monitor })
     return { url: await app.listen({ port: 0, host: '127.0.0.1' }), close: () => app.close() }
   }
-  const routes = name === 'Express' ? express().use(onExpress.performanceRoutes(monitor)) : undefined
-  const { fetch } = new Hono().use(onHono.performanceRoutes(monitor))
+  const routes =
+    name === 'Express' ? express().use(onExpress.compressResponses(), onExpress.performanceRoutes(monitor)) : undefined
+  const { fetch } = new Hono().use(onHono.compressResponses(), onHono.performanceRoutes(monitor))
   const server = createServer(routes ?? getRequestListener(fetch)).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
