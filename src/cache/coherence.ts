@@ -29,7 +29,7 @@ export interface CoherenceListener {
  * question was sent. After a gap all of memory is outdated.
  */
 export class Coherence {
-  /** Whether memory answered since this was last set to false. */
+  /** Whether the store was asked, or memory relied on its messages, since this was last set to false. */
   isUsed = false
   /** The time up to which memory may answer; raised with each verification. */
   #until = Number.NEGATIVE_INFINITY
@@ -50,6 +50,7 @@ export class Coherence {
 
   /** Whether all of memory may answer at this time. */
   covers(now: number): boolean {
+    this.isUsed = true
     return now < this.#until
   }
 

@@ -53,9 +53,10 @@ export function createCache<Name extends string = 'default', Tag extends string 
       events.emit('invalidate', { ...change, origin: 'remote' })
     },
   })
+  const memory = settings.memory === false ? noMemory : createMemoryTier(settings.memory)
   const engine: Engine = new Engine({
     settings,
-    memory: settings.memory === false ? noMemory : createMemoryTier(settings.memory),
+    memory,
     store: opened.store,
     coherence: opened.coherence,
     order: new Invalidations(),
@@ -68,7 +69,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
 
   /** The entry of a hit in memory that needs no further thought. */
   function hit(key: Key, given: GetOrSetOptions | undefined): MemoryEntry | undefined {
-    const entry = engine.parts.memory.get(encodeKey(key))
+    const entry = memory.get(encodeKey(key))
     if (entry === undefined || !engine.isPlain(entry)) return undefined
     if (given === undefined) return entry
     const { fresh, signal, tags } = given

@@ -50,15 +50,17 @@ export class Entries {
     const loadedAt = this.#time.exact() - ageMs
     const lifeMs = profile.memoryTtlMs + ageMs
     const freshUntil = loadedAt + Math.min(ttlMs, lifeMs)
-    const earlyMs = profile.refreshAhead ? costMs * earlyFactor : 0
+    const plainUntil = freshUntil - (profile.refreshAhead ? costMs * earlyFactor : 0)
+    const trustedUntil = this.#hasStore ? begunAt + this.#settings.withinMs : Number.POSITIVE_INFINITY
     return new MemoryEntry(
       value,
       { profile, tags: about.tags, begun: about.begun, loadedAt, costMs, bytes },
       {
-        plainUntil: freshUntil - earlyMs,
+        plainUntil,
         freshUntil,
         staleUntil: loadedAt + Math.min(ttlMs + staleMs, lifeMs),
-        trustedUntil: this.#hasStore ? begunAt + this.#settings.withinMs : Number.POSITIVE_INFINITY,
+        trustedUntil,
+        sureUntil: this.#time.toSinceStart(Math.min(plainUntil, trustedUntil)),
       },
     )
   }

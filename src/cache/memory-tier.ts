@@ -11,17 +11,26 @@ export interface Lifetime {
   readonly staleUntil: number
   /** Up to here the entry counts as verified, even when this process is cut off from the store. */
   readonly trustedUntil: number
+  /** See {@link MemoryEntry.sureUntil}. */
+  readonly sureUntil: number
 }
 
 /** A value in this process, with all that a hit has to look at. */
 export class MemoryEntry {
+  // What a hit looks at comes first, so that it lies in one line of the processor's cache.
   readonly value: unknown
+  /** The tick at which its tags were last found current. */
+  checked: Tick
+  /**
+   * Up to here, as `CoarseTime.sinceStart` counts, nothing but an invalidation speaks against the entry: the earlier of
+   * `plainUntil` and `trustedUntil`.
+   */
+  readonly sureUntil: number
+  #promise: Promise<unknown> | undefined
   readonly profile: Profile
   readonly tags: readonly string[]
   /** What this process had learned when the read or the load began. */
   readonly begun: Tick
-  /** The tick at which its tags were last found current. */
-  checked: Tick
   readonly loadedAt: number
   readonly plainUntil: number
   readonly freshUntil: number
@@ -32,7 +41,6 @@ export class MemoryEntry {
   readonly bytes: number
   /** After a refresh that failed, the time of the next try. */
   retryAt = 0
-  #promise: Promise<unknown> | undefined
 
   constructor(
     value: unknown,
@@ -47,17 +55,18 @@ export class MemoryEntry {
     life: Lifetime,
   ) {
     this.value = value
+    this.checked = about.begun
+    this.sureUntil = life.sureUntil
     this.profile = about.profile
     this.tags = about.tags
     this.begun = about.begun
-    this.checked = about.begun
     this.loadedAt = about.loadedAt
-    this.costMs = about.costMs
-    this.bytes = about.bytes
     this.plainUntil = life.plainUntil
     this.freshUntil = life.freshUntil
     this.staleUntil = life.staleUntil
     this.trustedUntil = life.trustedUntil
+    this.costMs = about.costMs
+    this.bytes = about.bytes
   }
 
   /** The value as a promise, the same one at each hit, so that a hit allocates nothing. */
@@ -76,8 +85,9 @@ export interface MemoryTier {
   stats(): { entries: number; bytes: number; evictions: number }
 }
 
-/** What an entry takes beside its key and value: its record, its promise, its place in the map and the lists. */
-const overheadBytes = 400
+/** What an entry takes beside its key, value and tags: its record, its promise, its place in the map and the lists. */
+const overheadBytes = 512
+const tagBytes = 64
 
 /** A tier bounded by entries and by an estimate of bytes. */
 export function createMemoryTier({ maxEntries, maxBytes }: { maxEntries: number; maxBytes: number }): MemoryTier {
@@ -85,7 +95,7 @@ export function createMemoryTier({ maxEntries, maxBytes }: { maxEntries: number;
   const entries = new LRUCache<string, MemoryEntry>({
     max: maxEntries,
     maxSize: maxBytes,
-    sizeCalculation: ({ bytes }, key) => bytes + 2 * key.length + overheadBytes,
+    sizeCalculation: ({ bytes, tags }, key) => bytes + 2 * key.length + tagBytes * tags.length + overheadBytes,
     dispose: (_entry, _key, reason) => {
       if (reason === 'evict') evictions++
     },

@@ -13,7 +13,7 @@ import { StoreTier } from './store-tier.ts'
 /** The store tier, and what tells whether memory agrees with it. */
 export interface OpenedStore {
   readonly store: StoreTier | undefined
-  readonly coherence: { covers(now: number): boolean; isUsed: boolean; readonly ageMs: number }
+  readonly coherence: { covers(now: number): boolean; readonly ageMs: number }
   close(): Promise<void>
 }
 
@@ -30,7 +30,7 @@ export function openStore(
   if (source !== undefined) return openRedis(source, settings, counters, events, time, listener)
   if (store === undefined) {
     // Nobody else can invalidate anything.
-    return { store, coherence: { covers: () => true, isUsed: false, ageMs: 0 }, close: async () => {} }
+    return { store, coherence: { covers: () => true, ageMs: 0 }, close: async () => {} }
   }
   if (!isKeyvLike(store)) {
     throw new TypeError(`Expected \`store\` to be a Keyv instance or adapter, got ${describeValue(store)}`)
@@ -39,7 +39,7 @@ export function openStore(
   const portable = new KeyvStore(store, namespace, loadHardMs + 60_000, () => time.exact())
   const tier = new StoreTier(portable, settings, counters, events)
   // The store tells of nothing: memory must not rely on having heard, and may lag behind by as much as it is trusted.
-  const deaf = { covers: () => false, isUsed: false, ageMs: settings.withinMs }
+  const deaf = { covers: () => false, ageMs: settings.withinMs }
   return { store: tier, coherence: deaf, close: () => tier.close() }
 }
 
@@ -55,13 +55,14 @@ function openRedis(
   const coherence = new Coherence(withinMs, time, listener)
   const store = new RedisStore(source, settings.namespace, coherence, () => time.exact())
   const tier = new StoreTier(store, settings, counters, events)
-  const heartbeat = setInterval(
-    () => {
-      if (coherence.isUsed) void tier.ping()
-      coherence.isUsed = false
-    },
-    Math.max(10, withinMs / 2),
-  ).unref()
+  let idleBeats = 0
+  const beat = () => {
+    idleBeats = coherence.isUsed ? 0 : idleBeats + 1
+    coherence.isUsed = false
+    // What has just been stored is trusted for two beats without being asked about, so one idle beat means nothing yet.
+    if (idleBeats < 2) void tier.ping()
+  }
+  const heartbeat = setInterval(beat, Math.max(10, withinMs / 2)).unref()
   return {
     store: tier,
     coherence,

@@ -194,6 +194,7 @@ export class RedisStore implements Store {
 
   async #run<Answer>(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<Answer> {
     const commands = this.#ready()
+    this.#coherence.isUsed = true
     const scriptArguments = { keys, arguments: options }
     try {
       return (await commands.evalSha(script.sha, scriptArguments)) as Answer

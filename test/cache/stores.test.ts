@@ -165,11 +165,11 @@ describe.each(kinds)('a cache on $name', (kind) => {
   })
 
   it('keeps an entry as long as its ttl, and not at all with none', async () => {
-    await cache.getOrSet('short', () => 1, { ttl: '40ms' })
+    await cache.getOrSet('short', () => 1, { ttl: '250ms' })
     await cache.getOrSet('none', () => 1, { ttl: '0s' })
     expect(await cache.get('short')).toBe(1)
     expect(await cache.get('none')).toBeUndefined()
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await new Promise((resolve) => setTimeout(resolve, 260))
     expect(await cache.get('short')).toBeUndefined()
   })
 

@@ -40,7 +40,7 @@ process.once('message', async (orders: WorkerOrders) => {
   }
   process.send?.('ready')
   await Promise.all([...Array.from({ length: 8 }, () => repeat(read, 4)), repeat(invalidate, 60)])
-  process.send?.(log)
+  await new Promise((resolve) => process.send?.(log, resolve))
   await subject.close().catch(() => {})
   process.disconnect()
   // A library whose connections were killed may have left something open.

@@ -1,0 +1,47 @@
+import { BentoCache, bentostore } from 'bentocache'
+import { memoryDriver } from 'bentocache/drivers/memory'
+import { Cacheable } from 'cacheable'
+import { LRUCache } from 'lru-cache'
+import { createCache } from '../src/cache/create-cache.ts'
+import { compare, table } from './harness.ts'
+
+const count = 10_000
+const tags = ['users', 'lists']
+/** In an order that no prefetching can follow. */
+const keys = Array.from({ length: count }, (_, index) => `user:${(index * 7_919) % count}`)
+
+/** What does a hit in memory cost, of an entry with two tags, among ten thousand? */
+export default async function cacheHit(): Promise<string> {
+  const cache = createCache({ memory: { maxEntries: 3 * count } })
+  const lru = new LRUCache<string, object>({ max: 2 * count, ttl: 300_000 })
+  const bento = new BentoCache({
+    default: 'memory',
+    stores: { memory: bentostore().useL1Layer(memoryDriver({ maxItems: 2 * count })) },
+  })
+  const cacheable = new Cacheable()
+  for (const key of keys) {
+    const value = { key }
+    lru.set(key, value)
+    await cache.set(key, value, { tags })
+    await cache.set(['user', key], value, { tags })
+    await bento.set({ key, value, tags })
+    await cacheable.set(key, value)
+  }
+  const load = () => ({ key: 'loaded' })
+  const options = { tags }
+  let at = 0
+  const next = () => keys[at++ % count] as string
+  const results = await compare(
+    [
+      { name: 'lru-cache get, with ttl', run: () => lru.get(next()) },
+      { name: 'posthaste peek', run: () => cache.peek(next()) },
+      { name: 'posthaste getOrSet, awaited', run: () => cache.getOrSet(next(), load, options) },
+      { name: 'posthaste getOrSet of a tuple, awaited', run: () => cache.getOrSet(['user', next()], load) },
+      { name: 'bentocache getOrSet, awaited', run: () => bento.getOrSet({ key: next(), factory: load }) },
+      { name: 'cacheable get, awaited', run: () => cacheable.get(next()) },
+    ],
+    { iterations: 10_000 },
+  )
+  await cache.close()
+  return table(results)
+}

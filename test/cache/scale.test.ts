@@ -1,0 +1,91 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { createCache } from 'posthaste'
+import { describe, expect, it } from 'vitest'
+import { services } from '../support/services.ts'
+import { cleanUp, uniqueNamespace } from './support.ts'
+
+/** `SCALE=large` takes a minute or two, and a gigabyte. */
+const isLarge = process.env.SCALE === 'large'
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  ;(runInNewContext('gc') as () => void)()
+}
+
+describe('memory', () => {
+  it.each([
+    ['objects', (id: number) => ({ id, name: `user number ${id}`, email: `user${id}@example.org`, active: true })],
+    ['texts', (id: number) => `value ${id} `.repeat(20)],
+  ])(
+    'stays within `maxBytes` while many random keys pass, with %s',
+    async (_what, make) => {
+      const maxBytes = 16 * 1024 * 1024
+      const keys = isLarge ? 1_000_000 : 60_000
+      collectGarbage()
+      const before = process.memoryUsage().heapUsed
+      const cache = createCache({ memory: { maxEntries: 100_000, maxBytes }, freeze: false })
+      for (let count = 0; count < keys; count++) {
+        const id = Math.floor(Math.random() * 1e9)
+        await cache.getOrSet(['user', id], () => make(id), { tags: ['users', `user:${id % 1000}`] })
+      }
+      const { entries, bytes, evictions } = cache.stats().memory
+      expect(bytes).toBeLessThanOrEqual(maxBytes)
+      expect(evictions).toBeGreaterThan(0)
+      expect(entries).toBeGreaterThan(5_000)
+      collectGarbage()
+      expect(process.memoryUsage().heapUsed - before).toBeLessThan(maxBytes * 1.1)
+      await cache.close()
+    },
+    120_000,
+  )
+})
+
+describe('invalidating a tag', () => {
+  const [few, many] = isLarge ? [1_000, 1_000_000] : [100, 20_000]
+
+  /** The quickest of several, because the machine does other things too. */
+  async function quickest(work: () => Promise<unknown>): Promise<number> {
+    let best = Number.POSITIVE_INFINITY
+    for (let round = 0; round < 20; round++) {
+      const start = performance.now()
+      await work()
+      best = Math.min(best, performance.now() - start)
+    }
+    return best
+  }
+
+  it(`costs the same for ${many} entries in memory as for ${few}`, async () => {
+    const times: number[] = []
+    for (const count of [few, many]) {
+      const cache = createCache({ memory: { maxEntries: 2 * many, maxBytes: 4e9 } })
+      for (let id = 0; id < count; id++) await cache.set(id.toString(), id, { tags: ['all'] })
+      times.push(await quickest(() => cache.invalidateTags('all')))
+      expect(await cache.has('1')).toBe(false)
+      await cache.close()
+    }
+    // Both are a few microseconds: below ten there is only noise.
+    expect(Math.max(times[1] as number, 0.01) / Math.max(times[0] as number, 0.01)).toBeLessThan(3)
+  }, 120_000)
+
+  it.skipIf(!services.redis)(
+    `costs the same for ${many} entries in Redis as for ${few}`,
+    async () => {
+      const namespaces = [uniqueNamespace(), uniqueNamespace()]
+      const times: number[] = []
+      for (const [index, count] of [few, many / (isLarge ? 10 : 4)].entries()) {
+        const cache = createCache({ redis: services.redis as string, namespace: namespaces[index], memory: false })
+        for (let id = 0; id < count; id += 500) {
+          await Promise.all(
+            Array.from({ length: Math.min(500, count) }, (_, at) => cache.set(`${id + at}`, 1, { tags: ['all'] })),
+          )
+        }
+        times.push(await quickest(() => cache.invalidateTags('all')))
+        await cache.close()
+      }
+      await cleanUp(services.redis as string, namespaces)
+      expect((times[1] as number) / (times[0] as number)).toBeLessThan(3)
+    },
+    180_000,
+  )
+})
