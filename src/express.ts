@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { openQueryScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
-import { type CompressOptions, createCompressor } from './http/compressor.ts'
+import { type CompressOptions, createEngine } from './http/compressor.ts'
 import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
 import { isRerun, rerunApplication, respondNode } from './http/node-cache.ts'
 import { compressNodeResponse } from './http/node-compression.ts'
@@ -124,7 +124,7 @@ export function compressResponses(options: CompressResponsesOptions | false = {}
       next()
     }
   }
-  const compressor = createCompressor(options)
+  const engine = createEngine(options)
   const labelOf = createLabels()
   const save = options.monitor && savingsOf(options.monitor)
   return (request, response, next) => {
@@ -133,7 +133,7 @@ export function compressResponses(options: CompressResponsesOptions | false = {}
       save &&
       ((rawBytes: number, sentBytes: number) =>
         save(request.method ?? 'GET', labelOf(request, response.statusCode), rawBytes, sentBytes))
-    compressNodeResponse(request, response, { compressor, isOff, onEncoded })
+    compressNodeResponse(request, response, { engine, isOff, onEncoded })
     next()
   }
 }

@@ -86,7 +86,7 @@ export function compressorOf({ plan: planFor, codecOf }: Engine): Compressor {
     body(body, head) {
       const length = byteLength(body)
       const plan = planFor(head, length)
-      if (!('coding' in plan)) return { ...plan, body }
+      if (!('coding' in plan)) return withBody(plan, body)
       const encoded = codecOf(plan.coding).encode(toBuffer(body))
       return encoded instanceof Promise
         ? encoded.then((bytes) => smaller(plan, body, length, bytes))
@@ -103,6 +103,8 @@ export function compressorOf({ plan: planFor, codecOf }: Engine): Compressor {
 
 /** What a compressor is made of. */
 export interface Engine {
+  /** Whether a client could be sent an encoded body. */
+  accepts(acceptEncoding: string | null | undefined): boolean
   plan(head: CompressibleHead, length: number | undefined): EncodingPlan | EncodedHead
   codecOf(coding: ContentCoding): Codec
 }
@@ -112,6 +114,7 @@ export function createEngine(options: CompressOptions): Engine {
   const negotiate = createNegotiation(encodings)
   const codecs = Object.fromEntries(encodings.map((coding) => [coding, createCodec(coding, levels, maxBlockMs)]))
   return {
+    accepts: (acceptEncoding) => negotiate(acceptEncoding).encoding !== 'identity',
     plan: (head, length) => planEncoding(head, length, threshold, negotiate),
     codecOf: (coding) => codecs[coding] as Codec,
   }
@@ -119,9 +122,13 @@ export function createEngine(options: CompressOptions): Engine {
 
 /** The encoded body, if it is smaller or must be encoded, else the body itself. */
 export function smaller(plan: EncodingPlan, body: string | Uint8Array, length: number, encoded: Buffer): EncodedBody {
-  if (encoded.length >= length && !plan.mustEncode) return { ...plan.notSmaller, body }
+  if (encoded.length >= length && !plan.mustEncode) return withBody(plan.notSmaller, body)
   const { encoding, set, remove } = plan.encoded
   return { encoding, set: { ...set, 'content-length': String(encoded.length) }, remove, body: encoded }
+}
+
+function withBody({ encoding, set, remove, skipped }: EncodedHead, body: string | Uint8Array): EncodedBody {
+  return { encoding, set, remove, skipped, body }
 }
 
 export function byteLength(body: string | Uint8Array): number {

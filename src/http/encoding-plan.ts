@@ -108,7 +108,8 @@ function standIn(head: CompressibleHead, { encoding }: Negotiated, skipped: Skip
 }
 
 function varyOf(head: CompressibleHead): string {
-  return vary.append(text(head.header('vary')), 'Accept-Encoding')
+  const before = text(head.header('vary'))
+  return before === '' ? 'Accept-Encoding' : vary.append(before, 'Accept-Encoding')
 }
 
 /** A strong validator promises the same bytes (RFC 9110, 8.8.3.3). */
@@ -127,10 +128,19 @@ function mayNotTransform(head: CompressibleHead): boolean {
   return cacheControl !== undefined && cacheControl !== null && /\bno-transform\b/i.test(text(cacheControl))
 }
 
-/** Event streams must not be held back, not even for 10 ms. */
+/** By `Content-Type`: a server has few, and looking one up costs more than the rest of a plan. */
+const compressibleTypes = new Map<string, boolean>()
+const maxTypes = 100
+
 function isCompressible(contentType: string): boolean {
+  const known = compressibleTypes.get(contentType)
+  if (known !== undefined) return known
+  if (compressibleTypes.size === maxTypes) compressibleTypes.clear()
   const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
-  return type !== 'text/event-stream' && compressible(type) === true
+  // Event streams must not be held back, not even for 10 ms.
+  const found = type !== 'text/event-stream' && compressible(type) === true
+  compressibleTypes.set(contentType, found)
+  return found
 }
 
 function text(value: ReturnType<CompressibleHead['header']>): string {

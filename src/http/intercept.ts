@@ -56,37 +56,48 @@ export function intercept(response: ServerResponse, interceptor: Interceptor): v
     )
   }
 
-  Object.assign(response, {
-    writeHead(...args: Parameters<ServerResponse['writeHead']>) {
-      return isDecided ? writeHead.apply(response, args) : stageHead(response, args)
-    },
-    flushHeaders() {
-      begin()
-      flushHeaders.call(response)
-    },
-    write(...args: Parameters<ServerResponse['write']>) {
-      begin()
-      if (isHeld) return false
-      return encoder === undefined ? write.apply(response, args) : encoder.write(...args)
-    },
-    end(...args: unknown[]) {
-      if (isHeld) return response
-      const [chunk, encoding, done] = readEnd(args)
-      const isBody = chunk === undefined || typeof chunk === 'string' || chunk instanceof Uint8Array
-      // What is no body is left to Node, for the error that it throws.
-      if (encoder === undefined && (isDecided || !isBody)) return end.apply(response, args as never)
-      if (done !== undefined) response.once('finish', done)
-      if (encoder !== undefined) {
-        encoder.end(chunk, encoding as BufferEncoding)
-        return response
-      }
-      isDecided = true
-      const finish = interceptor.whole(toBody(chunk as string | Uint8Array | undefined, encoding))
-      if (finish instanceof Promise) sendLater(finish)
-      else send(finish)
+  response.writeHead = (...args: unknown[]) =>
+    isDecided ? writeHead.apply(response, args as never) : stageHead(response, args)
+  response.flushHeaders = () => {
+    begin()
+    flushHeaders.call(response)
+  }
+  response.write = (...args: unknown[]) => {
+    begin()
+    if (isHeld) return false
+    return encoder === undefined ? write.apply(response, args as never) : encoder.write(...(args as [chunk: unknown]))
+  }
+  response.end = (...args: unknown[]) => {
+    if (isHeld) return response
+    const { chunk, encoding, done } = readEnd(args)
+    const isBody = chunk === undefined || typeof chunk === 'string' || chunk instanceof Uint8Array
+    // What is no body is left to Node, for the error that it throws.
+    if (encoder === undefined && (isDecided || !isBody)) return end.apply(response, args as never)
+    if (done !== undefined) response.once('finish', done)
+    if (encoder !== undefined) {
+      encoder.end(chunk, encoding as BufferEncoding)
       return response
-    },
-  })
+    }
+    isDecided = true
+    const finish = interceptor.whole(toBody(chunk as string | Uint8Array | undefined, encoding))
+    if (finish instanceof Promise) sendLater(finish)
+    else send(finish)
+    return response
+  }
+}
+
+/** Calls the function before the head of a response is sent, when it is complete but for what the function changes. */
+export function beforeHead(response: ServerResponse, change: () => void): void {
+  const { writeHead } = response
+  let isChanged = false
+  response.writeHead = (...args: unknown[]) => {
+    if (isChanged) return writeHead.apply(response, args as never)
+    isChanged = true
+    // Node itself gives the status alone.
+    if (args.length > 1 || args[0] !== response.statusCode) stageHead(response, args)
+    change()
+    return writeHead.call(response, response.statusCode)
+  }
 }
 
 /** From here on the handler writes to the encoder, and the encoder to the response. */
@@ -132,18 +143,24 @@ function setHeaders(response: ServerResponse, headers: unknown): void {
   for (const [name, value] of pairs) response.appendHeader(name as string, value as string)
 }
 
-type EndArguments = [chunk?: unknown, encoding?: string | undefined, done?: (() => void) | undefined]
+interface EndArguments {
+  readonly chunk: unknown
+  readonly encoding: string | undefined
+  readonly done: (() => void) | undefined
+}
 
 /** `end(done)`, `end(chunk, done)`, `end(chunk, encoding, done)`. */
-function readEnd(args: readonly unknown[]): EndArguments {
-  const index = args.findIndex((arg) => typeof arg === 'function')
-  const done = args[index] as (() => void) | undefined
-  const [chunk, encoding] = index === -1 ? args : args.slice(0, index)
-  return [chunk ?? undefined, (encoding as string | undefined) ?? undefined, done]
+function readEnd([first, second, third]: readonly unknown[]): EndArguments {
+  if (typeof first === 'function') return { chunk: undefined, encoding: undefined, done: first as () => void }
+  const chunk = first ?? undefined
+  if (typeof second === 'function') return { chunk, encoding: undefined, done: second as () => void }
+  return { chunk, encoding: (second as string | undefined) ?? undefined, done: third as (() => void) | undefined }
 }
 
 function toBody(chunk: string | Uint8Array | undefined, encoding: string | undefined): string | Buffer {
   if (chunk === undefined) return ''
   if (typeof chunk !== 'string') return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-  return encoding === undefined || /^utf-?8$/i.test(encoding) ? chunk : Buffer.from(chunk, encoding as BufferEncoding)
+  return encoding === undefined || encoding === 'utf8' || encoding === 'utf-8'
+    ? chunk
+    : Buffer.from(chunk, encoding as BufferEncoding)
 }

@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { byteLength, type Compressor, type EncodedBody } from './compressor.ts'
+import { byteLength, compressorOf, type EncodedBody, type Engine } from './compressor.ts'
 import type { EncodedHead } from './encoding-plan.ts'
-import { intercept } from './intercept.ts'
+import { beforeHead, intercept } from './intercept.ts'
 
 /** How an answer through Node's response is compressed. */
 export interface NodeCompression {
-  readonly compressor: Compressor
+  readonly engine: Engine
   /** Asked when the answer is there. */
   readonly isOff: () => boolean
   /** Told how many bytes went in and came out of an answer that was encoded. */
@@ -16,7 +16,7 @@ export interface NodeCompression {
 export function compressNodeResponse(
   request: IncomingMessage,
   response: ServerResponse,
-  { compressor, isOff, onEncoded }: NodeCompression,
+  { engine, isOff, onEncoded }: NodeCompression,
 ): void {
   const head = () => ({
     method: request.method,
@@ -24,6 +24,14 @@ export function compressNodeResponse(
     status: response.statusCode,
     header: (name: string) => response.getHeader(name),
   })
+  // Whatever the body is, it is sent as it is, so only the head is waited for.
+  if (!engine.accepts(request.headers['accept-encoding'] as string | undefined)) {
+    beforeHead(response, () => {
+      if (!isOff()) change(response, engine.plan(head(), undefined) as EncodedHead)
+    })
+    return
+  }
+  const compressor = compressorOf(engine)
   intercept(response, {
     whole(body) {
       if (isOff()) return () => body
