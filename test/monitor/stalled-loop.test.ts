@@ -10,7 +10,9 @@ afterEach(() => {
   server?.kill()
 })
 
-describe('a stalled event loop, under requests that come whether it is stalled or not', () => {
+// The client shares the processors with whatever else runs: what it is late by is not the server's doing, so a busy moment may
+// be measured again.
+describe('a stalled event loop, under requests that come whether it is stalled or not', { retry: 2 }, () => {
   it('shows in the corrected percentiles what clients saw, when a timer blocks', async () => {
     const { client, stats } = await measure('timer', 6_000)
     const { latencyMs, correctedMs } = stats.requests
