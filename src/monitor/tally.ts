@@ -147,7 +147,7 @@ export class Tally implements WindowSink {
 }
 
 /** Nearest rank: the least rank that at least that share of the samples does not exceed. */
-export function rankOf(count: number, share: number): number {
+function rankOf(count: number, share: number): number {
   return Math.max(1, Math.ceil(count * share - 1e-9))
 }
 

@@ -28,7 +28,7 @@ export interface PublicationLimits {
 }
 
 /** Larger publications are neither sent nor read; unpacked they may be four times as large. */
-export const largestPublication: number = 4 * 1_024 * 1_024
+const largestPublication: number = 4 * 1_024 * 1_024
 
 const magic = 0x5048
 const version = 1
