@@ -10,6 +10,8 @@ import type { SqlDialect } from './types.ts'
 export interface KeyText {
   /** The expression that writes the key as text; NULL stays NULL. */
   write(key: OperationNode): OperationNode
+  /** The condition that the key is NULL. */
+  isNull(key: OperationNode): OperationNode
   /**
    * The expression that reads the text back, as a parameter of a known type.
    *
@@ -20,6 +22,7 @@ export interface KeyText {
 
 /** `<type's oid>:<text>`. Types that are not listed (enums, domains, citext) are read as what the column itself is. */
 const postgres: KeyText = {
+  isNull,
   write: (key) => raw`pg_typeof(${key})::oid || ':' || (${key})::text`,
   read(text) {
     const colon = text.indexOf(':')
@@ -66,6 +69,8 @@ const postgresCasts: ReadonlyMap<string, string> = new Map(
 
 /** Text with a `t` before it, anything else as an SQL literal: SQLite compares by the class of a value, not by a type. */
 const sqlite: KeyText = {
+  // Of a column that is NOT NULL, `is null` is planned as a scan that never runs; a parameter is looked up in the index.
+  isNull: (key) => raw`${key} is ${ValueNode.create(null)}`,
   write: (key) => raw`case typeof(${key}) when 'text' then 't' || ${key} when 'null' then null else quote(${key}) end`,
   read(text) {
     if (text.startsWith('t')) return ValueNode.create(text.slice(1))
@@ -85,6 +90,7 @@ function integer(text: string): number | bigint {
 
 /** ISO 8601 for times, all digits for the rest; the column's type takes precedence when it is compared. */
 const mssql: KeyText = {
+  isNull,
   write: (key) => raw`convert(nvarchar(4000), ${key}, 126)`,
   read: (text) => ValueNode.create(text),
 }
@@ -95,6 +101,7 @@ const mssql: KeyText = {
  * written as the double that it is compared as, and an enum as the index that it is sorted by.
  */
 const mysql: KeyText = {
+  isNull,
   write(key) {
     const text = raw`cast(${key} as char)`
     const bytes = raw`concat(${key})`
@@ -118,6 +125,10 @@ const mysql: KeyText = {
 }
 
 export const keyTexts: { readonly [Dialect in SqlDialect]: KeyText } = { postgres, sqlite, mysql, mssql }
+
+function isNull(key: OperationNode): OperationNode {
+  return raw`${key} is null`
+}
 
 function unreadable(): CursorInvalidError {
   return new CursorInvalidError('The cursor holds a key that cannot be read')

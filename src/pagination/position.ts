@@ -28,8 +28,15 @@ export function seekStrategy({ base, keys, grouped }: OrderedQuery, dialect: Sql
 /**
  * Disjoint conditions that together hold for the row at the position and for all that follow it, nearest first. A key
  * that should never be NULL has its branch for NULLs too: one that is there is met, and reported, instead of lost.
+ *
+ * @param first - whether the first key has that branch, or is looked after otherwise
  */
-export function branchesFrom(keys: readonly OrderKey[], position: Position, text: KeyText): OperationNode[] {
+export function branchesFrom(
+  keys: readonly OrderKey[],
+  position: Position,
+  text: KeyText,
+  first = true,
+): OperationNode[] {
   return keys
     .flatMap((key, at) => {
       const value = position[at] ?? null
@@ -37,7 +44,8 @@ export function branchesFrom(keys: readonly OrderKey[], position: Position, text
       const inclusive = at === keys.length - 1
       if (value === null) return key.nulls === 'first' ? [and(before, raw`${key.sql} is not null`)] : []
       const beyond = and(before, beyondValue(key, text.read(value), inclusive))
-      return canEndInNull(key) ? [and(before, raw`${key.sql} is null`), beyond] : [beyond]
+      const endsInNull = canEndInNull(key) && (key.nullable || at > 0 || first)
+      return endsInNull ? [and(before, text.isNull(key.sql)), beyond] : [beyond]
     })
     .reverse()
 }
@@ -70,7 +78,7 @@ export function nullsFrom(
 ): { at: number; condition: OperationNode }[] {
   return keys.flatMap((key, at) => {
     if (key.nullable || !canEndInNull(key) || (at === 0 ? !first : position === undefined)) return []
-    return [{ at, condition: and(equalities(keys, position ?? [], text, at), raw`${key.sql} is null`) }]
+    return [{ at, condition: and(equalities(keys, position ?? [], text, at), text.isNull(key.sql)) }]
   })
 }
 
@@ -86,7 +94,7 @@ function canEndInNull(key: OrderKey): boolean {
 function equalities(keys: readonly OrderKey[], position: Position, text: KeyText, count: number): OperationNode[] {
   return keys.slice(0, count).map(({ sql }, at) => {
     const value = position[at] ?? null
-    return value === null ? raw`${sql} is null` : raw`${sql} = ${text.read(value)}`
+    return value === null ? text.isNull(sql) : raw`${sql} = ${text.read(value)}`
   })
 }
 

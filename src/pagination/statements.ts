@@ -29,7 +29,8 @@ export function offsetStatement(
  * Rows from the position on, its own row included, or from the start of the list. Each row also has the text of its keys
  * (`phk0`, ...), and may have their values (`pho0`, ...) and a mark of NULLs ahead (`phn0`, ...).
  *
- * @param starts - whether a walk starts here; a row value looks for the NULLs of its first key then, and not again
+ * @param starts - whether a walk starts here; PostgreSQL looks for the NULLs of a first key that should have none then, and
+ *   not again, because that costs as much as a page
  */
 export function seekStatement(
   query: OrderedQuery,
@@ -43,12 +44,12 @@ export function seekStatement(
   const { names, texts, values, order, mergedOrder } = partsOf(keys, dialect)
   const page = limited(select(base, texts, order), dialect, limit)
   const strategy = seekStrategy(query, dialect)
-  if (position === undefined)
-    return strategy === 'row' ? checked(page, nullChecks(query, dialect, position, true)) : page
+  const checksOnce = dialect === 'postgres' && strategy !== 'or'
+  if (position === undefined) return checksOnce ? checked(page, nullChecks(query, dialect, position, true)) : page
   if (strategy === 'row') {
     return where(checked(page, nullChecks(query, dialect, position, starts)), rowValueFrom(names, keys, position, text))
   }
-  const branches = branchesFrom(keys, position, text)
+  const branches = branchesFrom(keys, position, text, starts || !checksOnce)
   if (branches.length === 1 || strategy === 'or') return where(page, either(branches))
   const valued = select(page, values)
   const arms = branches.map((branch) => where(valued, branch))

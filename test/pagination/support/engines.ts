@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { PGlite } from '@electric-sql/pglite'
 import SQLite from 'better-sqlite3'
 import {
+  type CompiledQuery,
   type Dialect,
   Kysely,
   type LogEvent,
@@ -25,6 +26,8 @@ export interface Opened {
   readonly db: Untyped
   /** Statements that were sent since the last call. */
   statements(): string[]
+  /** The same with their parameters. */
+  queries(): CompiledQuery[]
   close(): Promise<void>
 }
 
@@ -95,18 +98,20 @@ async function openMariadb(): Promise<Opened> {
 }
 
 function opened(dialect: Dialect, cleanUp: () => Promise<unknown> = async () => {}): Opened {
-  let sent: string[] = []
+  let sent: CompiledQuery[] = []
   const log = (event: LogEvent) => {
-    sent.push(event.query.sql)
+    sent.push(event.query)
   }
   const db: Untyped = new Kysely({ dialect, log })
+  const queries = () => {
+    const found = sent
+    sent = []
+    return found
+  }
   return {
     db,
-    statements() {
-      const statements = sent
-      sent = []
-      return statements
-    },
+    queries,
+    statements: () => queries().map((query) => query.sql),
     async close() {
       await cleanUp()
       await db.destroy()

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { type RawBuilder, sql } from 'kysely'
+import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely'
 import type { SqlDialect } from '../../../src/pagination/types.ts'
 import type { Untyped } from './engines.ts'
 
@@ -83,8 +83,19 @@ function orderSql(key: RawBuilder<unknown>, descending: boolean, nulls: 'first' 
   return sql`${placed}, ${key} ${sql.raw(descending ? 'desc' : 'asc')}`
 }
 
+/** Rows of {@link itemsQuery}. */
+export interface ItemRow {
+  readonly id: number
+  readonly minus: number
+  readonly shown: unknown
+  readonly team: unknown
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: what Kysely itself calls a query without types
+type ItemsQuery = SelectQueryBuilder<any, any, ItemRow>
+
 /** The query that all walks read: a left join, aliases, a condition. */
-export function itemsQuery(db: Untyped, dialect: SqlDialect) {
+export function itemsQuery(db: Untyped, dialect: SqlDialect): ItemsQuery {
   return db
     .selectFrom('items')
     .leftJoin('teams', 'teams.id', 'items.team_id')

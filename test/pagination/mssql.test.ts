@@ -1,0 +1,44 @@
+import { DummyDriver, Kysely, MssqlAdapter, MssqlQueryCompiler, PostgresIntrospector } from 'kysely'
+import { describe, expect, it } from 'vitest'
+import { createPaginator } from '../../src/pagination/paginator.ts'
+
+describe('statements for SQL Server', () => {
+  const sent: string[] = []
+  // biome-ignore lint/suspicious/noExplicitAny: what Kysely itself calls a database without types
+  const db = new Kysely<any>({
+    dialect: {
+      createAdapter: () => new MssqlAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (kysely) => new PostgresIntrospector(kysely),
+      createQueryCompiler: () => new MssqlQueryCompiler(),
+    },
+    log: (event) => sent.push(event.query.sql),
+  })
+  const { paginate, cursorPaginate } = createPaginator({ onWarn: () => {} })
+  const users = () => db.selectFrom('users').select('name').where('role', '=', 'admin')
+  const last = () => sent.at(-1)
+
+  it('take the first page by TOP, and numbered ones by OFFSET and FETCH', async () => {
+    await paginate(users(), { by: ['name desc'], unique: 'id', total: 'none' })
+    expect(last()).toBe('select top(11) "name" from "users" where "role" = @1 order by "name" desc, "id" desc')
+    await paginate(users(), { by: ['name desc'], unique: 'id', page: 3, total: 'none' })
+    expect(last()).toBe(
+      'select "name" from "users" where "role" = @1 order by "name" desc, "id" desc offset @2 rows fetch next @3 rows only',
+    )
+  })
+
+  it('count with count_big', async () => {
+    sent.length = 0
+    await paginate(users(), { unique: 'id', page: 2 })
+    expect(sent).toContain('select count_big(*) as phc from "users" where "role" = @1')
+  })
+
+  it('place NULLs by a term of their own where they do not stand by themselves', async () => {
+    await cursorPaginate(users(), { by: [{ key: 'seen', dir: 'desc', nulls: 'first' }], unique: 'id' })
+    expect(last()).toBe(
+      'select top(11) "name", convert(nvarchar(4000), "seen", 126) as phk0, convert(nvarchar(4000), "id", 126) as phk1 ' +
+        'from "users" where "role" = @1 ' +
+        'order by case when "seen" is null then 0 else 1 end, "seen" desc, "id" desc',
+    )
+  })
+})

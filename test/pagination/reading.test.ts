@@ -1,0 +1,86 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { paginate, readChunks, readRows } from '../../src/pagination/paginator.ts'
+import { engines, type Opened } from './support/engines.ts'
+
+// Small enough for every run; READ_ROWS=1000000 is the size that is promised.
+const size = Number(process.env.READ_ROWS ?? 60_000)
+const [sqlite] = engines
+
+describe('reading a large table', () => {
+  let opened: Opened
+
+  beforeAll(async () => {
+    opened = await (sqlite as (typeof engines)[0]).open()
+    await sql`create table numbers (id integer primary key, text text not null)`.execute(opened.db)
+    await sql`insert into numbers with recursive s (n) as (select 1 union all select n + 1 from s where n < ${size}) select n, 'the text of a row, of some length' from s`.execute(
+      opened.db,
+    )
+  }, 60_000)
+  afterAll(() => opened.close())
+
+  it('takes no more memory at the end than at the start', async () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const heap: number[] = []
+    let rows = 0
+    for await (const chunk of readChunks(opened.db.selectFrom('numbers').selectAll(), { unique: 'id' })) {
+      rows += chunk.rows.length
+      opened.queries()
+      if (rows % (size / 10) > 1_000) continue
+      collect()
+      heap.push(process.memoryUsage().heapUsed)
+    }
+    expect(rows).toBe(size)
+    const page = 1_000 * 200
+    expect((heap.at(-1) as number) - (heap[1] as number)).toBeLessThan(5 * page)
+  })
+
+  it('is faster than reading it by OFFSET', async () => {
+    const query = () => opened.db.selectFrom('numbers').selectAll()
+    const upTo = Math.min(size, 200_000)
+    const started = process.cpuUsage()
+    let rows = 0
+    for await (const chunk of readChunks(query(), { unique: 'id' })) {
+      rows += chunk.rows.length
+      if (rows >= upTo) break
+    }
+    const seeking = total(process.cpuUsage(started))
+    const paging = process.cpuUsage()
+    for (let offset = 0; offset < upTo; offset += 1_000)
+      await query().orderBy('id').limit(1_000).offset(offset).execute()
+    const skipping = total(process.cpuUsage(paging))
+    if (process.env.READ_ROWS !== undefined) console.log({ seeking, skipping, ratio: skipping / seeking })
+    if (upTo === 200_000) expect(skipping / seeking).toBeGreaterThan(2.5)
+  }, 120_000)
+
+  it('stops when it is told to, with the reason, and leaves no statement running', async () => {
+    const reason = new Error('enough')
+    for (const prefetch of [false, true]) {
+      const controller = new AbortController()
+      const read = async () => {
+        for await (const row of readRows(opened.db.selectFrom('numbers').selectAll(), {
+          unique: 'id',
+          size: 10,
+          prefetch,
+          signal: controller.signal,
+        })) {
+          if (row.id === 25) controller.abort(reason)
+          expect(row.id).toBeLessThanOrEqual(25)
+        }
+      }
+      await expect(read()).rejects.toBe(reason)
+    }
+    const before = paginate(opened.db.selectFrom('numbers').selectAll(), {
+      unique: 'id',
+      signal: AbortSignal.abort(reason),
+    })
+    await expect(before).rejects.toBe(reason)
+  })
+})
+
+function total({ user, system }: NodeJS.CpuUsage): number {
+  return user + system
+}
