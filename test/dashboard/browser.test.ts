@@ -86,7 +86,7 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     await page.getByRole('link', { name: 'P99 ms' }).focus()
     show({ endpoints: [endpoint('GET', '/new')], service: 'crm two' })
     await page.getByRole('rowheader', { name: 'GET /new' }).waitFor()
-    expect(await page.getByRole('heading', { level: 1 }).innerText()).toBe('crm two')
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('crm two')
     expect(await names(page)).toHaveLength(1)
     expect(await page.evaluate('document.activeElement.textContent')).toBe('P99 ms')
   })
@@ -145,8 +145,8 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
       return document({ service: 'later' })
     })
     await page.waitForTimeout(1_300)
-    expect(await page.getByRole('heading', { level: 1 }).innerText()).toBe('crm')
-    expect(await page.getByRole('status').innerText()).toBe('Paused')
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('crm')
+    expect(await page.getByRole('status').textContent()).toBe('Paused')
     expect(asked).toBe(0)
     await page.getByRole('button', { name: 'Resume' }).click()
     await page.getByRole('heading', { name: 'later' }).waitFor()
@@ -160,7 +160,7 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     await page.waitForTimeout(1_200)
     show({ service: 'again' })
     await page.getByRole('heading', { name: 'again' }).waitFor()
-    expect(await page.getByRole('status').innerText()).toBe('Live')
+    expect(await page.getByRole('status').textContent()).toBe('Live')
   })
 
   it('says politely which alerts come and go', async () => {

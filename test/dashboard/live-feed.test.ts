@@ -22,12 +22,12 @@ describe('a live feed', () => {
       lifetimeMs: 30_000,
       ...options,
     })
-  const valueOf = async (result: Promise<IteratorResult<string, undefined>>) => (await result).value
+  const textOf = async (result: Promise<IteratorResult<string, undefined>>) => (await result).value
 
   it('gives a text at once, and then one an interval', async () => {
     const client = feedOf().follow()[Symbol.asyncIterator]()
-    expect(await valueOf(client.next())).toBe('text 1')
-    const second = valueOf(client.next())
+    expect(await textOf(client.next())).toBe('text 1')
+    const second = textOf(client.next())
     await vi.advanceTimersByTimeAsync(999)
     expect(renders).toBe(1)
     await vi.advanceTimersByTimeAsync(1)
@@ -37,8 +37,8 @@ describe('a live feed', () => {
   it('makes one text for all clients', async () => {
     const feed = feedOf()
     const clients = Array.from({ length: 10 }, () => feed.follow()[Symbol.asyncIterator]())
-    expect(await Promise.all(clients.map((client) => valueOf(client.next())))).toEqual(Array(10).fill('text 1'))
-    const next = Promise.all(clients.map((client) => valueOf(client.next())))
+    expect(await Promise.all(clients.map((client) => textOf(client.next())))).toEqual(Array(10).fill('text 1'))
+    const next = Promise.all(clients.map((client) => textOf(client.next())))
     await vi.advanceTimersByTimeAsync(1_000)
     expect(await next).toEqual(Array(10).fill('text 2'))
     expect(renders).toBe(2)
@@ -54,7 +54,7 @@ describe('a live feed', () => {
     expect(vi.getTimerCount()).toBe(0)
     await vi.advanceTimersByTimeAsync(60_000)
     expect(renders).toBe(1)
-    expect(await valueOf(feed.follow()[Symbol.asyncIterator]().next())).toBe('text 2')
+    expect(await textOf(feed.follow()[Symbol.asyncIterator]().next())).toBe('text 2')
   })
 
   it('lets a client go at once, while it waits and before it begins, and counts it once', async () => {
@@ -74,7 +74,7 @@ describe('a live feed', () => {
     expect((await waiting[1]).done).toBe(true)
     expect((await idle.next()).done).toBe(true)
     await vi.advanceTimersByTimeAsync(1_000)
-    expect(await valueOf(waiting[0])).toBe('text 2')
+    expect(await textOf(waiting[0])).toBe('text 2')
   })
 
   it('skips what a slow client was not ready for, without holding the others back', async () => {
@@ -87,7 +87,7 @@ describe('a live feed', () => {
       await vi.advanceTimersByTimeAsync(1_000)
       await next
     }
-    const late = valueOf(slow.next())
+    const late = textOf(slow.next())
     await vi.advanceTimersByTimeAsync(1_000)
     expect(await late).toBe('text 5')
   })
@@ -106,12 +106,12 @@ describe('a live feed', () => {
     const clients = [feed.follow()[Symbol.asyncIterator](), feed.follow()[Symbol.asyncIterator]()]
     const texts = clients.map(async (client) => {
       const seen: (string | undefined)[] = []
-      for (let count = 0; count < 3; count++) seen.push(await valueOf(client.next()))
+      for (let count = 0; count < 3; count++) seen.push(await textOf(client.next()))
       return seen
     })
     await vi.advanceTimersByTimeAsync(2_000)
     clients.push(feed.follow()[Symbol.asyncIterator]())
-    texts.push(valueOf((clients[2] as AsyncIterator<string, undefined>).next()).then((text) => [text]))
+    texts.push(textOf((clients[2] as AsyncIterator<string, undefined>).next()).then((text) => [text]))
     await vi.advanceTimersByTimeAsync(20_000)
     expect((await Promise.all(texts))[0]).toEqual(['text 1', 'text 2', 'text 3'])
     expect(most).toBe(1)
@@ -135,7 +135,7 @@ describe('a live feed', () => {
     expect(feed.clients).toBe(0)
     fails = false
     await vi.advanceTimersByTimeAsync(1_000)
-    expect(await valueOf(feed.follow()[Symbol.asyncIterator]().next())).toBe('text 2')
+    expect(await textOf(feed.follow()[Symbol.asyncIterator]().next())).toBe('text 2')
   })
 
   it('ends a stream after its lifetime', async () => {

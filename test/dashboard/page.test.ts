@@ -83,13 +83,13 @@ describe('the page without JavaScript', () => {
   it.each(columns.map(({ key }) => key))('sorts by `%s` both ways, what has no value last', (key) => {
     const value = columns.find((column) => column.key === key)?.value as (typeof columns)[number]['value']
     const { endpoints } = document()
-    const valueOf = (name: string) => {
+    const sortValue = (name: string) => {
       const found = endpoints.find(({ method, route }) => `${method} ${route}` === name)
       return found === undefined ? undefined : value(found)
     }
     for (const order of ['asc', 'desc'] as const) {
       const page = render({}, `sort=${key}&order=${order}`)
-      const values = endpointsOf(page).map(valueOf)
+      const values = endpointsOf(page).map(sortValue)
       const known = values.filter((each) => each !== null) as (number | string)[]
       expect(values).toHaveLength(endpoints.length)
       expect(values.slice(0, known.length)).toEqual(known)

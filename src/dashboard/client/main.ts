@@ -13,7 +13,7 @@ const query = new URLSearchParams(location.search)
 const past = new History()
 let view: View = { scope: query.get('scope') === 'fleet' ? 'fleet' : 'instance', sort: parseSort(query), filter: '' }
 let pointedAt: number | undefined
-let frame: number | undefined
+let isRequested = false
 
 const byId = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind
 const page = byId('page')
@@ -67,8 +67,10 @@ function change(changes: Partial<View>): void {
 
 /** At most once a frame, and not while the page is hidden: a stream that comes back after a while may bring several documents. */
 function requestShow(): void {
-  frame ??= requestAnimationFrame(() => {
-    frame = undefined
+  if (isRequested) return
+  isRequested = true
+  requestAnimationFrame(() => {
+    isRequested = false
     show()
   })
 }
