@@ -81,7 +81,6 @@ export class PerformanceMonitor {
   readonly #sources = new Map<string, () => unknown>()
   readonly #begunAt: number
   #timer: NodeJS.Timeout | undefined
-  #samples = 0
 
   /** @throws TypeError or RangeError when an option is wrong */
   constructor(options: MonitorOptions = {}) {
@@ -304,7 +303,6 @@ export class PerformanceMonitor {
   async sample(): Promise<void> {
     try {
       const slower = this.#system.sample()
-      this.#samples++
       this.#judge()
       await slower
     } catch (error) {
@@ -434,7 +432,7 @@ export class PerformanceMonitor {
       endpoints: this.#recorder.endpoints.all(),
       caches: this.#caches.rows(now),
       system: this.#system.stats(now),
-      systemSamples: this.#samples,
+      systemSamples: this.#system.samples,
       longestStallMs: this.#system.longestStallMs(now),
     }
   }

@@ -207,6 +207,32 @@ describe('a monitor', () => {
     expect(monitor.routeOf({})).toBeUndefined()
   })
 
+  it('says why requests should be turned away, by the last sample', async () => {
+    await using calm = new PerformanceMonitor({ sampleInterval: '20ms' })
+    await using full = new PerformanceMonitor({ sampleInterval: false, overload: { heap: 0 } })
+    await using slow = new PerformanceMonitor({ sampleInterval: '1h', overload: { eventLoop: '30ms' } })
+    expect(calm.overload()).toBeUndefined()
+    expect(full.overload()).toMatchObject({ kind: 'heap', limit: 0 })
+    for (let turn = 0; turn < 6; turn++) {
+      const end = performance.now() + 70
+      while (performance.now() < end);
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    await slow.sample()
+    const reason = slow.overload()
+    expect(reason).toMatchObject({ kind: 'event_loop', limit: 30 })
+    expect(reason!.value).toBeGreaterThan(30)
+  })
+
+  it('without a timer samples the system when it is asked', async () => {
+    await using monitor = new PerformanceMonitor({ sampleInterval: false })
+    expect(monitor.system().cpuPercent).toBeNull()
+    const end = performance.now() + 510
+    while (performance.now() < end);
+    expect(monitor.snapshot().system.cpuPercent).toBeGreaterThan(0)
+    expect(monitor.snapshot().system.eventLoop.delayMs).toBeNull()
+  })
+
   it('survives a listener that throws', () => {
     const warn = vi.fn()
     const { monitor, request } = recorder({ onWarn: warn })

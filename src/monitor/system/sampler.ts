@@ -29,6 +29,8 @@ export interface SamplerOptions {
 
 /** Samples the process and the machine; between samples, everything is the last one's. */
 export class SystemSampler {
+  /** How many samples were taken; the first is taken when it is made. */
+  samples = 1
   readonly #options: SamplerOptions
   readonly #disk: DiskSampler
   readonly #processes: ProcessSampler
@@ -70,6 +72,7 @@ export class SystemSampler {
   /** Takes a sample. The promise is of the slower parts, disk and other processes; it rejects only if `processes` throws. */
   async sample(): Promise<void> {
     const { readers, clock, onStall } = this.#options
+    this.samples++
     this.#sampledAt = readers.time()
     if (readers.time() - this.#cgroupAt >= limitsMs) {
       this.#cgroupAt = readers.time()
