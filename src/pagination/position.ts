@@ -64,6 +64,14 @@ export function rowValueFrom(
   return keys[0]?.descending ? raw`(${names}) <= (${values})` : raw`(${names}) >= (${values})`
 }
 
+/** What all rows from the position on have in common, by which SQL Server finds the range of the index. */
+export function firstKeyFrom(keys: readonly OrderKey[], position: Position, text: KeyText): OperationNode | undefined {
+  const [key] = keys
+  const [value = null] = position
+  if (key === undefined || value === null || keys.length === 1 || canEndInNull(key)) return undefined
+  return beyondValue(key, text.read(value), true)
+}
+
 /**
  * The keys that should have no NULLs, and the condition on those that follow the position if there are some.
  *

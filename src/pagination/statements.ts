@@ -11,7 +11,7 @@ import {
 import { keyTexts } from './key-text.ts'
 import { type OrderedQuery, type OrderKey, reversed } from './order.ts'
 import { column, limited, only, orderBy, select, selection, where } from './parts.ts'
-import { branchesFrom, nullsFrom, type Position, rowValueFrom, seekStrategy } from './position.ts'
+import { branchesFrom, firstKeyFrom, nullsFrom, type Position, rowValueFrom, seekStrategy } from './position.ts'
 import { constant, joined, raw } from './raw.ts'
 import type { SqlDialect } from './types.ts'
 
@@ -50,7 +50,11 @@ export function seekStatement(
     return where(checked(page, nullChecks(query, dialect, position, starts)), rowValueFrom(names, keys, position, text))
   }
   const branches = branchesFrom(keys, position, text, starts || !checksOnce)
-  if (branches.length === 1 || strategy === 'or') return where(page, either(branches))
+  if (branches.length === 1 || strategy === 'or') {
+    const condition = either(branches)
+    const bound = dialect === 'mssql' ? firstKeyFrom(keys, position, text) : undefined
+    return where(page, bound === undefined ? condition : raw`${bound} and ${condition}`)
+  }
   const valued = select(page, values)
   const arms = branches.map((branch) => where(valued, branch))
   const union = dialect === 'sqlite' ? merged(arms) : appended(arms)

@@ -1,5 +1,6 @@
 import { DummyDriver, Kysely, MssqlAdapter, MssqlQueryCompiler, PostgresIntrospector } from 'kysely'
 import { describe, expect, it } from 'vitest'
+import { createCursorCodec, fingerprintOf } from '../../src/pagination/cursor.ts'
 import { createPaginator } from '../../src/pagination/paginator.ts'
 
 describe('statements for SQL Server', () => {
@@ -41,4 +42,21 @@ describe('statements for SQL Server', () => {
         'order by case when "seen" is null then 0 else 1 end, "seen" desc, "id" desc',
     )
   })
+
+  it('bound a seek by its first key, which finds the range of the index', async () => {
+    const encoded = createPaginator({ dialect: 'mssql' })
+    const cursor = cursorOf(['n', '7'])
+    await encoded.cursorPaginate(users(), { by: ['name'], unique: 'id', after: cursor }).catch(() => {})
+    expect(sent.find((text) => text.includes('"name" >='))).toBe(
+      'select top(12) "name", convert(nvarchar(4000), "name", 126) as phk0, convert(nvarchar(4000), "id", 126) as phk1 ' +
+        'from "users" where ("role" = @1) and "name" >= @2 and (("name" = @3 and "id" >= @4) or ("name" > @5)) ' +
+        'order by "name" asc, "id" asc',
+    )
+  })
 })
+
+/** A cursor as a page of this list would give it, if there were a server to give it. */
+function cursorOf(keys: readonly string[]): string {
+  const fingerprint = fingerprintOf('mssql "\nname asc never\nid unique', undefined)
+  return createCursorCodec([]).encode(fingerprint, { position: keys, page: undefined })
+}
