@@ -32,14 +32,15 @@ class Snapshot {
  */
 export class KeyvStore implements Store {
   readonly #keyv: KeyvClient
-  readonly #namespace: string
+  readonly #prefix: string
   readonly #deletedMs: number
   readonly #now: () => number
 
   /** @param deletedMs - how long a deleted key is remembered, so that loads which began before do not bring it back */
   constructor(keyv: KeyvLike, namespace: string, deletedMs: number, now: () => number) {
     this.#keyv = new KeyvClient(keyv)
-    this.#namespace = namespace
+    // Keyv takes a key that begins with its own namespace and a colon for one that is prefixed already; no key of ours does.
+    this.#prefix = `posthaste|${namespace}:`
     this.#deletedMs = deletedMs
     this.#now = now
   }
@@ -134,19 +135,19 @@ export class KeyvStore implements Store {
   }
 
   get #generationKey(): string {
-    return `${this.#namespace}:generation`
+    return `${this.#prefix}generation`
   }
 
   get #changesKey(): string {
-    return `${this.#namespace}:changes`
+    return `${this.#prefix}changes`
   }
 
   #entryKey(key: string): string {
-    return `${this.#namespace}:e:${toStoreKey(key)}`
+    return `${this.#prefix}e:${toStoreKey(key)}`
   }
 
   #tagKey(tag: string): string {
-    return `${this.#namespace}:t:${tag}`
+    return `${this.#prefix}t:${tag}`
   }
 
   #stateOf(

@@ -116,20 +116,18 @@ function judge(logs: readonly WorkerLog[], withinMs: number): TortureResult {
   let longestMs = 0
   for (const [reader, { reads }] of logs.entries()) {
     for (const [key, startedAt, loadBegunAt] of reads) {
-      for (const [writer, { invalidations }] of logs.entries()) {
+      const breaks = logs.flatMap(({ invalidations }, writer) => {
         const allowedMs = reader === writer ? 0 : withinMs
         const broken = invalidations.find(([tag, calledAt, resolvedAt]) => {
-          return (
-            (tag === key % 10 || tag === Math.floor(key / 2)) &&
-            loadBegunAt < calledAt &&
-            startedAt > resolvedAt + allowedMs
-          )
+          const isOfKey = tag === key % 10 || tag === Math.floor(key / 2)
+          return isOfKey && loadBegunAt < calledAt && startedAt > resolvedAt + allowedMs
         })
-        if (broken === undefined) continue
-        if (reader === writer) ownViolations++
-        else foreignViolations++
-        longestMs = Math.max(longestMs, startedAt - broken[2])
-      }
+        return broken === undefined ? [] : [{ isOwn: reader === writer, ms: startedAt - broken[2] }]
+      })
+      if (breaks.length === 0) continue
+      if (breaks.some(({ isOwn }) => isOwn)) ownViolations++
+      else foreignViolations++
+      longestMs = Math.max(longestMs, ...breaks.map(({ ms }) => ms))
     }
   }
   return {

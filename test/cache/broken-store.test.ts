@@ -1,0 +1,121 @@
+import { rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createCache, type KeyvLike } from 'posthaste'
+import { describe, expect, it } from 'vitest'
+import { startRedis } from '../support/servers.ts'
+import { services } from '../support/services.ts'
+import { connect, localStores, until } from './support.ts'
+
+const never = () => new Promise<never>(() => {})
+const fail = async () => {
+  throw new Error('the disk is full')
+}
+const failAtOnce = () => {
+  throw new Error('not even a promise')
+}
+
+/** Stores that break in every way there is. */
+const broken: Record<string, KeyvLike> = {
+  'never answers': { get: never, set: never, delete: never },
+  rejects: { get: fail, set: fail, delete: fail },
+  throws: { get: failAtOnce, set: failAtOnce, delete: failAtOnce },
+  'answers with objects': { get: async () => ({ value: 1 }), set: async () => true, delete: async () => true },
+  'answers with numbers': { get: async () => 5, set: async () => false, delete: async () => 'yes' },
+  'answers with foreign text': {
+    get: async () => 'foreign',
+    set: async () => undefined,
+    delete: async () => undefined,
+  },
+  'forgets all': { get: async () => undefined, set: async () => true, delete: async () => false },
+  'takes nothing': { get: async () => undefined, set: fail, delete: async () => true },
+}
+
+describe.each(Object.entries(broken))('a store that %s', (_how, store) => {
+  it('fails and hangs no call', async () => {
+    const cache = createCache({ store, timeouts: { store: '50ms' }, breaker: { coolDown: '10ms' } })
+    const start = performance.now()
+    for (let round = 0; round < 10; round++) {
+      expect(await cache.getOrSet(['key', round], () => `value ${round}`, { tags: ['a'] })).toBe(`value ${round}`)
+      await cache.get('key')
+      await cache.set('set', round)
+      await cache.invalidateTags('a')
+      await cache.delete('key')
+      await cache.getMany(['a', 'b'])
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    expect(performance.now() - start).toBeLessThan(6_000)
+    await cache.close()
+  })
+})
+
+describe('a store that fails at its n-th call', () => {
+  it('never makes a wrong value, whichever n', async () => {
+    for (let failing = 1, isClean = false; !isClean; failing++) {
+      let calls = 0
+      const records = new Map<string, string>()
+      const count = <Result>(work: () => Result): Result => {
+        if (++calls === failing) throw new Error(`call ${failing} fails`)
+        return work()
+      }
+      const store = {
+        get: async (key: string) => count(() => records.get(key)),
+        set: async (key: string, value: string) => count(() => void records.set(key, value)),
+        delete: async (key: string) => count(() => records.delete(key)),
+      }
+      const cache = createCache({ store, memory: false, breaker: { coolDown: '1ms' } })
+      let version = 1
+      const read = () => cache.getOrSet('key', () => version, { tags: ['a'] })
+      expect(await read()).toBe(1)
+      version = 2
+      await cache.invalidateTags('a')
+      expect(await read()).toBe(2)
+      version = 3
+      await cache.delete('key')
+      expect(await read()).toBe(3)
+      await until(() => cache.stats().store.queuedInvalidations === 0)
+      expect(await read()).toBe(3)
+      isClean = calls < failing
+      expect(cache.stats().errors > 0).toBe(!isClean)
+      await cache.close()
+    }
+  })
+})
+
+describe('Keyv instances', () => {
+  it('tell of a record that they cannot read, which is then replaced', async () => {
+    const [five] = localStores()
+    const { options } = await (five as NonNullable<typeof five>).open()
+    const cache = createCache({ ...options, namespace: 'keyv', memory: false })
+    await cache.set('key', 'value')
+    const inner = (options.store as unknown as { store: Map<string, string> }).store
+    const record = [...inner.keys()].find((key) => key.includes('e:key')) as string
+    inner.set(record, 'not JSON')
+    expect(await cache.get('key')).toBeUndefined()
+    expect(await cache.getOrSet('key', () => 'again')).toBe('again')
+    expect(await cache.get('key')).toBe('again')
+    await cache.close()
+  })
+})
+
+describe.skipIf(!services.redis)('Redis Cluster', () => {
+  it('keeps the keys of a namespace on one node', async () => {
+    const config = `posthaste-nodes-${process.pid}.conf`
+    const server = await startRedis(['--cluster-enabled', 'yes', '--dir', tmpdir(), '--cluster-config-file', config])
+    if (server === undefined) return
+    const client = await connect(server.url)
+    await client.sendCommand(['CLUSTER', 'ADDSLOTSRANGE', '0', '16383'])
+    await until(async () => String(await client.sendCommand(['CLUSTER', 'INFO'])).includes('cluster_state:ok'))
+    const redis = { rootNodes: [{ url: server.url }] } as unknown as { url: string }
+    const [one, two] = [createCache({ redis, namespace: 'cluster' }), createCache({ redis, namespace: 'cluster' })]
+    expect(await one.getOrSet('key', () => 'old', { tags: ['a', 'b'] })).toBe('old')
+    expect(await two.getOrSet('key', () => 'new', { tags: ['a', 'b'] })).toBe('old')
+    expect(await one.invalidateTags('b')).toEqual({ propagated: true, queued: false })
+    await until(() => two.peek('key') === undefined, 2_000)
+    expect(await two.getOrSet('key', () => 'new', { tags: ['a', 'b'] })).toBe('new')
+    await Promise.all([one.close(), two.close()])
+    client.destroy()
+    await server.stop()
+    rmSync(join(tmpdir(), config), { force: true })
+  })
+})
