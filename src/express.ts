@@ -153,7 +153,10 @@ export function cacheResponses<
   Name extends string,
   Tag extends string,
   Request extends ExpressRequest = ExpressRequest,
->(cache: ResponseStore<Name, Tag>, options: HttpCacheOptions<Request, Name, Tag> = {}): Middleware<Request> {
+>(
+  cache: ResponseStore<Name, Tag>,
+  options: HttpCacheOptions<Request, NoInfer<Name>, NoInfer<Tag>> = {},
+): Middleware<Request> {
   const responses = createResponseCache(cache, options)
   const { maxBytes } = responses.settings
   return (request, response, next) => {

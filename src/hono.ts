@@ -151,7 +151,7 @@ const uncompressed = new WeakSet<Context>()
  */
 export function cacheResponses<Name extends string, Tag extends string>(
   cache: ResponseStore<Name, Tag>,
-  options: HttpCacheOptions<Context, Name, Tag> = {},
+  options: HttpCacheOptions<Context, NoInfer<Name>, NoInfer<Tag>> = {},
 ): MiddlewareHandler {
   const responses = createResponseCache(cache, options)
   return async (c, next) => {

@@ -1,0 +1,220 @@
+import { once } from 'node:events'
+import { createServer, request as send } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import zlib from 'node:zlib'
+import express from 'express'
+import fastify from 'fastify'
+import { Hono } from 'hono'
+import { createCache } from 'posthaste'
+import * as onExpress from 'posthaste/express'
+import * as onFastify from 'posthaste/fastify'
+import * as onHono from 'posthaste/hono'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { ask } from '../support/answering.ts'
+
+const rows = Array.from({ length: 300 }, (_, id) => ({ id }))
+let now = 1_700_000_000_000
+const clock = () => now
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close()
+})
+
+function makeCache() {
+  const cache = createCache({ profiles: { default: { ttl: '1m', stale: '10m', jitter: 0 } }, clock })
+  closing.push(() => cache.close())
+  return cache
+}
+
+describe('on Express', () => {
+  async function listen(app: express.Express): Promise<number> {
+    const server = createServer(app).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    closing.push(() => {
+      server.close()
+      server.closeAllConnections()
+    })
+    return (server.address() as AddressInfo).port
+  }
+
+  it.each(['gzip', 'identity'])('keeps what later middleware does when the head is sent (%s)', async (coding) => {
+    const app = express()
+    app.use(onExpress.compressResponses())
+    // As `on-headers` does it, and sessions with it.
+    app.use((_request, response, next) => {
+      const { writeHead } = response
+      response.writeHead = (...args: unknown[]) => {
+        response.setHeader('set-cookie', 'session=1')
+        return writeHead.apply(response, args as never)
+      }
+      next()
+    })
+    app.get('/', (_request, response) => {
+      response.json(rows)
+    })
+    const { headers } = await ask(await listen(app), { headers: { 'accept-encoding': coding } })
+    expect(headers['set-cookie']).toEqual(['session=1'])
+    expect(headers['content-encoding'] ?? 'identity').toBe(coding)
+  })
+
+  it.each<[form: string, head: (response: express.Response) => void]>([
+    ['an object', (response) => response.writeHead(201, { 'Content-Type': 'text/html', 'X-A': '1' })],
+    ['a flat list', (response) => response.writeHead(201, ['content-type', 'text/html', 'x-a', '1'])],
+    ['a message', (response) => response.writeHead(201, 'Made', { 'content-type': 'text/html', 'x-a': '1' })],
+  ])('compresses what follows `writeHead` with %s', async (_form, head) => {
+    const app = express()
+    app.use(onExpress.compressResponses())
+    app.get('/', (_request, response) => {
+      head(response)
+      response.end('x'.repeat(5_000))
+    })
+    const { status, headers, body } = await ask(await listen(app), { headers: { 'accept-encoding': 'gzip' } })
+    expect(status).toBe(201)
+    expect(headers).toMatchObject({ 'content-type': 'text/html', 'content-encoding': 'gzip', 'x-a': '1' })
+    expect(zlib.gunzipSync(body).toString()).toBe('x'.repeat(5_000))
+  })
+
+  it('answers once when a handler fails after it answered', async () => {
+    const app = express()
+    app.use(onExpress.compressResponses({ maxBlock: '0ms' }))
+    app.get('/', (_request, response) => {
+      response.json(rows)
+      throw new Error('too late')
+    })
+    app.use((_error: unknown, _request: express.Request, response: express.Response, _next: express.NextFunction) => {
+      if (!response.headersSent) response.status(500).end('failed')
+    })
+    const { status, body } = await ask(await listen(app), { headers: { 'accept-encoding': 'gzip' } })
+    expect(status).toBe(200)
+    expect(JSON.parse(zlib.gunzipSync(body).toString())).toEqual(rows)
+  })
+
+  it('renews a stale answer through nested routers, with their parameters', async () => {
+    const cache = makeCache()
+    const app = express()
+    const tenant = express.Router({ mergeParams: true })
+    let runs = 0
+    tenant.get('/items/:id', onExpress.cacheResponses(cache, { clock }), (request, response) => {
+      response.json([request.params, ++runs])
+    })
+    app.use('/:tenant', tenant)
+    const port = await listen(app)
+    const get = async () => JSON.parse((await ask(port, { path: '/acme/items/a%2Fb' })).body.toString())
+    expect(await get()).toEqual([{ tenant: 'acme', id: 'a/b' }, 1])
+    now += 90_000
+    expect(await get()).toEqual([{ tenant: 'acme', id: 'a/b' }, 1])
+    await expect.poll(get).toEqual([{ tenant: 'acme', id: 'a/b' }, 2])
+  })
+
+  it('runs the next handler when the client that others waited for has left', async () => {
+    const app = express()
+    let runs = 0
+    const gate = Promise.withResolvers<void>()
+    app.get('/', onExpress.cacheResponses(makeCache(), { clock }), async (request, response) => {
+      const run = ++runs
+      const left = once(request.socket, 'close')
+      await Promise.race([gate.promise, left])
+      if (run > 1) response.json(rows)
+    })
+    const port = await listen(app)
+    const leaver = send({ host: '127.0.0.1', port, agent: false }).on('error', () => {})
+    leaver.end()
+    await expect.poll(() => runs).toBe(1)
+    const waiting = [ask(port), ask(port), ask(port)]
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    leaver.destroy()
+    await expect.poll(() => runs).toBe(2)
+    gate.resolve()
+    for (const { status, body } of await Promise.all(waiting)) {
+      expect([status, JSON.parse(body.toString())]).toEqual([200, rows])
+    }
+    expect(runs).toBe(2)
+  })
+})
+
+describe('on Fastify', () => {
+  it('asks the hooks of a route before it answers from the cache', async () => {
+    const app = fastify()
+    closing.push(() => app.close())
+    await app.register(onFastify.cacheResponses, { cache: makeCache(), clock })
+    let runs = 0
+    const preHandler = async (
+      request: { headers: Record<string, unknown> },
+      reply: { code(status: number): { send(body: string): unknown } },
+    ) => (request.headers['x-api-key'] === 'right' ? undefined : reply.code(401).send('no'))
+    app.get('/', { preHandler: preHandler as never, config: { cache: {} } }, async () => [++runs])
+    const get = (key: string) => app.inject({ url: '/', headers: { 'x-api-key': key } })
+    expect((await get('right')).json()).toEqual([1])
+    expect((await get('right')).json()).toEqual([1])
+    expect((await get('wrong')).statusCode).toBe(401)
+    now += 90_000
+    expect((await get('right')).json()).toEqual([1])
+    await expect.poll(async () => (await get('right')).json()).toEqual([2])
+  })
+
+  it('does not cache a route that was added too early, and says so', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const app = fastify()
+    closing.push(() => app.close())
+    app.register(onFastify.cacheResponses, { cache: makeCache(), clock })
+    let runs = 0
+    app.get('/', { config: { cache: {} } }, async () => [++runs])
+    for (const run of [1, 2]) expect((await app.inject('/')).json()).toEqual([run])
+    expect(warn.mock.calls.map(([, options]) => (options as { code?: string }).code)).toContain('CACHE_ROUTE_TOO_EARLY')
+    warn.mockRestore()
+  })
+
+  it('refuses wrong options of a route when it is added', async () => {
+    const app = fastify()
+    closing.push(() => app.close())
+    await app.register(onFastify.cacheResponses, { cache: makeCache() })
+    expect(() => app.get('/', { config: { cache: { maxBytes: -1 } } }, async () => 1)).toThrow('`maxBytes`')
+  })
+})
+
+describe('on Hono', () => {
+  it('renews a stale answer with the parameters and variables of the request', async () => {
+    const cache = makeCache()
+    const app = new Hono<{ Variables: { tenant: string } }>()
+    let runs = 0
+    app.use(async (c, next) => {
+      c.set('tenant', 'acme')
+      await next()
+    })
+    const items = new Hono<{ Variables: { tenant: string } }>()
+    items.get('/:id', onHono.cacheResponses(cache, { clock }), (c) => c.json([c.get('tenant'), c.req.param(), ++runs]))
+    app.route('/:kind', items)
+    const get = async () => (await app.request('/books/50%25%2Foff')).json()
+    expect(await get()).toEqual(['acme', { kind: 'books', id: '50%/off' }, 1])
+    now += 90_000
+    expect(await get()).toEqual(['acme', { kind: 'books', id: '50%/off' }, 1])
+    await expect.poll(get).toEqual(['acme', { kind: 'books', id: '50%/off' }, 2])
+  })
+})
+
+describe('cache.http', () => {
+  it('gives the error of the handler to everybody who waited for it', async () => {
+    const failure = new Error('broken')
+    let runs = 0
+    const handler = makeCache().http(async () => {
+      runs++
+      await new Promise(setImmediate)
+      throw failure
+    })
+    const results = await Promise.allSettled([1, 2, 3].map(() => handler(new Request('http://x/'))))
+    expect(results.map((result) => (result as PromiseRejectedResult).reason)).toEqual([failure, failure, failure])
+    expect(runs).toBe(1)
+  })
+
+  it.each<[option: string, options: object]>([
+    ['ttl', { ttl: 60 }],
+    ['tags', { tags: 'users' }],
+    ['query', { query: 'page' }],
+    ['vary', { vary: [1] }],
+    ['key', { key: 'user' }],
+    ['maxBytes', { maxBytes: -1 }],
+    ['gzipLevel', { compress: { gzipLevel: 12 } }],
+  ])('refuses a wrong `%s`', (option, options) => {
+    expect(() => makeCache().http(() => new Response(), options)).toThrow(`\`${option}\``)
+  })
+})

@@ -1,0 +1,22 @@
+import { createCache, createCompressor, tags } from 'posthaste'
+import * as onExpress from 'posthaste/express'
+import * as onHono from 'posthaste/hono'
+import { expectTypeOf, it } from 'vitest'
+
+const cache = createCache({ profiles: { users: '5m' }, tags: tags<'users' | `user:${number}`>() })
+
+it('types profiles, tags and options', () => {
+  onExpress.cacheResponses(cache, { profile: 'users', tags: ['users', 'user:5', 'table:users'], query: 'all' })
+  onHono.cacheResponses(cache, { tags: (c) => [`user:${Number(c.req.param('id'))}`] })
+  expectTypeOf(cache.http(() => new Response())).toEqualTypeOf<(request: Request) => Promise<Response>>()
+  // @ts-expect-error -- no such profile
+  onExpress.cacheResponses(cache, { profile: 'user' })
+  // @ts-expect-error -- no such tag
+  onHono.cacheResponses(cache, { tags: ['user'] })
+  // @ts-expect-error -- no such tag
+  cache.http(() => new Response(), { tags: ['nobody'] })
+  // @ts-expect-error -- a duration has a unit
+  cache.http(() => new Response(), { ttl: 60 })
+  // @ts-expect-error -- no such coding
+  createCompressor({ encodings: ['deflate'] })
+})
