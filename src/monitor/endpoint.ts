@@ -8,6 +8,9 @@ export const cell = { firstStatus: 0, otherStatus: 500, aborted: 501, stream: 50
 
 const cellCount = 505
 
+/** What stands for all numbers that are no status. */
+const noStatus = 0
+
 /** Width of an endpoint's window. */
 export function endpointWidth(layout: BucketLayout): number {
   return layout.length + cellCount
@@ -49,10 +52,11 @@ export class Endpoint {
   /** Counts a completed request. The window has been advanced. */
   complete(us: number, status: number): void {
     const { window } = this
+    const known = status >= 100 && status < 600 ? status | 0 : noStatus
     window.record(this.#layout.indexOf(us), us)
-    window.cells[this.#layout.length + cellOf(status)]!++
+    window.cells[this.#layout.length + (known === noStatus ? cell.otherStatus : known - 100)]!++
     this.totals.completed++
-    const totals = status === this.#lastStatus ? this.#lastTotals : this.#switchStatus(status)
+    const totals = known === this.#lastStatus ? this.#lastTotals : this.#switchStatus(known)
     totals!.record(us)
   }
 
@@ -78,8 +82,4 @@ export class Endpoint {
     this.#lastTotals = totals
     return totals
   }
-}
-
-function cellOf(status: number): number {
-  return status >= 100 && status < 600 ? (status | 0) - 100 : cell.otherStatus
 }

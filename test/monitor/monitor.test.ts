@@ -60,7 +60,7 @@ describe('recording', () => {
     expect(requests.latencyMs.max).toBe(4_294_967.295)
   })
 
-  it('takes any status, and any method as _OTHER', () => {
+  it('takes any status, and any method as _OTHER', async () => {
     const { monitor, request } = recorder()
     request({ status: 0 })
     request({ status: 999 })
@@ -70,6 +70,10 @@ describe('recording', () => {
     request({ method: 'QUERY' })
     const { endpoints, requests } = monitor.snapshot()
     expect(requests.status).toEqual({ other: 3, '4xx': 2, '2xx': 1 })
+    let metrics = ''
+    for await (const piece of monitor.prometheus()) metrics += piece
+    expect(metrics).toContain('http_response_status_code="0"} 3\n')
+    expect(metrics).not.toContain('NaN')
     expect(endpoints.map(({ method, total }) => `${method} ${total}`).sort()).toEqual(['GET 3', 'QUERY 1', '_OTHER 2'])
   })
 
