@@ -15,9 +15,9 @@ interface Message {
 }
 
 /**
- * Carries a fleet's numbers between the workers of `node:cluster` (PM2's cluster mode included), through the primary.
- * Both sides call it: the primary keeps the last publication of each worker, and answers who asks. A primary that does not
- * leaves each worker with its own numbers.
+ * Carries a fleet's numbers between the workers of `node:cluster`, through the primary. Both sides call it: the primary
+ * keeps the last publication of each worker, and answers who asks. A primary that does not leaves each worker with its own
+ * numbers; PM2's is such a one, so processes under PM2 take `redisFleet`.
  */
 export function clusterFleet({ namespace = 'default', interval = '10s' }: FleetOptions = {}): FleetTransport {
   const intervalMs = parseDuration(interval, 'interval')
