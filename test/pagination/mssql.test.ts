@@ -13,7 +13,9 @@ describe('statements for SQL Server', () => {
       createIntrospector: (kysely) => new PostgresIntrospector(kysely),
       createQueryCompiler: () => new MssqlQueryCompiler(),
     },
-    log: (event) => sent.push(event.query.sql),
+    log: (event) => {
+      sent.push(event.query.sql)
+    },
   })
   const { paginate, cursorPaginate } = createPaginator({ onWarn: () => {} })
   const users = () => db.selectFrom('users').select('name').where('role', '=', 'admin')
