@@ -6,6 +6,9 @@ import type { Instruments } from './instruments.ts'
 import { currentScope } from './query-scope.ts'
 import { Turns } from './turns.ts'
 
+/** Kysely 0.29 passes a signal; 0.28 nothing. */
+type AcquireOptions = Parameters<Driver['acquireConnection']>[0]
+
 /**
  * Wraps a dialect's driver. Connections stay the objects they are, because drivers keep private state on them; each is
  * patched once, as Kysely's own log does it.
@@ -34,27 +37,35 @@ export class InstrumentedDriver implements Driver {
     return this.#inner.init(...options)
   }
 
-  acquireConnection(...options: Parameters<Driver['acquireConnection']>): Promise<DatabaseConnection> {
-    const startedAt = this.#instruments.timesAcquisition ? performance.now() : undefined
-    const adopt = (connection: DatabaseConnection) => {
-      const taken = instrumented(connection, this.#instruments)
-      if (startedAt !== undefined) taken.acquired(performance.now() - startedAt)
-      return connection
-    }
+  acquireConnection(options?: AcquireOptions): Promise<DatabaseConnection> {
     const turn = this.#turns?.take()
     const acquired = turn === undefined ? this.#acquire(options) : turn.then(() => this.#acquire(options))
-    if (this.#turns === undefined) return acquired.then(adopt)
-    return acquired.then(adopt, (error) => {
-      this.#turns?.pass()
-      throw error
-    })
+    if (!this.#instruments.timesAcquisition) return acquired.then(this.#adopt, this.#refuse)
+    return this.#timed(acquired).catch(this.#refuse)
   }
 
-  #acquire(options: Parameters<Driver['acquireConnection']>): Promise<DatabaseConnection> {
-    if (this.#instruments.timeoutMs === undefined) return this.#inner.acquireConnection(...options)
+  readonly #adopt = (connection: DatabaseConnection): DatabaseConnection => {
+    instrumented(connection, this.#instruments)
+    return connection
+  }
+
+  readonly #refuse = (error: unknown): never => {
+    this.#turns?.pass()
+    throw error
+  }
+
+  async #timed(acquired: Promise<DatabaseConnection>): Promise<DatabaseConnection> {
+    const startedAt = performance.now()
+    const connection = await acquired
+    instrumented(connection, this.#instruments).acquired(performance.now() - startedAt)
+    return connection
+  }
+
+  #acquire(options: AcquireOptions): Promise<DatabaseConnection> {
+    if (this.#instruments.timeoutMs === undefined) return this.#inner.acquireConnection(options)
     let control: ConnectionControl | undefined
     const acquired = receiveControl(
-      () => this.#inner.acquireConnection(...options),
+      () => this.#inner.acquireConnection(options),
       (received) => {
         control = received
       },
@@ -65,14 +76,14 @@ export class InstrumentedDriver implements Driver {
     })
   }
 
-  releaseConnection(...options: Parameters<Driver['releaseConnection']>): Promise<void> {
-    const busy = instrumented(options[0], this.#instruments).released()
+  releaseConnection(connection: DatabaseConnection, options?: AcquireOptions): Promise<void> {
+    const busy = instrumented(connection, this.#instruments).released()
     if (busy !== undefined) {
       // A query that could not be cancelled still runs: its connection goes back when it ends, and not before.
-      busy.then(() => this.releaseConnection(...options)).catch(() => {})
+      busy.then(() => this.releaseConnection(connection, options)).catch(() => {})
       return Promise.resolve()
     }
-    const released = this.#inner.releaseConnection(...options)
+    const released = this.#inner.releaseConnection(connection, options)
     this.#turns?.pass()
     return released
   }

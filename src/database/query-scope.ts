@@ -88,9 +88,12 @@ export class QueryScope {
 const storage = new AsyncLocalStorage<QueryScope>()
 const ignoring = new AsyncLocalStorage<true>()
 
+let everOpened = false
+
 /** The scope around the running code. */
 export function currentScope(): QueryScope | undefined {
-  return storage.getStore()
+  // Asked with every query: a program without scopes does not pay for them.
+  return everOpened ? storage.getStore() : undefined
 }
 
 /** Whether repeated queries are wanted here. */
@@ -106,6 +109,7 @@ export function ignoresNPlusOne(): boolean {
  */
 export function openQueryScope(name: string | (() => string), { maxQueries }: QueryScopeOptions = {}): QueryScope {
   if (maxQueries !== undefined) expectWholeNumber(maxQueries, 'maxQueries')
+  everOpened = true
   return new QueryScope(name, currentScope(), maxQueries)
 }
 
