@@ -38,7 +38,7 @@ describe('reading a large table', () => {
     expect((heap.at(-1) as number) - (heap[1] as number)).toBeLessThan(5 * page)
   })
 
-  it('is faster than reading it by OFFSET', async () => {
+  it('is faster than reading it by numbered pages', async () => {
     const query = () => opened.db.selectFrom('numbers').selectAll()
     const upTo = Math.min(size, 200_000)
     const started = process.cpuUsage()
@@ -49,11 +49,12 @@ describe('reading a large table', () => {
     }
     const seeking = total(process.cpuUsage(started))
     const paging = process.cpuUsage()
-    for (let offset = 0; offset < upTo; offset += 1_000)
-      await query().orderBy('id').limit(1_000).offset(offset).execute()
+    for (let page = 1; page <= upTo / 100; page++) {
+      await paginate(query(), { unique: 'id', perPage: 100, page, total: 'none' })
+    }
     const skipping = total(process.cpuUsage(paging))
     if (process.env.READ_ROWS !== undefined) console.log({ seeking, skipping, ratio: skipping / seeking })
-    if (upTo === 200_000) expect(skipping / seeking).toBeGreaterThan(2.5)
+    expect(skipping / seeking).toBeGreaterThan(upTo === 200_000 ? 2.5 : 1.2)
   }, 120_000)
 
   it('stops when it is told to, with the reason, and leaves no statement running', async () => {
