@@ -1,7 +1,11 @@
 /** What a tuned pool can do to one of its connections from outside. */
 export interface ConnectionControl {
-  /** Asks the server to cancel what the connection runs now. */
-  cancel(): Promise<void>
+  /**
+   * Asks the server to cancel what the connection runs now.
+   *
+   * @param isWanted - asked immediately before, because connecting takes a while: a late request hits the next query
+   */
+  cancel(isWanted: () => boolean): Promise<void>
   /** Closes its socket, so that whatever runs on it fails. */
   destroy(): void
 }

@@ -87,7 +87,10 @@ function limitStatements(connection: MysqlConnection, driver: MysqlPoolDriver, t
     return
   }
   const query = connection.query.bind(connection)
-  const control = { cancel: () => driver.cancel(connection), destroy: () => driver.destroy(connection) }
+  const control = {
+    cancel: (isWanted: () => boolean) => driver.cancel(connection, isWanted),
+    destroy: () => driver.destroy(connection),
+  }
   connection.query = (...parameters) => {
     const callback = parameters.at(-1)
     if (typeof callback !== 'function') return query(...(parameters as [unknown]))
@@ -144,13 +147,17 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
     })
   }
 
-  async cancel({ threadId }: MysqlConnection): Promise<void> {
+  async cancel({ threadId }: MysqlConnection, isWanted: () => boolean): Promise<void> {
     const { createConnection } = await loadPeer(() => import('mysql2'), 'Cancelling a query', 'npm i mysql2')
     const { host, port, user, password, socketPath, ssl } = this.#pool.config?.connectionConfig ?? {}
     const options = { host, port, user, password, socketPath, ssl } as Parameters<typeof createConnection>[0]
     const control = createConnection(options)
     control.on('error', () => {})
     try {
+      await new Promise<void>((resolve, reject) => {
+        control.connect((error: unknown) => (error ? reject(error) : resolve()))
+      })
+      if (!isWanted()) return
       await new Promise<void>((resolve, reject) => {
         control.query(`kill query ${threadId}`, (error: unknown) => (error ? reject(error) : resolve()))
       })

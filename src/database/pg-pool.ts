@@ -98,7 +98,10 @@ function limitStatements(client: PgClient, driver: PgPoolDriver, { statementTime
     return
   }
   const query = client.query.bind(client)
-  const cancel = { cancel: () => driver.cancel(client), destroy: () => driver.destroy(client) }
+  const cancel = {
+    cancel: (isWanted: () => boolean) => driver.cancel(client, isWanted),
+    destroy: () => driver.destroy(client),
+  }
   client.query = (...parameters: Parameters<PgClient['query']>) => {
     const result = query(...parameters)
     if (result instanceof Promise) limitStatement(result, statementTimeoutMs, cancel)
@@ -137,7 +140,7 @@ class PgPoolDriver implements PoolDriver<PgClient> {
     return client.query(';') as Promise<unknown>
   }
 
-  async cancel({ processID }: PgClient): Promise<void> {
+  async cancel({ processID }: PgClient, isWanted: () => boolean): Promise<void> {
     const { Client } = this.#pool as unknown as { readonly Client: ClientClass }
     const { options } = this.#pool as { readonly options: { readonly password?: unknown } }
     // `password` is not enumerable.
@@ -145,7 +148,7 @@ class PgPoolDriver implements PoolDriver<PgClient> {
     control.on('error', () => {})
     try {
       await control.connect()
-      await control.query('select pg_cancel_backend($1)', [processID])
+      if (isWanted()) await control.query('select pg_cancel_backend($1)', [processID])
     } finally {
       await control.end()
     }

@@ -41,25 +41,25 @@ export class QueryTimeout {
       (result) => ({ result, error: undefined }),
       (error: unknown) => ({ result: undefined, error }),
     )
-    const cancelling = this.#askServer().catch(() => {})
+    const cancellation = new Cancellation()
+    // While it waits for a connection of its own, the query may end; sent after that, it would hit the next one.
+    void settled.then(() => {
+      cancellation.wanted = false
+    })
+    const cancelling = this.#askServer(cancellation).catch(() => {})
     let outcome = await within(graceMs, settled)
     if (outcome === undefined) {
       controlOf(this.#connection)?.destroy()
       outcome = await within(graceMs, settled)
     }
-    if (outcome === undefined) {
-      const busy = settled.finally(() => {
-        if (this.busy === busy) this.busy = undefined
-      })
-      this.busy = busy
-    } else if (
-      (await within(
-        graceMs,
-        cancelling.then(() => true),
-      )) === true
-    ) {
-      await this.#takeLateCancellation()
-    }
+    const answered = cancellation.sent
+      ? within(
+          graceMs,
+          cancelling.then(() => true),
+        )
+      : true
+    if (outcome === undefined || !(await answered)) this.#keepBusy(Promise.all([settled, cancelling]))
+    else await this.#takeLateCancellation()
     // A write that was done before the server was asked is done: to call it failed would be a lie.
     if (outcome?.result !== undefined && query.query.kind !== 'SelectQueryNode' && !/^\s*select\b/i.test(query.sql)) {
       return outcome.result
@@ -68,16 +68,28 @@ export class QueryTimeout {
     throw new QueryTimeoutError(message, { cause: outcome?.error })
   }
 
-  async #askServer(): Promise<void> {
+  /** The connection is not fit for anybody until the promise settles. */
+  #keepBusy(until: Promise<unknown>): void {
+    const busy = until.finally(() => {
+      if (this.busy === busy) this.busy = undefined
+    })
+    this.busy = busy
+  }
+
+  async #askServer(cancellation: Cancellation): Promise<void> {
     const control: ConnectionControl | undefined = controlOf(this.#connection)
-    if (control !== undefined) return control.cancel()
+    if (control !== undefined) return control.cancel(() => cancellation.send())
     const { borrow, dialect } = this.#instruments
     if (this.#connection.cancelQuery !== undefined) {
+      // Kysely looks itself whether the query still runs before it sends.
+      cancellation.sent = true
       return this.#connection.cancelQuery((use) => borrow((execute) => use({ executeQuery: execute } as never)))
     }
     const statement =
       dialect === 'postgres' ? `select pg_cancel_backend(${this.#sessionId})` : `kill query ${this.#sessionId}`
-    await borrow((execute) => execute(Compiled.raw(statement)))
+    await borrow(async (execute) => {
+      if (cancellation.send()) await execute(Compiled.raw(statement))
+    })
   }
 
   async #takeLateCancellation(): Promise<void> {
@@ -103,4 +115,16 @@ export class QueryTimeout {
 interface NativeCancellation {
   collectSessionInfo?(): Promise<void>
   cancelQuery?(provide: (use: (connection: never) => Promise<void>) => Promise<void>): Promise<void>
+}
+
+/** One request to the server, which takes a while to be sent. */
+class Cancellation {
+  wanted = true
+  sent = false
+
+  /** Whether it is to be sent, asked immediately before. */
+  send(): boolean {
+    if (this.wanted) this.sent = true
+    return this.wanted
+  }
 }

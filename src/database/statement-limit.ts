@@ -10,11 +10,13 @@ export async function limitStatement(
   timeoutMs: number,
   { cancel, destroy }: ConnectionControl,
 ): Promise<void> {
-  const ended = running.then(
-    () => true,
-    () => true,
-  )
+  let runs = true
+  const end = () => {
+    runs = false
+    return true
+  }
+  const ended = running.then(end, end)
   if (await within(timeoutMs, ended)) return
-  cancel().catch(() => {})
+  cancel(() => runs).catch(() => {})
   if (!(await within(graceMs, ended))) destroy()
 }

@@ -16,7 +16,7 @@ export interface PoolDriver<Connection extends object> {
   discard(connection: Connection): void
   ping(connection: Connection): Promise<unknown>
   /** Asks the server, from another connection, to cancel what this one runs. */
-  cancel(connection: Connection): Promise<void>
+  cancel(connection: Connection, isWanted: () => boolean): Promise<void>
   /** Closes the socket of a connection that somebody holds. */
   destroy(connection: Connection): void
   counts(): { readonly total: number; readonly idle: number; readonly max: number }
@@ -65,7 +65,7 @@ export class TunedPool<Connection extends object> {
           continue
         }
         receive?.({
-          cancel: () => this.#driver.cancel(connection),
+          cancel: (isWanted) => this.#driver.cancel(connection, isWanted),
           destroy: () => this.#driver.destroy(connection),
         })
         this.#counters.acquired += 1
