@@ -1,5 +1,7 @@
+import { createCache as createDedupe } from 'async-cache-dedupe'
 import { BentoCache, bentostore } from 'bentocache'
 import { memoryDriver } from 'bentocache/drivers/memory'
+import { createCache as createManager } from 'cache-manager'
 import { Cacheable } from 'cacheable'
 import { LRUCache } from 'lru-cache'
 import { createCache } from '../src/cache/create-cache.ts'
@@ -19,6 +21,11 @@ export default async function cacheHit(): Promise<string> {
     stores: { memory: bentostore().useL1Layer(memoryDriver({ maxItems: 2 * count })) },
   })
   const cacheable = new Cacheable()
+  const manager = createManager()
+  const dedupe = createDedupe({ ttl: 300, storage: { type: 'memory', options: { size: 2 * count } } }).define(
+    'user',
+    async (key: string) => ({ key }),
+  )
   for (const key of keys) {
     const value = { key }
     lru.set(key, value)
@@ -26,6 +33,8 @@ export default async function cacheHit(): Promise<string> {
     await cache.set(['user', key], value, { tags })
     await bento.set({ key, value, tags })
     await cacheable.set(key, value)
+    await manager.set(key, value, 300_000)
+    await dedupe.user(key)
   }
   const load = () => ({ key: 'loaded' })
   const options = { tags }
@@ -38,6 +47,8 @@ export default async function cacheHit(): Promise<string> {
       { name: 'posthaste getOrSet, awaited', run: () => cache.getOrSet(next(), load, options) },
       { name: 'posthaste getOrSet of a tuple, awaited', run: () => cache.getOrSet(['user', next()], load) },
       { name: 'bentocache getOrSet, awaited', run: () => bento.getOrSet({ key: next(), factory: load }) },
+      { name: 'async-cache-dedupe, awaited', run: () => dedupe.user(next()) },
+      { name: 'cache-manager wrap, awaited', run: () => manager.wrap(next(), async () => load()) },
       { name: 'cacheable get, awaited', run: () => cacheable.get(next()) },
     ],
     { iterations: 10_000 },

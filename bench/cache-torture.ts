@@ -1,9 +1,16 @@
+import { open as openBentocache } from '../test/cache/torture/bentocache.ts'
+import { open as openCacheable } from '../test/cache/torture/cacheable.ts'
 import { runSchedule, schedules } from '../test/cache/torture/interleavings.ts'
+import { open as openPosthaste } from '../test/cache/torture/posthaste.ts'
 import { runProcesses } from '../test/cache/torture/processes.ts'
 import type { OpenSubject } from '../test/cache/torture/subject.ts'
 import { startRedis } from '../test/support/servers.ts'
 
-const subjects = ['posthaste', 'bentocache', 'cacheable']
+const subjects: Readonly<Record<string, OpenSubject>> = {
+  posthaste: openPosthaste,
+  bentocache: openBentocache,
+  cacheable: openCacheable,
+}
 const withinMs = 500
 /** Raise it to look longer. */
 const forMs = Number(process.env.TORTURE_MS ?? 5_000)
@@ -14,8 +21,8 @@ const forMs = Number(process.env.TORTURE_MS ?? 5_000)
  */
 export default async function cacheTorture(): Promise<string> {
   const lines: string[] = []
-  for (const subject of subjects) {
-    const orders = await interleavings(subject)
+  for (const [subject, open] of Object.entries(subjects)) {
+    const orders = await interleavings(open)
     const calm = await processes(subject, false)
     const rough = await processes(subject, true)
     lines.push(`| ${subject} | ${orders} | ${calm} | ${rough} |`)
@@ -31,10 +38,9 @@ export default async function cacheTorture(): Promise<string> {
   ].join('\n')
 }
 
-async function interleavings(subject: string): Promise<string> {
+async function interleavings(open: OpenSubject): Promise<string> {
   const server = await startRedis()
   if (server === undefined) throw new Error('There is no redis-server on the PATH')
-  const { open } = (await import(`../test/cache/torture/${subject}.ts`)) as { open: OpenSubject }
   const [a, b] = await Promise.all([open(server.url, 'orders', withinMs), open(server.url, 'orders', withinMs)])
   const all = schedules()
   let broken = 0

@@ -24,7 +24,7 @@ export interface RedisCommands {
   del(key: string): Promise<unknown>
 }
 
-export interface ScriptArguments {
+interface ScriptArguments {
   readonly keys: string[]
   readonly arguments: (string | Buffer)[]
 }

@@ -234,7 +234,7 @@ export class RedisStore implements Store {
 }
 
 /** The connection is not there; what was to be sent was not. */
-export class NotConnectedError extends Error {}
+class NotConnectedError extends Error {}
 
 type FoundParts = [state: Buffer, isGranted: number, age: Buffer, bytes: Buffer]
 

@@ -259,7 +259,7 @@ export class StoreTier {
 }
 
 /** The store did not answer in time. */
-export class StoreTimeoutError extends Error {
+class StoreTimeoutError extends Error {
   override readonly name = 'StoreTimeoutError'
 }
 
