@@ -4,7 +4,7 @@ import { services } from '../support/services.ts'
 import { runProcesses } from './torture/processes.ts'
 
 /** Raise it for a long run. */
-const forMs = Number(process.env.TORTURE_MS ?? 3_000)
+const forMs = Number(process.env.TORTURE_MS ?? 2_000)
 
 describe.skipIf(!services.redis)('three processes on one Redis', () => {
   it.each([
