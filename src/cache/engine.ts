@@ -1,53 +1,15 @@
+import { type Call, NoValueError, type Parts } from './call.ts'
 import type { CoarseTime } from './coarse-time.ts'
 import type { Change } from './coherence.ts'
 import type { MissReason } from './counters.ts'
-import type { Entries } from './entries.ts'
-import type { Events } from './events.ts'
-import type { FairDeadline } from './fair-deadline.ts'
 import { type Answer, Flight } from './flight.ts'
 import type { Invalidations } from './invalidations.ts'
 import { keepLoaded } from './keep.ts'
-import type { MemoryEntry, MemoryTier } from './memory-tier.ts'
-import type { CacheSettings } from './options.ts'
-import type { Profile } from './profile.ts'
+import type { MemoryEntry } from './memory-tier.ts'
 import { runLoad } from './run-load.ts'
 import { type Search, searchStore } from './search.ts'
 import { type Ticket, ticketMs } from './store.ts'
-import type { StoreTier } from './store-tier.ts'
-import type { Invalidation, LoadContext } from './types.ts'
-
-/** The parts of a cache. */
-export interface Parts {
-  readonly settings: CacheSettings
-  readonly memory: MemoryTier
-  readonly store: StoreTier | undefined
-  /** Whether this process knows of every invalidation that it should by then have heard of. */
-  readonly coherence: { covers(now: number): boolean }
-  readonly order: Invalidations
-  readonly entries: Entries
-  readonly events: Events
-  readonly time: CoarseTime
-  readonly loadDeadline: FairDeadline
-}
-
-/** One caller's question, its options resolved. */
-export interface Call {
-  readonly key: string
-  readonly load: (ctx: LoadContext) => unknown
-  readonly profile: Profile
-  readonly ttlMs: number
-  readonly staleMs: number
-  readonly tags: readonly string[]
-  /** Tags that follow from the value. */
-  readonly tagsOf?: ((value: unknown) => readonly string[]) | undefined
-  readonly isFresh: boolean
-  /** Whether its load may find out that there is no value; others who wait for it then load for themselves. */
-  readonly isPartOfMany: boolean
-  readonly signal: AbortSignal | undefined
-}
-
-/** A load of many found no value for one of the keys. */
-export class NoValueError extends Error {}
+import type { Invalidation } from './types.ts'
 
 /** After a refresh that failed, the stale value is served this long before the next try. */
 const retryAfterMs = 1_000

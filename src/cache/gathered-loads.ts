@@ -1,5 +1,5 @@
 import { describeValue } from '../shared/assertions.ts'
-import { NoValueError } from './engine.ts'
+import { NoValueError } from './call.ts'
 import type { LoadManyContext } from './types.ts'
 
 /** Loads the values of several ids at once; ids without a value are left out of the map. */

@@ -1,5 +1,6 @@
 import { describeValue } from '../shared/assertions.ts'
-import { type Call, type Engine, NoValueError } from './engine.ts'
+import { type Call, NoValueError } from './call.ts'
+import type { Engine } from './engine.ts'
 import { GatheredLoads, type LoadMany } from './gathered-loads.ts'
 import { encodeKey } from './key.ts'
 import { resolveCall } from './resolve-call.ts'

@@ -1,4 +1,4 @@
-import type { Call, Parts } from './engine.ts'
+import type { Call, Parts } from './call.ts'
 import type { NewEntry } from './entries.ts'
 import type { Flight } from './flight.ts'
 import { type Inspection, UnstorableValueError } from './inspect-value.ts'

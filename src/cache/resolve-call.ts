@@ -1,6 +1,6 @@
 import { describeValue } from '../shared/assertions.ts'
 import { parseDuration } from '../shared/duration.ts'
-import type { Call } from './engine.ts'
+import type { Call } from './call.ts'
 import type { CacheSettings } from './options.ts'
 import type { Profile } from './profile.ts'
 import type { EntryOptions, GetOrSetOptions } from './types.ts'

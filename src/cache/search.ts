@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Call, Parts } from './call.ts'
 import type { MissReason } from './counters.ts'
-import type { Call, Parts } from './engine.ts'
 import type { Flight } from './flight.ts'
 import { MemoryEntry } from './memory-tier.ts'
 import type { Found, ReadMode, Ticket } from './store.ts'

@@ -1,5 +1,5 @@
 import { describeValue } from '../shared/assertions.ts'
-import type { Call } from './engine.ts'
+import type { Call } from './call.ts'
 import type { Key } from './key.ts'
 import type { Cache, GetOrSetOptions, WrapOptions, Wrapped } from './types.ts'
 

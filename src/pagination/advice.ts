@@ -12,7 +12,8 @@ import {
   ValueNode,
 } from 'kysely'
 import { columnName, someNode } from './nodes.ts'
-import { isNative, type OrderedQuery, type OrderKey } from './order.ts'
+import { isNative } from './order.ts'
+import type { OrderedQuery, OrderKey } from './ordered-query.ts'
 import { seekStrategy } from './position.ts'
 import type { SqlDialect } from './types.ts'
 

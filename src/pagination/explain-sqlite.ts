@@ -2,7 +2,7 @@ import { ValueNode } from 'kysely'
 import type { PageShape } from './advice.ts'
 import { byIndex, catalogQuery, tableParts } from './explain-catalog.ts'
 import { type CatalogIndex, holdsAll, mentions, type PlanReading, serves } from './explain-plan.ts'
-import type { OrderedQuery } from './order.ts'
+import type { OrderedQuery } from './ordered-query.ts'
 import { raw } from './raw.ts'
 import type { Row, Source } from './source.ts'
 

@@ -11,7 +11,7 @@ import {
 } from 'kysely'
 import { QueryUnsupportedError } from './errors.ts'
 import { canonical, columnName, outputName, someNode, written } from './nodes.ts'
-import type { OrderKey } from './order.ts'
+import type { OrderKey } from './ordered-query.ts'
 
 /** Whether a condition added to the query would change its rows, instead of choosing among them. */
 export function isGrouped(node: SelectQueryNode): boolean {

@@ -1,4 +1,4 @@
-import type { OrderKey } from './order.ts'
+import type { OrderKey } from './ordered-query.ts'
 import type { Position } from './position.ts'
 import type { Row } from './source.ts'
 

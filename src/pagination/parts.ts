@@ -1,5 +1,6 @@
 import { type OperationNode, type OrderByNode, type SelectionNode, type SelectQueryNode, ValueNode } from 'kysely'
-import { isNative, type OrderKey } from './order.ts'
+import { isNative } from './order.ts'
+import type { OrderKey } from './ordered-query.ts'
 import { joined, raw } from './raw.ts'
 import type { SqlDialect } from './types.ts'
 

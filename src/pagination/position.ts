@@ -1,6 +1,7 @@
 import type { OperationNode } from 'kysely'
 import type { KeyText } from './key-text.ts'
-import { isNative, type OrderedQuery, type OrderKey } from './order.ts'
+import { isNative } from './order.ts'
+import type { OrderedQuery, OrderKey } from './ordered-query.ts'
 import { joined, raw } from './raw.ts'
 import type { SqlDialect } from './types.ts'
 

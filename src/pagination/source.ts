@@ -11,7 +11,7 @@ import {
   type ValueNode,
 } from 'kysely'
 import { markPageQuery } from '../shared/page-queries.ts'
-import type { Language } from './order.ts'
+import type { Language } from './ordered-query.ts'
 import type { SqlDialect } from './types.ts'
 
 export type Row = Record<string, unknown>

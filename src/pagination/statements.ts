@@ -9,7 +9,8 @@ import {
   SetOperationNode,
 } from 'kysely'
 import { keyTexts } from './key-text.ts'
-import { type OrderedQuery, type OrderKey, reversed } from './order.ts'
+import { reversed } from './order.ts'
+import type { OrderedQuery, OrderKey } from './ordered-query.ts'
 import { column, limited, only, orderBy, select, selection, where } from './parts.ts'
 import { branchesFrom, firstKeyFrom, nullsFrom, type Position, rowValueFrom, seekStrategy } from './position.ts'
 import { constant, joined, raw } from './raw.ts'
