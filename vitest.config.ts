@@ -16,6 +16,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     globalSetup: './test/support/global-setup.ts',
     testTimeout: 20_000,
+    // Many tests wait for a server or a clock, so more of them than there are processors keep these busy.
+    maxWorkers: 4,
     // A busy machine takes longer than the second that is the default.
     expect: { poll: { timeout: 10_000 } },
     coverage: { provider: 'v8', include: ['src/**'], reporter: ['text', 'json-summary'] },
@@ -29,7 +31,12 @@ const config: ViteUserConfig = defineConfig({
         // The oldest Kysely that is promised, for whatever builds or runs queries.
         extends: true,
         resolve: { alias: [...alias, { find: /^kysely$/, replacement: 'kysely028' }] },
-        test: { name: 'kysely-0.28', include: ['test/{pagination,database}/**/*.test.ts'] },
+        test: {
+          name: 'kysely-0.28',
+          include: ['test/{pagination,database}/**/*.test.ts'],
+          // These never meet Kysely, or meet it where the majors do not differ.
+          exclude: ['test/pagination/{list-query,fields,link-header,explain}*', 'test/database/{pg-pool,mysql-pool}*'],
+        },
       },
       {
         extends: true,
