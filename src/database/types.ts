@@ -91,7 +91,7 @@ export interface IndexAdvice {
   readonly ddl: string
   /** The query it is for. */
   readonly shape: string
-  /** Whether the planner chose it in a copy of the schema with the same statistics (SQLite), or hypothetically (hypopg). */
+  /** Whether the planner of SQLite chose it in a copy of the schema with the same statistics; elsewhere it is a proposal. */
   readonly proven: boolean
   /** The plan without it. */
   readonly before: string
