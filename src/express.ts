@@ -9,6 +9,7 @@ import { isRerun, rerunApplication, respondNode } from './http/node-cache.ts'
 import { compressNodeResponse } from './http/node-compression.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
+import { first } from './http/request-headers.ts'
 import { createResponseCache } from './http/response-cache.ts'
 import { type SavingsReport, savingsOf } from './http/savings.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
@@ -197,10 +198,6 @@ async function writeAnswer(
     // A client that leaves ends the stream, and is no error of the application's.
     if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
   })
-}
-
-function first(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value
 }
 
 type Application = (request: IncomingMessage, response: ServerResponse) => void

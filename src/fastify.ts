@@ -11,7 +11,7 @@ import type { EncodedHead } from './http/encoding-plan.ts'
 import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
-import { headersForCache, type RequestHeaders, readHeaders } from './http/request-headers.ts'
+import { first, headersForCache, type RequestHeaders, readHeaders } from './http/request-headers.ts'
 import { createResponseCache, type Outcome, type ResponseCache } from './http/response-cache.ts'
 import { type SavingsReport, savingsOf } from './http/savings.ts'
 import type { CachedAnswer } from './http/stored-response.ts'
@@ -418,8 +418,4 @@ function plugin<Options extends object>(
 function pathOf({ url }: FastifyRequest): string {
   const end = url.indexOf('?')
   return end === -1 ? url : url.slice(0, end)
-}
-
-function first(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value
 }

@@ -33,3 +33,8 @@ export function headersForCache(headers: IncomingHttpHeaders): IncomingHttpHeade
 }
 
 const conditions = ['if-none-match', 'if-modified-since']
+
+/** The value of a header that Node gives as a list when it is repeated. */
+export function first(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value
+}
