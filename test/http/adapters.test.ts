@@ -42,23 +42,21 @@ describe.each(Object.entries(frameworks))('on %s', (name, start) => {
 
   it('labels every request with the pattern of its route, and keeps the outcomes apart', async () => {
     const { port } = server
-    await ask(port, 'GET', '/users/42')
-    await ask(port, 'GET', '/users/43?x=1')
-    await ask(port, 'GET', '/api/v1/acme/items/7')
-    await ask(port, 'GET', '/api/v1/globex/items/8')
-    await ask(port, 'GET', '/api/v1/acme/boom')
-    await ask(port, 'GET', '/api/v1/acme/nope')
-    for (const path of ['/wp-1.php?q=1', '/wp-2.php', '/.env']) await ask(port, 'GET', path)
-    await ask(port, 'HEAD', '/users/42')
-    await ask(port, 'OPTIONS', '/users/42')
-    await ask(port, 'GET', '/private/1')
-    await ask(port, 'GET', '/admin/users')
-    await ask(port, 'GET', '/empty')
-    await ask(port, 'GET', '/unchanged')
-    await ask(port, 'GET', '/slow', 50)
-    await ask(port, 'GET', '/stream', 'at first byte')
-    await ask(port, 'GET', '/stream')
-    await ask(port, 'GET', '/events', 'at first byte')
+    await Promise.all(
+      [
+        ...['/users/42', '/users/43?x=1', '/api/v1/acme/items/7', '/api/v1/globex/items/8', '/api/v1/acme/boom'],
+        ...['/api/v1/acme/nope', '/wp-1.php?q=1', '/wp-2.php', '/.env'],
+        ...['/private/1', '/admin/users', '/empty', '/unchanged', '/stream'],
+      ]
+        .map((path) => ask(port, 'GET', path))
+        .concat([
+          ask(port, 'HEAD', '/users/42'),
+          ask(port, 'OPTIONS', '/users/42'),
+          ask(port, 'GET', '/slow', 150),
+          ask(port, 'GET', '/stream', 'at first byte'),
+          ask(port, 'GET', '/events', 'at first byte'),
+        ]),
+    )
     const { endpoints, requests } = await settled()
 
     const table = endpoints
@@ -114,18 +112,20 @@ describe.each(Object.entries(frameworks))('on %s', (name, start) => {
     })
   })
 
-  it.each([
-    ['sort=fastest', 'sort'],
-    ['limit=0', 'limit'],
-    ['limit=many', 'limit'],
-    ['scope=world', 'scope'],
-    ['format=xml', 'format'],
-    ['format=hdr', 'route'],
-  ])('refuses ?%s with a 400 that names it', async (query, parameter) => {
-    const response = await fetch(`${server.url}/performance/stats?${query}`)
-    expect(response.status).toBe(400)
-    expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/)
-    expect(((await response.json()) as { detail: string }).detail).toContain(`\`${parameter}\``)
+  it('refuses a wrong parameter with a 400 that names it', async () => {
+    for (const [query, parameter] of [
+      ['sort=fastest', 'sort'],
+      ['limit=0', 'limit'],
+      ['limit=many', 'limit'],
+      ['scope=world', 'scope'],
+      ['format=xml', 'format'],
+      ['format=hdr', 'route'],
+    ]) {
+      const response = await fetch(`${server.url}/performance/stats?${query}`)
+      expect(response.status, query).toBe(400)
+      expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+      expect(((await response.json()) as { detail: string }).detail, query).toContain(`\`${parameter}\``)
+    }
   })
 
   it('negotiates the metrics format', async () => {
@@ -182,19 +182,18 @@ describe.each(Object.entries(frameworks))('on %s', (name, start) => {
       server = await start(monitor, { authorize: { bearer: 'let-me-in' } })
     })
 
-    it.each([undefined, 'Bearer wrong', 'Bearer ', 'Basic let-me-in', 'let-me-in'])(
-      'refuses `Authorization: %s`',
-      async (authorization) => {
+    it('refuses every other `Authorization`', async () => {
+      for (const authorization of [undefined, 'Bearer wrong', 'Bearer ', 'Basic let-me-in', 'let-me-in']) {
         const headers: Record<string, string> = authorization === undefined ? {} : { authorization }
         for (const path of ['/performance/stats', '/performance/metrics']) {
           const response = await fetch(server.url + path, { headers })
-          expect(response.status).toBe(401)
+          expect(response.status, authorization).toBe(401)
           expect(response.headers.get('www-authenticate')).toBe('Bearer')
         }
         const health = await fetch(`${server.url}/health`, { headers })
         expect(await health.json()).toEqual({ status: 'pass' })
-      },
-    )
+      }
+    })
 
     it('lets the token in', async () => {
       const headers = { authorization: 'Bearer let-me-in' }

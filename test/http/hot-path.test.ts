@@ -1,19 +1,16 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import zlib from 'node:zlib'
+import Database from 'better-sqlite3'
 import { Kysely } from 'kysely'
 import { settingsFromEnv } from 'posthaste'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type CitiesApp, createCitiesApp } from '../../examples/cities/cities.ts'
-import { type CitiesDatabase, kyselyDialect, openCities } from '../../examples/cities/database.ts'
+import { type CitiesDatabase, kyselyDialect } from '../../examples/cities/database.ts'
 import { serve as serveExpress } from '../../examples/cities/servers/express.ts'
 import { serve as serveFastify } from '../../examples/cities/servers/fastify.ts'
 import { serve as serveHono } from '../../examples/cities/servers/hono.ts'
 import type { RunningServer } from '../../examples/cities/servers/running.ts'
 import { ask } from '../support/answering.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'posthaste-hot-'))
 const encoders = [
   'gzipSync',
   'gzip',
@@ -23,8 +20,14 @@ const encoders = [
   'zstdCompress',
 ] as const
 
-beforeAll(() => openCities(folder).close(), 60_000)
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+/** A table with one city in each of many countries. */
+function openCities(): Database.Database {
+  const database = new Database(':memory:')
+  database.exec('create table cities (id integer primary key, name text, country text, population integer)')
+  const insert = database.prepare('insert into cities values (?, ?, ?, ?)')
+  for (let id = 1; id <= 240; id++) insert.run(id, `City ${id}`, `C${id}`, id * 1_000)
+  return database
+}
 
 describe.each(Object.entries({ express: serveExpress, fastify: serveFastify, hono: serveHono }))(
   'the cities on %s',
@@ -36,7 +39,7 @@ describe.each(Object.entries({ express: serveExpress, fastify: serveFastify, hon
     beforeEach(async () => {
       queries = 0
       const db: CitiesDatabase = new Kysely({
-        dialect: kyselyDialect(openCities(folder)),
+        dialect: kyselyDialect(openCities()),
         log: () => {
           queries++
         },

@@ -1,6 +1,6 @@
 import zlib from 'node:zlib'
 import { type Cache, createCache } from 'posthaste'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Answer, type Answering, ask, type Received } from '../support/answering.ts'
 import { type CachingOptions, type CachingSetup, caching } from '../support/caching.ts'
 
@@ -13,42 +13,65 @@ const answerWith = (headers: Record<string, string>, rest: Partial<Answer> = {})
   headers: { 'content-type': type, ...headers },
 })
 
+let now = 1_700_000_000_000
+const makeCache = () =>
+  createCache({
+    profiles: { default: { ttl: '1m', stale: '10m', jitter: 0 } },
+    clock: () => now,
+  }) as unknown as Cache
+
 describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
-  let now: number
   let cache: Cache
-  let server: Answering | undefined
+  let server: Answering
   let runs: number
   let answer: () => Answer | Promise<Answer>
+  const closing: (() => Promise<unknown>)[] = []
+
+  const counted = () => {
+    runs++
+    return answer()
+  }
+  const startWith = (options?: CachingOptions, setup?: CachingSetup) =>
+    startServer(cache, counted, { clock: () => now, query: ['page'], ...options }, setup)
+
+  // Most tests share a server and its cache.
+  const sharedCache = makeCache()
+  let shared: Answering
+  beforeAll(async () => {
+    cache = sharedCache
+    shared = await startWith()
+  })
+  afterAll(async () => {
+    await shared.close()
+    await sharedCache.close()
+  })
 
   beforeEach(() => {
-    now = 1_700_000_000_000
+    // An hour later the cache serves nothing of what the test before has left in it.
+    now += 3_600_000
     runs = 0
     answer = () => plain
-    cache = createCache({
-      profiles: { default: { ttl: '1m', stale: '10m', jitter: 0 } },
-      clock: () => now,
-    }) as unknown as Cache
+    cache = sharedCache
+    server = shared
   })
   afterEach(async () => {
-    await server?.close()
-    server = undefined
-    await cache.close()
+    for (const close of closing.splice(0)) await close()
   })
 
-  async function start(options: CachingOptions = {}, setup: CachingSetup = {}): Promise<void> {
-    const counted = () => {
-      runs++
-      return answer()
-    }
-    server = await startServer(cache, counted, { clock: () => now, ...options }, setup)
+  /** A server for this test alone, with options of its own. */
+  async function start(options: CachingOptions, setup?: CachingSetup): Promise<void> {
+    const ownCache = makeCache()
+    cache = ownCache
+    const own = await startWith(options, setup)
+    server = own
+    closing.push(own.close, () => ownCache.close())
   }
 
   function get(path = '/users', headers: Record<string, string> = {}, method = 'GET'): Promise<Received> {
-    return ask((server as Answering).port, { path, headers, method })
+    return ask(server.port, { path, headers, method })
   }
 
   it('answers the second request from the cache, with its age and a strong entity tag', async () => {
-    await start()
     const first = await get()
     now += 5_000
     const second = await get()
@@ -80,7 +103,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     ['the method PUT', 'PUT', '/users', {}],
   ])('a request with %s', (_what, method, path, headers) => {
     it('bypasses the cache, both ways', async () => {
-      await start({ query: ['page'] })
       await get(path, headers, method)
       const again = await get(path, headers, method)
       expect(runs).toBe(2)
@@ -116,7 +138,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     ['more than the limit', { ...plain, body: 'x'.repeat(1024 * 1024 + 1) }],
   ])('never stores an answer with %s', async (_what, given) => {
     answer = () => given
-    await start()
     const first = await get()
     const second = await get()
     expect(runs).toBe(2)
@@ -130,7 +151,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
   it('keeps what the handler said, except what is of one answer alone', async () => {
     answer = () =>
       answerWith({ 'x-total-count': '200', 'last-modified': 'Tue, 14 Nov 2023 00:00:00 GMT', 'x-request-id': '1' })
-    await start()
     await get()
     const { headers } = await get()
     expect(headers).toMatchObject({ 'x-total-count': '200', 'last-modified': 'Tue, 14 Nov 2023 00:00:00 GMT' })
@@ -139,7 +159,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
 
   it('answers 304 to a client that has the body', async () => {
     answer = () => answerWith({ 'last-modified': 'Tue, 14 Nov 2023 00:00:00 GMT', etag: 'W/"of the handler"' })
-    await start()
     const { headers } = await get()
     const etag = headers.etag as string
     for (const condition of [
@@ -166,7 +185,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
   })
 
   it('stores the whole answer when the first request was conditional', async () => {
-    await start()
     const first = await get('/users', { 'if-none-match': '*' })
     expect(first.status).toBe(304)
     expect((await get()).body.toString()).toBe(json)
@@ -174,7 +192,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
   })
 
   it('answers HEAD from what GET stored, and stores nothing for HEAD', async () => {
-    await start()
     const missed = await get('/users', {}, 'HEAD')
     expect(missed.body.length).toBe(0)
     expect(runs).toBe(1)
@@ -188,7 +205,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
   })
 
   it('encodes a body once for each coding, with an entity tag for each', async () => {
-    await start()
     const accept = (coding: string) => get('/users', { 'accept-encoding': coding })
     const received = new Map<string, Received>()
     for (const coding of ['gzip', 'br', 'identity']) received.set(coding, await accept(coding))
@@ -226,7 +242,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
   it('keeps apart what `Vary` names, learning the names from the answers', async () => {
     let language = ''
     answer = () => answerWith({ vary: 'Accept-Language', 'content-language': language })
-    await start()
     const ask = async (asked: string) => {
       language = asked
       const { headers } = await get('/users', asked === '' ? {} : { 'accept-language': asked })
@@ -240,7 +255,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
 
   it('keeps apart origins where an answer allows one', async () => {
     answer = () => answerWith({ 'access-control-allow-origin': `https://${runs}.example` })
-    await start()
     const ask = async (origin: string) => (await get('/users', { origin })).headers['access-control-allow-origin']
     const first = await ask('https://1.example')
     const second = await ask('https://2.example')
@@ -286,7 +300,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
       await gate.promise
       return plain
     }
-    await start()
     const asked = Array.from({ length: 20 }, () => get())
     await expect.poll(() => runs).toBe(1)
     await new Promise((resolve) => setTimeout(resolve, 50))
@@ -311,7 +324,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
   })
 
   it('serves the stale answer at once while the handler runs for nobody', async () => {
-    await start()
     await get()
     const gate = Promise.withResolvers<void>()
     answer = async () => {
@@ -331,7 +343,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
   })
 
   it('serves the stale answer when the handler fails, and the failure when there is none', async () => {
-    await start()
     await get()
     answer = () => ({ ...plain, status: 503, body: '"down"' })
     now += 90_000
@@ -343,7 +354,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
   })
 
   it('drops the stale answer when the handler has none to store any more', async () => {
-    await start()
     await get()
     answer = () => answerWith({ 'cache-control': 'private' }, { body: '"mine"' })
     now += 90_000
@@ -353,7 +363,6 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
 
   it('keeps an answer no longer than it says itself', async () => {
     answer = () => answerWith({ 'cache-control': 'public, max-age=600, s-maxage=10' })
-    await start()
     await get()
     now += 9_000
     await get()
@@ -367,7 +376,7 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     const pieces = (count: number) =>
       async function* () {
         for (let piece = 0; piece < count; piece++) {
-          await new Promise((resolve) => setTimeout(resolve, 5))
+          await new Promise((resolve) => setTimeout(resolve, 1))
           yield `${'x'.repeat(999)}\n`
         }
       }
