@@ -23,8 +23,8 @@ export default async function cacheTorture(): Promise<string> {
   const lines: string[] = []
   for (const [subject, open] of Object.entries(subjects)) {
     const orders = await interleavings(open)
-    const calm = await processes(subject, false)
-    const rough = await processes(subject, true)
+    const calm = await processes(subject, undefined)
+    const rough = await processes(subject, 0)
     lines.push(`| ${subject} | ${orders} | ${calm} | ${rough} |`)
   }
   return [
@@ -56,11 +56,11 @@ async function interleavings(open: OpenSubject): Promise<string> {
   return `${broken} of ${all.length}`
 }
 
-async function processes(subject: string, faults: boolean): Promise<string> {
+async function processes(subject: string, troubleAfterMs: number | undefined): Promise<string> {
   const server = await startRedis()
   if (server === undefined) throw new Error('There is no redis-server on the PATH')
   const { url } = server
-  const result = await runProcesses({ subject, url, namespace: 'torture', withinMs, forMs, seed: 1, faults })
+  const result = await runProcesses({ subject, url, namespace: 'torture', withinMs, forMs, seed: 1, troubleAfterMs })
   await server.stop()
   const { ownViolations, foreignViolations, reads, failures, longestMs } = result
   const seen = `${ownViolations} + ${foreignViolations} of ${reads}`

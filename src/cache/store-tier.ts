@@ -29,6 +29,8 @@ export class StoreTier {
   #preparing: Promise<void> | undefined
   /** Settles once the first connection is made or has failed; afterwards there is nothing to wait for. */
   #connecting: Promise<void> | undefined
+  /** Whether the store answers again, and is being told what it missed. */
+  #isCatchingUp = false
   #fatal: unknown
 
   constructor(store: Store, settings: CacheSettings, counters: StoreCounters, events: Events) {
@@ -100,22 +102,16 @@ export class StoreTier {
 
   /** Whether the value was stored; if not, the older one counts as outdated. */
   async set(key: string, entry: StoredEntry): Promise<boolean> {
-    const isStored = await this.#attempt('write', async () => {
-      await this.#store.set(key, entry)
-      return true
-    })
-    if (isStored !== true) this.#queue({ tags: [], keys: [key], all: false })
-    return isStored === true
+    const isStored = await this.#tryChange('write', () => this.#store.set(key, entry))
+    if (!isStored) this.#queue({ tags: [], keys: [key], all: false })
+    return isStored
   }
 
   /** Sends a change, or keeps it until the store is back. */
   async change(change: Change): Promise<Invalidation> {
-    const isSent = await this.#attempt('invalidate', async () => {
-      await this.#send(change)
-      return true
-    })
-    if (isSent !== true) this.#queue(change)
-    return { propagated: isSent === true, queued: isSent !== true }
+    const isSent = await this.#tryChange('invalidate', () => this.#send(change))
+    if (!isSent) this.#queue(change)
+    return { propagated: isSent, queued: !isSent }
   }
 
   /** Best effort; a ticket expires by itself. */
@@ -154,6 +150,21 @@ export class StoreTier {
       this.#counters.errors.refused++
       return undefined
     }
+    return this.#ask(operation, work)
+  }
+
+  /** Whether the store took a change. */
+  async #tryChange(operation: Operation, work: () => Promise<void>): Promise<boolean> {
+    const done = async () => {
+      await work()
+      return true
+    }
+    // While the store catches up, new changes must not queue behind old ones: the queue might never end.
+    const answer = await (this.#isCatchingUp ? this.#ask(operation, done) : this.#attempt(operation, done))
+    return answer === true
+  }
+
+  async #ask<Answer>(operation: Operation, work: () => Promise<Answer>): Promise<Answer | undefined> {
     // Loading a package takes time, and says nothing about the store.
     if (this.#preparing !== undefined) await this.#preparing.catch(ignore)
     const sentAt = performance.now()
@@ -196,10 +207,13 @@ export class StoreTier {
   async #probe(): Promise<boolean> {
     try {
       await this.#deadline.race(this.#store.ping(), lateError)
+      this.#isCatchingUp = true
       while (this.#pending.size > 0) await this.#flush()
       return true
     } catch {
       return false
+    } finally {
+      this.#isCatchingUp = false
     }
   }
 

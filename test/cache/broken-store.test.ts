@@ -82,6 +82,34 @@ describe('a store that fails at its n-th call', () => {
   })
 })
 
+describe('a slow store that was down', () => {
+  it('is used again although changes go on without a pause', async () => {
+    let isDown = true
+    const slowly = async <Result>(work: () => Result): Promise<Result> => {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      if (isDown) throw new Error('down')
+      return work()
+    }
+    const records = new Map<string, string>()
+    const store = {
+      get: (key: string) => slowly(() => records.get(key)),
+      set: (key: string, value: string) => slowly(() => void records.set(key, value)),
+      delete: (key: string) => slowly(() => records.delete(key)),
+    }
+    const cache = createCache({ store, breaker: { coolDown: '20ms' } })
+    await cache.invalidateTags('first')
+    isDown = false
+    const changes: Promise<unknown>[] = []
+    await until(() => {
+      changes.push(cache.invalidateTags(`tag ${changes.length}`), cache.set('key', changes.length))
+      return cache.stats().store.state === 'up'
+    }, 2_000)
+    await Promise.all(changes)
+    expect(cache.stats().store.queuedInvalidations).toBe(0)
+    await cache.close()
+  })
+})
+
 describe('Keyv instances', () => {
   it('tell of a record that they cannot read, which is then replaced', async () => {
     const [five] = localStores()

@@ -29,8 +29,11 @@ export interface TortureOptions {
   readonly withinMs: number
   readonly forMs: number
   readonly seed: number
-  /** Whether Redis evicts, is flushed, loses its clock and its subscribers meanwhile, and one process's clock is ahead. */
-  readonly faults: boolean
+  /**
+   * From when on Redis evicts, is flushed, loses its clock and its subscribers. With it, one process's clock is ahead from the
+   * beginning; without it, all is well.
+   */
+  readonly troubleAfterMs?: number | undefined
 }
 
 export interface TortureResult {
@@ -51,7 +54,7 @@ const skewMs = 30_000
 
 /** Three processes read and invalidate on one Redis, which must be the caller's own; returns what broke the promise. */
 export async function runProcesses(options: TortureOptions): Promise<TortureResult> {
-  const { url, seed, faults, withinMs } = options
+  const { url, seed, troubleAfterMs, withinMs } = options
   const client = createClient({ url })
   client.on('error', () => {})
   await client.connect()
@@ -61,23 +64,24 @@ export async function runProcesses(options: TortureOptions): Promise<TortureResu
     })
   })
   try {
-    const logs = children.map(async (child, index) => {
-      const order = { ...options, skewMs: faults && index === 0 ? skewMs : 0, seed: seed + index }
-      return listen(child, order)
-    })
-    const chaos = faults ? makeTrouble(client as never, logs) : undefined
-    const collected = await Promise.all(logs)
-    await chaos
-    return judge(collected, withinMs)
+    await Promise.all(
+      children.map((child, index) => {
+        const isAhead = troubleAfterMs !== undefined && index === 0
+        const orders: WorkerOrders = { ...options, skewMs: isAhead ? skewMs : 0, seed: seed + index }
+        child.send(orders)
+        return once(child, 'message')
+      }),
+    )
+    const logs = Promise.all(children.map(logOf))
+    if (troubleAfterMs !== undefined) await makeTrouble(client as never, troubleAfterMs, logs)
+    return judge(await logs, withinMs)
   } finally {
     for (const child of children) child.kill('SIGKILL')
     client.destroy()
   }
 }
 
-async function listen(child: ChildProcess, order: WorkerOrders): Promise<WorkerLog> {
-  child.send(order)
-  await once(child, 'message')
+async function logOf(child: ChildProcess): Promise<WorkerLog> {
   const [log] = (await Promise.race([
     once(child, 'message'),
     once(child, 'exit').then(() => Promise.reject(new Error('a process ended before its time'))),
@@ -89,12 +93,13 @@ interface Commands {
   sendCommand(command: string[]): Promise<unknown>
 }
 
-/** Until the processes are done: evicts keys, deletes the clock, flushes everything, cuts the subscribers off. */
-async function makeTrouble(client: Commands, logs: readonly Promise<unknown>[]): Promise<void> {
+/** From then on until the work is done: evicts keys, deletes the clock, flushes everything, cuts the subscribers off. */
+async function makeTrouble(client: Commands, afterMs: number, work: Promise<unknown>): Promise<void> {
   let isOver = false
-  void Promise.allSettled(logs).then(() => {
+  void Promise.allSettled([work]).then(() => {
     isOver = true
   })
+  await new Promise((resolve) => setTimeout(resolve, afterMs))
   for (let turn = 0; !isOver; turn++) {
     await new Promise((resolve) => setTimeout(resolve, 20))
     for (let evicted = 0; evicted < 5; evicted++) {
