@@ -1,20 +1,24 @@
 import { sql } from 'kysely'
 import { batchProcess, batchProcessChunks, kyselyCheckpoints, memoryCheckpoints } from 'posthaste'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createJobDatabase, type JobDatabase, jobDialects } from './support/job-database.ts'
 import { itemsDone } from './support/job-databases.ts'
 
 const range = (count: number) => Array.from({ length: count }, (_, index) => index)
 
 describe.each(jobDialects)('`transaction` on $dialect', ({ dialect, missing }) => {
-  let job: JobDatabase | undefined
-  afterEach(() => job?.drop())
+  let job: JobDatabase
+  beforeAll(async () => {
+    if (!missing) job = await createJobDatabase(dialect)
+  })
+  afterAll(() => job?.drop())
   const test = it.skipIf(missing)
 
   async function open() {
-    job = await createJobDatabase(dialect)
     const { db } = job
     const store = kyselyCheckpoints(db)
+    await store.clear('job')
+    await db.deleteFrom('done').execute()
     return { db, store, options: { transaction: db, checkpoint: { key: 'job', store }, batchSize: 10 } }
   }
 

@@ -3,6 +3,7 @@ import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import pg from 'pg'
 
 export type ServiceName = 'postgres' | 'mariadb' | 'redis'
 
@@ -15,6 +16,11 @@ export interface Server {
   readonly port: number
   /** The running process, for signals. */
   readonly process: ChildProcess
+  /** Ends it on the spot. What it had committed is there when it is started again. */
+  kill(signal?: NodeJS.Signals): Promise<void>
+  /** Starts it where it was, after it was killed. */
+  restart(): Promise<void>
+  /** Ends it for good, and takes its folder away. */
   stop(): Promise<void>
 }
 
@@ -61,7 +67,8 @@ export async function startPostgres(options: readonly string[] = []): Promise<Se
   })
   const port = await freePort()
   const args = ['-D', folder, '-p', String(port), '-h', '127.0.0.1', '-k', folder, '-F', ...options]
-  return launch(postgres, args, port, `postgres://postgres@127.0.0.1:${port}/postgres`, { folder, user })
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  return launch(postgres, args, port, url, { folder, user, isReady: () => answersPostgres(url) })
 }
 
 /** Starts a MariaDB of the test's own; `undefined` when its server programs are not installed. */
@@ -87,32 +94,66 @@ export async function startMariadb(options: readonly string[] = []): Promise<Ser
   return launch(mariadbd, args, port, `mysql://root@127.0.0.1:${port}/test`, { folder, user })
 }
 
+interface Launch {
+  /** Taken away when the server is stopped. */
+  readonly folder?: string
+  readonly user?: { readonly uid?: number; readonly gid?: number }
+  /** Whether it answers, once it listens. */
+  readonly isReady?: () => Promise<boolean>
+}
+
 async function launch(
   binary: string,
   args: readonly string[],
   port: number,
   url: string,
-  { folder, user }: { folder?: string; user?: { uid?: number; gid?: number } } = {},
+  { folder, user, isReady = () => Promise.resolve(true) }: Launch = {},
 ): Promise<Server> {
-  const child = spawn(binary, args, { stdio: 'ignore', ...user })
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-  const kill = () => child.kill('SIGKILL')
-  process.once('exit', kill)
-  const deadline = Date.now() + 20_000
-  while (!(await listens(port))) {
-    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${binary} did not start on port ${port}`)
-    await new Promise((resolve) => setTimeout(resolve, 25))
+  let child!: ChildProcess
+  const start = async () => {
+    child = spawn(binary, args, { stdio: 'ignore', ...user })
+    const deadline = Date.now() + 20_000
+    while (!((await listens(port)) && (await isReady()))) {
+      if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${binary} did not start on port ${port}`)
+      await new Promise((resolve) => setTimeout(resolve, 25))
+    }
   }
+  const kill = (signal: NodeJS.Signals = 'SIGKILL') =>
+    new Promise<void>((resolve) => {
+      if (child.exitCode !== null || child.signalCode !== null) return resolve()
+      child.once('exit', () => resolve())
+      child.kill(signal)
+    })
+  const killNow = () => child.kill('SIGKILL')
+  process.once('exit', killNow)
+  await start()
   return {
     url,
     port,
-    process: child,
+    get process() {
+      return child
+    },
+    kill,
+    restart: start,
     async stop() {
-      process.off('exit', kill)
-      kill()
-      await exited
+      process.off('exit', killNow)
+      await kill()
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
     },
+  }
+}
+
+/** PostgreSQL listens before it lets anybody in: until then it answers 57P03. */
+async function answersPostgres(url: string): Promise<boolean> {
+  const client = new pg.Client(url)
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return true
+  } catch {
+    return false
+  } finally {
+    await client.end()
   }
 }
 
