@@ -4,9 +4,11 @@ import { services } from '../support/services.ts'
 import { CacheGroup, cleanUp, gate, localStores, redisStores, uniqueNamespace } from './support.ts'
 
 const namespaces: string[] = []
+const onRedis = services.redis === undefined ? [] : redisStores(services.redis)
 const kinds = [
   ...localStores(),
-  ...(services.redis === undefined ? [] : redisStores(services.redis)),
+  // All lead to the same store through a client: here one of each major.
+  ...onRedis.filter(({ name }) => name === 'a Redis URL' || name === 'a Keyv 6 instance on Redis'),
   { name: 'memory alone', isRaceProof: true, open: async () => ({ options: {}, close: async () => {} }) },
 ]
 
@@ -232,6 +234,24 @@ describe.each(kinds)('a cache on $name', (kind) => {
         expect(await other.getOrSet('key', () => 'new', { tags: ['tag'] })).toBe('new')
       },
     )
+  })
+})
+
+describe.skipIf(onRedis.length === 0)('every way to use one Redis', () => {
+  it('shares entries and invalidations with every other', async () => {
+    const namespace = uniqueNamespace()
+    namespaces.push(namespace)
+    const groups = onRedis.map((kind) => new CacheGroup(kind))
+    const caches = await Promise.all(groups.map((group) => group.open({ namespace, memory: false })))
+    for (const cache of caches) {
+      expect(await cache.set('key', caches.indexOf(cache), { tags: ['a'] })).toBe(true)
+      expect(await Promise.all(caches.map((other) => other.get('key')))).toEqual(
+        caches.map(() => caches.indexOf(cache)),
+      )
+      expect(await cache.invalidateTags('a')).toEqual({ propagated: true, queued: false })
+      expect(await Promise.all(caches.map((other) => other.get('key')))).toEqual(caches.map(() => undefined))
+    }
+    await Promise.all(groups.map((group) => group.close()))
   })
 })
 
