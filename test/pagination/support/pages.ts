@@ -1,18 +1,18 @@
 import { CamelCasePlugin, ParseJSONResultsPlugin, sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { countRows } from '../../src/pagination/count-rows.ts'
-import { createPaginator } from '../../src/pagination/paginator.ts'
-import { engines, type Opened, type Untyped } from './support/engines.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { countRows } from '../../../src/pagination/count-rows.ts'
+import { createPaginator } from '../../../src/pagination/paginator.ts'
+import type { Engine, Opened, Untyped } from './engines.ts'
 
 const { paginate, cursorPaginate, relayConnection, readChunks, readRows } = createPaginator({ onWarn: () => {} })
 
-describe.each(engines)('pages on $name', ({ available, dialect, open }) => {
+/** What every pager gives on a small table, whatever the query. */
+export function describePages({ dialect }: Engine, database: () => Opened): void {
   let opened: Opened
   let db: Untyped
 
   beforeAll(async () => {
-    if (!available) return
-    opened = await open()
+    opened = database()
     db = opened.db
     await sql`create table posts (id int primary key, author_id int not null, title varchar(20) not null, likes int, last_seen_at int)`.execute(
       db,
@@ -25,10 +25,8 @@ describe.each(engines)('pages on $name', ({ available, dialect, open }) => {
       last_seen_at: at,
     }))
     await db.insertInto('posts').values(posts).execute()
-  }, 60_000)
-  afterAll(() => opened?.close())
+  })
 
-  const test = it.skipIf(!available)
   const posts = () => db.selectFrom('posts').select(['posts.id', 'title'])
   const ids = (rows: readonly object[]) => rows.map((row) => (row as { id: number }).id)
 
@@ -367,4 +365,4 @@ describe.each(engines)('pages on $name', ({ available, dialect, open }) => {
       expect(await Array.fromAsync(readRows(posts().where('posts.id', '<', 0), { unique: 'posts.id' }))).toEqual([])
     })
   })
-})
+}
