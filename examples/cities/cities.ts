@@ -1,9 +1,10 @@
-import { sql } from 'kysely'
+import { Kysely, type KyselyConfig, sql } from 'kysely'
 import {
   type Cache,
   ClientInputError,
   createCache,
   createPaginator,
+  instrument,
   int,
   listQuery,
   PerformanceMonitor,
@@ -11,7 +12,7 @@ import {
   tags,
   text,
 } from 'posthaste'
-import type { CitiesDatabase, CityTable } from './database.ts'
+import type { CityTable, Tables } from './database.ts'
 
 /** A client's mistake in the path or the body; the adapters' `answerErrors` turns it into a 400. */
 class InputError extends ClientInputError {
@@ -56,9 +57,10 @@ function createCitiesCache(options: Settings['cache']): CitiesCache {
   })
 }
 
-export function createCitiesApp(db: CitiesDatabase, settings: Settings): CitiesApp {
+export function createCitiesApp(database: KyselyConfig, settings: Settings): CitiesApp {
   const cache = createCitiesCache(settings.cache)
   const monitor = new PerformanceMonitor({ service: 'cities', caches: { cities: cache }, alerts: settings.alerts })
+  const db = new Kysely<Tables>(instrument(database, { monitor }))
   const { paginate } = createPaginator({ casing: 'snake', ...settings.pagination })
 
   return {

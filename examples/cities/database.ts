@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { SingleBar } from 'cli-progress'
-import { type Kysely, SqliteDialect } from 'kysely'
+import { SqliteDialect } from 'kysely'
 
 /** A row per city, from GeoNames. */
 export interface CityTable {
@@ -75,8 +75,6 @@ export function openCities(folder: string): Database.Database {
 export function kyselyDialect(database: Database.Database): SqliteDialect {
   return new SqliteDialect({ database })
 }
-
-export type CitiesDatabase = Kysely<Tables>
 
 function isLoaded(file: string): boolean {
   try {

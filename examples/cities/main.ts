@@ -1,5 +1,4 @@
 import { parseArgs } from 'node:util'
-import { Kysely } from 'kysely'
 import { settingsFromEnv } from 'posthaste'
 import { createCitiesApp } from './cities.ts'
 import { kyselyDialect, openCities } from './database.ts'
@@ -41,7 +40,7 @@ async function start(): Promise<void> {
     values.redis === undefined ? process.env : { ...process.env, REDIS_URL: values.redis, USE_REDIS_CACHE: 'true' }
 
   const database = openCities(values.data)
-  const cities = createCitiesApp(new Kysely({ dialect: kyselyDialect(database) }), settingsFromEnv(env))
+  const cities = createCitiesApp({ dialect: kyselyDialect(database) }, settingsFromEnv(env))
   const { serve } = await servers[values.server as keyof typeof servers]()
   const server = await serve(cities, port)
   cities.monitor.markStarted()

@@ -14,7 +14,7 @@ import {
   settingsFromEnv,
   tags,
 } from 'posthaste'
-import { answerErrors, monitorRequests, performanceRoutes } from 'posthaste/express'
+import { answerErrors, compressResponses, monitorRequests, performanceRoutes } from 'posthaste/express'
 import { connect, migrate, type UserTable } from './database.ts'
 
 /** The CRM: an Express application, and what to close with it. */
@@ -32,8 +32,6 @@ type Env = Readonly<Record<string, string | undefined>>
 
 export async function createCrm(env: Env = process.env): Promise<Crm> {
   const settings = settingsFromEnv(env)
-  const db = connect(env.DATABASE_URL, settings.pool)
-  await migrate(db)
   const cache = createCache({
     name: 'crm',
     profiles: { users: '5m' },
@@ -41,6 +39,8 @@ export async function createCrm(env: Env = process.env): Promise<Crm> {
     ...settings.cache,
   })
   const monitor = new PerformanceMonitor({ service: 'crm', caches: { crm: cache }, alerts: settings.alerts })
+  const db = connect(env.DATABASE_URL, settings.pool, monitor)
+  await migrate(db)
   const { paginate } = createPaginator({ casing: 'snake', ...settings.pagination })
 
   const users = listQuery({
@@ -56,6 +56,7 @@ export async function createCrm(env: Env = process.env): Promise<Crm> {
 
   const app = express()
   app.use(monitorRequests(monitor))
+  app.use(compressResponses({ monitor }))
   app.use(performanceRoutes(monitor))
   app.use(express.json({ strict: false }))
 

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3'
 import { type Generated, type Insertable, Kysely, PostgresDialect, SqliteDialect } from 'kysely'
 import pg from 'pg'
-import { chunks, poolOptions, type Settings, tunePgPool } from 'posthaste'
+import { chunks, instrument, type PerformanceMonitor, poolOptions, type Settings, tunePgPool } from 'posthaste'
 
 export interface UserTable {
   id: Generated<number>
@@ -18,13 +18,22 @@ export interface Tables {
   users: UserTable
 }
 
-/** A tuned pool of PostgreSQL connections for a `DATABASE_URL`, else a database in memory. */
-export function connect(url: string | undefined, pool: Settings['pool']): Kysely<Tables> {
-  if (url === undefined) return new Kysely({ dialect: new SqliteDialect({ database: new Database(':memory:') }) })
-  const { options, tuning } = poolOptions('pg', pool)
-  return new Kysely({
-    dialect: new PostgresDialect({ pool: tunePgPool(new pg.Pool({ ...options, connectionString: url }), tuning) }),
-  })
+/**
+ * A tuned pool of PostgreSQL connections for a `DATABASE_URL`, else a database in memory; the monitor shows its queries either
+ * way.
+ */
+export function connect(
+  url: string | undefined,
+  settings: Settings['pool'],
+  monitor: PerformanceMonitor,
+): Kysely<Tables> {
+  if (url === undefined) {
+    const dialect = new SqliteDialect({ database: new Database(':memory:') })
+    return new Kysely(instrument({ dialect }, { monitor }))
+  }
+  const { options, tuning } = poolOptions('pg', settings)
+  const pool = tunePgPool(new pg.Pool({ ...options, connectionString: url }), tuning)
+  return new Kysely(instrument({ dialect: new PostgresDialect({ pool }) }, { monitor, pool }))
 }
 
 /** Creates the tables and their indexes, and seeds 1,000 users where there are none: 150 of them active administrators. */

@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Kysely } from 'kysely'
+import type { KyselyConfig } from 'kysely'
 import { settingsFromEnv } from 'posthaste'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type CitiesApp, createCitiesApp } from '../../examples/cities/cities.ts'
-import { type CitiesDatabase, kyselyDialect, openCities } from '../../examples/cities/database.ts'
+import { kyselyDialect, openCities } from '../../examples/cities/database.ts'
 import { serve as serveExpress } from '../../examples/cities/servers/express.ts'
 import { serve as serveFastify } from '../../examples/cities/servers/fastify.ts'
 import { serve as serveHono } from '../../examples/cities/servers/hono.ts'
@@ -45,13 +45,13 @@ describe.each(Object.entries(servers))('the cities on %s', (_name, serve) => {
 
   beforeAll(async () => {
     statements = []
-    const db: CitiesDatabase = new Kysely({
+    const database: KyselyConfig = {
       dialect: kyselyDialect(openCities(folder)),
       log: ({ query }) => {
         statements.push(query.sql)
       },
-    })
-    cities = createCitiesApp(db, settingsFromEnv({ USE_REDIS_CACHE: 'false' }))
+    }
+    cities = createCitiesApp(database, settingsFromEnv({ USE_REDIS_CACHE: 'false' }))
     server = await serve(cities, 0)
   })
   afterAll(async () => {
@@ -203,7 +203,7 @@ describe.each(Object.entries(servers))('the cities on %s', (_name, serve) => {
 describe.skipIf(!services.redis)('the cities with Redis', () => {
   it('are the same', async () => {
     const env = { REDIS_URL: services.redis, USE_REDIS_CACHE: 'true' }
-    const cities = createCitiesApp(new Kysely({ dialect: kyselyDialect(openCities(folder)) }), settingsFromEnv(env))
+    const cities = createCitiesApp({ dialect: kyselyDialect(openCities(folder)) }, settingsFromEnv(env))
     expect(await cities.find(String(madrid))).toMatchObject({ name: 'Madrid' })
     expect(cities.cache.stats().store.state).toBe('up')
     await cities.update(String(madrid), { population: 3_255_944 })

@@ -101,6 +101,7 @@ describe('the document, endpoint by endpoint', () => {
       requests: { latency_ms: { avg: expect.any(Number), p95: expect.any(Number), p99: expect.any(Number) } },
       system: { memory: { rss_bytes: expect.any(Number) } },
       cache: { crm: { hit_rate: expect.any(Number) } },
+      database: { queries: expect.any(Array), n_plus_one: [] },
     })
     expect(stats.endpoints.map(({ route }) => route)).toContain('/users/')
     expect(await (await crm.call('/health')).json()).toMatchObject({ status: 'pass' })

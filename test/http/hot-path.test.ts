@@ -1,10 +1,10 @@
 import zlib from 'node:zlib'
 import Database from 'better-sqlite3'
-import { Kysely } from 'kysely'
+import type { KyselyConfig } from 'kysely'
 import { settingsFromEnv } from 'posthaste'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type CitiesApp, createCitiesApp } from '../../examples/cities/cities.ts'
-import { type CitiesDatabase, kyselyDialect } from '../../examples/cities/database.ts'
+import { kyselyDialect } from '../../examples/cities/database.ts'
 import { serve as serveExpress } from '../../examples/cities/servers/express.ts'
 import { serve as serveFastify } from '../../examples/cities/servers/fastify.ts'
 import { serve as serveHono } from '../../examples/cities/servers/hono.ts'
@@ -38,13 +38,13 @@ describe.each(Object.entries({ express: serveExpress, fastify: serveFastify, hon
 
     beforeEach(async () => {
       queries = 0
-      const db: CitiesDatabase = new Kysely({
+      const database: KyselyConfig = {
         dialect: kyselyDialect(openCities()),
         log: () => {
           queries++
         },
-      })
-      cities = createCitiesApp(db, settingsFromEnv({ USE_REDIS_CACHE: 'false' }))
+      }
+      cities = createCitiesApp(database, settingsFromEnv({ USE_REDIS_CACHE: 'false' }))
       server = await serve(cities, 0)
     })
     afterEach(async () => {

@@ -20,7 +20,11 @@ interface Started {
 
 /** Starts the example as `npm start` does, on the built package. */
 function startCities(...args: string[]): Started {
-  const child = spawn(process.execPath, ['examples/cities/main.ts', '--data', folder, ...args])
+  return start(['examples/cities/main.ts', '--data', folder, ...args])
+}
+
+function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): Started {
+  const child = spawn(process.execPath, args, { env: { ...process.env, ...env } })
   let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => (output += text))
@@ -71,5 +75,37 @@ describe('npm start', () => {
     expect(await exited).toBe(1)
     expect(output()).toContain(sentence)
     expect(output()).not.toContain('    at ')
+  })
+})
+
+describe('npm run start:crm', () => {
+  it('prints what to try, and ends on Ctrl-C within a second', async () => {
+    const { child, output, exited } = start(['examples/crm/main.ts'], { PORT: String(await freePort()) })
+    await expect.poll(output, { timeout: 60_000 }).toContain('Ctrl-C stops it.')
+    const urls = [...output().matchAll(/^ {2}(http:\S+)$/gm)].map(([, url]) => url ?? '')
+    expect(urls).toHaveLength(4)
+    for (const url of urls) expect((await fetch(url)).status, url).toBe(200)
+
+    const asked = performance.now()
+    child.kill('SIGINT')
+    expect(await exited).toBe(0)
+    expect(performance.now() - asked).toBeLessThan(1_000)
+  })
+
+  it('says in one sentence what is wrong with its environment', async () => {
+    const taken = createServer().listen(0)
+    await once(taken, 'listening')
+    const { port } = taken.address() as { port: number }
+    for (const [env, sentence] of [
+      [{ PORT: String(port) }, `Port ${port} is taken: choose another with PORT.`],
+      [{ PORT: 'eighty' }, 'Expected PORT to be a port'],
+      [{ PORT: '0', MAX_PAGE_SIZE: 'many' }, 'MAX_PAGE_SIZE'],
+    ] as const) {
+      const { output, exited } = start(['examples/crm/main.ts'], env)
+      expect(await exited).toBe(1)
+      expect(output()).toContain(sentence)
+      expect(output().trim()).not.toContain('\n')
+    }
+    taken.close()
   })
 })
