@@ -7,7 +7,7 @@ import { availableCodings, type ContentCoding, type Encoding } from './codecs.ts
  * which everybody has.
  *
  * @param acceptEncoding - the header; absent or empty, it accepts no coding
- * @param encodings - what can be offered, the best first @defaultValue zstd, br, gzip, as far as Node has them
+ * @param encodings - what can be offered, the best first; without it zstd, br, gzip, as far as Node has them
  *
  * @example
  * ```ts

@@ -13,7 +13,8 @@ describe('the documents', () => {
   }, 120_000)
 
   it('link to files and headings that exist', () => {
-    const broken = pages.flatMap((page) =>
+    const written = pages.filter((page) => !page.startsWith('docs/reference/'))
+    const broken = written.flatMap((page) =>
       [...readFileSync(page, 'utf8').matchAll(/\]\((?!https?:)([^)#]*)(#[^)]*)?\)/g)]
         .map(([, file = '', heading]) => ({ file: file === '' ? page : join(dirname(page), file), heading }))
         .filter(
