@@ -21,12 +21,17 @@ const shortestHoldMs = 1
 const restMs = 1_000
 /** How many waits are remembered; older ones are forgotten, and their requests count as not having waited. */
 const capacity = 4_096
-/** A batch that keeps growing is closed after that many turns. */
-const longestBatch = 50
+/**
+ * Who waited has been read after so many times the stall, even if the server is busy for 80 % of the time; one that is busier
+ * may never get to an end.
+ */
+const longestRecovery = 4
 
 /** Requests that were read after a stall, in the order of their arrival. */
 interface Batch {
   readonly stallMs: number
+  /** Who is read later than that did not wait. */
+  readonly endsAt: number
   /** Number of its first request among all waits noted. */
   readonly first: number
   size: number
@@ -147,7 +152,8 @@ export class StallTracker {
     const stallMs = this.#stallBefore(now)
     this.#longTurnMs = 0
     if (stallMs > toleranceMs) {
-      this.#batch = { stallMs, first: this.#noted, size: 0, sizeBefore: 0, turns: 0, settled: [] }
+      const endsAt = now + stallMs * longestRecovery
+      this.#batch = { stallMs, endsAt, first: this.#noted, size: 0, sizeBefore: 0, turns: 0, settled: [] }
     }
   }
 
@@ -175,8 +181,8 @@ export class StallTracker {
       batch.turns++
       const isGrowing = batch.size > batch.sizeBefore || batch.turns <= 2
       batch.sizeBefore = batch.size
-      // Those that waited may need several turns to be read: new connections are accepted first.
-      if (isGrowing && batch.turns < longestBatch) {
+      // Those that waited may need many turns to be read: Node accepts one new connection a turn.
+      if (isGrowing && now < batch.endsAt) {
         this.#deferEnd()
         return
       }
@@ -224,12 +230,12 @@ export class StallTracker {
     const now = this.#time()
     if (now - this.#runningSince > restMs) this.close()
     else if (now - this.#seen <= markMs + toleranceMs) this.#mark(now)
-    else this.#clocks.defer(this.#markIfQuiet)
+    else this.#clocks.defer(() => this.#clocks.defer(this.#markIfQuiet))
   }
 
   /**
-   * After a late timer: the loop was blocked. Requests that waited are read in the poll phase that follows, and only then
-   * may the loop count as alive.
+   * After a late timer: the loop was blocked. Requests that waited are read in the poll phase that follows, or after it, on a new
+   * connection that was accepted there; only then may the loop count as alive.
    */
   readonly #markIfQuiet = (): void => {
     if (this.#batch === undefined && this.#turnStart < 0) this.#mark(this.#time())

@@ -60,6 +60,33 @@ describe('waits', () => {
     expect(waited).toEqual([40 * (1 - 0.5 / 2)])
   })
 
+  it('are shares of the stall also when each turn reads one of hundreds, as it does of new connections', () => {
+    const loop = eventLoop()
+    loop.turn(() => {
+      loop.start()
+      loop.busy(400)
+    })
+    const stamps = Array.from({ length: 200 }, () => loop.turn(() => loop.start()))
+    loop.settle()
+    expect([0, 99, 199].map((place) => Math.round(loop.waitOf(stamps[place]!)))).toEqual([399, 201, 1])
+  })
+
+  it('end when a server that is always busy has had time to catch up', () => {
+    const loop = eventLoop()
+    loop.turn(() => {
+      loop.start()
+      loop.busy(20)
+    })
+    const stamps = Array.from({ length: 40 }, () =>
+      loop.turn(() => {
+        loop.busy(4)
+        return loop.start()
+      }),
+    )
+    loop.settle()
+    expect(stamps.map((stamp) => loop.waitOf(stamp)).filter((ms) => ms > 0)).toHaveLength(21)
+  })
+
   it('belong to one request: a stamp that is used again has none', () => {
     const loop = eventLoop()
     const stamp = loop.turn(() => {
