@@ -64,7 +64,7 @@ export const engines: readonly Engine[] = [
 
 /** Through the dialect for `pg`, because Kysely 0.28 has none for PGlite. */
 async function openPglite(): Promise<Opened> {
-  const pglite = new PGlite()
+  const pglite = await PGlite.create()
   const client = {
     async query(text: string, parameters: readonly unknown[]) {
       const { rows, affectedRows = 0 } = await pglite.query(text, [...parameters])
