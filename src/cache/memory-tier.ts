@@ -100,8 +100,13 @@ export function createMemoryTier({ maxEntries, maxBytes }: { maxEntries: number;
       if (reason === 'evict') evictions++
     },
   })
+  // `get` makes an object of options unless it is given one, and leaves in it what its own listeners are to be told.
+  const options: { status: unknown } = { status: undefined }
   return {
-    get: (key) => entries.get(key),
+    get(key) {
+      options.status = undefined
+      return entries.get(key, options as object)
+    },
     set: (key, entry) => void entries.set(key, entry),
     delete: (key) => void entries.delete(key),
     clear: () => entries.clear(),

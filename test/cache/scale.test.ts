@@ -96,3 +96,30 @@ describe('invalidating a tag', () => {
     180_000,
   )
 })
+
+describe('a hit in memory', () => {
+  const keys = Array.from({ length: 1_000 }, (_, id) => `user:${id}`)
+  const options = { tags: ['users', 'lists'] }
+  const load = () => ({ key: 'loaded' })
+
+  it.each<[string, (cache: Cache, key: string) => unknown]>([
+    ['peek', (cache, key) => cache.peek(key)],
+    ['getOrSet', (cache, key) => cache.getOrSet(key, load, options)],
+  ])('allocates nothing by %s', async (_name, read) => {
+    const cache = createCache()
+    for (const key of keys) await cache.set(key, { key }, options)
+    const readAll = (rounds: number) => {
+      for (let round = 0; round < rounds; round++) for (const key of keys) read(cache, key)
+    }
+    // Until the compiler has seen that objects made on the way leave no trace.
+    for (let round = 0; round < 20; round++) {
+      readAll(20)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const before = process.memoryUsage().heapUsed
+    readAll(100)
+    const bytes = process.memoryUsage().heapUsed - before
+    expect(bytes / (100 * keys.length)).toBeLessThan(4)
+    await cache.close()
+  })
+})
