@@ -6,7 +6,13 @@ import { openQueryScope, type QueryScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
 import { BodyCopy } from './http/body-copy.ts'
 import { type CachedRequest, type HandlerAnswer, unstorableReason } from './http/cache-rules.ts'
-import { type CompressOptions, type Compressor, compressorOf, createCompressor } from './http/compressor.ts'
+import {
+  type CompressOptions,
+  type Compressor,
+  compressorOf,
+  createCompressor,
+  type OnEncoded,
+} from './http/compressor.ts'
 import type { EncodedHead } from './http/encoding-plan.ts'
 import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
 import { outcomeOf } from './http/outcome.ts'
@@ -160,9 +166,9 @@ export const compressResponses: FastifyPluginCallback<CompressResponsesOptions> 
     app.addHook('onSend', async (request, reply, payload) => {
       const { config, url } = request.routeOptions
       if (config.compress === false || encodedByCache.has(request)) return payload
-      return compressPayload(compressor, request, reply, payload, (rawBytes, sentBytes) =>
-        save?.(request.method, url ?? '(unmatched)', rawBytes, sentBytes),
-      )
+      const onEncoded: OnEncoded | undefined =
+        save && ((rawBytes, sentBytes) => save(request.method, url ?? '(unmatched)', rawBytes, sentBytes))
+      return compressPayload(compressor, request, reply, payload, onEncoded)
     })
     done()
   },
@@ -174,7 +180,7 @@ async function compressPayload(
   request: FastifyRequest,
   reply: FastifyReply,
   given: unknown,
-  onEncoded: (rawBytes: number, sentBytes: number) => void,
+  onEncoded?: OnEncoded,
 ): Promise<unknown> {
   const payload = given instanceof Response ? unwrap(given, reply) : given
   const head = {
@@ -185,9 +191,8 @@ async function compressPayload(
   }
   if (!isStream(payload)) {
     const body = typeof payload === 'string' || payload instanceof Uint8Array ? payload : ''
-    const encoded = await compressor.body(body, head)
+    const encoded = await compressor.body(body, head, onEncoded)
     changeHead(reply, encoded)
-    if (encoded.encoding !== 'identity') onEncoded(Buffer.byteLength(body), encoded.body.length)
     // Fastify would tell the length of a text, and it is not the one that GET tells.
     if (encoded.skipped === 'method') return Readable.from([])
     return encoded.encoding === 'identity' ? payload : encoded.body
@@ -297,7 +302,7 @@ function createVisits(app: FastifyInstance, responses: ResponseCache<FastifyRequ
     const payload = given instanceof Response ? unwrap(given, reply) : given
     const head = { status: reply.statusCode, headers: pairs(reply.getHeaders()) }
     const pass = (body: unknown) =>
-      compressor === undefined ? body : compressPayload(compressor, request, reply, body, () => {})
+      compressor === undefined ? body : compressPayload(compressor, request, reply, body)
     if (isStream(payload)) {
       note(reply, 'posthaste; fwd=miss')
       if (unstorableReason(head, 0) === undefined) return pass(copied(payload, head, maxBytes, visit.answer.resolve))

@@ -5,8 +5,9 @@ import {
   compressorOf,
   createEngine,
   type Engine,
+  next,
   smaller,
-  toBuffer,
+  toBytes,
 } from './compressor.ts'
 import type { EncodedHead } from './encoding-plan.ts'
 
@@ -35,13 +36,12 @@ export async function compressJson(
   options?: CompressOptions,
 ): Promise<JsonAnswer> {
   const json = toJson(data)
-  const { body, set, remove } = await compressorOf(engineFor(options)).body(json, {
+  const { body, set } = await compressorOf(engineFor(options)).body(json, {
     ...requestHead(request),
     header: (name) => (name === 'content-type' ? contentType : undefined),
   })
-  const headers: Record<string, string> = { 'content-type': contentType, 'content-length': String(byteLength(json)) }
-  for (const name of remove) delete headers[name]
-  return { status: 200, headers: { ...headers, ...set }, body }
+  const length = set['content-length'] ?? String(byteLength(body))
+  return { status: 200, headers: { 'content-type': contentType, 'content-length': length, ...set }, body }
 }
 
 /** What a {@link CompressedJSONResponse} is made with. */
@@ -86,16 +86,18 @@ interface Encoded extends EncodedHead {
 }
 
 /** A constructor cannot wait, so a body that is still being compressed becomes a stream, its head decided beforehand. */
-function encodeNow(json: string, { plan: planFor, codecOf }: Engine, head: Head): Encoded {
-  const length = byteLength(json)
-  const plan = planFor(head, length)
+function encodeNow(json: string, { planBody, codecOf }: Engine, head: Head): Encoded {
+  const plan = planBody(head, json)
   if (!('coding' in plan)) return { ...plan, body: json }
-  const encoded = codecOf(plan.coding).encode(toBuffer(json))
-  if (encoded instanceof Promise) return { ...plan.encoded, body: streamOf(encoded) }
-  return smaller(plan, json, length, encoded) as Encoded
+  const bytes = toBytes(json)
+  const encoded = next(bytes, codecOf(plan.coding).encode)
+  if (bytes instanceof Promise || encoded instanceof Promise) {
+    return { ...plan.encoded, body: streamOf(encoded) }
+  }
+  return smaller(plan, bytes, encoded) as Encoded
 }
 
-function streamOf(encoded: Promise<Uint8Array>): ReadableStream<Uint8Array> {
+function streamOf(encoded: Uint8Array | Promise<Uint8Array>): ReadableStream<Uint8Array> {
   return new ReadableStream({
     async start(controller) {
       controller.enqueue(await encoded)

@@ -1,4 +1,5 @@
 import type { Transform } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
 import { describeValue, expectWholeNumber } from '../shared/assertions.ts'
 import { type Duration, parseDuration } from '../shared/duration.ts'
 import { availableCodings, type Codec, type CodecLevels, type ContentCoding, createCodec } from './codecs.ts'
@@ -49,15 +50,26 @@ export interface EncodedStream extends EncodedHead {
 
 /** Compresses the bodies of answers; made by {@link createCompressor}. */
 export interface Compressor {
-  /** Encodes a whole body. The result is a promise only when the thread pool does it. */
-  body(body: string | Uint8Array, head: CompressibleHead): EncodedBody | Promise<EncodedBody>
+  /**
+   * Encodes a whole body. The result is a promise only when it is not done at once.
+   *
+   * @param onEncoded - told how many bytes went in and came out, when the body was encoded
+   */
+  body(
+    body: string | Uint8Array,
+    head: CompressibleHead,
+    onEncoded?: OnEncoded | undefined,
+  ): EncodedBody | Promise<EncodedBody>
   /**
    * Makes the encoder of a body that comes in pieces. What is written to it leaves within 10 ms.
    *
-   * @param onEnd - told at the end how many bytes went in and came out
+   * @param onEncoded - told at the end how many bytes went in and came out
    */
-  stream(head: CompressibleHead, onEnd?: (rawBytes: number, encodedBytes: number) => void): EncodedStream
+  stream(head: CompressibleHead, onEncoded?: OnEncoded | undefined): EncodedStream
 }
+
+/** Told how many bytes went in and came out of a body that was encoded. */
+export type OnEncoded = (rawBytes: number, encodedBytes: number) => void
 
 /**
  * A compressor for any server: it says what to send and which headers change, and touches neither request nor answer.
@@ -81,22 +93,20 @@ export function createCompressor(options: CompressOptions = {}): Compressor {
   return compressorOf(createEngine(options))
 }
 
-export function compressorOf({ plan: planFor, codecOf }: Engine): Compressor {
+export function compressorOf({ planBody, plan: planFor, codecOf }: Engine): Compressor {
   return {
-    body(body, head) {
-      const length = byteLength(body)
-      const plan = planFor(head, length)
+    body(body, head, onEncoded) {
+      const plan = planBody(head, body)
       if (!('coding' in plan)) return withBody(plan, body)
-      const encoded = codecOf(plan.coding).encode(toBuffer(body))
-      return encoded instanceof Promise
-        ? encoded.then((bytes) => smaller(plan, body, length, bytes))
-        : smaller(plan, body, length, encoded)
+      const finish = (bytes: Buffer) =>
+        next(codecOf(plan.coding).encode(bytes), (encoded) => smaller(plan, bytes, encoded, onEncoded))
+      return next(toBytes(body), finish)
     },
 
-    stream(head, onEnd) {
+    stream(head, onEncoded) {
       const plan = planFor(head, declaredLength(head))
       if (!('coding' in plan)) return plan
-      return { ...plan.encoded, encoder: codecOf(plan.coding).createStream(onEnd) }
+      return { ...plan.encoded, encoder: codecOf(plan.coding).createStream(onEncoded) }
     },
   }
 }
@@ -106,6 +116,7 @@ export interface Engine {
   /** Whether a client could be sent an encoded body. */
   accepts(acceptEncoding: string | null | undefined): boolean
   plan(head: CompressibleHead, length: number | undefined): EncodingPlan | EncodedHead
+  planBody(head: CompressibleHead, body: string | Uint8Array): EncodingPlan | EncodedHead
   codecOf(coding: ContentCoding): Codec
 }
 
@@ -116,15 +127,32 @@ export function createEngine(options: CompressOptions): Engine {
   return {
     accepts: (acceptEncoding) => negotiate(acceptEncoding).encoding !== 'identity',
     plan: (head, length) => planEncoding(head, length, threshold, negotiate),
+    // A text has at least as many bytes as characters, so that those of a long one need not be counted.
+    planBody: (head, body) =>
+      planEncoding(head, body.length < threshold ? byteLength(body) : body.length, threshold, negotiate),
     codecOf: (coding) => codecs[coding] as Codec,
   }
 }
 
 /** The encoded body, if it is smaller or must be encoded, else the body itself. */
-export function smaller(plan: EncodingPlan, body: string | Uint8Array, length: number, encoded: Buffer): EncodedBody {
-  if (encoded.length >= length && !plan.mustEncode) return withBody(plan.notSmaller, body)
-  const { encoding, set, remove } = plan.encoded
+export function smaller(
+  { mustEncode, notSmaller, encoded: head }: EncodingPlan,
+  bytes: Buffer,
+  encoded: Buffer,
+  onEncoded?: OnEncoded | undefined,
+): EncodedBody {
+  if (encoded.length >= bytes.length && !mustEncode) return withBody(notSmaller, bytes)
+  onEncoded?.(bytes.length, encoded.length)
+  const { encoding, set, remove } = head
   return { encoding, set: { ...set, 'content-length': String(encoded.length) }, remove, body: encoded }
+}
+
+/** What follows on something that is there or promised; a promise costs more than a small body. */
+export function next<Value, Result>(
+  value: Value | Promise<Value>,
+  then: (value: Value) => Result | Promise<Result>,
+): Result | Promise<Result> {
+  return value instanceof Promise ? value.then(then) : then(value)
 }
 
 function withBody({ encoding, set, remove, skipped }: EncodedHead, body: string | Uint8Array): EncodedBody {
@@ -139,6 +167,26 @@ export function byteLength(body: string | Uint8Array): number {
 export function toBuffer(body: string | Uint8Array): Buffer {
   if (typeof body === 'string') return Buffer.from(body)
   return Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+}
+
+/** Longer texts are converted in turns of the event loop: a character may take 5 ns. */
+const maxCharacters = 128 * 1024
+
+/** The same bytes as Node's own kind, of a long text in turns. */
+export function toBytes(body: string | Uint8Array): Buffer | Promise<Buffer> {
+  return typeof body === 'string' && body.length > maxCharacters ? convertInTurns(body) : toBuffer(body)
+}
+
+async function convertInTurns(text: string): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  for (let start = 0, end = 0; start < text.length; start = end) {
+    end = start + maxCharacters
+    // A pair of surrogates is one character.
+    if (/[\uD800-\uDBFF]/.test(text.charAt(end - 1))) end++
+    pieces.push(Buffer.from(text.slice(start, end)))
+    await turn()
+  }
+  return Buffer.concat(pieces)
 }
 
 interface Settings {

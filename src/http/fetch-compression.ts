@@ -1,11 +1,8 @@
 import { pipeline, Readable, type Transform } from 'node:stream'
 import { type CompressibleRequest, requestHead } from './compressible-request.ts'
-import { compressorOf, type Engine } from './compressor.ts'
+import { compressorOf, type Engine, type OnEncoded } from './compressor.ts'
 import type { EncodedHead } from './encoding-plan.ts'
 import { readReady } from './ready-body.ts'
-
-/** Told how many bytes went in and came out of an answer that was encoded. */
-export type OnEncoded = (rawBytes: number, encodedBytes: number) => void
 
 /** The response, with its body encoded by what the client accepts; the same one when there is nothing to change. */
 export async function compressFetchResponse(
@@ -23,8 +20,7 @@ export async function compressFetchResponse(
   const ready = await readReady(body)
   const compressor = compressorOf(engine)
   if (ready.isWhole) {
-    const encoded = await compressor.body(ready.bytes, head)
-    if (encoded.encoding !== 'identity') onEncoded?.(ready.bytes.length, encoded.body.length)
+    const encoded = await compressor.body(ready.bytes, head, onEncoded)
     return withBody(response, encoded, encoded.body as Uint8Array<ArrayBuffer>)
   }
   const { encoder, ...changes } = compressor.stream(head, onEncoded)

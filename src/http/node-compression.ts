@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { byteLength, compressorOf, type EncodedBody, type Engine } from './compressor.ts'
+import { compressorOf, type EncodedBody, type Engine, next, type OnEncoded } from './compressor.ts'
 import type { EncodedHead } from './encoding-plan.ts'
 import { beforeHead, intercept } from './intercept.ts'
 
@@ -8,8 +8,7 @@ export interface NodeCompression {
   readonly engine: Engine
   /** Asked when the answer is there. */
   readonly isOff: () => boolean
-  /** Told how many bytes went in and came out of an answer that was encoded. */
-  readonly onEncoded?: ((rawBytes: number, encodedBytes: number) => void) | undefined
+  readonly onEncoded?: OnEncoded | undefined
 }
 
 /** Compresses what the handler of a request sends through Node's response, in one piece or in many. */
@@ -44,11 +43,9 @@ export function compressNodeResponse(
       }
       const finish = (encoded: EncodedBody) => () => {
         change(response, encoded)
-        if (encoded.encoding !== 'identity') onEncoded?.(byteLength(body), encoded.body.length)
         return encoded.body
       }
-      const encoded = compressor.body(body, head())
-      return encoded instanceof Promise ? encoded.then(finish) : finish(encoded)
+      return next(compressor.body(body, head(), onEncoded), finish)
     },
     pieces() {
       if (isOff()) return undefined
