@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { AxeResults } from 'axe-core'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { PerformanceMonitor } from 'posthaste'
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import type { PageDocument } from '../../src/dashboard/document.ts'
 import { frameworks, type Running } from '../support/frameworks.ts'
 import { chromiumPath, startChromium } from './chromium.ts'
@@ -11,55 +11,63 @@ import { document, endpoint } from './fixture.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
+interface Look {
+  readonly colorScheme?: 'light' | 'dark'
+  readonly width?: number
+  readonly height?: number
+}
+
 describe.skipIf(chromiumPath === undefined)('the live page in a browser', { timeout: 60_000 }, () => {
   let browser: Browser
+  /** One for all tests, because each new one would be a new process; each test is a new origin to it. */
+  let page: Page
   let monitor: PerformanceMonitor
   let server: Running
   /** What the server shows next, or throws. */
   let shown: () => PageDocument
+  /** What a page loaded or said that it may not. */
+  let faults: string[]
 
   beforeAll(async () => {
     browser = await startChromium()
+    page = watch(await browser.newPage())
+  }, 60_000)
+  afterAll(() => browser?.close())
+  beforeEach(async () => {
+    faults = []
+    show()
     monitor = new PerformanceMonitor({ sampleInterval: false })
     // The wire form of a document in the wire form is itself.
     monitor.snapshot = () => shown() as never
     server = await (frameworks.Fastify as (typeof frameworks)['Fastify'])(monitor)
-  }, 60_000)
-  afterAll(async () => {
-    await browser?.close()
-    await server?.close()
-    await monitor?.close()
   })
-  beforeEach(() => {
-    show()
+  afterEach(async () => {
+    await page.goto('about:blank')
+    await server.close()
+    await monitor.close()
+    expect(faults).toEqual([])
   })
+
+  function watch(watched: Page): Page {
+    watched.on('console', (message) => faults.push(message.text()))
+    watched.on('pageerror', (error) => faults.push(String(error)))
+    watched.on('request', (request) => {
+      const { origin, pathname } = new URL(request.url())
+      const isOwn = origin === server.url && /^\/performance(\/stream)?$/.test(pathname)
+      if (!isOwn && request.url() !== 'about:blank') faults.push(request.url())
+    })
+    return watched
+  }
 
   function show(changes: Partial<PageDocument> | (() => PageDocument) = {}): void {
     shown =
       typeof changes === 'function' ? changes : () => document({ generated_at: new Date().toISOString(), ...changes })
   }
 
-  /** Opens the page in a context of its own, and holds it to loading and doing nothing that it may not. */
-  async function open(options: BrowserContextOptions = {}, query = ''): Promise<Page> {
-    const context = await browser.newContext({ viewport: { width: 1_280, height: 900 }, ...options })
-    const page = await context.newPage()
-    const faults: string[] = []
-    page.on('console', (message) => faults.push(message.text()))
-    page.on('pageerror', (error) => faults.push(String(error)))
-    page.on('request', (request) => {
-      const { origin, pathname } = new URL(request.url())
-      if (origin !== server.url || !/^\/performance(\/stream)?$/.test(pathname)) faults.push(request.url())
-    })
-    onTestFinished(async () => {
-      await context.close()
-      expect(faults).toEqual([])
-    })
-    await page.goto(`${server.url}/performance${query}`)
-    return page
-  }
-
-  async function openLive(options: BrowserContextOptions = {}, query = ''): Promise<Page> {
-    const page = await open(options, query)
+  async function openLive({ colorScheme = 'light', width = 1_280, height = 900 }: Look = {}): Promise<Page> {
+    await page.setViewportSize({ width, height })
+    await page.emulateMedia({ colorScheme })
+    await page.goto(`${server.url}/performance`)
     await page.getByRole('status').getByText('Live').waitFor()
     return page
   }
@@ -68,7 +76,10 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
   const routes = async (page: Page) => (await names(page)).map((name) => name.split(/\s/).at(-1))
 
   it('reads as tables without JavaScript, in the colours that are chosen', async () => {
-    const page = await open({ javaScriptEnabled: false })
+    const context = await browser.newContext({ javaScriptEnabled: false })
+    onTestFinished(() => context.close())
+    const page = watch(await context.newPage())
+    await page.goto(`${server.url}/performance`)
     expect(await page.getByRole('table').count()).toBeGreaterThan(4)
     expect(await names(page)).toHaveLength(10)
     expect(await page.locator('#charts').isVisible()).toBe(false)
@@ -195,11 +206,10 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
   })
 
   it.each([
-    { colorScheme: 'light', width: 1_280 },
-    { colorScheme: 'dark', width: 390 },
+    { colorScheme: 'light', width: 1_280, height: 844 },
+    { colorScheme: 'dark', width: 390, height: 844 },
   ] as const)('has nothing that axe finds wrong, $colorScheme and $width wide', async (look) => {
-    const { colorScheme, width } = look
-    const page = await openLive({ colorScheme, viewport: { width, height: 844 } })
+    const page = await openLive(look)
     await page.getByRole('button', { name: 'Pause' }).click()
     await page.evaluate(axe)
     const { violations, passes } = (await page.evaluate('axe.run()')) as AxeResults
@@ -208,7 +218,7 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
   })
 
   it('fits a narrow screen: only tables scroll sideways', async () => {
-    const page = await openLive({ viewport: { width: 320, height: 700 } })
+    const page = await openLive({ width: 320, height: 700 })
     const { scrollWidth, clientWidth } = (await page.evaluate(
       '({ scrollWidth: document.documentElement.scrollWidth, clientWidth: document.documentElement.clientWidth })',
     )) as Record<string, number>
