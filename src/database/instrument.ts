@@ -7,9 +7,11 @@ import { IndexAdvisor } from './index-advice.ts'
 import { InstrumentedDriver } from './instrumented-driver.ts'
 import type { Borrow, Instruments } from './instruments.ts'
 import { NPlusOneDetector } from './n-plus-one.ts'
+import { OutsideTransactions } from './outside-transactions.ts'
 import { QueryObserver } from './query-observer.ts'
 import { QueryPlans } from './query-plans.ts'
 import { registerReport } from './query-report.ts'
+import { takeOverQueue } from './single-connection.ts'
 import { SlowQueries } from './slow-queries.ts'
 import type { InstrumentOptions, QueryReport } from './types.ts'
 import { WriteInvalidation } from './write-invalidation.ts'
@@ -38,12 +40,11 @@ function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialec
     createAdapter() {
       const adapter = dialect.createAdapter()
       registerReport(adapter, report)
+      takeOverQueue(adapter)
       return adapter
     },
-    createDriver() {
-      const { supportsMultipleConnections } = dialect.createAdapter() as { supportsMultipleConnections?: boolean }
-      return new InstrumentedDriver(dialect.createDriver(), instruments, supportsMultipleConnections === false)
-    },
+    createDriver: () =>
+      new InstrumentedDriver(dialect.createDriver(), instruments, takeOverQueue(dialect.createAdapter())),
     createIntrospector: (db) => dialect.createIntrospector(db),
     createQueryCompiler() {
       // In place, as others recognise compilers by their class. It runs within `execute()`, with the caller on the stack,
@@ -83,6 +84,7 @@ function createInstruments(
   const instruments: Instruments = {
     dialect,
     observer,
+    outside: new OutsideTransactions(onWarn),
     invalidation: invalidates === undefined ? undefined : new WriteInvalidation(invalidates, dialect, onWarn),
     timesAcquisition: onQuery !== undefined,
     timeoutMs: timeoutOf(timeout, dialect),
@@ -95,7 +97,7 @@ function createInstruments(
     slow: slowQueries.list(),
     nPlusOne: detector?.findings() ?? [],
     advice: advisor.list(),
-    outsideTransaction: observer.outside(),
+    outsideTransaction: instruments.outside.list(),
     ...(pool === undefined ? {} : { pool: pool.stats() }),
   })
   monitor?.addSource?.('database', report)

@@ -114,7 +114,7 @@ export class InstrumentedConnection {
     this.#acquireMs = 0
     const { scope, statement } = running
     if (scope !== undefined && !inTransaction && statement.control === undefined) {
-      if (scope.holdsTransaction(instruments)) instruments.observer.outsideTransaction(scope, query)
+      if (scope.holdsTransaction(instruments)) instruments.outside.ran(scope, statement.shape.text)
     }
     return running
   }

@@ -16,7 +16,7 @@ type AcquireOptions = Parameters<Driver['acquireConnection']>[0]
 export class InstrumentedDriver implements Driver {
   readonly #inner: Driver
   readonly #instruments: Instruments
-  /** Where there is one connection for all, Kysely 0.29 queues its own users only; our EXPLAIN queues here as well. */
+  /** Where there is one connection for all. */
   readonly #turns: Turns | undefined
   // Kysely looks whether a driver has these.
   readonly savepoint?: NonNullable<Driver['savepoint']>
@@ -40,6 +40,9 @@ export class InstrumentedDriver implements Driver {
   acquireConnection(options?: AcquireOptions): Promise<DatabaseConnection> {
     const turn = this.#turns?.take()
     const acquired = turn === undefined ? this.#acquire(options) : turn.then(() => this.#acquire(options))
+    const { observer, outside } = this.#instruments
+    const scope = currentScope()
+    if (scope?.holdsTransaction(this.#instruments)) outside.waits(scope, observer.next(), acquired)
     if (!this.#instruments.timesAcquisition) return acquired.then(this.#adopt, this.#refuse)
     return this.#timed(acquired).catch(this.#refuse)
   }
@@ -53,6 +56,8 @@ export class InstrumentedDriver implements Driver {
     this.#turns?.pass()
     throw error
   }
+
+  readonly #pass = () => this.#turns?.pass()
 
   async #timed(acquired: Promise<DatabaseConnection>): Promise<DatabaseConnection> {
     const startedAt = performance.now()
@@ -84,7 +89,7 @@ export class InstrumentedDriver implements Driver {
       return Promise.resolve()
     }
     const released = this.#inner.releaseConnection(connection, options)
-    this.#turns?.pass()
+    if (this.#turns !== undefined) released.then(this.#pass, this.#pass)
     return released
   }
 

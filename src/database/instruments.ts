@@ -1,5 +1,6 @@
 import type { SqlDialect } from './dialect.ts'
 import type { Execute } from './execute.ts'
+import type { OutsideTransactions } from './outside-transactions.ts'
 import type { QueryObserver } from './query-observer.ts'
 import type { WriteInvalidation } from './write-invalidation.ts'
 
@@ -7,6 +8,7 @@ import type { WriteInvalidation } from './write-invalidation.ts'
 export interface Instruments {
   readonly dialect: SqlDialect
   readonly observer: QueryObserver
+  readonly outside: OutsideTransactions
   readonly invalidation: WriteInvalidation | undefined
   /** Somebody wants to know how long connections took to get. */
   readonly timesAcquisition: boolean

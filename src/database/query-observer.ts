@@ -1,11 +1,10 @@
 import type { CompiledQuery } from 'kysely'
-import { callSitesOf, captureStack } from './call-site.ts'
 import type { NPlusOneDetector } from './n-plus-one.ts'
 import { currentScope, type QueryScope } from './query-scope.ts'
 import { QueryStatistics, type Statement } from './query-statistics.ts'
 import type { RepeatedQuery } from './repeated-query.ts'
 import type { SlowQueries } from './slow-queries.ts'
-import type { OutsideTransaction, QueryEvent, QueryMonitor } from './types.ts'
+import type { QueryEvent, QueryMonitor } from './types.ts'
 
 /** What a query that runs has to remember until it ends. */
 export interface RunningQuery {
@@ -36,7 +35,7 @@ interface Parts {
 export class QueryObserver {
   readonly statistics: QueryStatistics = new QueryStatistics()
   readonly #parts: Parts
-  readonly #outside = new Map<string, OutsideTransaction>()
+  #built: CompiledQuery | undefined
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -44,9 +43,15 @@ export class QueryObserver {
 
   /** The compiler made a query; as a rule it runs next. */
   built(query: CompiledQuery): void {
+    this.#built = query
     if (this.#parts.detector !== undefined && currentScope() !== undefined) {
       this.#parts.detector.built(this.statistics.of(query), query)
     }
+  }
+
+  /** The shape of what was built and has not run, which is what wants a connection now. */
+  next(): string | undefined {
+    return this.#built === undefined ? undefined : this.statistics.of(this.#built).shape.text
   }
 
   /**
@@ -56,6 +61,7 @@ export class QueryObserver {
    */
   starts(query: CompiledQuery, acquireMs: number, inTransaction: boolean): RunningQuery {
     const statement = this.statistics.of(query)
+    this.#built = undefined
     const scope = currentScope()
     let repeated: RepeatedQuery | undefined
     if (scope !== undefined && statement.control === undefined) {
@@ -76,20 +82,6 @@ export class QueryObserver {
       slow.add(running.query, statement.shape, { durationMs, rows, scope: scope?.name })
     }
     if (onQuery !== undefined) tell(onQuery, eventOf(running, { durationMs, rows, streamed, error }))
-  }
-
-  /** A connection was taken while the scope holds a transaction of the same pool. */
-  outsideTransaction(scope: QueryScope, query: CompiledQuery): void {
-    const { text } = this.statistics.of(query).shape
-    const key = `${scope.name}\n${text}`
-    const known = this.#outside.get(key)
-    const { callSite } = known ?? callSitesOf(captureStack())
-    if (known === undefined && this.#outside.size >= 100) return
-    this.#outside.set(key, { shape: text, count: (known?.count ?? 0) + 1, scope: scope.name, callSite })
-  }
-
-  outside(): OutsideTransaction[] {
-    return [...this.#outside.values()]
   }
 }
 

@@ -102,6 +102,7 @@ export interface IndexAdvice {
 /** A query that took its own connection while its request held a transaction: `db` where `trx` was meant, as a rule. */
 export interface OutsideTransaction {
   readonly shape: string
+  /** Those that got their connection. With a single one none does: 0 tells of a query that has been waiting for long. */
   readonly count: number
   readonly scope: string
   readonly callSite?: CallSite | undefined

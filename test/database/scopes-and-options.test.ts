@@ -1,8 +1,25 @@
-import { Kysely, PostgresDialect, sql } from 'kysely'
+import {
+  type DatabaseConnection,
+  DummyDriver,
+  Kysely,
+  PostgresDialect,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  sql,
+} from 'kysely'
 import pg from 'pg'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { openQueryScope } from '../../src/database/query-scope.ts'
-import { instrument, poolOptions, queryReport, settingsFromEnv, tunePgPool, withQueryScope } from '../../src/index.ts'
+import {
+  instrument,
+  poolOptions,
+  queryReport,
+  settingsFromEnv,
+  tunePgPool,
+  type Warning,
+  withQueryScope,
+} from '../../src/index.ts'
 import { services } from '../support/services.ts'
 import { openSqlite } from './support/sqlite.ts'
 
@@ -88,8 +105,8 @@ describe('query scopes', () => {
   })
 })
 
-describe.skipIf(!services.postgres)('a query on `db` while its request holds a transaction', () => {
-  it('is in the report, with its line', async () => {
+describe('a query on `db` while its request holds a transaction', () => {
+  it.skipIf(!services.postgres)('is in the report, with its line', async () => {
     const pool = new pg.Pool({ connectionString: services.postgres, max: 3 })
     const db = new Kysely<Record<string, never>>(instrument({ dialect: new PostgresDialect({ pool }) }))
     onTestFinished(() => db.destroy())
@@ -108,5 +125,66 @@ describe.skipIf(!services.postgres)('a query on `db` while its request holds a t
         callSite: expect.objectContaining({ file: import.meta.filename }),
       },
     ])
+  })
+
+  it('is told when it waits for the only connection', async () => {
+    const warned = Promise.withResolvers<Warning>()
+    const db = openSqlite({ onWarn: warned.resolve })
+    const waiting = withQueryScope('POST /orders', () =>
+      db.transaction().execute(async () => {
+        const forgotten = sql`select 2 as forgotten`.execute(db)
+        // Without this both would wait for ever.
+        await Promise.race([warned.promise, forgotten])
+        return () => forgotten
+      }),
+    )
+    // Another request has to wait as well, which is nothing to tell of.
+    const other = withQueryScope('GET /orders', () => sql`select 3`.execute(db))
+    expect(await warned.promise).toEqual({
+      code: 'OUTSIDE_TRANSACTION',
+      message: expect.stringMatching(
+        /^POST \/orders holds a transaction and waits for another connection at .*scopes-and-options\.test\.ts:\d+:\d+\)?: a query on `db` inside a transaction, where `trx` was meant\?$/,
+      ),
+    })
+    expect(queryReport(db).outsideTransaction).toMatchObject([
+      { shape: 'select 2 as forgotten', count: 0, scope: 'POST /orders', callSite: { file: import.meta.filename } },
+    ])
+    const forgotten = await waiting
+    expect((await forgotten()).rows).toEqual([{ forgotten: 2 }])
+    await other
+  })
+})
+
+describe('the queue for a single connection', () => {
+  const open = (acquire: () => Promise<DatabaseConnection>) => {
+    class Driver extends DummyDriver {
+      override acquireConnection = acquire
+    }
+    const db = new Kysely<Record<string, never>>(
+      instrument({
+        dialect: {
+          createAdapter: () => new SqliteAdapter(),
+          createDriver: () => new Driver(),
+          createIntrospector: (db) => new SqliteIntrospector(db),
+          createQueryCompiler: () => new SqliteQueryCompiler(),
+        },
+      }),
+    )
+    return () => sql`select 1`.execute(db)
+  }
+  const connection = {
+    executeQuery: async () => ({ rows: [] }),
+    async *streamQuery() {},
+  }
+
+  it('goes on when the driver refuses one', async () => {
+    let refusals = 2
+    const query = open(async () => {
+      if (refusals-- > 0) throw new Error('busy')
+      return connection
+    })
+    const outcomes = await Promise.allSettled([query(), query(), query(), query()])
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled', 'fulfilled'])
+    expect(await query()).toEqual({ rows: [] })
   })
 })
