@@ -101,7 +101,7 @@ export function shuffle<Item>(items: readonly Item[]): Item[] {
   return order.sort((a, b) => a.at - b.at).map(({ item }) => item)
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   return quantile(
     [...values].sort((a, b) => a - b),
     0.5,
