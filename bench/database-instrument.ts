@@ -33,7 +33,7 @@ async function costs(dialect: () => Dialect): Promise<string> {
     candidate('the same in a query scope', instrument({ dialect: dialect() }, { statementCache: false }), true),
     candidate('instrument', instrument({ dialect: dialect() })),
   ]
-  return table(await compare(candidates, { iterations: 500, rounds: 60, warmUp: 10, measure: 'cpu' }))
+  return table(await compare(candidates, { iterations: 500, rounds: 60, warmUp: 40, measure: 'cpu' }))
 }
 
 function candidate(name: string, config: KyselyConfig, scoped = false) {

@@ -100,7 +100,7 @@ export class InstrumentedConnection {
       await this.#failed(running, error, true)
     } finally {
       if (failure === undefined) {
-        this.#instruments.observer.ended(running, { rows, streamed: true })
+        this.#instruments.observer.ended(running, rows, true)
         await this.#settle(running)
       }
     }
@@ -123,7 +123,7 @@ export class InstrumentedConnection {
     running: RunningQuery,
     result: QueryResult<unknown>,
   ): QueryResult<unknown> | Promise<QueryResult<unknown>> {
-    this.#instruments.observer.ended(running, { rows: result.rows.length, streamed: false })
+    this.#instruments.observer.ended(running, result.rows.length, false)
     const { control, shape } = running.statement
     if (control === undefined && shape.writes.length === 0) return result
     const settled = this.#settle(running)
@@ -131,7 +131,7 @@ export class InstrumentedConnection {
   }
 
   async #failed(running: RunningQuery, error: unknown, streamed: boolean): Promise<never> {
-    this.#instruments.observer.ended(running, { rows: 0, streamed, error })
+    this.#instruments.observer.ended(running, 0, streamed, error)
     await this.#instruments.invalidation?.afterFailure(running.statement, this.transaction, error)
     throw error
   }

@@ -1,5 +1,5 @@
-import { build, type Histogram } from 'hdr-histogram-js'
 import type { CompiledQuery } from 'kysely'
+import { DurationHistogram } from './duration-histogram.ts'
 import { describeQuery, isBatch, type QueryShape, shapeText } from './query-shape.ts'
 import { type TransactionControl, transactionControl } from './transaction-control.ts'
 import type { QueryOperation, QueryStats } from './types.ts'
@@ -95,7 +95,7 @@ export class ShapeStatistics implements QueryShape {
   #rows = 0
   #maxMs = 0
   readonly #countedBy: ShapeStatistics | undefined
-  #histogram: Histogram | undefined
+  #durations: DurationHistogram | undefined
 
   constructor({ text, operation, tables, writes }: QueryShape, countedBy?: ShapeStatistics) {
     this.text = text
@@ -115,17 +115,12 @@ export class ShapeStatistics implements QueryShape {
     this.#rows += rows
     if (failed) this.#errors += 1
     if (durationMs > this.#maxMs) this.#maxMs = durationMs
-    this.#histogram ??= build({
-      bitBucketSize: 32,
-      autoResize: true,
-      highestTrackableValue: 2,
-      numberOfSignificantValueDigits: 2,
-    })
-    this.#histogram.recordValue(microseconds(durationMs))
+    this.#durations ??= new DurationHistogram()
+    this.#durations.record(durationMs)
   }
 
   snapshot(): QueryStats {
-    const percentile = (of: number) => (this.#histogram?.getValueAtPercentile(of) ?? 0) / 1_000
+    const percentile = (share: number) => this.#durations?.percentile(share) ?? 0
     return {
       shape: this.text,
       operation: this.operation,
@@ -135,14 +130,9 @@ export class ShapeStatistics implements QueryShape {
       rows: this.#rows,
       totalMs: this.totalMs,
       maxMs: this.#maxMs,
-      p50Ms: percentile(50),
-      p95Ms: percentile(95),
-      p99Ms: percentile(99),
+      p50Ms: percentile(0.5),
+      p95Ms: percentile(0.95),
+      p99Ms: percentile(0.99),
     }
   }
-}
-
-/** 1 us .. 71.6 minutes: what 32 bits hold. */
-function microseconds(ms: number): number {
-  return Math.min(Math.max(Math.round(ms * 1_000), 1), 4_294_967_295)
 }
