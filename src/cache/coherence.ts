@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { CoarseTime } from './coarse-time.ts'
+import { afterPoll } from './fair-deadline.ts'
 
 /** The namespace's clock as an answer of Redis showed it. */
 export interface ClockReading {
@@ -31,6 +32,8 @@ export interface CoherenceListener {
 export class Coherence {
   /** Whether the store was asked, or memory relied on its messages, since this was last set to false. */
   isUsed = false
+  /** Called when a message did not arrive of which an answer of the store shows that it was sent. */
+  onMissing: () => void = () => {}
   /** The time up to which memory may answer; raised with each verification. */
   #until = Number.NEGATIVE_INFINITY
   /** Marks this process's own messages, which have already taken effect here. */
@@ -121,7 +124,7 @@ export class Coherence {
   #expect(reading: ClockReading, sentAt: number): void {
     // Only the first: while changes come steadily, the latest would never be met.
     this.#expected ??= { reading, sentAt }
-    this.#timer ??= setTimeout(() => this.#giveUp(), Math.min(100, this.#withinMs / 4)).unref()
+    this.#timer ??= setTimeout(() => afterPoll(() => this.#giveUp()), Math.min(100, this.#withinMs / 4)).unref()
   }
 
   #meetExpectation(): void {
@@ -136,7 +139,9 @@ export class Coherence {
     const expected = this.#expected
     this.#timer = undefined
     this.#expected = undefined
-    if (expected !== undefined) this.#restart(expected.reading, expected.sentAt)
+    if (expected === undefined) return
+    this.#restart(expected.reading, expected.sentAt)
+    this.onMissing()
   }
 }
 

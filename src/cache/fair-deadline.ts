@@ -44,8 +44,7 @@ export class FairDeadline {
   #tick(): void {
     const due = [...this.#waiting].filter((waiting) => --waiting.ticksLeft <= 0)
     if (due.length === 0) return
-    // Two hops: the first runs after this turn's poll, the second after a whole further one.
-    setImmediate(() => setImmediate(() => this.#expire(due)))
+    afterPoll(() => this.#expire(due))
   }
 
   #expire(due: readonly Waiting[]): void {
@@ -62,4 +61,10 @@ export class FairDeadline {
     }
     return wasWaiting
   }
+}
+
+/** Runs the work once the event loop has read what lies in its sockets, which it does not do before a timer. */
+export function afterPoll(work: () => void): void {
+  // Two hops: the first runs after this turn's poll, the second after a whole further one.
+  setImmediate(() => setImmediate(work))
 }

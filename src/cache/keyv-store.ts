@@ -49,9 +49,7 @@ export class KeyvStore implements Store {
 
   async connect(): Promise<void> {}
 
-  isReady(): boolean {
-    return true
-  }
+  async reconnect(): Promise<void> {}
 
   isListening(): boolean {
     return true

@@ -9,6 +9,8 @@ export interface RedisClientLike {
   connect(): Promise<unknown>
   close(): Promise<unknown>
   destroy(): unknown
+  /** A cluster has none. */
+  unref?(): unknown
   duplicate(): RedisClientLike
   on(event: string, listener: (...details: unknown[]) => void): unknown
   off(event: string, listener: (...details: unknown[]) => void): unknown

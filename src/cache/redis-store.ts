@@ -3,6 +3,7 @@ import type { Change, ClockReading, Coherence } from './coherence.ts'
 import { packHeader, parseEntry } from './entry-format.ts'
 import { toStoreKey } from './key.ts'
 import { bufferCommands, type RedisClientLike, type RedisCommands, type RedisSource } from './redis-client.ts'
+import { RedisConnection } from './redis-connection.ts'
 import { type RedisScript, scripts } from './redis-scripts.ts'
 import {
   type Found,
@@ -44,8 +45,9 @@ export class RedisStore implements Store {
   readonly #self = randomBytes(9).toString('base64url')
   #client: RedisClientLike | undefined
   #commands: RedisCommands | undefined
-  #subscriber: RedisClientLike | undefined
-  #detach = () => {}
+  #connection: RedisConnection | undefined
+  #subscription: RedisConnection | undefined
+  #isClosed = false
   #tickets = 0
   /** The highest stamp that an answer has shown. */
   #known = 0
@@ -55,6 +57,7 @@ export class RedisStore implements Store {
     this.#prefix = `{${namespace}}:`
     this.#coherence = coherence
     this.#now = now
+    coherence.onMissing = () => this.#resubscribe()
   }
 
   async prepare(): Promise<void> {
@@ -62,21 +65,26 @@ export class RedisStore implements Store {
   }
 
   async connect(listener: StoreListener): Promise<void> {
+    if (this.#isClosed) return
     const client = this.#client as RedisClientLike
-    this.#listen(client, listener)
-    if (!client.isOpen) await client.connect()
+    this.#connection = new RedisConnection(client, this.#source.given !== undefined, listener)
     this.#commands = bufferCommands(client)
+    await this.#connection.open()
     // Without its messages the process is still coherent, through the clock that each answer carries.
-    await this.#subscribe(client).catch((error: unknown) => listener.troubled(error))
+    await this.#subscribe().catch((error: unknown) => listener.troubled(error))
     await this.ping()
   }
 
-  isReady(): boolean {
-    return this.#commands !== undefined && this.#client?.isReady !== false
+  async reconnect(listener: StoreListener): Promise<void> {
+    if (this.#connection?.isSilent !== true) return
+    this.#connection.drop()
+    this.#connection = undefined
+    await this.prepare()
+    await this.connect(listener)
   }
 
   isListening(): boolean {
-    return this.#subscriber !== undefined && this.#subscriber.isReady !== false
+    return this.#subscription?.isReady === true
   }
 
   async read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[]> {
@@ -153,7 +161,7 @@ export class RedisStore implements Store {
   }
 
   async ping(): Promise<void> {
-    if (this.#client?.isOpen === false) await this.#client.connect()
+    await this.#connection?.open()
     const sentAt = this.#now()
     const known = this.#known
     // Not GET, which fails when there is something else under the key.
@@ -165,10 +173,10 @@ export class RedisStore implements Store {
   }
 
   async close(): Promise<void> {
-    this.#detach()
+    this.#isClosed = true
     this.#coherence.close()
-    this.#subscriber?.destroy()
-    if (this.#source.given === undefined) this.#client?.destroy()
+    this.#connection?.drop()
+    this.#subscription?.drop()
   }
 
   get #channel(): string {
@@ -180,7 +188,8 @@ export class RedisStore implements Store {
   }
 
   #ready(): RedisCommands {
-    if (this.#commands === undefined || !this.isReady()) throw new NotConnectedError('Redis is not connected')
+    if (this.#commands === undefined || this.#connection?.isReady !== true)
+      throw new NotConnectedError('Redis is not connected')
     return this.#commands
   }
 
@@ -210,26 +219,18 @@ export class RedisStore implements Store {
     this.#known = reading.stamp < known ? reading.stamp : Math.max(this.#known, reading.stamp)
   }
 
-  #listen(client: RedisClientLike, listener: StoreListener): void {
-    const lost = (error: unknown) => listener.lost(error)
-    const ready = () => listener.ready()
-    client.on('error', lost)
-    client.on('end', lost)
-    client.on('ready', ready)
-    this.#detach = () => {
-      client.off('end', lost)
-      client.off('ready', ready)
-      // The error listener stays on a client of our own: without one, a late error would end the process.
-      if (this.#source.given !== undefined) client.off('error', lost)
-    }
+  #resubscribe(): void {
+    if (this.#subscription?.isSilent === true) this.#subscribe().catch(() => {})
   }
 
-  async #subscribe(client: RedisClientLike): Promise<void> {
-    const subscriber = client.duplicate()
-    this.#subscriber = subscriber
-    subscriber.on('error', () => {})
-    await subscriber.connect()
-    await subscriber.subscribe(this.#channel, (message) => this.#coherence.receive(message))
+  /** Messages take a connection of their own, always ours. */
+  async #subscribe(): Promise<void> {
+    this.#subscription?.drop()
+    if (this.#isClosed) return
+    const client = (this.#client as RedisClientLike).duplicate()
+    this.#subscription = new RedisConnection(client, false, {})
+    await this.#subscription.open()
+    await client.subscribe(this.#channel, (message) => this.#coherence.receive(message))
   }
 }
 

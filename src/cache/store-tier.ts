@@ -7,7 +7,7 @@ import { FairDeadline } from './fair-deadline.ts'
 import type { CacheSettings } from './options.ts'
 import { PendingChanges } from './pending-changes.ts'
 import { ReadBatch } from './read-batch.ts'
-import type { Found, ReadMode, Store, StoredEntry, Ticket, WriteOutcome } from './store.ts'
+import type { Found, ReadMode, Store, StoredEntry, StoreListener, Ticket, WriteOutcome } from './store.ts'
 import type { Invalidation } from './types.ts'
 
 type Operation = CacheErrorEvent['operation']
@@ -32,6 +32,15 @@ export class StoreTier {
   /** Whether the store answers again, and is being told what it missed. */
   #isCatchingUp = false
   #fatal: unknown
+  readonly #firstLoss = deferred<never>()
+  readonly #listener: StoreListener = {
+    troubled: (error) => this.#events.emit('error', { operation: 'connection', error }),
+    lost: (error) => {
+      this.#firstLoss.reject(error)
+      this.#lost(error)
+    },
+    ready: () => void this.#breaker.probeNow(),
+  }
 
   constructor(store: Store, settings: CacheSettings, counters: StoreCounters, events: Events) {
     this.#store = store
@@ -42,6 +51,7 @@ export class StoreTier {
     this.#breaker = new Breaker({ ...settings.breaker, probe, onChange: () => this.#updateState() })
     const batch = (mode: ReadMode) => new ReadBatch((keys) => this.read(keys, mode, []))
     this.#batches = { get: batch('get'), load: batch('load'), refresh: batch('refresh'), force: batch('force') }
+    this.#firstLoss.promise.catch(ignore)
     this.#preparing = store.prepare().finally(() => {
       this.#preparing = undefined
     })
@@ -210,7 +220,9 @@ export class StoreTier {
       this.#isCatchingUp = true
       while (this.#pending.size > 0) await this.#flush()
       return true
-    } catch {
+    } catch (error) {
+      // The new connection tells by itself when it is ready.
+      if (!isAnswer(error)) this.#store.reconnect(this.#listener).catch(ignore)
       return false
     } finally {
       this.#isCatchingUp = false
@@ -228,22 +240,13 @@ export class StoreTier {
   }
 
   async #connect(): Promise<void> {
-    const firstLoss = deferred<never>()
-    firstLoss.promise.catch(ignore)
-    const connected = this.#store.connect({
-      troubled: (error) => this.#events.emit('error', { operation: 'connection', error }),
-      lost: (error) => {
-        firstLoss.reject(error)
-        this.#lost(error)
-      },
-      ready: () => void this.#breaker.probeNow(),
-    })
+    const connected = this.#store.connect(this.#listener)
     connected.then(
       () => this.#breaker.probeNow(),
       (error: unknown) => this.#lost(error),
     )
     try {
-      await Promise.race([connected, firstLoss.promise])
+      await Promise.race([connected, this.#firstLoss.promise])
     } finally {
       this.#connecting = undefined
     }
@@ -281,15 +284,17 @@ function lateError(): StoreTimeoutError {
   return new StoreTimeoutError('the store did not answer within `timeouts.store`')
 }
 
-/** Redis's own answers begin with a code; these codes say that the server, not the request, is what is wrong. */
+/** Errors that Redis answers with begin with a code; these codes say that the server, not the request, is what is wrong. */
 const unavailable = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|WRONGPASS|NOREPLICAS|BUSY|UNKILLABLE)\b/
 
 function kindOf(error: unknown, operation: Operation): StoreErrorKind {
   if (error instanceof StoreTimeoutError) return 'timeout'
-  const message = error instanceof Error ? error.message : ''
-  const isAnswer = /^[A-Z][A-Z0-9]+ /.test(message)
-  if (!isAnswer || unavailable.test(message)) return 'connection'
+  if (!isAnswer(error) || unavailable.test((error as Error).message)) return 'connection'
   return operation === 'read' || operation === 'decode' ? 'decode' : 'write'
+}
+
+function isAnswer(error: unknown): boolean {
+  return error instanceof Error && /^[A-Z][A-Z0-9]+ /.test(error.message)
 }
 
 function isMissingPeer(error: unknown): boolean {

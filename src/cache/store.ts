@@ -68,8 +68,8 @@ export interface Store {
   prepare(): Promise<void>
   /** Opens what must be opened; called once. */
   connect(listener: StoreListener): Promise<void>
-  /** Whether a command would now be sent rather than queued. */
-  isReady(): boolean
+  /** Given that an answer is missing: opens another connection, if none is to be expected over this one any more. */
+  reconnect(listener: StoreListener): Promise<void>
   /** Whether this process hears of invalidations by others as they happen. */
   isListening(): boolean
   /** One {@link Found} for each key. An entry that lacks one of the tags counts as invalidated. */

@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { type Cache, type CacheOptions, createCache } from 'posthaste'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Server, startRedis } from '../support/servers.ts'
@@ -265,6 +267,13 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
     await cache.close()
     expect(await own.ping()).toBe('PONG')
     own.destroy()
+  })
+
+  it('lets the process end that closes it before it is connected', async () => {
+    const face = new URL('../../src/cache/create-cache.ts', import.meta.url)
+    const code = `import { createCache } from '${face}'
+      await createCache({ redis: '${server.url}' }).close()`
+    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], { timeout: 10_000 })
   })
 
   it('rejects every call when the package for Redis is missing', async () => {
