@@ -1,3 +1,5 @@
+import { RecentNames } from './recent-names.ts'
+
 /** A place in the order in which this process learned things: larger is later. */
 export type Tick = number
 
@@ -14,20 +16,20 @@ const noTags: readonly string[] = []
 export class Invalidations {
   /** The latest tick; changes with each invalidation. */
   tick: Tick = 1
-  readonly #tags = new Map<string, Tick>()
-  readonly #keys = new Map<string, Tick>()
+  readonly #tags = new RecentNames(maxRemembered)
+  readonly #keys = new RecentNames(maxRemembered)
   #floor: Tick = 0
   #keyFloor: Tick = 0
 
   addTags(tags: readonly string[]): void {
     this.tick++
-    this.#floor = Math.max(this.#floor, remember(this.#tags, tags, this.tick))
+    this.#floor = Math.max(this.#floor, this.#tags.add(tags, this.tick))
   }
 
   /** The key's entry in memory must be removed by the caller; this outdates reads and loads that are under way. */
   addKeys(keys: readonly string[]): void {
     this.tick++
-    this.#keyFloor = Math.max(this.#keyFloor, remember(this.#keys, keys, this.tick))
+    this.#keyFloor = Math.max(this.#keyFloor, this.#keys.add(keys, this.tick))
   }
 
   addAll(): void {
@@ -49,19 +51,4 @@ export class Invalidations {
   isCurrent(since: Tick, key: string, tags: Iterable<string>): boolean {
     return this.#keyFloor <= since && (this.#keys.get(key) ?? 0) <= since && this.areTagsCurrent(since, tags)
   }
-}
-
-/** Puts the names at the end of the map, in the order of ticks, and returns the tick of the last one forgotten. */
-function remember(map: Map<string, Tick>, names: readonly string[], tick: Tick): Tick {
-  for (const name of names) {
-    map.delete(name)
-    map.set(name, tick)
-  }
-  let forgotten = 0
-  for (const [name, at] of map) {
-    if (map.size <= maxRemembered) break
-    map.delete(name)
-    forgotten = at
-  }
-  return forgotten
 }

@@ -195,10 +195,13 @@ export class RedisStore implements Store {
 
   async #change(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<void> {
     const sentAt = this.#now()
-    const answer = await this.#run<[Buffer, Buffer, Buffer]>(script, keys, [seed(), String(this.#known), ...options])
+    const known = this.#known
+    const answer = await this.#run<[Buffer, Buffer, Buffer]>(script, keys, [seed(), String(known), ...options])
     const reading = { stamp: Number(answer[0]), generation: String(answer[1]) }
+    const before = Number(answer[2])
     this.#known = Math.max(this.#known, reading.stamp)
-    this.#coherence.observeOwn(reading, Number(answer[2]), sentAt)
+    this.#coherence.observeOwn(reading, before, sentAt)
+    if (before < known) throw new RewoundError()
   }
 
   async #run<Answer>(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<Answer> {
@@ -215,8 +218,11 @@ export class RedisStore implements Store {
 
   #observe(reading: ClockReading, sentAt: number, known: number): void {
     this.#coherence.observe(reading, sentAt, known)
-    // After a store that lost changes, count from where it is now.
-    this.#known = reading.stamp < known ? reading.stamp : Math.max(this.#known, reading.stamp)
+    if (reading.stamp < known) {
+      this.#known = reading.stamp
+      throw new RewoundError()
+    }
+    this.#known = Math.max(this.#known, reading.stamp)
   }
 
   #resubscribe(): void {
@@ -236,6 +242,13 @@ export class RedisStore implements Store {
 
 /** The connection is not there; what was to be sent was not. */
 class NotConnectedError extends Error {}
+
+/** The clock went back: the server has lost changes, as one that takes another's place may have. */
+class RewoundError extends Error {
+  constructor() {
+    super('Redis has lost changes that it had acknowledged')
+  }
+}
 
 type FoundParts = [state: Buffer, isGranted: number, age: Buffer, bytes: Buffer]
 

@@ -7,6 +7,7 @@ import { FairDeadline } from './fair-deadline.ts'
 import type { CacheSettings } from './options.ts'
 import { PendingChanges } from './pending-changes.ts'
 import { ReadBatch } from './read-batch.ts'
+import { RecentChanges } from './recent-changes.ts'
 import type { Found, ReadMode, Store, StoredEntry, StoreListener, Ticket, WriteOutcome } from './store.ts'
 import type { Invalidation } from './types.ts'
 
@@ -23,6 +24,9 @@ export class StoreTier {
   readonly #deadline: FairDeadline
   readonly #breaker: Breaker
   readonly #pending = new PendingChanges()
+  readonly #recent = new RecentChanges()
+  /** Whether another server may have taken the place of the one that was told of the recent changes. */
+  #mayBeAnother = false
   readonly #batches: Readonly<Record<ReadMode, ReadBatch>>
   #roundTripMs = 0
   #state: StoreState = 'up'
@@ -113,14 +117,14 @@ export class StoreTier {
   /** Whether the value was stored; if not, the older one counts as outdated. */
   async set(key: string, entry: StoredEntry): Promise<boolean> {
     const isStored = await this.#tryChange('write', () => this.#store.set(key, entry))
-    if (!isStored) this.#queue({ tags: [], keys: [key], all: false })
+    this.#settle({ tags: [], keys: [key], all: false }, isStored)
     return isStored
   }
 
   /** Sends a change, or keeps it until the store is back. */
   async change(change: Change): Promise<Invalidation> {
     const isSent = await this.#tryChange('invalidate', () => this.#send(change))
-    if (!isSent) this.#queue(change)
+    this.#settle(change, isSent)
     return { propagated: isSent, queued: !isSent }
   }
 
@@ -197,13 +201,17 @@ export class StoreTier {
     const kind = kindOf(error, operation)
     this.#counters.errors[kind]++
     if (kind === 'timeout') this.#breaker.timedOut()
-    if (kind === 'connection') this.#breaker.open()
+    if (kind === 'connection') this.#disconnected()
     this.#updateState()
     this.#events.emit('error', { operation, error })
   }
 
-  /** A store that has missed a change must not be read until it has caught up. */
-  #queue(change: Change): void {
+  #settle(change: Change, isSent: boolean): void {
+    if (isSent) {
+      this.#recent.add(change)
+      return
+    }
+    // A store that has missed a change must not be read until it has caught up.
     this.#pending.add(change)
     this.#breaker.open()
   }
@@ -218,21 +226,29 @@ export class StoreTier {
     try {
       await this.#deadline.race(this.#store.ping(), lateError)
       this.#isCatchingUp = true
+      if (this.#mayBeAnother) this.#pending.add(this.#recent.get())
+      this.#mayBeAnother = false
       while (this.#pending.size > 0) await this.#flush()
       return true
     } catch (error) {
-      // The new connection tells by itself when it is ready.
-      if (!isAnswer(error)) this.#store.reconnect(this.#listener).catch(ignore)
+      if (!isAnswer(error)) this.#reconnect()
       return false
     } finally {
       this.#isCatchingUp = false
     }
   }
 
+  /** The new connection, if one is made, tells by itself when it is ready. */
+  #reconnect(): void {
+    this.#mayBeAnother = true
+    this.#store.reconnect(this.#listener).catch(ignore)
+  }
+
   async #flush(): Promise<void> {
     const change = this.#pending.take()
     try {
       await this.#deadline.race(this.#send(change), lateError)
+      this.#recent.add(change)
     } catch (error) {
       this.#pending.add(change)
       throw error
@@ -253,11 +269,14 @@ export class StoreTier {
   }
 
   #lost(error: unknown): void {
-    if (!this.#breaker.isOpen) {
-      this.#counters.errors.connection++
-      this.#breaker.open()
-    }
+    if (!this.#breaker.isOpen) this.#counters.errors.connection++
+    this.#disconnected()
     this.#events.emit('error', { operation: 'connection', error })
+  }
+
+  #disconnected(): void {
+    this.#mayBeAnother = true
+    this.#breaker.open()
   }
 
   async #releaseAll(keys: readonly string[], answers: readonly Found[]): Promise<void> {
