@@ -18,6 +18,8 @@ const config: ViteUserConfig = defineConfig({
     testTimeout: 20_000,
     // Many tests wait for a server or a clock, so more of them than there are processors keep these busy.
     maxWorkers: 4,
+    // Loading the library anew for each file would cost a third of the time. What a test changes globally, it puts back.
+    isolate: false,
     // They also share these with the servers and browsers they start, which now and then makes one miss its time.
     retry: 2,
     // A busy machine takes longer than the second that is the default.
