@@ -7,83 +7,123 @@ import { currentScope, type QueryScope } from './query-scope.ts'
 const named = 5
 
 /** Somebody who wants a connection, or has one. */
-interface Visit {
+export interface Visit {
   readonly scope: QueryScope | undefined
   readonly stack: { readonly stack?: string } | undefined
-}
-
-interface Checkout extends Visit {
-  readonly since: number
-  readonly leakTimer: ReturnType<typeof setTimeout> | undefined
+  readonly deadline: number
+  readonly giveUp: (error: PoolTimeoutError) => void
+  isWaiting: boolean
+  /** When it got the connection. */
+  since: number
+  leakTimer: ReturnType<typeof setTimeout> | undefined
 }
 
 /** Who holds which connection of a pool, and who waits. */
 export class Checkouts<Connection extends object> {
   readonly #tuning: Tuning
-  readonly #held = new Map<Connection, Checkout>()
-  waiting = 0
+  readonly #max: () => number
+  readonly #held = new Map<Connection, Visit>()
+  readonly #waiting = new Set<Visit>()
+  #timer: ReturnType<typeof setTimeout> | undefined
+  acquired = 0
+  timeouts = 0
   leaks = 0
 
-  constructor(tuning: Tuning) {
+  /** @param max - how many connections there may be */
+  constructor(tuning: Tuning, max: () => number) {
     this.#tuning = tuning
+    this.#max = max
   }
 
   get size(): number {
     return this.#held.size
   }
 
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
   has(connection: Connection): boolean {
     return this.#held.has(connection)
   }
 
-  enter(): Visit {
-    this.waiting += 1
-    // Five microseconds, and only for those who look for a leak.
-    const stack = this.#tuning.leakAfterMs === undefined ? undefined : captureStack()
-    return { scope: currentScope(), stack }
+  /** Somebody begins to wait, and gives up when time is over. */
+  enter(giveUp: (error: PoolTimeoutError) => void): Visit {
+    const { acquireTimeoutMs, leakAfterMs } = this.#tuning
+    const visit: Visit = {
+      scope: currentScope(),
+      // Five microseconds, and only for those who look for a leak.
+      stack: leakAfterMs === undefined ? undefined : captureStack(),
+      deadline: performance.now() + acquireTimeoutMs,
+      giveUp,
+      isWaiting: true,
+      since: 0,
+      leakTimer: undefined,
+    }
+    this.#waiting.add(visit)
+    // One for all: a timer of its own would cost each visit more than the rest of it.
+    this.#timer ??= setTimeout(this.#expire, acquireTimeoutMs).unref()
+    return visit
   }
 
-  leave(): void {
-    this.waiting -= 1
+  leave(visit: Visit): void {
+    visit.isWaiting = false
+    this.#waiting.delete(visit)
   }
 
-  add(connection: Connection, visit: Visit): void {
+  lend(connection: Connection, visit: Visit): void {
+    this.leave(visit)
+    this.acquired += 1
+    visit.since = performance.now()
+    this.#held.set(connection, visit)
     const { leakAfterMs } = this.#tuning
-    const leakTimer =
-      leakAfterMs === undefined ? undefined : setTimeout(() => this.#leaks(connection), leakAfterMs).unref()
-    this.#held.set(connection, { ...visit, since: performance.now(), leakTimer })
+    if (leakAfterMs !== undefined) visit.leakTimer = setTimeout(() => this.#leaks(connection), leakAfterMs).unref()
   }
 
-  delete(connection: Connection): void {
+  return(connection: Connection): void {
     clearTimeout(this.#held.get(connection)?.leakTimer)
     this.#held.delete(connection)
   }
 
-  /** To be made in the context of the one who waited. */
-  timeoutError(max: number): PoolTimeoutError {
-    const holders = [...this.#held.values()].map(holderOf).sort((one, other) => other.heldMs - one.heldMs)
+  readonly #expire = (): void => {
+    this.#timer = undefined
+    // All wait equally long, so time is up for the first of them first.
+    for (const visit of this.#waiting) {
+      const restMs = visit.deadline - performance.now()
+      if (restMs > 0) {
+        this.#timer = setTimeout(this.#expire, restMs).unref()
+        return
+      }
+      const error = this.#timeoutError(visit)
+      this.leave(visit)
+      this.timeouts += 1
+      visit.giveUp(error)
+    }
+  }
+
+  #timeoutError({ scope }: Visit): PoolTimeoutError {
+    const held = [...this.#held.values()]
+    const holders = held.map(holderOf).sort((one, other) => other.heldMs - one.heldMs)
     const list = holders.slice(0, named).map(describeHolder)
-    const scope = currentScope()
-    const own = scope !== undefined && [...this.#held.values()].some((held) => held.scope === scope)
     const parts = [
-      `No connection became free within ${this.#tuning.acquireTimeoutMs} ms: ${holders.length} of ${max} are in use and ${this.waiting} callers wait`,
+      `No connection became free within ${this.#tuning.acquireTimeoutMs} ms: ${holders.length} of ${this.#max()} are in use and ${this.waiting} callers wait`,
     ]
     if (list.length > 0) parts.push(`. Held longest: ${list.join('; ')}`)
-    if (own)
+    if (scope !== undefined && held.some((visit) => visit.scope === scope))
       parts.push(`. ${scope.name} holds one itself: a query on \`db\` inside a transaction, where \`trx\` was meant?`)
     return new PoolTimeoutError(parts.join(''), holders)
   }
 
   #leaks(connection: Connection): void {
-    const checkout = this.#held.get(connection)
-    if (checkout === undefined) return
+    const visit = this.#held.get(connection)
+    if (visit === undefined) return
     this.leaks += 1
-    const message = `A connection has not been given back: ${describeHolder(holderOf(checkout))}`
+    const message = `A connection has not been given back: ${describeHolder(holderOf(visit))}`
     this.#tuning.onWarn({ code: 'CONNECTION_LEAK', message })
   }
 }
 
-function holderOf({ since, scope, stack }: Checkout): Holder {
+function holderOf({ since, scope, stack }: Visit): Holder {
   const site = stack === undefined ? undefined : callSitesOf(stack).callSite
   return {
     heldMs: performance.now() - since,

@@ -11,6 +11,7 @@ import { OutsideTransactions } from './outside-transactions.ts'
 import { QueryObserver } from './query-observer.ts'
 import { QueryPlans } from './query-plans.ts'
 import { registerReport } from './query-report.ts'
+import { lookForScopes } from './query-scope.ts'
 import { takeOverQueue } from './single-connection.ts'
 import { SlowQueries } from './slow-queries.ts'
 import type { InstrumentOptions, QueryReport } from './types.ts'
@@ -65,6 +66,7 @@ function createInstruments(
   dialect: SqlDialect,
   options: InstrumentOptions,
 ): { readonly instruments: Instruments; readonly report: () => QueryReport } {
+  lookForScopes()
   const { monitor, invalidates, pool, slow = '200ms', explain = defaultExplain(), nPlusOne = {} } = options
   const { statementCache, timeout, indexAdvice = true, onQuery, onSlow, onNPlusOne } = options
   const onWarn = createWarner(options.onWarn)

@@ -1,7 +1,8 @@
 import { loadPeer } from '../shared/errors.ts'
+import type { ConnectionControl } from './connection-control.ts'
 import { type PoolTuning, parseTuning, type Tuning } from './pool-tuning.ts'
 import { limitStatement } from './statement-limit.ts'
-import { type PoolDriver, TunedPool } from './tuned-pool.ts'
+import { type PoolDriver, type PooledConnection, TunedPool } from './tuned-pool.ts'
 import type { PoolStats } from './types.ts'
 
 /** What is needed of a `Pool` of `mysql2`, the one with callbacks, which Kysely takes as well. */
@@ -13,13 +14,12 @@ export interface MysqlPoolLike {
 }
 
 /** What is needed of its connections. */
-interface MysqlConnection {
+interface MysqlConnection extends PooledConnection {
   readonly threadId: number
   query(sql: unknown, ...rest: unknown[]): unknown
   ping(callback: (error: unknown) => void): void
   release(): void
   destroy(): void
-  on(event: 'error', listener: () => void): unknown
 }
 
 /** Parts of the pool that `mysql2` does not declare. */
@@ -47,61 +47,17 @@ export function tuneMysqlPool<Pool extends MysqlPoolLike>(
   tuning: PoolTuning = {},
 ): Pool & { stats(): PoolStats } {
   if ('pool' in pool) throw new TypeError("Expected `pool` to be made by 'mysql2', got the wrapper of 'mysql2/promise'")
-  const parsed = parseTuning(tuning)
-  const driver = new MysqlPoolDriver(pool)
-  const tuned = new TunedPool(driver, parsed)
-  pool.on('connection', (connection: MysqlConnection) => {
-    tuned.created(connection)
-    connection.on('error', () => tuned.failed(connection))
-    limitStatements(connection, driver, parsed)
-  })
-  const acquire = async () => {
-    const connection = await tuned.acquire()
-    const { release, destroy } = prototypeOf(connection)
-    connection.release = () => {
-      tuned.released(connection)
-      release.call(connection)
-    }
-    connection.destroy = () => {
-      tuned.released(connection)
-      destroy.call(connection)
-    }
-    return connection
-  }
+  const tuned = new TunedPool(new MysqlPoolDriver(pool), parseTuning(tuning))
+  pool.on('connection', (connection: MysqlConnection) => tuned.created(connection))
   return Object.assign(pool, {
     getConnection(callback: (error: unknown, connection?: MysqlConnection) => void) {
-      acquire().then(
+      tuned.acquire().then(
         (connection) => callback(null, connection),
         (error) => callback(error),
       )
     },
     stats: () => tuned.stats(),
   })
-}
-
-function limitStatements(connection: MysqlConnection, driver: MysqlPoolDriver, tuning: Tuning): void {
-  const { statementTimeoutMs, timeoutVia } = tuning
-  if (statementTimeoutMs === undefined) return
-  if (timeoutVia !== 'client') {
-    connection.query(limitSql(statementTimeoutMs), () => {})
-    return
-  }
-  const query = connection.query.bind(connection)
-  const control = {
-    cancel: (isWanted: () => boolean) => driver.cancel(connection, isWanted),
-    destroy: () => driver.destroy(connection),
-  }
-  connection.query = (...parameters) => {
-    const callback = parameters.at(-1)
-    if (typeof callback !== 'function') return query(...(parameters as [unknown]))
-    const ended = Promise.withResolvers<void>()
-    limitStatement(ended.promise, statementTimeoutMs, control)
-    const wrapped = (...results: unknown[]) => {
-      ended.resolve()
-      callback(...results)
-    }
-    return query(...([...parameters.slice(0, -1), wrapped] as [unknown]))
-  }
 }
 
 /** MariaDB reads the first comment, seconds for every statement; MySQL the second, milliseconds for SELECTs. */
@@ -123,10 +79,20 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
     this.#getConnection = pool.getConnection.bind(pool)
   }
 
-  take(): Promise<MysqlConnection> {
-    return new Promise((resolve, reject) => {
-      this.#getConnection((error, connection) => (error ? reject(error) : resolve(connection)))
-    })
+  take(callback: (error: unknown, connection?: MysqlConnection) => void): void {
+    this.#getConnection(callback)
+  }
+
+  lend(connection: MysqlConnection, onReturn: () => void): void {
+    const { release, destroy } = prototypeOf(connection)
+    connection.release = () => {
+      onReturn()
+      release.call(connection)
+    }
+    connection.destroy = () => {
+      onReturn()
+      destroy.call(connection)
+    }
   }
 
   giveBack(connection: MysqlConnection): void {
@@ -163,6 +129,30 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
       })
     } finally {
       control.destroy()
+    }
+  }
+
+  limitStatements(
+    connection: MysqlConnection,
+    ms: number,
+    via: Tuning['timeoutVia'],
+    control: ConnectionControl,
+  ): void {
+    if (via !== 'client') {
+      connection.query(limitSql(ms), () => {})
+      return
+    }
+    const query = connection.query.bind(connection)
+    connection.query = (...parameters) => {
+      const callback = parameters.at(-1)
+      if (typeof callback !== 'function') return query(...(parameters as [unknown]))
+      const ended = Promise.withResolvers<void>()
+      limitStatement(ended.promise, ms, control)
+      const wrapped = (...results: unknown[]) => {
+        ended.resolve()
+        callback(...results)
+      }
+      return query(...([...parameters.slice(0, -1), wrapped] as [unknown]))
     }
   }
 

@@ -1,6 +1,7 @@
+import type { ConnectionControl } from './connection-control.ts'
 import { type PoolTuning, parseTuning, type Tuning } from './pool-tuning.ts'
 import { limitStatement } from './statement-limit.ts'
-import { type PoolDriver, TunedPool } from './tuned-pool.ts'
+import { type PoolDriver, type PooledConnection, TunedPool } from './tuned-pool.ts'
 import type { PoolStats } from './types.ts'
 
 /** What is needed of a `Pool` of `pg`. */
@@ -15,10 +16,9 @@ export interface PgPoolLike {
 }
 
 /** What is needed of its clients. */
-interface PgClient {
+interface PgClient extends PooledConnection {
   query(sql: unknown, values?: unknown): unknown
   release(destroy?: boolean | Error): void
-  on(event: 'error', listener: () => void): unknown
   readonly processID?: number | null
   readonly connection?: { readonly stream?: { destroy(): void } }
 }
@@ -52,29 +52,15 @@ export function tunePgPool<Pool extends PgPoolLike>(
   tuning: PoolTuning = {},
 ): Pool & { stats(): PoolStats } {
   const parsed = parseTuning(tuning)
-  const driver = new PgPoolDriver(pool)
-  const tuned = new TunedPool(driver, parsed)
-  pool.on('connect', (client: PgClient) => {
-    tuned.created(client)
-    client.on('error', () => tuned.failed(client))
-    limitStatements(client, driver, parsed)
-  })
+  const tuned = new TunedPool(new PgPoolDriver(pool), parsed)
+  pool.on('connect', (client: PgClient) => tuned.created(client))
   // An idle connection that is lost: the pool has dropped it already, and without a listener the process would end.
   pool.on('error', () => {})
   const { statementTimeoutMs, timeoutVia } = parsed
   if (statementTimeoutMs !== undefined && timeoutVia === 'startup') {
     Object.assign(pool.options, { statement_timeout: statementTimeoutMs })
   }
-  const acquire = async () => {
-    const client = await tuned.acquire()
-    const { release } = client
-    client.release = (destroy) => {
-      tuned.released(client)
-      release(destroy)
-    }
-    return client
-  }
-  return Object.assign(pool, { connect: either(acquire), stats: () => tuned.stats() })
+  return Object.assign(pool, { connect: either(() => tuned.acquire()), stats: () => tuned.stats() })
 }
 
 /** `pg` takes a callback where it has not got one, and its own `pool.query` gives it one. */
@@ -90,36 +76,26 @@ function either(acquire: () => Promise<PgClient>) {
   }
 }
 
-function limitStatements(client: PgClient, driver: PgPoolDriver, { statementTimeoutMs, timeoutVia }: Tuning): void {
-  if (statementTimeoutMs === undefined || timeoutVia === 'startup') return
-  if (timeoutVia === 'set') {
-    const set = client.query(`set statement_timeout = ${statementTimeoutMs}`) as Promise<unknown>
-    set.catch(() => {})
-    return
-  }
-  const query = client.query.bind(client)
-  const cancel = {
-    cancel: (isWanted: () => boolean) => driver.cancel(client, isWanted),
-    destroy: () => driver.destroy(client),
-  }
-  client.query = (...parameters: Parameters<PgClient['query']>) => {
-    const result = query(...parameters)
-    if (result instanceof Promise) limitStatement(result, statementTimeoutMs, cancel)
-    return result
-  }
-}
-
 class PgPoolDriver implements PoolDriver<PgClient> {
   readonly #pool: PgPoolLike
-  readonly #connect: () => Promise<PgClient>
+  readonly #connect: PoolDriver<PgClient>['take']
 
   constructor(pool: PgPoolLike) {
     this.#pool = pool
     this.#connect = pool.connect.bind(pool)
   }
 
-  take(): Promise<PgClient> {
-    return this.#connect()
+  take(callback: (error: unknown, client?: PgClient) => void): void {
+    this.#connect(callback)
+  }
+
+  lend(client: PgClient, onReturn: () => void): void {
+    // The pool gives it another one each time.
+    const { release } = client
+    client.release = (destroy) => {
+      onReturn()
+      release(destroy)
+    }
   }
 
   giveBack(client: PgClient): void {
@@ -151,6 +127,21 @@ class PgPoolDriver implements PoolDriver<PgClient> {
       if (isWanted()) await control.query('select pg_cancel_backend($1)', [processID])
     } finally {
       await control.end()
+    }
+  }
+
+  limitStatements(client: PgClient, ms: number, via: Tuning['timeoutVia'], control: ConnectionControl): void {
+    if (via === 'startup') return
+    if (via === 'set') {
+      const set = client.query(`set statement_timeout = ${ms}`) as Promise<unknown>
+      set.catch(() => {})
+      return
+    }
+    const query = client.query.bind(client)
+    client.query = (...parameters: Parameters<PgClient['query']>) => {
+      const result = query(...parameters)
+      if (result instanceof Promise) limitStatement(result, ms, control)
+      return result
     }
   }
 

@@ -101,9 +101,20 @@ export function ignoresNPlusOne(): boolean {
   return ignoring.getStore() === true
 }
 
+/** Says that {@link currentScope} will be asked: only then do adapters open a scope for each request. */
+export function lookForScopes(): void {
+  areLookedFor = true
+}
+
+let areLookedFor = false
+
+/** The scope of a request, which an adapter runs the handler in and ends with the response, if anybody looks for it. */
+export function openRequestScope(name: () => string): QueryScope | undefined {
+  return areLookedFor ? openQueryScope(name) : undefined
+}
+
 /**
- * A scope whose end somebody else knows, as of a request: adapters open one per request, run the handler in it and end it
- * with the response.
+ * A scope whose end somebody else knows.
  *
  * @param name - the name, or a function that knows it at the end, as the route of a request
  */

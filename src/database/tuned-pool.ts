@@ -1,5 +1,5 @@
 import { Checkouts } from './checkouts.ts'
-import { controlReceiver } from './connection-control.ts'
+import { type ConnectionControl, controlReceiver } from './connection-control.ts'
 import type { Tuning } from './pool-tuning.ts'
 import type { PoolStats } from './types.ts'
 import { within } from './within.ts'
@@ -8,9 +8,11 @@ import { within } from './within.ts'
 const idleMs = 1_000
 
 /** What the tuning needs of a pool, in one form for all drivers. */
-export interface PoolDriver<Connection extends object> {
-  /** A connection from the pool, as the pool itself gives it. */
-  take(): Promise<Connection>
+export interface PoolDriver<Connection extends PooledConnection> {
+  /** Asks the pool for a connection, as it gives them itself. */
+  take(callback: (error: unknown, connection?: Connection) => void): void
+  /** Hears once that whoever gets the connection has given it back. */
+  lend(connection: Connection, onReturn: () => void): void
   giveBack(connection: Connection): void
   /** Closes the socket, without a farewell that nobody may answer, and forgets the connection. */
   discard(connection: Connection): void
@@ -19,118 +21,122 @@ export interface PoolDriver<Connection extends object> {
   cancel(connection: Connection, isWanted: () => boolean): Promise<void>
   /** Closes the socket of a connection that somebody holds. */
   destroy(connection: Connection): void
+  /** Ends statements of this connection that take longer. */
+  limitStatements(connection: Connection, ms: number, via: Tuning['timeoutVia'], control: ConnectionControl): void
   counts(): { readonly total: number; readonly idle: number; readonly max: number }
 }
 
+export interface PooledConnection {
+  on(event: 'error', listener: () => void): unknown
+}
+
 /** Hands out connections that are alive and not too old, in time or not at all. */
-export class TunedPool<Connection extends object> {
+export class TunedPool<Connection extends PooledConnection> {
   readonly #driver: PoolDriver<Connection>
   readonly #tuning: Tuning
   readonly #checkouts: Checkouts<Connection>
-  readonly #expiresAt = new WeakMap<Connection, number>()
-  readonly #usedAt = new WeakMap<Connection, number>()
+  readonly #lives = new WeakMap<Connection, { readonly endsAt: number; usedAt: number }>()
   /** When a ping failed last: what was not used since is as dead, in all likelihood. */
   #doubtedAt = -Infinity
-  readonly #counters = { acquired: 0, timeouts: 0, pings: 0, failedPings: 0, recycled: 0, lostInUse: 0 }
+  readonly #counters = { pings: 0, failedPings: 0, recycled: 0, lostInUse: 0 }
 
   constructor(driver: PoolDriver<Connection>, tuning: Tuning) {
     this.#driver = driver
     this.#tuning = tuning
-    this.#checkouts = new Checkouts(tuning)
+    this.#checkouts = new Checkouts(tuning, () => driver.counts().max)
   }
 
   /** The pool made a connection. */
   created(connection: Connection): void {
+    const { recycleMs, statementTimeoutMs, timeoutVia } = this.#tuning
     const now = performance.now()
-    const { recycleMs } = this.#tuning
-    this.#expiresAt.set(connection, now + recycleMs * (1 - Math.random() * 0.1))
-    this.#usedAt.set(connection, now)
-  }
-
-  /** A connection has failed. Without a listener that is an uncaught exception while somebody holds it. */
-  failed(connection: Connection): void {
-    if (this.#checkouts.has(connection)) this.#counters.lostInUse += 1
+    this.#lives.set(connection, { endsAt: now + recycleMs * (1 - Math.random() * 0.1), usedAt: now })
+    // Without a listener this is an uncaught exception while somebody holds it.
+    connection.on('error', () => {
+      if (this.#checkouts.has(connection)) this.#counters.lostInUse += 1
+    })
+    if (statementTimeoutMs === undefined) return
+    this.#driver.limitStatements(connection, statementTimeoutMs, timeoutVia, this.#controlOf(connection))
   }
 
   /** @throws {@link PoolTimeoutError} when none became free in time; whatever connecting throws */
-  async acquire(): Promise<Connection> {
+  acquire(): Promise<Connection> {
     const receive = controlReceiver()
-    const visit = this.#checkouts.enter()
-    const deadline = performance.now() + this.#tuning.acquireTimeoutMs
-    try {
-      for (;;) {
-        const connection = await this.#take(deadline)
-        if (!(await this.#isFit(connection))) {
-          this.#driver.discard(connection)
-          continue
-        }
-        receive?.({
-          cancel: (isWanted) => this.#driver.cancel(connection, isWanted),
-          destroy: () => this.#driver.destroy(connection),
-        })
-        this.#counters.acquired += 1
-        this.#checkouts.add(connection, visit)
-        return connection
+    const { promise, resolve, reject } = Promise.withResolvers<Connection>()
+    const visit = this.#checkouts.enter(reject)
+    const serve = (connection: Connection, isFit: boolean) => {
+      if (!isFit) {
+        this.#driver.discard(connection)
+        if (visit.isWaiting) take()
+        return
       }
-    } finally {
-      this.#checkouts.leave()
+      if (!visit.isWaiting) return this.#driver.giveBack(connection)
+      this.#checkouts.lend(connection, visit)
+      this.#driver.lend(connection, () => this.#returned(connection))
+      receive?.(this.#controlOf(connection))
+      resolve(connection)
     }
-  }
-
-  /** Somebody gave the connection back. */
-  released(connection: Connection): void {
-    this.#usedAt.set(connection, performance.now())
-    this.#checkouts.delete(connection)
+    const fail = (error: unknown) => {
+      this.#checkouts.leave(visit)
+      reject(error)
+    }
+    const taken = (error: unknown, connection: Connection | undefined) => {
+      if (connection === undefined) return fail(error)
+      const isFit = !visit.isWaiting || this.#isFit(connection)
+      if (typeof isFit === 'boolean') serve(connection, isFit)
+      else isFit.then((isFit) => serve(connection, isFit))
+    }
+    const take = () => {
+      try {
+        this.#driver.take(taken)
+      } catch (error) {
+        // As `pg` does for an address it cannot read.
+        fail(error)
+      }
+    }
+    take()
+    return promise
   }
 
   stats(): PoolStats {
-    const { size: inUse, waiting, leaks } = this.#checkouts
-    return { ...this.#driver.counts(), inUse, waiting, leaks, ...this.#counters }
+    const { size: inUse, waiting, acquired, timeouts, leaks } = this.#checkouts
+    return { ...this.#driver.counts(), inUse, waiting, acquired, timeouts, leaks, ...this.#counters }
   }
 
-  #take(deadline: number): Promise<Connection> {
-    return new Promise((resolve, reject) => {
-      let late = false
-      const timer = setTimeout(
-        () => {
-          late = true
-          this.#counters.timeouts += 1
-          reject(this.#checkouts.timeoutError(this.#driver.counts().max))
-        },
-        Math.max(0, deadline - performance.now()),
-      )
-      this.#driver.take().then(
-        (connection) => {
-          clearTimeout(timer)
-          if (late) this.#driver.giveBack(connection)
-          else resolve(connection)
-        },
-        (error) => {
-          clearTimeout(timer)
-          reject(error)
-        },
-      )
-    })
+  #returned(connection: Connection): void {
+    const life = this.#lives.get(connection)
+    if (life !== undefined) life.usedAt = performance.now()
+    this.#checkouts.return(connection)
   }
 
-  async #isFit(connection: Connection): Promise<boolean> {
+  #isFit(connection: Connection): boolean | Promise<boolean> {
     const now = performance.now()
-    if (now > (this.#expiresAt.get(connection) ?? Infinity)) {
+    const { endsAt = Infinity, usedAt = now } = this.#lives.get(connection) ?? {}
+    if (now > endsAt) {
       this.#counters.recycled += 1
       return false
     }
-    const usedAt = this.#usedAt.get(connection) ?? now
-    const { prePing, pingTimeoutMs } = this.#tuning
+    const { prePing } = this.#tuning
     if (prePing === false || (prePing === 'idle' && now - usedAt < idleMs)) return true
-    if (usedAt < this.#doubtedAt) return false
+    return usedAt >= this.#doubtedAt && this.#answers(connection)
+  }
+
+  async #answers(connection: Connection): Promise<boolean> {
     this.#counters.pings += 1
     const ping = this.#driver.ping(connection).then(
       () => true,
       () => false,
     )
-    if ((await within(pingTimeoutMs, ping)) === true) return true
+    if ((await within(this.#tuning.pingTimeoutMs, ping)) === true) return true
     this.#counters.failedPings += 1
     this.#doubtedAt = performance.now()
     return false
+  }
+
+  #controlOf(connection: Connection): ConnectionControl {
+    return {
+      cancel: (isWanted) => this.#driver.cancel(connection, isWanted),
+      destroy: () => this.#driver.destroy(connection),
+    }
   }
 }
