@@ -45,7 +45,7 @@ export async function cursorPaginateQuery(
     Object.assign(fields, totalFields(await findTotal(list.source, total, proven, request.signal), total, perPage))
   }
   if (targets > 0) Object.assign(fields, { jump: await jumpsOf(list, sought, perPage, targets) })
-  return { items: rows.map(visible), pagination: cased(fields, context.casing) }
+  return { items: visible(rows), pagination: cased(fields, context.casing) }
 }
 
 function refuseContradictions(after: unknown, before: unknown, page: unknown): void {

@@ -92,7 +92,7 @@ function mac(secret: string, body: string): string {
 }
 
 function checksum(body: string): string {
-  return crc32(body).toString(36)
+  return String(crc32(body))
 }
 
 function parse(body: string): unknown {

@@ -2,21 +2,26 @@ import type { OrderKey } from './ordered-query.ts'
 import type { Position } from './position.ts'
 import type { Row } from './source.ts'
 
-/** The row as the user asked for it, without the columns that statements add: `phk0`, `pho0`, `phn0`, `phx0`, ... */
-export function visible(row: Row): Row {
-  const shown: Row = {}
-  for (const name in row) if (!isHidden(name)) shown[name] = row[name]
-  return shown
+/** The rows as the user asked for them, without the columns that statements add: `phk0`, `pho0`, `phn0`, `phx0`, ... */
+export function visible(rows: readonly Row[]): Row[] {
+  // All rows have the columns of the first; a copy of an object that has them already is filled fastest.
+  const empty: Row = {}
+  for (const name in rows[0]) if (!hiddenName.test(name)) empty[name] = undefined
+  return rows.map((row) => {
+    const shown = { ...empty }
+    for (const name in empty) shown[name] = row[name]
+    return shown
+  })
 }
 
 /** The place of a row in the order. */
 export function positionOf(row: Row, keys: readonly OrderKey[]): Position {
-  return keys.map((_key, at) => row[textName(at)] as string | null)
+  return keys.map((_key, at) => textOf(row, at))
 }
 
 /** Whether the row is the one at the position. */
 export function isAt(row: Row, position: Position): boolean {
-  return position.every((text, at) => row[textName(at)] === text)
+  return position.every((text, at) => textOf(row, at) === text)
 }
 
 /** The key that is NULL in some row, though it should be in none. */
@@ -34,13 +39,15 @@ export function nullKeyAhead(row: Row | undefined, keys: readonly OrderKey[]): O
   return row && keys.find((key, at) => !key.nullable && (row[`phn${at}`] ?? null) !== null)
 }
 
+const hiddenName = /^ph[konx]\d+$/
+
 const textNames = ['phk0', 'phk1', 'phk2', 'phk3']
+
+function textOf(row: Row, at: number): string | null {
+  const text = row[textName(at)] ?? null
+  return text === null ? null : String(text)
+}
 
 function textName(at: number): string {
   return textNames[at] ?? `phk${at}`
-}
-
-function isHidden(name: string): boolean {
-  // Most names are told by their first letters, and this runs for every value of a page.
-  return name.charCodeAt(0) === 112 && name.charCodeAt(1) === 104 && /^ph[konx]\d+$/.test(name)
 }

@@ -1,6 +1,6 @@
-import { type OperationNode, RawNode, ValueNode } from 'kysely'
+import type { OperationNode } from 'kysely'
 import { CursorInvalidError } from './errors.ts'
-import { raw } from './raw.ts'
+import { raw, value } from './raw.ts'
 import type { SqlDialect } from './types.ts'
 
 /**
@@ -27,12 +27,12 @@ const postgres: KeyText = {
   read(text) {
     const colon = text.indexOf(':')
     const type = text.slice(0, colon)
-    const value = ValueNode.create(text.slice(colon + 1))
+    const written = value(text.slice(colon + 1))
     const cast = postgresCasts.get(type)
     // By way of text: some drivers re-encode a parameter of type timestamptz through Date, and lose its microseconds.
-    if (cast !== undefined) return RawNode.create(['', cast], [value])
+    if (cast !== undefined) return raw(['', cast], written)
     if (!/^\d{1,10}$/.test(type)) throw unreadable()
-    return value
+    return written
   },
 }
 
@@ -67,32 +67,37 @@ const postgresCasts: ReadonlyMap<string, string> = new Map(
   }).map(([oid, name]) => [oid, name === '' ? '::text' : `::text::${name}`]),
 )
 
-/** Text with a `t` before it, anything else as an SQL literal: SQLite compares by the class of a value, not by a type. */
+/**
+ * Text with a `t` before it, anything else as an SQL literal: SQLite compares by the class of a value, not by a type. What
+ * JavaScript has exactly goes as it is, because a literal made for every row would take half the time of reading it. `+`,
+ * so that a column of texts does not turn the bounds into texts.
+ */
 const sqlite: KeyText = {
   // Of a column that is NOT NULL, `is null` is planned as a scan that never runs; a parameter is looked up in the index.
-  isNull: (key) => raw`${key} is ${ValueNode.create(null)}`,
-  write: (key) => raw`case typeof(${key}) when 'text' then 't' || ${key} when 'null' then null else quote(${key}) end`,
+  isNull: (key) => raw`${key} is ${value(null)}`,
+  write: (key) =>
+    raw`case when +${key} between -9007199254740991 and 9007199254740991 then ${key} when typeof(${key}) = 'text' then 't' || ${key} when ${key} is null then null else quote(${key}) end`,
   read(text) {
-    if (text.startsWith('t')) return ValueNode.create(text.slice(1))
-    if (/^-?\d{1,19}$/.test(text)) return ValueNode.create(integer(text))
-    if (/^-?\d+\.\d+(e[+-]\d+)?$/.test(text)) return ValueNode.create(Number(text))
+    if (text.startsWith('t')) return value(text.slice(1))
+    if (/^-?\d{1,19}$/.test(text)) return value(integer(text))
+    if (/^-?\d+(\.\d+)?(e[+-]\d+)?$/.test(text)) return value(Number(text))
     const blob = /^X'((?:[\dA-F]{2})*)'$/.exec(text)
     if (blob === null) throw unreadable()
-    return ValueNode.create(Buffer.from(blob[1] as string, 'hex'))
+    return value(Buffer.from(blob[1] as string, 'hex'))
   },
 }
 
 function integer(text: string): number | bigint {
-  const value = BigInt(text)
-  if (BigInt.asIntN(64, value) !== value) throw unreadable()
-  return Number.isSafeInteger(Number(text)) ? Number(text) : value
+  const exact = BigInt(text)
+  if (BigInt.asIntN(64, exact) !== exact) throw unreadable()
+  return Number.isSafeInteger(Number(text)) ? Number(text) : exact
 }
 
 /** ISO 8601 for times, all digits for the rest; the column's type takes precedence when it is compared. */
 const mssql: KeyText = {
   isNull,
   write: (key) => raw`convert(nvarchar(4000), ${key}, 126)`,
-  read: (text) => ValueNode.create(text),
+  read: (text) => value(text),
 }
 
 /**
@@ -110,17 +115,17 @@ const mysql: KeyText = {
     return raw`case when charset(${key}) <> 'binary' then if(${text} + 0e0 = ${number}, concat('s', ${text}), concat('n', ${number})) when charset(${bytes}) = 'binary' then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${text} regexp '^-?[0-9]+([.][0-9]+)?(e[+-]?[0-9]+)?$' then concat('n', ${numeric}) else concat('s', ${text}) end`
   },
   read(text) {
-    const value = ValueNode.create(text.slice(1))
-    if (text.startsWith('s')) return value
-    if (/^x(?:[\dA-F]{2})*$/.test(text)) return raw`unhex(${value})`
+    const written = value(text.slice(1))
+    if (text.startsWith('s')) return written
+    if (/^x(?:[\dA-F]{2})*$/.test(text)) return raw`unhex(${written})`
     const number = /^n-?(\d{1,65})(?:\.(\d{1,30}))?(e[+-]?\d+)?$/.exec(text)
     if (number === null) throw unreadable()
     const [, whole = '', fraction = '', exponent] = number
     const digits = whole.length + fraction.length
     // A string is compared with a number as a double, unless it is told to be exact.
-    if (exponent !== undefined || digits > 65) return raw`(${value} + 0e0)`
-    if (fraction === '' && digits <= 18) return raw`cast(${value} as signed)`
-    return RawNode.create(['cast(', ` as decimal(${digits}, ${fraction.length}))`], [value])
+    if (exponent !== undefined || digits > 65) return raw`(${written} + 0e0)`
+    if (fraction === '' && digits <= 18) return raw`cast(${written} as signed)`
+    return raw(['cast(', ` as decimal(${digits}, ${fraction.length}))`], written)
   },
 }
 

@@ -95,9 +95,8 @@ export class List {
     }
     const { order, position, page } = prepared as unknown as PageStatement
     const { keys } = order
-    let behind = false
-    if (position !== undefined && rows[0] !== undefined && isAt(rows[0], position)) {
-      behind = true
+    let behind = position !== undefined && rows[0] !== undefined && isAt(rows[0], position)
+    if (behind) {
       rows = rows.slice(1)
     } else if (position !== undefined && (bothFlags || rows.length === 0)) {
       const [row] = await this.#run(() => probeStatement(order, this.source.dialect, position))

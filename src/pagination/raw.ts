@@ -1,4 +1,6 @@
-import { type OperationNode, RawNode } from 'kysely'
+import { type OperationNode, RawNode, type ValueNode } from 'kysely'
+
+// Nodes are written as literals: the factories of Kysely freeze, which would be a tenth of a page's time.
 
 /** SQL around nodes, as one node: raw ones among them are taken in, so that little is left to visit when it is compiled. */
 export function raw(strings: readonly string[], ...nodes: readonly OperationNode[]): RawNode {
@@ -30,6 +32,11 @@ export function raw(strings: readonly string[], ...nodes: readonly OperationNode
 export function joined(nodes: readonly OperationNode[], separator: string): OperationNode {
   if (nodes.length === 1) return nodes[0] as OperationNode
   return raw(['', ...Array<string>(nodes.length - 1).fill(separator), ''], ...nodes)
+}
+
+/** A parameter. */
+export function value(of: unknown): ValueNode {
+  return { kind: 'ValueNode', value: of }
 }
 
 /** SQL as it stands. */

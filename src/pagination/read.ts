@@ -15,7 +15,7 @@ export interface ReadRequest extends ListOptions {
 export function readChunksQuery(query: SelectQuery, request: ReadRequest, context: PaginatorContext): ChunkReader<Row> {
   const { list, sought } = openReading(query, request, context)
   const chunks = async function* (): AsyncGenerator<Chunk<Row>, undefined> {
-    for await (const { rows } of sought) yield { rows: rows.map(visible), cursor: list.cursorAt(rows.at(-1) as Row) }
+    for await (const { rows } of sought) yield { rows: visible(rows), cursor: list.cursorAt(rows.at(-1) as Row) }
   }
   return Object.assign(chunks(), {
     resumeFrom: (after: string) => readChunksQuery(query, { ...request, after }, context),
@@ -28,10 +28,10 @@ export function readRowsQuery(query: SelectQuery, request: ReadRequest, context:
   let current: Row | undefined
   const rows = async function* (): AsyncGenerator<Row, undefined> {
     for await (const chunk of sought) {
-      for (const row of chunk.rows) {
+      for (const [at, row] of visible(chunk.rows).entries()) {
         request.signal?.throwIfAborted()
-        current = row
-        yield visible(row)
+        current = chunk.rows[at]
+        yield row
       }
     }
   }

@@ -31,11 +31,12 @@ export async function relayConnectionQuery(
 
   const list = new List(query, request, context)
   const { rows, hasNext, hasPrev } = await list.seek({ cursor, backward, limit })
-  const edges = rows.map((row) => ({ node: visible(row), cursor: list.cursorAt(row) }))
+  const nodes = visible(rows)
+  const edges = nodes.map((node, at) => ({ node, cursor: list.cursorAt(rows[at] as Row) }))
   let total: Promise<number> | undefined
   return {
     edges,
-    nodes: edges.map((edge) => edge.node),
+    nodes,
     pageInfo: {
       hasNextPage: hasNext,
       hasPreviousPage: hasPrev,

@@ -162,5 +162,5 @@ function contentOf(cursor: string): unknown[] {
 /** What someone who has read our sources can make when there is no secret. */
 function forge(content: unknown): string {
   const body = Buffer.from(JSON.stringify(content)).toString('base64url')
-  return `${body}.${crc32(body).toString(36)}`
+  return `${body}.${crc32(body)}`
 }
