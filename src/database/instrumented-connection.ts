@@ -37,14 +37,18 @@ export class InstrumentedConnection {
     let run = this.raw
     if (statements > 0 && dialect === 'sqlite') run = cacheStatements(run, instruments)
     if (statements > 0 && dialect === 'postgres') run = new NamedStatements(run, statements, this.transaction).execute
+    let stream = connection.streamQuery.bind(connection) as Stream
     if (timeoutMs !== undefined) {
-      this.#timeout = new QueryTimeout(connection, run, timeoutMs, instruments)
-      run = this.#timeout.execute
+      const timeout = new QueryTimeout(connection, run, timeoutMs, instruments)
+      const unlimited = stream
+      this.#timeout = timeout
+      run = timeout.execute
+      stream = (query, ...rest) => timeout.stream(query, () => unlimited(query, ...rest))
     }
     this.#run = run
-    const stream = connection.streamQuery.bind(connection)
     connection.executeQuery = ((query, options) => this.#execute(query, options)) as typeof connection.executeQuery
-    connection.streamQuery = ((...parameters) => this.#stream(stream, parameters)) as typeof connection.streamQuery
+    connection.streamQuery = ((query: CompiledQuery, ...rest: unknown[]) =>
+      this.#stream(query, () => stream(query, ...rest))) as typeof connection.streamQuery
   }
 
   /** Somebody took the connection. */
@@ -83,15 +87,12 @@ export class InstrumentedConnection {
     )
   }
 
-  async *#stream(
-    stream: DatabaseConnection['streamQuery'],
-    parameters: Parameters<DatabaseConnection['streamQuery']>,
-  ): AsyncGenerator<QueryResult<unknown>> {
-    const running = this.#starts(parameters[0])
+  async *#stream(query: CompiledQuery, open: () => ReturnType<Stream>): ReturnType<Stream> {
+    const running = this.#starts(query)
     let rows = 0
     let failure: { readonly error: unknown } | undefined
     try {
-      for await (const chunk of stream(...parameters)) {
+      for await (const chunk of open()) {
         rows += chunk.rows.length
         yield chunk
       }
@@ -148,6 +149,9 @@ export class InstrumentedConnection {
     return undefined
   }
 }
+
+/** `streamQuery` of a connection. */
+type Stream = (query: CompiledQuery, ...rest: unknown[]) => AsyncGenerator<QueryResult<unknown>, void, void>
 
 /** Lets our own SQLite databases know, while they prepare the statement, how many they may keep. */
 function cacheStatements(run: Execute, { statements, onUnreachableCache }: Instruments): Execute {

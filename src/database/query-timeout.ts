@@ -30,13 +30,32 @@ export class QueryTimeout {
   }
 
   readonly execute: Execute = async (query, options) => {
+    await this.#prepare()
+    return this.#limit(query, this.#run(query, options))
+  }
+
+  /** Limits the wait for each part of a stream, and not what its reader does in between. */
+  async *stream(query: CompiledQuery, open: () => Parts): Parts {
+    await this.#prepare()
+    const parts = open()
+    // Closing is for when the reader leaves: after a failure the parts are closed, or so stuck that it would hang.
+    const limited: AsyncIterator<QueryResult<unknown>, void> = {
+      next: () => this.#limit(query, parts.next()),
+      return: () => parts.return(),
+    }
+    yield* { [Symbol.asyncIterator]: () => limited }
+  }
+
+  async #prepare(): Promise<void> {
     if (this.busy !== undefined) throw new QueryTimeoutError('The connection still runs a query that timed out')
     if (this.#sessionId === undefined) await this.#identify()
-    const running = this.#run(query, options)
+  }
+
+  async #limit<Answer>(query: CompiledQuery, running: Promise<Answer>): Promise<Answer> {
     return (await within(this.#timeoutMs, running)) ?? this.#cancel(query, running)
   }
 
-  async #cancel(query: CompiledQuery, running: Promise<QueryResult<unknown>>): Promise<QueryResult<unknown>> {
+  async #cancel<Answer>(query: CompiledQuery, running: Promise<Answer>): Promise<Answer> {
     const settled = running.then(
       (result) => ({ result, error: undefined }),
       (error: unknown) => ({ result: undefined, error }),
@@ -110,6 +129,8 @@ export class QueryTimeout {
     this.#sessionId = Number((rows[0] as { id?: unknown } | undefined)?.id)
   }
 }
+
+type Parts = AsyncGenerator<QueryResult<unknown>, void, void>
 
 /** What connections of Kysely 0.29 can do by themselves. */
 interface NativeCancellation {

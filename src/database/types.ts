@@ -190,8 +190,8 @@ export interface InstrumentOptions {
    */
   readonly statementCache?: number | false | undefined
   /**
-   * Cancels a query on the server when it takes longer, and rejects it with `ERR_QUERY_TIMEOUT`. Streams are not
-   * limited. @defaultValue none
+   * Cancels a query on the server when it takes longer, and rejects it with `ERR_QUERY_TIMEOUT`. Of a stream it limits the
+   * wait for each part of the rows, not the time its reader takes. @defaultValue none
    */
   readonly timeout?: Duration | undefined
   /** Derives indexes for slow SELECTs whose plan scans or sorts. Needs `explain`. @defaultValue true */

@@ -1,4 +1,4 @@
-import { type Dialect, Kysely, MysqlDialect, PostgresDialect, sql } from 'kysely'
+import { type CompiledQuery, type Dialect, Kysely, MysqlDialect, PostgresDialect, sql } from 'kysely'
 import { createPool } from 'mysql2'
 import pg from 'pg'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -89,5 +89,22 @@ describe.skipIf(!services.mariadb).each(['plain', 'tuned'])('timeout on MariaDB,
       )
     expect(running.rows).toEqual([])
     for (let run = 0; run < 20; run += 1) expect(await one(db)).toBe(1)
+  })
+
+  it('limits the wait for the rows of a stream, and not the time its reader takes', async () => {
+    const db = connect()
+    const rows = (seconds: number) =>
+      sql<{ seq: number }>`select seq, sleep(if(seq = 3, ${seconds}, 0)) from mysql.seq_1_to_4`.compile(db)
+    const read = async (query: CompiledQuery<{ seq: number }>) => {
+      const seen: number[] = []
+      for await (const { rows } of db.getExecutor().stream(query, 1)) {
+        seen.push(...rows.map(({ seq }) => seq))
+        if (seen.length === 2) await new Promise((resolve) => setTimeout(resolve, 400))
+      }
+      return seen
+    }
+    expect(await read(rows(0))).toEqual([1, 2, 3, 4])
+    await expect(read(rows(30))).rejects.toMatchObject({ code: 'ERR_QUERY_TIMEOUT', cause: { errno: 1317 } })
+    for (let run = 0; run < 3; run += 1) expect(await one(db)).toBe(1)
   })
 })
