@@ -24,20 +24,25 @@ describe('reading a large table', () => {
   it('takes no more memory at the end than at the start, and one statement a chunk, which skips nothing', async () => {
     setFlagsFromString('--expose-gc')
     const collect = runInNewContext('gc') as () => void
-    const heap: number[] = []
-    let rows = 0
-    for await (const chunk of readChunks(opened.db.selectFrom('numbers').selectAll(), { unique: 'id' })) {
-      rows += chunk.rows.length
-      const [statement, ...others] = opened.statements()
-      expect(others).toEqual([])
-      expect(statement ?? '').not.toContain('offset')
-      if (rows % (size / 10) > 1_000) continue
-      collect()
-      heap.push(process.memoryUsage().heapUsed)
+    opened.statements()
+    // The first reading is the compiler’s.
+    let heap: number[] = []
+    for (let reading = 0; reading < 2; reading++) {
+      heap = []
+      let rows = 0
+      for await (const chunk of readChunks(opened.db.selectFrom('numbers').selectAll(), { unique: 'id' })) {
+        rows += chunk.rows.length
+        const [statement = '', ...others] = opened.statements()
+        expect(others).toEqual([])
+        expect(statement).not.toContain('offset')
+        if (rows % (size / 10) > 0) continue
+        collect()
+        heap.push(process.memoryUsage().heapUsed)
+      }
+      expect(rows).toBe(size)
     }
-    expect(rows).toBe(size)
     const page = 1_000 * 200
-    expect((heap.at(-1) as number) - (heap[1] as number)).toBeLessThan(5 * page)
+    expect((heap.at(-1) as number) - (heap[0] as number)).toBeLessThan(5 * page)
   })
 
   it('stops when it is told to, with the reason, and leaves no statement running', async () => {
