@@ -1,167 +1,166 @@
+import { type CompressibleHead, createCompressor } from '../src/index.ts'
+import { shuffle } from './harness.ts'
+import { rowsOf } from './support/rows.ts'
+import { type RawRequest, type Served, serve } from './support/served.ts'
+
+const rounds = Number(process.env.BENCH_ROUNDS ?? 30)
+const requests = Number(process.env.BENCH_REQUESTS ?? 160)
+
+const middlewares = ['none', 'compression', 'posthaste', 'posthaste, brotliQuality 2'] as const
+type Name = (typeof middlewares)[number]
+
 /**
- * What does a compressed answer cost, against the middleware that Express users know, in bytes and CPU? What does ours cost
- * where there is nothing to compress, how long does a large body block the event loop, and what does a cached route save?
+ * What does a compressed answer cost, against the middleware that Express users know, in bytes and processor time? What does ours
+ * cost where there is nothing to compress, and how long does a megabyte block the event loop?
  *
- * CPU time of client and server in one process over keep-alive connections, so the same constant is in every candidate.
+ * Each middleware has a server in a process of its own, and what is told is the processor time of that process, its thread pool
+ * included: what the middleware adds to a request, and what the whole request costs.
  */
-import { once } from 'node:events'
-import { Agent, createServer, request as send } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import compression from 'compression'
-import express from 'express'
-import { cacheResponses, compressResponses } from '../src/express.ts'
-import { type CompressibleHead, createCache, createCompressor } from '../src/index.ts'
-import { type Candidate, compare, table } from './harness.ts'
-
-const rounds = Number(process.env.ROUNDS ?? 25)
-const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-
-function rowsOf(bytes: number): string {
-  const rows: object[] = []
-  for (let length = 2, id = 1; length < bytes; id++) {
-    const key = Math.imul(id, 0x9e3779b1) >>> 0
-    const row = {
-      id,
-      name: `User ${id}`,
-      email: `u${key.toString(36)}@example.com`,
-      at: new Date(1.6e12 + key).toISOString(),
-    }
-    length += JSON.stringify(row).length + 1
-    rows.push(row)
-  }
-  return JSON.stringify(rows)
-}
-
-interface Target {
-  ask(): Promise<Buffer>
-  close(): void
-}
-
-type Middleware = express.RequestHandler | undefined
-
-/** An application with one route that sends the text, behind the middleware. */
-async function serve(body: string, middleware: Middleware, acceptEncoding: string): Promise<Target> {
-  const app = express().disable('etag')
-  if (middleware !== undefined) app.use(middleware)
-  app.get('/', (_request, response) => {
-    response.type('json').send(body)
-  })
-  return listen(app, acceptEncoding)
-}
-
-async function listen(app: express.Express, acceptEncoding: string): Promise<Target> {
-  const server = createServer(app).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  const headers = { 'accept-encoding': acceptEncoding }
-  return {
-    ask: () =>
-      new Promise((resolve, reject) => {
-        const request = send({ host: '127.0.0.1', port, agent, headers }, (response) => {
-          const chunks: Buffer[] = []
-          response.on('data', (chunk: Buffer) => chunks.push(chunk))
-          response.on('end', () => resolve(Buffer.concat(chunks)))
-        })
-        request.on('error', reject).end()
-      }),
-    close() {
-      server.close()
-      server.closeAllConnections()
-    },
+export default async function compression(): Promise<string> {
+  const servers = new Map<Name, Served>()
+  for (const name of middlewares) servers.set(name, await serve('./compressing-server.ts', [name]))
+  try {
+    return [await costs(servers), await identity(servers), await blocking()].join('\n\n')
+  } finally {
+    for (const { stop } of servers.values()) stop()
   }
 }
 
-/** The middlewares over the same body, the first one being what the others are compared with. */
-async function race(title: string, body: string, accept: string, ways: Record<string, Middleware>): Promise<string> {
-  const targets: Target[] = []
-  const candidates: Candidate[] = []
-  const sizes: string[] = []
-  for (const [name, middleware] of Object.entries(ways)) {
-    const target = await serve(body, middleware, accept)
-    targets.push(target)
-    sizes.push(`${name} ${(await target.ask()).length} B`)
-    candidates.push({ name, run: target.ask })
-  }
-  const results = await compare(candidates, { iterations: 40, rounds, measure: 'cpu' })
-  for (const target of targets) target.close()
-  return `### ${title}\n\nSent: ${sizes.join(', ')}.\n\n${table(results)}`
-}
-
-const ours = () => compressResponses() as unknown as express.RequestHandler
-
-/** The longest turn of the event loop while bodies of 1 MB are compressed one after another, and while nothing is done. */
-async function blocking(): Promise<string> {
-  const body = Buffer.from(rowsOf(1024 * 1024))
-  const compressor = createCompressor()
-  const rows: string[] = []
-  for (const coding of ['nothing', 'gzip', 'br', 'zstd']) {
-    const head: CompressibleHead = {
-      acceptEncoding: coding,
-      header: (name) => (name === 'content-type' ? 'text/html' : null),
-    }
-    const turns: number[] = []
-    const ends = performance.now() + 2_000
-    let isDone = false
-    const work = (async () => {
-      while (performance.now() < ends) {
-        await (coding === 'nothing' ? new Promise((resolve) => setTimeout(resolve, 5)) : compressor.body(body, head))
+async function costs(servers: ReadonlyMap<Name, Served>): Promise<string> {
+  const lines: string[] = []
+  for (const coding of ['gzip', 'br']) {
+    for (const bytes of [1_536, 4_096, 8_192, 16_384]) {
+      const request = { path: `/${bytes}`, headers: { 'accept-encoding': coding } }
+      const names = middlewares.filter((name) => coding === 'br' || !name.includes('brotli'))
+      const costOf = await race(servers, names, request)
+      const [none, theirs] = [costOf('none'), costOf('compression')]
+      for (const name of names.slice(2)) {
+        const ours = costOf(name)
+        const cells = [
+          ...[none, theirs - none, ours - none].map((us) => us.toFixed(0)),
+          ...[(ours - none) / (theirs - none), ours / theirs].map((ratio) => ratio.toFixed(2)),
+          await bodyLength(servers.get('compression'), request),
+          await bodyLength(servers.get(name), request),
+        ]
+        lines.push(`| ${coding}, ${(bytes / 1024).toFixed(1)} KB | ${name} | ${cells.join(' | ')} |`)
       }
-      isDone = true
-    })()
-    for (let last = performance.now(); !isDone; ) {
-      await new Promise(setImmediate)
-      const now = performance.now()
-      turns.push(now - last)
-      last = now
     }
-    await work
-    turns.sort((a, b) => a - b)
-    const at = (share: number) => (turns[Math.floor((turns.length - 1) * share)] as number).toFixed(2)
-    rows.push(`| ${coding} | ${at(0.99)} | ${at(0.999)} | ${at(1)} |`)
   }
-  return `### Turns of the event loop while 1 MB bodies are compressed, in ms\n\n| | p99 | p99.9 | longest |\n|---|---:|---:|---:|\n${rows.join('\n')}`
+  return [
+    '### Whole bodies, in microseconds of the server a request',
+    '',
+    '| | | no middleware | `compression` adds | ours adds | ratio | ratio of whole requests | bytes, `compression` | bytes, ours |',
+    '|---|---|---:|---:|---:|---:|---:|---:|---:|',
+    ...lines,
+  ].join('\n')
 }
 
-/** The same route with and without the cache, both compressed. */
-async function cached(): Promise<string> {
-  const rows = JSON.parse(rowsOf(16 * 1024)) as object[]
-  const cache = createCache()
-  const app = (cacheOf: Middleware) => {
-    const application = express().use(ours())
-    const handlers = cacheOf === undefined ? [] : [cacheOf]
-    return application.get('/', ...handlers, (_request, response) => {
-      response.json(rows)
-    })
-  }
-  const plain = await listen(app(undefined), 'br')
-  const hot = await listen(app(cacheResponses(cache) as unknown as express.RequestHandler), 'br')
-  await hot.ask()
-  const candidates = [
-    { name: 'made for each request', run: plain.ask },
-    { name: 'from the cache', run: hot.ask },
-  ]
-  const results = await compare(candidates, { iterations: 40, rounds, measure: 'cpu' })
-  plain.close()
-  hot.close()
-  await cache.close()
-  return `### A route of 16 KB without any query, brotli\n\n${table(results)}`
-}
-
-export default async function run(): Promise<string> {
-  const sections: string[] = []
-  for (const [coding, accept] of [
-    ['gzip', 'gzip'],
-    ['brotli', 'br'],
+async function identity(servers: ReadonlyMap<Name, Served>): Promise<string> {
+  const lines: string[] = []
+  for (const [title, headers] of [
+    ['no `Accept-Encoding`', {}],
+    ['`identity`', { 'accept-encoding': 'identity' }],
   ] as const) {
-    for (const kilobytes of [1.5, 8, 16]) {
-      const body = rowsOf(kilobytes * 1024)
-      const ways = { compression: compression(), posthaste: ours(), 'no compression': undefined }
-      sections.push(await race(`${coding}, ${kilobytes} KB`, body, accept, ways))
+    const costOf = await race(servers, ['none', 'compression', 'posthaste'], { path: '/8192', headers })
+    const none = costOf('none')
+    const cells = [
+      none.toFixed(1),
+      ...(['compression', 'posthaste'] as const).map((name) => (costOf(name) / none).toFixed(3)),
+    ]
+    lines.push(`| ${title} | ${cells.join(' | ')} |`)
+  }
+  return [
+    '### A client that accepts no coding, 8 KB',
+    '',
+    '| | no middleware, us | with `compression` | with ours |',
+    '|---|---:|---:|---:|',
+    ...lines,
+  ].join('\n')
+}
+
+/** All in turns; what counts is the tenth percentile, because what else the machine does only adds. */
+async function race(
+  servers: ReadonlyMap<Name, Served>,
+  names: readonly Name[],
+  request: RawRequest,
+): Promise<(name: Name) => number> {
+  const measured = new Map<Name, number[]>(names.map((name) => [name, []]))
+  for (let round = -3; round < rounds; round++) {
+    for (const name of shuffle(names)) {
+      const us = await (servers.get(name) as Served).costOf(request, requests)
+      if (round >= 0) measured.get(name)?.push(us)
     }
   }
-  const untouched = { 'no middleware': undefined, posthaste: ours(), compression: compression() }
-  sections.push(await race('A client that accepts no coding, 8 KB', rowsOf(8 * 1024), 'identity', untouched))
-  sections.push(await cached(), await blocking())
-  agent.destroy()
-  return sections.join('\n\n')
+  return (name) => at(measured.get(name) ?? [], 0.1)
+}
+
+async function bodyLength(server: Served | undefined, request: RawRequest): Promise<number> {
+  const answer = (await server?.answerTo(request)) ?? Buffer.alloc(0)
+  const end = answer.indexOf('\r\n\r\n') + 4
+  const length = /^content-length: (\d+)/im.exec(answer.toString('latin1', 0, end))?.[1]
+  // The chunks of a body in pieces have their lengths in front.
+  return length === undefined ? unchunked(answer.subarray(end)) : Number(length)
+}
+
+function unchunked(body: Buffer): number {
+  let total = 0
+  for (let start = 0; ; ) {
+    const end = body.indexOf('\r\n', start)
+    const length = Number.parseInt(body.toString('latin1', start, end), 16)
+    if (!(length > 0)) return total
+    total += length
+    start = end + 2 + length + 2
+  }
+}
+
+/** How long a call of the compressor with a text of 1 MB takes before it returns, and the turns of the event loop meanwhile. */
+async function blocking(): Promise<string> {
+  const ascii = rowsOf(1024 * 1024)
+  const texts = { ASCII: ascii, 'wide characters': ascii.replaceAll('User', 'Us€r') }
+  const compressor = createCompressor()
+  const lines: string[] = []
+  for (const [kind, text] of Object.entries(texts)) {
+    for (const coding of ['nothing', 'gzip', 'br', 'zstd']) {
+      const head: CompressibleHead = {
+        acceptEncoding: coding,
+        header: (name) => (name === 'content-type' ? 'application/json' : null),
+      }
+      const calls: number[] = []
+      const turns: number[] = []
+      let isDone = false
+      const work = (async () => {
+        for (let call = 0; call < 60; call++) {
+          const startedAt = performance.now()
+          const encoding = compressor.body(text, head)
+          calls.push(performance.now() - startedAt)
+          await encoding
+          await new Promise((resolve) => setTimeout(resolve, 5))
+        }
+        isDone = true
+      })()
+      for (let last = performance.now(); !isDone; ) {
+        await new Promise(setImmediate)
+        const now = performance.now()
+        turns.push(now - last)
+        last = now
+      }
+      await work
+      const cells = [at(calls, 0.5), at(calls, 0.9), at(turns, 0.999), at(turns, 1)].map((ms) => ms.toFixed(2))
+      lines.push(`| ${kind} | ${coding} | ${cells.join(' | ')} |`)
+    }
+  }
+  return [
+    '### Texts of 1 MB, in ms',
+    '',
+    '| | coding | a call, p50 | p90 | turns, p99.9 | longest |',
+    '|---|---|---:|---:|---:|---:|',
+    ...lines,
+    '',
+    'What "nothing" has, other work of the machine and of the garbage collector has caused.',
+  ].join('\n')
+}
+
+function at(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.floor((sorted.length - 1) * share)] ?? Number.NaN
 }
