@@ -86,8 +86,9 @@ export function variedBy(answer: Omit<HandlerAnswer, 'body'>): readonly string[]
 
 export function headerOf({ headers }: Pick<HandlerAnswer, 'headers'>): (name: string) => string | undefined {
   return (name) => {
-    const values = headers.filter(([other]) => other === name)
-    return values.length === 0 ? undefined : values.map(([, value]) => value).join(', ')
+    let found: string | undefined
+    for (const [other, value] of headers) if (other === name) found = found === undefined ? value : `${found}, ${value}`
+    return found
   }
 }
 

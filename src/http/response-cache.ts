@@ -10,7 +10,7 @@ import {
   resolveHttpCacheOptions,
 } from './http-cache-options.ts'
 import { extendKey, responseKey } from './response-key.ts'
-import { answerFrom, type CachedAnswer, isMadeFor, type StoredResponse, toStored } from './stored-response.ts'
+import { answerFrom, type CachedAnswer, isMadeFor, ownBytes, type StoredResponse, toStored } from './stored-response.ts'
 
 /** Runs the handler of a request. */
 export interface HandlerRun {
@@ -192,7 +192,7 @@ class Visit<Request> {
     if (!('coding' in plan)) return { ...identity, isVaried }
     const encode = async () => {
       const encoded = await engine.codecOf(plan.coding).encode(toBuffer(body))
-      return encoded.length < body.length || plan.mustEncode ? encoded : null
+      return encoded.length < body.length || plan.mustEncode ? ownBytes(encoded) : null
     }
     const encoded = await this.#cache.getOrSet(extendKey(key, [plan.coding, hash]), encode, this.#options)
     return encoded === null ? { ...identity, isVaried } : { encoding: plan.coding, body: encoded, isVaried }

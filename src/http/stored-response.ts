@@ -30,12 +30,20 @@ export function toStored(answer: HandlerAnswer, body: Buffer, request: CachedReq
   return {
     status,
     headers: answer.headers.filter(([name]) => !perAnswer.has(name)),
-    body,
+    body: ownBytes(body),
     hash: hash('sha256', body, 'base64url').slice(0, 27),
     storedAt: now,
     freshUntil: lifetime === undefined ? undefined : now + lifetime * 1_000,
     varied: variedBy(answer).map((name) => [name, request.header(name) ?? null] as const),
   }
+}
+
+/** The same bytes in memory of their own: an encoder's output, or a small text's, is a part of something larger. */
+export function ownBytes(bytes: Buffer): Buffer {
+  if (bytes.buffer.byteLength === bytes.length) return bytes
+  const own = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(own)
+  return own
 }
 
 /** Whether a stored response may answer this request (RFC 9111, 4.1). */

@@ -1,6 +1,6 @@
 import zlib from 'node:zlib'
 import { type Cache, createCache } from 'posthaste'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Answer, type Answering, ask, type Received } from '../support/answering.ts'
 import { type CachingOptions, type CachingSetup, caching } from '../support/caching.ts'
 
@@ -223,6 +223,17 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     const { etag } = (received.get('br') as Received).headers
     expect((await get('/users', { 'accept-encoding': 'br', 'if-none-match': etag as string })).status).toBe(304)
     expect((await get('/users', { 'accept-encoding': 'gzip', 'if-none-match': etag as string })).status).toBe(200)
+  })
+
+  it('keeps no more memory than the bytes that it stores', async () => {
+    await get('/users', { 'accept-encoding': 'gzip' })
+    const kept = vi.spyOn(sharedCache, 'getOrSet')
+    await get('/users', { 'accept-encoding': 'gzip' })
+    const values = await Promise.all(kept.mock.results.map(({ value }) => value))
+    kept.mockRestore()
+    const bodies = values.map((value) => (Buffer.isBuffer(value) ? value : (value as { body: Buffer }).body))
+    expect(bodies).toHaveLength(2)
+    for (const body of bodies) expect(body.buffer.byteLength).toBe(body.length)
   })
 
   it('is not encoded again by `compressResponses`, which encodes what bypasses it', async () => {
