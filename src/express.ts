@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { openQueryScope } from './database/query-scope.ts'
+import { openRequestScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
 import { type CompressOptions, createEngine } from './http/compressor.ts'
 import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
@@ -61,15 +61,16 @@ export function monitorRequests(monitor: PerformanceMonitor): Middleware {
       const named = monitor.routeOf(request)
       return named === undefined ? labelOf(request, status) : named
     }
-    const scope = openQueryScope(() => `${method} ${label(200)}`)
+    const scope = openRequestScope(() => `${method} ${label(200)}`)
     // One closure: a property on the response or a WeakMap entry costs several times as much.
     response.on('close', () => {
       const outcome = outcomeOf(request, response)
       const status = outcome === 'aborted' ? 499 : response.statusCode
       monitor.record(method, label(status), status, startedAt, outcome, first(request.headers.traceparent))
-      scope.end()
+      scope?.end()
     })
-    scope.run(next)
+    if (scope === undefined) next()
+    else scope.run(next)
   }
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { pipeline, Readable, Transform } from 'node:stream'
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import vary from 'vary'
-import { openQueryScope, type QueryScope } from './database/query-scope.ts'
+import { openRequestScope, type QueryScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
 import { BodyCopy } from './http/body-copy.ts'
 import { type CachedRequest, type HandlerAnswer, unstorableReason } from './http/cache-rules.ts'
@@ -37,7 +37,7 @@ const scopeKey: unique symbol = Symbol('posthaste.queryScope')
 
 declare module 'fastify' {
   interface FastifyRequest {
-    [scopeKey]?: QueryScope
+    [scopeKey]?: QueryScope | undefined
   }
   interface FastifyContextConfig {
     /** `false` keeps the route out of the statistics. */
@@ -91,16 +91,17 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
         const named = monitor.routeOf(request)
         return named === undefined ? (own?.route ?? url ?? '(unmatched)') : named
       }
-      const scope = openQueryScope(() => `${request.method} ${label()}`)
+      const scope = openRequestScope(() => `${request.method} ${label()}`)
       request[scopeKey] = scope
       const { raw } = reply
       raw.on('close', () => {
         const outcome = outcomeOf(request.raw, raw)
         const status = outcome === 'aborted' ? 499 : raw.statusCode
         monitor.record(request.method, label(), status, startedAt, outcome, first(request.headers.traceparent))
-        scope.end()
+        scope?.end()
       })
-      scope.run(next)
+      if (scope === undefined) next()
+      else scope.run(next)
     })
     // Reading a body goes on from the socket's events, which know nothing of the scope.
     app.addHook('preValidation', (request, _reply, next) => {

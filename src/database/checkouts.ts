@@ -1,7 +1,7 @@
 import { callSitesOf, captureStack, formatCallSite } from './call-site.ts'
 import { type Holder, PoolTimeoutError } from './errors.ts'
 import type { Tuning } from './pool-tuning.ts'
-import { currentScope, type QueryScope } from './query-scope.ts'
+import { currentScope, lookForScopes, type QueryScope } from './query-scope.ts'
 
 /** Holders that a message names. */
 const named = 5
@@ -31,6 +31,7 @@ export class Checkouts<Connection extends object> {
 
   /** @param max - how many connections there may be */
   constructor(tuning: Tuning, max: () => number) {
+    lookForScopes()
     this.#tuning = tuning
     this.#max = max
   }

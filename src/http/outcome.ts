@@ -23,6 +23,7 @@ export function outcomeOf(request: Pick<IncomingMessage, 'headers' | 'aborted'>,
 function isEventStream(response: EndedResponse): boolean {
   const contentType = response.getHeader('content-type')
   if (contentType !== undefined) return String(contentType).startsWith(eventStream)
-  // Headers that went straight into `writeHead()` are kept only as the text that was sent.
-  return (response as { _header?: string | null })._header?.includes(eventStream) === true
+  // Headers that went straight into `writeHead()` are kept only as the text that was sent. A stream has no length.
+  const { _header, _contentLength } = response as { _header?: string | null; _contentLength?: number | null }
+  return typeof _contentLength !== 'number' && _header?.includes(eventStream) === true
 }

@@ -69,7 +69,7 @@ export class Endpoint {
 
   /** Adds time in which a request of this endpoint held the event loop. The window has been advanced. */
   hold(ms: number): void {
-    this.window.cells[this.#layout.length + cell.loopUs]! += Math.round(ms * 1_000)
+    if (ms > 0) this.window.cells[this.#layout.length + cell.loopUs]! += Math.round(ms * 1_000)
   }
 
   #switchStatus(status: number): ExposedHistogram {

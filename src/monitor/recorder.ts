@@ -92,8 +92,9 @@ export class Recorder {
       place.traceparent = traceparent
     }
     const stalls = this.#stalls
-    if (stalls !== undefined && (startedAt <= stalls.newest || startedAt === stalls.running)) {
-      this.#chargeStalls(stalls, endpoint, startedAt, us, place)
+    if (stalls !== undefined) {
+      if (startedAt === stalls.running) endpoint.hold(stalls.endRunning())
+      if (startedAt <= stalls.newest) this.#chargeStalls(stalls, endpoint, startedAt, us, place)
     }
     if (place !== undefined && this.#events.hears('slow')) this.#events.emit('slow', describePlace(place))
     if (this.#events.hears('request')) {
@@ -163,7 +164,6 @@ export class Recorder {
     us: number,
     place: Place | undefined,
   ): void {
-    if (startedAt === stalls.running) endpoint.hold(stalls.endRunning())
     const note = stalls.take(startedAt)
     if (note < 0) return
     endpoint.hold(stalls.holdOf(note))
