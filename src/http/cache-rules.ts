@@ -3,6 +3,7 @@ import type { HttpCacheSettings } from './http-cache-options.ts'
 /** A request to a cached route. */
 export interface CachedRequest<Request = unknown> {
   readonly method: string
+  /** With the origin, where the server has it from the request. */
   readonly path: string
   /** Without the question mark. */
   readonly query: string
@@ -92,8 +93,17 @@ export function headerOf({ headers }: Pick<HandlerAnswer, 'headers'>): (name: st
   }
 }
 
-const specialHeaders = ['range', 'if-match', 'if-unmodified-since', 'upgrade', 'transfer-encoding']
-const personalHeaders = ['authorization', 'cookie']
+/** Parts, conditions, bodies, and what makes an application take the request for another one. */
+const specialHeaders = [
+  ...['range', 'if-match', 'if-unmodified-since', 'upgrade', 'transfer-encoding'],
+  ...['x-http-method-override', 'x-http-method', 'x-method-override', 'x-original-url', 'x-rewrite-url'],
+]
+
+/** Credentials, and who a proxy says that the client is. */
+const personalHeaders = [
+  ...['authorization', 'cookie', 'x-api-key', 'api-key', 'x-auth-token', 'x-access-token'],
+  ...['x-forwarded-user', 'x-remote-user', 'x-amzn-oidc-data', 'cf-access-jwt-assertion', 'x-goog-iap-jwt-assertion'],
+]
 
 /**
  * Of the statuses that may be cached (RFC 9110, 15.1), those that are no errors: who can make a handler fail with a strange

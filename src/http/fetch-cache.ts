@@ -64,10 +64,11 @@ export async function respondFetch<Original>(
 }
 
 function describe<Original>(request: Request, original: Original): CachedRequest<Original> {
-  const { host, pathname, search } = new URL(request.url)
+  const { origin, pathname, search } = new URL(request.url)
   const { method, headers } = request
-  const header = (name: string) => headers.get(name) ?? (name === 'host' ? host : null)
-  return { method, path: pathname, query: search.slice(1), header, original }
+  // A client may name another host in the URL than in `Host`, and the handler may make links of either.
+  const path = origin + pathname
+  return { method, path, query: search.slice(1), header: (name) => headers.get(name), original }
 }
 
 /** A handler that answers 304 by itself would give nothing to store. */

@@ -176,7 +176,9 @@ function ownHeaders(response: ServerResponse, before: NodeJS.Dict<unknown>): Han
   return headers.map(([name, value]) => [name, String(value)] as const)
 }
 
-const decisive: ReadonlySet<string> = new Set(['set-cookie', 'cache-control', 'vary', 'content-encoding'])
+const decisive: ReadonlySet<string> = new Set([
+  ...['set-cookie', 'cache-control', 'pragma', 'expires', 'vary', 'content-encoding'],
+])
 
 /** Puts an answer into the head, and gives its body. */
 function putAnswer(response: ServerResponse, { status, headers, body }: CachedAnswer): Buffer | undefined {

@@ -11,7 +11,8 @@ export function readHeaders(headers: IncomingHttpHeaders): RequestHeaders {
   const hidden: IncomingHttpHeaders = {}
   return {
     header(name) {
-      const value = headers[name] ?? hidden[name]
+      // HTTP/2 has a field of its own for the host.
+      const value = headers[name] ?? hidden[name] ?? (name === 'host' ? headers[':authority'] : undefined)
       return Array.isArray(value) ? value.join(', ') : value
     },
     hideConditions() {

@@ -25,7 +25,7 @@ export function extendKey(key: Key, parts: readonly (string | null)[]): Key {
   return typeof key === 'string' ? key + text : [...key, text]
 }
 
-const originHeaders = ['host', 'x-forwarded-host', 'x-forwarded-proto']
+const originHeaders = ['host', 'forwarded', ...['host', 'proto', 'port', 'prefix'].map((part) => `x-forwarded-${part}`)]
 
 /** With its length in front, so that parts cannot run into each other. A text, as a tuple would cost more than the answer. */
 function part(value: string | null | undefined): string {

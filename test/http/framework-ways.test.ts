@@ -89,6 +89,43 @@ describe('on Express', () => {
     expect(JSON.parse(zlib.gunzipSync(body).toString())).toEqual(rows)
   })
 
+  it.each([
+    ['pragma', 'no-cache'],
+    ['expires', '0'],
+    ['cache-control', 'private'],
+    ['set-cookie', 'a=1'],
+  ])('stores nothing where middleware before has set `%s: %s`', async (name, value) => {
+    const app = express()
+    let runs = 0
+    app.use((_request, response, next) => {
+      response.set(name, value)
+      next()
+    })
+    app.get('/', onExpress.cacheResponses(makeCache(), { clock }), (_request, response) => {
+      response.json(++runs)
+    })
+    const port = await listen(app)
+    for (const run of [1, 2]) expect((await ask(port)).body.toString()).toBe(String(run))
+  })
+
+  it('gives nobody a cookie that was set for another while the head was sent', async () => {
+    const app = express()
+    let clients = 0
+    app.use((_request, response, next) => {
+      const { writeHead } = response
+      response.writeHead = (...args: unknown[]) => {
+        response.setHeader('set-cookie', `session=${++clients}`)
+        return writeHead.apply(response, args as never)
+      }
+      next()
+    })
+    app.get('/', onExpress.cacheResponses(makeCache(), { clock }), (_request, response) => {
+      response.json(rows)
+    })
+    const port = await listen(app)
+    for (const client of [1, 2]) expect((await ask(port)).headers['set-cookie']).toEqual([`session=${client}`])
+  })
+
   it('renews a stale answer through nested routers, with their parameters', async () => {
     const cache = makeCache()
     const app = express()
@@ -141,9 +178,9 @@ describe('on Fastify', () => {
     const preHandler = async (
       request: { headers: Record<string, unknown> },
       reply: { code(status: number): { send(body: string): unknown } },
-    ) => (request.headers['x-api-key'] === 'right' ? undefined : reply.code(401).send('no'))
+    ) => (request.headers['x-gate'] === 'right' ? undefined : reply.code(401).send('no'))
     app.get('/', { preHandler: preHandler as never, config: { cache: {} } }, async () => [++runs])
-    const get = (key: string) => app.inject({ url: '/', headers: { 'x-api-key': key } })
+    const get = (key: string) => app.inject({ url: '/', headers: { 'x-gate': key } })
     expect((await get('right')).json()).toEqual([1])
     expect((await get('right')).json()).toEqual([1])
     expect((await get('wrong')).statusCode).toBe(401)

@@ -94,6 +94,12 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
   describe.each<[what: string, method: string, path: string, headers: Record<string, string>]>([
     ['Authorization', 'GET', '/users', { authorization: 'Bearer x' }],
     ['a cookie', 'GET', '/users', { cookie: 'session=1' }],
+    ['an API key', 'GET', '/users', { 'x-api-key': 'x' }],
+    ['the name of a user from a proxy', 'GET', '/users', { 'x-forwarded-user': 'ann' }],
+    ['another method for the handler', 'GET', '/users', { 'x-http-method-override': 'DELETE' }],
+    ['another URL for the handler', 'GET', '/users', { 'x-original-url': '/admin' }],
+    ['a listed parameter among others', 'GET', '/users?page=1&page=2&PAGE=3', {}],
+    ['a parameter that a parser takes for a listed one', 'GET', '/users?page[admin]=1', {}],
     ['a parameter that is not listed', 'GET', '/users?page=1&debug=1', {}],
     ['a parameter without a value', 'GET', '/users?admin', {}],
     ['no-store', 'GET', '/users', { 'cache-control': 'no-store' }],
@@ -280,9 +286,24 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     expect(runs).toBe(1)
     for (const path of ['/users?page=2&tag=a&tag=b', '/users?page=1&tag=b&tag=a', '/users', '/other']) await get(path)
     expect(runs).toBe(5)
-    await get('/users', { host: 'other.example' })
-    await get('/users', { 'x-forwarded-host': 'evil.example' })
-    expect(runs).toBe(7)
+    for (const headers of [
+      { host: 'other.example' },
+      { 'x-forwarded-host': 'evil.example' },
+      { 'x-forwarded-prefix': '/evil' },
+      { forwarded: 'host=evil.example' },
+    ]) {
+      runs = 0
+      await get('/users', headers as Record<string, string>)
+      expect(runs, JSON.stringify(headers)).toBe(1)
+    }
+  })
+
+  it('keeps what a client names in an absolute URL apart from what it names as the host', async () => {
+    // A server may refuse such a request.
+    await get('http://evil.example/users', { host: 'a.example' }).catch(() => undefined)
+    runs = 0
+    await get('/users', { host: 'a.example' })
+    expect(runs).toBe(1)
   })
 
   it('takes every parameter with `query: all`', async () => {
