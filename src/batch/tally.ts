@@ -8,9 +8,12 @@ import type { Unit } from './unit.ts'
 export class Tally<Item, Result> {
   readonly failures: BatchFailure<Item>[] = []
   #next = 0
-  #silent = 0
   readonly #waiting = new Map<number, Unit<Item>>()
-  readonly #results: Result[] = []
+  /** Results that were `undefined`, before the first that was not. */
+  #silent = 0
+  /** The others. They are put together once, at the end: an array that grows is copied over and over. */
+  readonly #lists: (readonly Result[])[] = []
+  #count = 0
   readonly #returnsLists: boolean
 
   /** @param returnsLists - whether each call returned a list of results, or one */
@@ -20,7 +23,14 @@ export class Tally<Item, Result> {
 
   /** Empty as long as the processor returned nothing, so that a long run stays small. */
   get results(): Result[] {
-    return this.#results
+    if (this.#count === 0) return []
+    const results = new Array<Result>(this.#silent + this.#count)
+    results.fill(undefined as Result, 0, this.#silent)
+    let place = this.#silent
+    for (const list of this.#lists) {
+      for (let index = 0; index < list.length; index++) results[place++] = list[index] as Result
+    }
+    return results
   }
 
   /** Takes a finished batch. Returns the one that now stands at the low watermark, when that moved. */
@@ -54,17 +64,13 @@ export class Tally<Item, Result> {
     for (const failure of failures.sort((a, b) => a.index - b.index)) this.failures.push(failure)
   }
 
+  /** Notes a copy: the list is the processor's own, and it may use it again. */
   #append(list: readonly Result[]): void {
-    const results = this.#results
-    let index = 0
-    if (results.length === 0) {
-      while (index < list.length && list[index] === undefined) index++
-      if (index === list.length) {
-        this.#silent += index
-        return
-      }
-      for (let count = this.#silent + index; count > 0; count--) results.push(undefined as Result)
+    if (this.#lists.length === 0 && list.every((value) => value === undefined)) {
+      this.#silent += list.length
+      return
     }
-    for (; index < list.length; index++) results.push(list[index] as Result)
+    this.#lists.push(list.slice())
+    this.#count += list.length
   }
 }
