@@ -10,7 +10,7 @@ export interface PoolSettings {
   readonly maxOverflow?: number | undefined
   /** How long to wait for a connection. @defaultValue `'30s'` */
   readonly poolTimeout?: Duration | undefined
-  /** The age at which a connection is replaced. @defaultValue `'1h'` */
+  /** The age at which a connection is replaced; `tarn` has no place for one. @defaultValue `'1h'` */
   readonly poolRecycle?: Duration | undefined
   /** Whether a connection that was idle is tested before it is used. @defaultValue true */
   readonly poolPrePing?: boolean | undefined
@@ -47,8 +47,8 @@ const overflowIdleMs = 10_000
 /**
  * The options of a driver's own pool, and the tuning for what the driver cannot do itself.
  *
- * With `'tarn'`, Kysely's SQL Server dialect makes the pool: give it `options` as `tarn.options` and `tuning.prePing` as
- * `validateConnections`. It has no place for an age: `tuning.recycle` is for the other two.
+ * With `'tarn'`, Kysely's SQL Server dialect makes the pool: give it `options` as `tarn.options`, and
+ * `tuning.prePing !== false` as `validateConnections`. It has no place for an age, so there is no `tuning.recycle`.
  *
  * @throws TypeError or RangeError for a bad setting
  *
@@ -97,7 +97,7 @@ export function poolOptions<Driver extends keyof PoolOptionsByDriver>(
   const tuning: PoolTuning = {
     prePing: poolPrePing ? 'idle' : false,
     acquireTimeout: poolTimeout,
-    recycle: poolRecycle,
+    ...(driver === 'tarn' ? {} : { recycle: poolRecycle }),
   }
   return { options: options[driver], tuning }
 }

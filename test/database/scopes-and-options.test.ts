@@ -35,7 +35,11 @@ describe('poolOptions', () => {
       maxIdle: 3,
       connectTimeout: 5_000,
     })
-    expect(poolOptions('tarn', settings).options).toMatchObject({ max: 7, min: 3, acquireTimeoutMillis: 5_000 })
+    expect(poolOptions('tarn', settings)).toMatchObject({
+      options: { max: 7, min: 3, acquireTimeoutMillis: 5_000 },
+      // It has no place for an age.
+      tuning: { prePing: 'idle', acquireTimeout: '5s', recycle: undefined },
+    })
   })
 
   it('has the defaults of the document, and takes the environment', () => {
