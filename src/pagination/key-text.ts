@@ -103,7 +103,8 @@ const mssql: KeyText = {
 /**
  * `x` and bytes, `n` and a number, `s` and text. MySQL has no name for the type of an expression, so it is told by how it
  * converts: bytes stay binary beside text, numbers do not; a bit field or an enum is another number than its text. A FLOAT is
- * written as the double that it is compared as, and an enum as the index that it is sorted by.
+ * written as the double that it is compared as, and an enum as the index that it is sorted by. Whole numbers come before
+ * the regular expression, which takes as long as the rest of the page.
  */
 const mysql: KeyText = {
   isNull,
@@ -112,7 +113,7 @@ const mysql: KeyText = {
     const bytes = raw`concat(${key})`
     const number = raw`${key} + 0e0`
     const numeric = raw`if(${text} + 0e0 = ${number}, ${text}, ${number})`
-    return raw`case when charset(${key}) <> 'binary' then if(${text} + 0e0 = ${number}, concat('s', ${text}), concat('n', ${number})) when charset(${bytes}) = 'binary' then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${text} regexp '^-?[0-9]+([.][0-9]+)?(e[+-]?[0-9]+)?$' then concat('n', ${numeric}) else concat('s', ${text}) end`
+    return raw`case when charset(${key}) <> 'binary' then if(${text} + 0e0 = ${number}, concat('s', ${text}), concat('n', ${number})) when charset(${bytes}) = 'binary' then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${text} = cast(cast(${key} as signed) as char) then concat('n', ${text}) when ${text} regexp '^-?[0-9]+([.][0-9]+)?(e[+-]?[0-9]+)?$' then concat('n', ${numeric}) else concat('s', ${text}) end`
   },
   read(text) {
     const written = value(text.slice(1))
