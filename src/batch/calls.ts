@@ -1,6 +1,6 @@
 import { CheckpointConflict } from './conflict.ts'
+import type { Invoke } from './context.ts'
 import type { BatchSettings } from './options.ts'
-import type { Invoke } from './run.ts'
 
 /** Ends waiting for a call when its time is up: first by its signal, then, `grace` later, by giving it up. */
 export function timed<Input, Value>(

@@ -49,3 +49,6 @@ export class Call {
     return this.job === undefined ? undefined : `${this.job}:${this.index}`
   }
 }
+
+/** Calls the processor, with whatever is wrapped around it: time limit, retries, transaction. */
+export type Invoke<Input, Value> = (input: Input, call: Call) => Value | PromiseLike<Value>

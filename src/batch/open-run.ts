@@ -1,9 +1,10 @@
 import { retried, timed } from './calls.ts'
 import { Checkpointer } from './checkpointer.ts'
 import type { Checkpoint } from './checkpoints.ts'
+import type { Invoke } from './context.ts'
 import { chunkFeed, itemFeed } from './feed.ts'
 import type { BatchSettings } from './options.ts'
-import { type Invoke, Run, type Work } from './run.ts'
+import { Run, type Work } from './run.ts'
 import { type Items, isResumable, Source } from './source.ts'
 import { inTransaction, itemized } from './transaction.ts'
 

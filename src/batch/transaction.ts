@@ -1,9 +1,8 @@
 import type { Kysely, Transaction } from 'kysely'
 import { type Checkpointer, checkpointAt } from './checkpointer.ts'
 import { CheckpointConflict } from './conflict.ts'
-import { Call } from './context.ts'
+import { Call, type Invoke } from './context.ts'
 import type { TransactionSettings } from './options.ts'
-import type { Invoke } from './run.ts'
 
 /**
  * Runs each call in a transaction that also moves the checkpoint, so that both happen or neither.

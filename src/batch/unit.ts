@@ -1,3 +1,4 @@
+import { describeValue } from '../shared/assertions.ts'
 import type { BatchFailure } from './errors.ts'
 
 /** A batch on its way: the unit of delay, progress and checkpoint. */
@@ -26,4 +27,10 @@ export class Unit<Item> {
   get end(): number {
     return this.start + this.items
   }
+}
+
+/** Refuses what is no list, which would otherwise vanish from the results. */
+export function expectList(value: unknown): void {
+  if (value === undefined || Array.isArray(value)) return
+  throw new TypeError(`Expected the processor to return a list of results or nothing, got ${describeValue(value)}`)
 }
