@@ -8,7 +8,7 @@ interface Waiting {
 /**
  * A deadline that counts only time in which the event loop could have seen the answer. It is counted in ticks of a running
  * loop: a block of any length is one tick, and the last tick is followed by a poll for what already lies in the socket. One
- * timer serves all that wait, and runs only while something does.
+ * timer serves all that wait, and stops once nothing does.
  *
  * A plain timer fires before the loop reads its sockets, so after a block every answer that has arrived looks late.
  */
@@ -27,7 +27,7 @@ export class FairDeadline {
       const waiting: Waiting = { ticksLeft: ticksPerDeadline, expire: () => reject(late()) }
       this.#waiting.add(waiting)
       this.#timer ??= setInterval(() => this.#tick(), Math.max(1, this.ms / ticksPerDeadline)).unref()
-      const done = () => this.#remove(waiting)
+      const done = () => this.#waiting.delete(waiting)
       work.then(
         (value) => {
           done()
@@ -42,6 +42,11 @@ export class FairDeadline {
   }
 
   #tick(): void {
+    // Not sooner: to start a timer for each answer takes as long as to read the answer.
+    if (this.#waiting.size === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+    }
     const due = [...this.#waiting].filter((waiting) => --waiting.ticksLeft <= 0)
     if (due.length === 0) return
     afterPoll(() => this.#expire(due))
@@ -49,17 +54,8 @@ export class FairDeadline {
 
   #expire(due: readonly Waiting[]): void {
     for (const waiting of due) {
-      if (this.#remove(waiting)) waiting.expire()
+      if (this.#waiting.delete(waiting)) waiting.expire()
     }
-  }
-
-  #remove(waiting: Waiting): boolean {
-    const wasWaiting = this.#waiting.delete(waiting)
-    if (this.#waiting.size === 0) {
-      clearInterval(this.#timer)
-      this.#timer = undefined
-    }
-    return wasWaiting
   }
 }
 

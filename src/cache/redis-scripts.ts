@@ -68,7 +68,12 @@ end
 const read = `
 local mode, ticket, ticketMs, seed, seen, prefix, tagMs = unpack(ARGV, 1, 7)
 local named = { unpack(ARGV, 8) }
-local found = redis.call('MGET', unpack(KEYS))
+local asked = { unpack(KEYS) }
+for _, tag in ipairs(named) do asked[#asked + 1] = prefix .. 't:' .. tag end
+local found = redis.call('MGET', unpack(asked))
+-- The stamps of tags, false where there is no record. Most entries carry the named tags and no others.
+local stamps = {}
+for index, tag in ipairs(named) do stamps[tag] = tonumber(found[#KEYS + index] or nil) or false end
 local clock, generation = readClock(KEYS[1], found[1], seed, seen)
 local time = now()
 
@@ -81,11 +86,15 @@ local function stateOf(entry)
     or type(header[9]) ~= 'table' then return 'corrupt', 0 end
   asOf = tonumber(asOf)
   if born ~= generation or asOf > clock then return 'invalidated', 0 end
-  local carried = {}
-  for _, tag in ipairs(header[9]) do carried[tag] = true end
+  local carried, others = {}, {}
+  for _, tag in ipairs(header[9]) do
+    carried[tag] = true
+    if stamps[tag] == nil then others[#others + 1] = tag end
+  end
   for _, tag in ipairs(named) do if not carried[tag] then return 'invalidated', 0 end end
-  for _, stamp in ipairs(tagRecords(prefix, header[9])) do
-    if not stamp or stamp > asOf then return 'invalidated', 0 end
+  for index, stamp in ipairs(tagRecords(prefix, others)) do stamps[others[index]] = stamp end
+  for _, tag in ipairs(header[9]) do
+    if not stamps[tag] or stamps[tag] > asOf then return 'invalidated', 0 end
   end
   local age = math.max(0, time - tonumber(stored))
   if age < header[1] * 1000 then return 'fresh', age end
@@ -113,8 +122,8 @@ for index = 2, #KEYS do
 end
 if granted then
   -- A tag seen for the first time begins now, so that invalidations of other tags during the load do not count against it.
-  for index, record in ipairs(tagRecords(prefix, named)) do
-    if not record then keepFor(prefix .. 't:' .. named[index], text(clock), tagMs) end
+  for _, tag in ipairs(named) do
+    if not stamps[tag] then keepFor(prefix .. 't:' .. tag, text(clock), tagMs) end
   end
 end
 return results

@@ -42,13 +42,14 @@ export class RedisStore implements Store {
   readonly #prefix: string
   readonly #coherence: Coherence
   readonly #now: () => number
-  readonly #self = randomBytes(9).toString('base64url')
+  readonly #self = randomBytes(9).toString('hex')
   #client: RedisClientLike | undefined
   #commands: RedisCommands | undefined
   #connection: RedisConnection | undefined
   #subscription: RedisConnection | undefined
   #isClosed = false
   #tickets = 0
+  #seeds = 0
   /** The highest stamp that an answer has shown. */
   #known = 0
 
@@ -91,7 +92,7 @@ export class RedisStore implements Store {
     const id = `${this.#self}.${++this.#tickets}`
     const sentAt = this.#now()
     const known = this.#known
-    const options = [mode, id, String(ticketMs), seed(), String(known), this.#prefix, String(tagMarginMs)]
+    const options = [mode, id, String(ticketMs), this.#seed(), String(known), this.#prefix, String(tagMarginMs)]
     const answer = await this.#run<[Buffer, Buffer, ...FoundParts[]]>(
       scripts.read,
       [this.#key('clock'), ...keys.map((key) => this.#key('e', key))],
@@ -179,6 +180,11 @@ export class RedisStore implements Store {
     this.#subscription?.drop()
   }
 
+  /** Names the generation that begins if the clock turns out to be lost, or with `clear()`. */
+  #seed(): string {
+    return `${this.#self}${(++this.#seeds).toString(36)}`
+  }
+
   get #channel(): string {
     return `${this.#prefix}bus`
   }
@@ -196,7 +202,7 @@ export class RedisStore implements Store {
   async #change(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<void> {
     const sentAt = this.#now()
     const known = this.#known
-    const answer = await this.#run<[Buffer, Buffer, Buffer]>(script, keys, [seed(), String(known), ...options])
+    const answer = await this.#run<[Buffer, Buffer, Buffer]>(script, keys, [this.#seed(), String(known), ...options])
     const reading = { stamp: Number(answer[0]), generation: String(answer[1]) }
     const before = Number(answer[2])
     this.#known = Math.max(this.#known, reading.stamp)
@@ -271,9 +277,4 @@ function lifetime({ header }: StoredEntry): number {
 
 function tagLifetime(entryMs: number): string {
   return String(entryMs + tagMarginMs)
-}
-
-/** Names the generation that begins if the clock turns out to be lost. */
-function seed(): string {
-  return randomBytes(6).toString('hex')
 }
