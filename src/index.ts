@@ -66,7 +66,7 @@ export type { Key } from './cache/key.ts'
 export type { KeyvLike } from './cache/keyv-client.ts'
 export type { CacheOptions } from './cache/options.ts'
 export type { ProfileOptions } from './cache/profile.ts'
-export type { RedisClientLike } from './cache/redis-client.ts'
+export type { RedisClientLike, RedisOptions } from './cache/redis-client.ts'
 export type { StandardSchema, Validate } from './cache/standard-schema.ts'
 export { type TableTag, type TagSpec, tags } from './cache/tags.ts'
 export type {

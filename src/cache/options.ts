@@ -5,7 +5,7 @@ import { createWarner, type OnWarn } from '../shared/warnings.ts'
 import { type CompressionSettings, resolveCodec } from './compression.ts'
 import type { KeyvLike } from './keyv-client.ts'
 import { type Profile, type ProfileOptions, resolveProfiles } from './profile.ts'
-import type { RedisClientLike } from './redis-client.ts'
+import type { RedisClientLike, RedisOptions } from './redis-client.ts'
 import type { TagSpec } from './tags.ts'
 
 /** What {@link createCache} takes. Without `redis` and `store` the cache lives in this process's memory alone. */
@@ -40,7 +40,7 @@ export interface CacheOptions<Name extends string = string, Tag extends string =
       }
     | undefined
   /** A URL, options of node-redis (cluster and sentinel too), or a node-redis client (5 or later), which is never closed. */
-  readonly redis?: string | { readonly url: string; readonly [option: string]: unknown } | RedisClientLike | undefined
+  readonly redis?: string | RedisOptions | RedisClientLike | undefined
   /** A Keyv instance or adapter, major 5 or 6. One on Redis is used through its client, as with `redis`. */
   readonly store?: KeyvLike | undefined
   readonly timeouts?:

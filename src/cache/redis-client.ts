@@ -18,6 +18,13 @@ export interface RedisClientLike {
   subscribe(channel: string, listener: (message: string) => void): Promise<unknown>
 }
 
+/** Options of node-redis for one server, a cluster, or servers that sentinels watch. */
+export type RedisOptions = { readonly [option: string]: unknown } & (
+  | { readonly url: string }
+  | { readonly rootNodes: readonly object[] }
+  | { readonly sentinelRootNodes: readonly object[] }
+)
+
 /** The commands of a client that answers with Buffers. */
 export interface RedisCommands {
   eval(script: string, options: ScriptArguments): Promise<unknown>

@@ -1,11 +1,6 @@
-import { rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createCache, type KeyvLike } from 'posthaste'
 import { describe, expect, it } from 'vitest'
-import { startRedis } from '../support/servers.ts'
-import { services } from '../support/services.ts'
-import { connect, localStores, until } from './support.ts'
+import { localStores, until } from './support.ts'
 
 const never = () => new Promise<never>(() => {})
 const fail = async () => {
@@ -123,27 +118,5 @@ describe('Keyv instances', () => {
     expect(await cache.getOrSet('key', () => 'again')).toBe('again')
     expect(await cache.get('key')).toBe('again')
     await cache.close()
-  })
-})
-
-describe.skipIf(!services.redis)('Redis Cluster', () => {
-  it('keeps the keys of a namespace on one node', async () => {
-    const config = `posthaste-nodes-${process.pid}.conf`
-    const server = await startRedis(['--cluster-enabled', 'yes', '--dir', tmpdir(), '--cluster-config-file', config])
-    if (server === undefined) return
-    const client = await connect(server.url)
-    await client.sendCommand(['CLUSTER', 'ADDSLOTSRANGE', '0', '16383'])
-    await until(async () => String(await client.sendCommand(['CLUSTER', 'INFO'])).includes('cluster_state:ok'))
-    const redis = { rootNodes: [{ url: server.url }] } as unknown as { url: string }
-    const [one, two] = [createCache({ redis, namespace: 'cluster' }), createCache({ redis, namespace: 'cluster' })]
-    expect(await one.getOrSet('key', () => 'old', { tags: ['a', 'b'] })).toBe('old')
-    expect(await two.getOrSet('key', () => 'new', { tags: ['a', 'b'] })).toBe('old')
-    expect(await one.invalidateTags('b')).toEqual({ propagated: true, queued: false })
-    await until(() => two.peek('key') === undefined, 2_000)
-    expect(await two.getOrSet('key', () => 'new', { tags: ['a', 'b'] })).toBe('new')
-    await Promise.all([one.close(), two.close()])
-    client.destroy()
-    await server.stop()
-    rmSync(join(tmpdir(), config), { force: true })
   })
 })
