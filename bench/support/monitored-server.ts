@@ -3,43 +3,70 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { PerformanceMonitor } from 'posthaste'
 
+/** Each as its README sets it up, its metrics at `/metrics`. */
 const variants: Readonly<Record<string, () => Promise<Server>>> = {
   'Fastify, bare': () => fastify(async () => {}),
   'Fastify, posthaste': () =>
     fastify(async (app) => {
-      const { monitorRequests } = await import('posthaste/fastify')
-      await app.register(monitorRequests, { monitor: new PerformanceMonitor() })
+      const { monitorRequests, performanceRoutes } = await import('posthaste/fastify')
+      const monitor = new PerformanceMonitor()
+      await app.register(monitorRequests, { monitor })
+      await app.register(performanceRoutes, { monitor, path: '/' })
     }),
   'Fastify, fastify-metrics': () =>
     fastify(async (app) => {
       const { default: metrics } = await import('fastify-metrics')
-      // Its histogram alone: the summary it adds by default costs half as much again.
+      await app.register(metrics.default, { endpoint: '/metrics' })
+    }),
+  'Fastify, fastify-metrics without summary': () =>
+    fastify(async (app) => {
+      const { default: metrics } = await import('fastify-metrics')
       await app.register(metrics.default, {
-        defaultMetrics: { enabled: false },
+        endpoint: '/metrics',
         routeMetrics: { overrides: { summary: { name: 'unused' } }, enabled: { histogram: true, summary: false } },
       })
     }),
   'Hono, bare': () => hono(async () => {}),
   'Hono, posthaste': () =>
     hono(async (app) => {
-      const { monitorRequests } = await import('posthaste/hono')
-      app.use(monitorRequests(new PerformanceMonitor()))
+      const { monitorRequests, performanceRoutes } = await import('posthaste/hono')
+      const monitor = new PerformanceMonitor()
+      app.use(monitorRequests(monitor))
+      app.use(performanceRoutes(monitor, { path: '/' }))
     }),
   'Hono, @hono/prometheus': () =>
     hono(async (app) => {
       const { prometheus } = await import('@hono/prometheus')
-      app.use('*', prometheus().registerMetrics)
+      const { printMetrics, registerMetrics } = prometheus()
+      app.use('*', registerMetrics)
+      app.get('/metrics', printMetrics)
+    }),
+  'Hono, @hono/otel': () =>
+    hono(async (app) => {
+      const { httpInstrumentationMiddleware } = await import('@hono/otel')
+      const { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader } =
+        await import('@opentelemetry/sdk-metrics')
+      const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
+      const reader = new PeriodicExportingMetricReader({ exporter })
+      const meterProvider = new MeterProvider({ readers: [reader] })
+      app.use('*', httpInstrumentationMiddleware({ serviceName: 'bench', meterProvider, disableTracing: true }))
+      app.get('/metrics', async (c) => {
+        await reader.forceFlush()
+        return c.json(exporter.getMetrics().map(({ scopeMetrics }) => scopeMetrics))
+      })
     }),
   'Express, bare': () => express(async () => {}),
   'Express, posthaste': () =>
     express(async (app) => {
-      const { monitorRequests } = await import('posthaste/express')
-      app.use(monitorRequests(new PerformanceMonitor()))
+      const { monitorRequests, performanceRoutes } = await import('posthaste/express')
+      const monitor = new PerformanceMonitor()
+      app.use(monitorRequests(monitor))
+      app.use(performanceRoutes(monitor, { path: '/' }))
     }),
   'Express, express-prom-bundle': () =>
     express(async (app) => {
       const { default: bundle } = await import('express-prom-bundle')
-      app.use(bundle({ includePath: true, includeMethod: true, autoregister: false }))
+      app.use(bundle({ includePath: true, includeMethod: true }))
     }),
 }
 
