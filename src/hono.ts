@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context, ErrorHandler, MiddlewareHandler } from 'hono'
 import { openRequestScope } from './database/query-scope.ts'
+import type { HttpAnswer, HttpRequest } from './http/answer.ts'
 import type { Authorize } from './http/authorize.ts'
 import { type CompressOptions, createEngine } from './http/compressor.ts'
 import { respondFetch } from './http/fetch-cache.ts'
@@ -94,23 +95,28 @@ export function performanceRoutes(
   options?: PerformanceRoutesOptions<Context>,
 ): MiddlewareHandler {
   const routes = createPerformanceRoutes(monitor, options, { loadPage })
-  return async (c, next) => {
+  // Not async, as every other request passes through it.
+  return (c, next) => {
     const { method, path } = c.req
     const handle = routes.get(path)
     if (handle === undefined || (method !== 'GET' && method !== 'HEAD')) return next()
     if (!monitor.ignores(method, path)) monitor.setRoute(c, null)
-    const query = new URL(c.req.url).searchParams
-    const { status, headers, body } = await handle({
-      method,
-      path,
-      query,
-      header: (name) => c.req.header(name),
-      original: c,
-      socket: nodeBindings(c).incoming?.socket,
-    })
-    const content = typeof body === 'string' ? body : ReadableStream.from(body).pipeThrough(new TextEncoderStream())
-    return new Response(method === 'HEAD' ? null : content, { status, headers })
+    return answerOwn(c, handle)
   }
+}
+
+async function answerOwn(c: Context, handle: (request: HttpRequest) => Promise<HttpAnswer>): Promise<Response> {
+  const { method, path, url } = c.req
+  const { status, headers, body } = await handle({
+    method,
+    path,
+    query: new URL(url).searchParams,
+    header: (name) => c.req.header(name),
+    original: c,
+    socket: nodeBindings(c).incoming?.socket,
+  })
+  const content = typeof body === 'string' ? body : ReadableStream.from(body).pipeThrough(new TextEncoderStream())
+  return new Response(method === 'HEAD' ? null : content, { status, headers })
 }
 
 /**
