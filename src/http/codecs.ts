@@ -88,39 +88,45 @@ type ZlibStream = Transform & Pick<zlib.Gzip, 'flush' | 'bytesWritten'>
 
 const { constants } = zlib
 
+/** Memory for what comes out, in pieces: no larger than needed, as a small answer would keep the rest until it is sent. */
+const chunkFor = (bytes: Buffer) => Math.min(Math.max(bytes.length, constants.Z_MIN_CHUNK), constants.Z_DEFAULT_CHUNK)
+
 const methods: Readonly<Record<ContentCoding, (levels: CodecLevels) => Methods>> = {
   gzip({ gzipLevel }) {
-    const options = { level: gzipLevel }
     const compress = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gzip)
+    const optionsFor = (bytes: Buffer): zlib.ZlibOptions => ({ level: gzipLevel, chunkSize: chunkFor(bytes) })
     return {
-      compressSync: (bytes) => zlib.gzipSync(bytes, options),
-      compress: (bytes) => compress(bytes, options),
-      createStream: () => zlib.createGzip(options),
+      compressSync: (bytes) => zlib.gzipSync(bytes, optionsFor(bytes)),
+      compress: (bytes) => compress(bytes, optionsFor(bytes)),
+      createStream: () => zlib.createGzip({ level: gzipLevel }),
       flush: constants.Z_SYNC_FLUSH,
       bytesPerMs: 60_000,
     }
   },
   br({ brotliQuality }) {
-    // Knowing the size, the encoder allocates for it and not for the largest.
-    const options = (sizeHint: number): zlib.BrotliOptions => ({
-      params: { [constants.BROTLI_PARAM_QUALITY]: brotliQuality, [constants.BROTLI_PARAM_SIZE_HINT]: sizeHint },
-    })
     const compress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliCompress)
+    const quality = { [constants.BROTLI_PARAM_QUALITY]: brotliQuality }
+    // Knowing the size, the encoder allocates for it and not for the largest.
+    const optionsFor = (bytes: Buffer): zlib.BrotliOptions => ({
+      params: { ...quality, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length },
+      chunkSize: chunkFor(bytes),
+    })
     return {
-      compressSync: (bytes) => zlib.brotliCompressSync(bytes, options(bytes.length)),
-      compress: (bytes) => compress(bytes, options(bytes.length)),
-      createStream: () => zlib.createBrotliCompress(options(0)),
+      compressSync: (bytes) => zlib.brotliCompressSync(bytes, optionsFor(bytes)),
+      compress: (bytes) => compress(bytes, optionsFor(bytes)),
+      createStream: () => zlib.createBrotliCompress({ params: quality }),
       flush: constants.BROTLI_OPERATION_FLUSH,
       bytesPerMs: 85_000,
     }
   },
   zstd({ zstdLevel }) {
-    const options = { params: { [constants.ZSTD_c_compressionLevel]: zstdLevel } }
     const compress = promisify<Buffer, zlib.ZstdOptions, Buffer>(zlib.zstdCompress)
+    const params = { [constants.ZSTD_c_compressionLevel]: zstdLevel }
+    const optionsFor = (bytes: Buffer): zlib.ZstdOptions => ({ params, chunkSize: chunkFor(bytes) })
     return {
-      compressSync: (bytes) => zlib.zstdCompressSync(bytes, options),
-      compress: (bytes) => compress(bytes, options),
-      createStream: () => zlib.createZstdCompress(options),
+      compressSync: (bytes) => zlib.zstdCompressSync(bytes, optionsFor(bytes)),
+      compress: (bytes) => compress(bytes, optionsFor(bytes)),
+      createStream: () => zlib.createZstdCompress({ params }),
       flush: constants.ZSTD_e_flush,
       bytesPerMs: 300_000,
     }
