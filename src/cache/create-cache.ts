@@ -2,7 +2,7 @@ import { expectOneOf } from '../shared/assertions.ts'
 import { ClosedError } from '../shared/errors.ts'
 import type { Call } from './call.ts'
 import { CoarseTime } from './coarse-time.ts'
-import type { Change } from './coherence.ts'
+import type { Change, CoherenceListener } from './coherence.ts'
 import { collectStats } from './collect-stats.ts'
 import { StoreCounters } from './counters.ts'
 import { carries, Engine } from './engine.ts'
@@ -43,17 +43,14 @@ export function createCache<Name extends string = 'default', Tag extends string 
   const time = new CoarseTime(options.clock)
   const events = new Events()
   const counters = new StoreCounters()
-  const opened = openStore(options, settings, counters, events, time, {
-    changed: (change) => {
+  const listener: CoherenceListener = {
+    changed(change) {
       engine.outdate(change)
       events.emit('invalidate', { ...change, origin: 'remote' })
     },
-    lost: () => {
-      const change = { tags: none, keys: none, all: true }
-      engine.outdate(change)
-      events.emit('invalidate', { ...change, origin: 'remote' })
-    },
-  })
+    lost: () => listener.changed({ tags: none, keys: none, all: true }),
+  }
+  const opened = openStore(options, { settings, counters, events, time, listener })
   const memory = settings.memory === false ? noMemory : createMemoryTier(settings.memory)
   const engine: Engine = new Engine({
     settings,

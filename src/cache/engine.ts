@@ -139,7 +139,7 @@ export class Engine {
   }
 
   #isJoinable(flight: Flight, call: Call): boolean {
-    if (flight.controller.signal.aborted || (call.isFresh && !flight.isFresh)) return false
+    if (flight.isAborted || (call.isFresh && !flight.isFresh)) return false
     const { order } = this.parts
     return order.isCurrent(flight.begun, call.key, flight.tags) && order.areTagsCurrent(flight.begun, call.tags)
   }

@@ -23,13 +23,13 @@ export class Flight {
   /** When that was. */
   begunAt: number
   readonly tags: Set<string>
-  readonly controller: AbortController = new AbortController()
   readonly answer: Promise<Answer>
   readonly resolve: (answer: Answer) => void
   readonly reject: (reason: unknown) => void
   /** Whether a later load of the same key has begun, whose value is to be kept instead. */
   isSuperseded = false
   #waiters = 0
+  #controller: AbortController | undefined
 
   constructor(kind: { isFresh: boolean; isRefresh: boolean }, tags: Iterable<string>, begun: Tick, begunAt: number) {
     this.isFresh = kind.isFresh
@@ -43,6 +43,16 @@ export class Flight {
     this.reject = reject
     // Those who wait handle the error; there may be nobody.
     promise.catch(() => {})
+  }
+
+  /** Made when it is asked for: most searches end in the store, and a controller takes as long as reading an answer. */
+  get controller(): AbortController {
+    this.#controller ??= new AbortController()
+    return this.#controller
+  }
+
+  get isAborted(): boolean {
+    return this.#controller?.signal.aborted === true
   }
 
   /** The answer, or the signal's reason. When nobody waits any more the search is aborted. */

@@ -8,6 +8,7 @@ import { KeyvStore } from './keyv-store.ts'
 import type { CacheOptions, CacheSettings } from './options.ts'
 import { isRedisClient, type RedisSource, redisSource } from './redis-client.ts'
 import { RedisStore } from './redis-store.ts'
+import type { Store } from './store.ts'
 import { StoreTier } from './store-tier.ts'
 
 /** The store tier, and what tells whether memory agrees with it. */
@@ -17,60 +18,69 @@ export interface OpenedStore {
   close(): Promise<void>
 }
 
+/** What a store tier works with. */
+interface Surroundings {
+  readonly settings: CacheSettings
+  readonly counters: StoreCounters
+  readonly events: Events
+  readonly time: CoarseTime
+  readonly listener: CoherenceListener
+}
+
 /** Opens the tier that the options ask for, in the background. */
 export function openStore(
   { redis, store }: Pick<CacheOptions, 'redis' | 'store'>,
-  settings: CacheSettings,
-  counters: StoreCounters,
-  events: Events,
-  time: CoarseTime,
-  listener: CoherenceListener,
+  surroundings: Surroundings,
 ): OpenedStore {
   const source = redis === undefined ? clientOf(store) : redisSource(redis)
-  if (source !== undefined) return openRedis(source, settings, counters, events, time, listener)
-  if (store === undefined) {
-    // Nobody else can invalidate anything.
-    return { store, coherence: { covers: () => true, ageMs: 0 }, close: async () => {} }
-  }
-  if (!isKeyvLike(store)) {
-    throw new TypeError(`Expected \`store\` to be a Keyv instance or adapter, got ${describeValue(store)}`)
-  }
-  const { namespace, loadHardMs } = settings
-  const portable = new KeyvStore(store, namespace, loadHardMs + 60_000, () => time.exact())
-  const tier = new StoreTier(portable, settings, counters, events)
-  // The store tells of nothing: memory must not rely on having heard, and may lag behind by as much as it is trusted.
-  const deaf = { covers: () => false, ageMs: settings.withinMs }
-  return { store: tier, coherence: deaf, close: () => tier.close() }
+  if (source !== undefined) return openRedis(source, surroundings)
+  if (store !== undefined) return openPortable(store, surroundings)
+  // Nobody else can invalidate anything.
+  return { store, coherence: { covers: () => true, ageMs: 0 }, close: async () => {} }
 }
 
-function openRedis(
-  source: RedisSource,
-  settings: CacheSettings,
-  counters: StoreCounters,
-  events: Events,
-  time: CoarseTime,
-  listener: CoherenceListener,
-): OpenedStore {
-  const { withinMs } = settings
-  const coherence = new Coherence(withinMs, time, listener)
-  const store = new RedisStore(source, settings.namespace, coherence, () => time.exact())
-  const tier = new StoreTier(store, settings, counters, events)
+function openPortable(keyv: unknown, surroundings: Surroundings): OpenedStore {
+  if (!isKeyvLike(keyv)) {
+    throw new TypeError(`Expected \`store\` to be a Keyv instance or adapter, got ${describeValue(keyv)}`)
+  }
+  const { namespace, loadHardMs, withinMs } = surroundings.settings
+  const now = () => surroundings.time.exact()
+  const store = openTier(new KeyvStore(keyv, namespace, loadHardMs + 60_000, now), surroundings)
+  // The store tells of nothing: memory must not rely on having heard, and may lag behind by as much as it is trusted.
+  return { store, coherence: { covers: () => false, ageMs: withinMs }, close: () => store.close() }
+}
+
+function openRedis(source: RedisSource, surroundings: Surroundings): OpenedStore {
+  const { settings, time, listener } = surroundings
+  const coherence = new Coherence(settings.withinMs, time, listener)
+  const now = () => time.exact()
+  const store = openTier(new RedisStore(source, settings.namespace, coherence, now), surroundings)
+  const stopHeartbeat = startHeartbeat(store, coherence, settings.withinMs)
+  return {
+    store,
+    coherence,
+    close() {
+      stopHeartbeat()
+      return store.close()
+    },
+  }
+}
+
+function openTier(store: Store, { settings, counters, events }: Surroundings): StoreTier {
+  return new StoreTier(store, settings, counters, events)
+}
+
+/** Asks for the clock twice in the time that memory may lag behind, while memory is in use. */
+function startHeartbeat(store: StoreTier, coherence: Coherence, withinMs: number): () => void {
   let idleBeats = 0
   const beat = () => {
     idleBeats = coherence.isUsed ? 0 : idleBeats + 1
     coherence.isUsed = false
     // What has just been stored is trusted for two beats without being asked about, so one idle beat means nothing yet.
-    if (idleBeats < 2) void tier.ping()
+    if (idleBeats < 2) void store.ping()
   }
   const heartbeat = setInterval(beat, Math.max(10, withinMs / 2)).unref()
-  return {
-    store: tier,
-    coherence,
-    close() {
-      clearInterval(heartbeat)
-      return tier.close()
-    },
-  }
+  return () => clearInterval(heartbeat)
 }
 
 /** The Redis client under a Keyv instance or adapter, of whichever major and however wrapped. */

@@ -77,6 +77,21 @@ for index, tag in ipairs(named) do stamps[tag] = tonumber(found[#KEYS + index] o
 local clock, generation = readClock(KEYS[1], found[1], seed, seen)
 local time = now()
 
+-- Whether they are the named tags or more; the stamps of those are then known too.
+local function carriesNamed(tags)
+  local isSame = #tags == #named
+  for index, tag in ipairs(tags) do isSame = isSame and named[index] == tag end
+  if isSame then return true end
+  local carried, others = {}, {}
+  for _, tag in ipairs(tags) do
+    carried[tag] = true
+    if stamps[tag] == nil then others[#others + 1] = tag end
+  end
+  for index, stamp in ipairs(tagRecords(prefix, others)) do stamps[others[index]] = stamp end
+  for _, tag in ipairs(named) do if not carried[tag] then return false end end
+  return true
+end
+
 local function stateOf(entry)
   if not entry then return 'absent', 0 end
   local asOf, born, stored, length, at = string.match(entry, '^P1%.(%d+)%.(%w+)%.(%d+)%.(%d+)%.()')
@@ -86,13 +101,7 @@ local function stateOf(entry)
     or type(header[9]) ~= 'table' then return 'corrupt', 0 end
   asOf = tonumber(asOf)
   if born ~= generation or asOf > clock then return 'invalidated', 0 end
-  local carried, others = {}, {}
-  for _, tag in ipairs(header[9]) do
-    carried[tag] = true
-    if stamps[tag] == nil then others[#others + 1] = tag end
-  end
-  for _, tag in ipairs(named) do if not carried[tag] then return 'invalidated', 0 end end
-  for index, stamp in ipairs(tagRecords(prefix, others)) do stamps[others[index]] = stamp end
+  if not carriesNamed(header[9]) then return 'invalidated', 0 end
   for _, tag in ipairs(header[9]) do
     if not stamps[tag] or stamps[tag] > asOf then return 'invalidated', 0 end
   end
@@ -110,15 +119,18 @@ for index = 2, #KEYS do
   if state == 'corrupt' then redis.call('DEL', KEYS[index]) end
   local isUsable = state == 'fresh' or state == 'stale'
   local isGranted = 0
-  local lease = prefix .. 'l:' .. string.sub(KEYS[index], #prefix + 3)
-  if mode == 'force' then
-    redis.call('SET', lease, ticket, 'PX', ticketMs)
-    isGranted = 1
-  elseif mode == 'refresh' or (mode == 'load' and state ~= 'fresh') then
-    if redis.call('SET', lease, ticket, 'NX', 'PX', ticketMs) then isGranted = 1 end
+  if mode == 'force' or mode == 'refresh' or (mode == 'load' and state ~= 'fresh') then
+    local lease = prefix .. 'l:' .. string.sub(KEYS[index], #prefix + 3)
+    if mode == 'force' then
+      redis.call('SET', lease, ticket, 'PX', ticketMs)
+      isGranted = 1
+    elseif redis.call('SET', lease, ticket, 'NX', 'PX', ticketMs) then
+      isGranted = 1
+    end
   end
   if isGranted == 1 then granted = true end
-  for _, part in ipairs({ state, isGranted, text(age), isUsable and entry or '' }) do results[#results + 1] = part end
+  local at = #results
+  results[at + 1], results[at + 2], results[at + 3], results[at + 4] = state, isGranted, text(age), isUsable and entry or ''
 end
 if granted then
   -- A tag seen for the first time begins now, so that invalidations of other tags during the load do not count against it.

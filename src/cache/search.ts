@@ -38,7 +38,7 @@ export async function searchStore(
   let mode = firstMode(flight, call)
   for (let waitMs = pollFromMs; ; waitMs = Math.min(waitMs * 1.5, pollUpToMs)) {
     await store.ready()
-    flight.controller.signal.throwIfAborted()
+    if (flight.isAborted) throw flight.controller.signal.reason
     flight.begun = order.tick
     flight.begunAt = time.exact()
     const found = await store.readOne(call.key, mode, call.tags)
