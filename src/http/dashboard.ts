@@ -4,13 +4,13 @@ import type { StatsDocument, StatsQuery } from '../monitor/types.ts'
 import type { Warning } from '../shared/warnings.ts'
 import { answer, type HttpAnswer, type HttpRequest, problem } from './answer.ts'
 import { LiveFeed } from './live.ts'
-import { toWire } from './wire.ts'
+import { toWire, wireText } from './wire.ts'
 
 /** The module of the live page; an adapter hands in what imports it, so that it is loaded only where it is looked at. */
 export type LoadPage = () => Promise<{ readonly renderPage: typeof renderPage; readonly pagePolicy: typeof pagePolicy }>
 
 interface DashboardSource {
-  snapshot(query?: StatsQuery): StatsDocument
+  snapshotInTurns(query?: StatsQuery): Promise<StatsDocument>
   fleetSnapshot(query?: StatsQuery): Promise<StatsDocument>
   warn(warning: Warning): void
 }
@@ -31,14 +31,14 @@ const streamHeaders = {
 
 /** The live page and its stream of server-sent events, both by `scope`. */
 export function createDashboard(monitor: DashboardSource, loadPage: LoadPage): Record<'page' | 'stream', Handler> {
-  const read = async (scope: Scope) => {
-    const query = { limit: maxEndpoints }
-    return toWire(scope === 'fleet' ? await monitor.fleetSnapshot(query) : monitor.snapshot(query), 'snake')
-  }
+  const read = (scope: Scope) =>
+    scope === 'fleet'
+      ? monitor.fleetSnapshot({ limit: maxEndpoints })
+      : monitor.snapshotInTurns({ limit: maxEndpoints })
   const feedOf = (scope: Scope) =>
     new LiveFeed({
       // The wire form has no line breaks, so it is one line of one event.
-      render: async () => `retry: 500\ndata: ${JSON.stringify(await read(scope))}\n\n`,
+      render: async () => `retry: 500\ndata: ${await wireText(await read(scope), 'snake')}\n\n`,
       onError: (error) =>
         monitor.warn({
           code: 'DASHBOARD_STREAM',
@@ -53,7 +53,7 @@ export function createDashboard(monitor: DashboardSource, loadPage: LoadPage): R
     page: scoped(async ({ query }, scope) => {
       const { renderPage, pagePolicy } = await loadPage()
       const nonce = randomBytes(16).toString('base64')
-      const document = (await read(scope)) as Parameters<typeof renderPage>[0]
+      const document = toWire(await read(scope), 'snake') as Parameters<typeof renderPage>[0]
       return answer(200, 'text/html; charset=utf-8', renderPage(document, { query, nonce }), {
         'content-security-policy': pagePolicy(nonce),
         'referrer-policy': 'no-referrer',

@@ -6,7 +6,7 @@ import type { Warning } from '../shared/warnings.ts'
 import { answer, type HttpAnswer, type HttpRequest, json, problem } from './answer.ts'
 import { type Authorize, createGate } from './authorize.ts'
 import { createDashboard, type LoadPage } from './dashboard.ts'
-import { toWire } from './wire.ts'
+import { toWire, wireText } from './wire.ts'
 
 /** Options of `performanceRoutes`, the same for every framework. */
 export interface PerformanceRoutesOptions<Request = unknown> {
@@ -27,7 +27,7 @@ export interface PerformanceRoutesOptions<Request = unknown> {
 /** What the routes need of a monitor. */
 export interface PerformanceSource {
   readonly healthDetails: 'never' | 'authorized' | 'always'
-  snapshot(query?: StatsQuery): StatsDocument
+  snapshotInTurns(query?: StatsQuery): Promise<StatsDocument>
   fleetSnapshot(query?: StatsQuery): Promise<StatsDocument>
   prometheus(options?: { readonly openMetrics?: boolean | undefined }): AsyncIterable<string>
   toHdr(method: string, route: string): string
@@ -133,8 +133,8 @@ async function stats(monitor: PerformanceSource, request: HttpRequest, casing: C
     return answer(200, 'text/plain; charset=utf-8', monitor.toHdr(method, route))
   }
   const asked: StatsQuery = { sort: sort.value, limit: limit === null ? undefined : Number(limit), route, method }
-  const document = scope.value === 'fleet' ? await monitor.fleetSnapshot(asked) : monitor.snapshot(asked)
-  return json(200, toWire(document, casing))
+  const document = await (scope.value === 'fleet' ? monitor.fleetSnapshot(asked) : monitor.snapshotInTurns(asked))
+  return answer(200, 'application/json', await wireText(document, casing))
 }
 
 function prometheus(monitor: PerformanceSource, request: HttpRequest): HttpAnswer {

@@ -15,13 +15,13 @@ export type DocumentContext = Pick<
   readonly began: number
 }
 
-/** The document of a reading. */
-export function documentOf(
+/** The document of a reading. May be interrupted after each endpoint. */
+export function* documentOf(
   reading: Reading,
   query: StatsQuery,
   settings: MonitorSettings,
   { now, memoryBytes, began, ...context }: DocumentContext,
-): StatsDocument {
+): Generator<void, StatsDocument> {
   const { service, release, instance, slicing } = settings
   const traffic = trafficContext(settings, reading.coveredMs)
   const document = {
@@ -33,8 +33,8 @@ export function documentOf(
     generatedAt: new Date(now).toISOString(),
     uptimeMs: context.uptimeMs,
     windowMs: slicing.windowMs,
-    requests: describeRequests(reading.endpoints, reading.inFlight, traffic),
-    endpoints: describeEndpoints(reading.endpoints, query, traffic),
+    requests: yield* describeRequests(reading.endpoints, reading.inFlight, traffic),
+    endpoints: yield* describeEndpoints(reading.endpoints, query, traffic),
     timings: describeTimings(reading.timings, settings.layout),
     cache: reading.caches,
     database: context.database,

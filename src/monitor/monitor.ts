@@ -1,4 +1,5 @@
 import { expectOneOf } from '../shared/assertions.ts'
+import { runAtOnce, runInTurns } from '../shared/turns.ts'
 import type { Warning } from '../shared/warnings.ts'
 import { Alerts } from './alerts.ts'
 import { type CacheCounters, CacheWatch } from './caches.ts'
@@ -213,10 +214,17 @@ export class PerformanceMonitor {
 
   /** What this process did in the window. */
   snapshot(query: StatsQuery = {}): StatsDocument {
-    const began = performance.now()
-    const now = this.#clock()
     this.#judge()
-    return documentOf(this.#read(now), query, this.#settings, this.#documentContext(now, began, null))
+    return runAtOnce(this.#document(query))
+  }
+
+  /**
+   * The same document, made in pieces of a few milliseconds, between which the event loop goes on; requests that end meanwhile
+   * may be in some of its numbers only. With hundreds of endpoints, this is what to answer requests with.
+   */
+  async snapshotInTurns(query: StatsQuery = {}): Promise<StatsDocument> {
+    await this.#judgeInTurns()
+    return runInTurns(this.#document(query))
   }
 
   /**
@@ -227,7 +235,7 @@ export class PerformanceMonitor {
   async fleetSnapshot(query: StatsQuery = {}): Promise<StatsDocument> {
     const { reading, fleet } = await this.#fleet.read()
     const began = performance.now()
-    return documentOf(reading, query, this.#settings, this.#documentContext(this.#clock(), began, fleet))
+    return runInTurns(documentOf(reading, query, this.#settings, this.#documentContext(this.#clock(), began, fleet)))
   }
 
   /** One endpoint, if it was seen. */
@@ -303,7 +311,7 @@ export class PerformanceMonitor {
   async sample(): Promise<void> {
     try {
       const slower = this.#system.sample()
-      this.#judge()
+      await this.#judgeInTurns()
       await slower
     } catch (error) {
       this.#warnOf('MONITOR_SAMPLE', 'Sampling failed', error)
@@ -393,6 +401,12 @@ export class PerformanceMonitor {
     return this.close()
   }
 
+  #document(query: StatsQuery): ReturnType<typeof documentOf> {
+    const began = performance.now()
+    const now = this.#clock()
+    return documentOf(this.#read(now), query, this.#settings, this.#documentContext(now, began, null))
+  }
+
   #documentContext(now: number, began: number, fleet: StatsDocument['fleet']): DocumentContext {
     return {
       began,
@@ -417,6 +431,12 @@ export class PerformanceMonitor {
 
   #read(now: number): Reading {
     return { ...this.#recorder.read(now), caches: this.#caches.rows(now) }
+  }
+
+  /** To age the windows is most of the work after a time slice. */
+  async #judgeInTurns(): Promise<void> {
+    await runInTurns(this.#recorder.age())
+    this.#judge()
   }
 
   #judge(): void {

@@ -135,6 +135,14 @@ export class Recorder {
     }
   }
 
+  /** Takes what is too old out of the windows. May be interrupted after each of them. */
+  *age(): Generator<void, void> {
+    for (const { window } of this.endpoints.all()) {
+      window.advance(this.#clock())
+      yield
+    }
+  }
+
   /** Rates of the first second are those of a second: one request after a millisecond is not a thousand a second. */
   coveredMs(now: number): number {
     return Math.max(1_000, now - Math.max(this.#countingSince, windowStart(now, this.#settings.slicing)))

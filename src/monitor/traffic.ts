@@ -47,14 +47,17 @@ export function describeEndpoint(
   }
 }
 
-/** All requests together. */
-export function describeRequests(
+/** All requests together. May be interrupted after each endpoint. */
+export function* describeRequests(
   readings: readonly EndpointReading[],
   inFlight: number,
   context: TrafficContext,
-): RequestStats {
+): Generator<void, RequestStats> {
   const all = newTally(context)
-  for (const { parts } of readings) all.addAll(parts)
+  for (const { parts } of readings) {
+    all.addAll(parts)
+    yield
+  }
   return {
     total: readings.reduce((total, reading) => total + reading.total, 0),
     ...describeTally(all, context),
@@ -63,24 +66,31 @@ export function describeRequests(
   }
 }
 
-/** The endpoints a query asks for, described, in its order. */
-export function describeEndpoints(
+/** The endpoints a query asks for, described, in its order. May be interrupted after each of them. */
+export function* describeEndpoints(
   readings: readonly EndpointReading[],
   { sort = 'total', limit = 100, route, method }: StatsQuery,
   context: TrafficContext,
-): EndpointStats[] {
+): Generator<void, EndpointStats[]> {
   const chosen = readings.filter(
     (reading) =>
       (route === undefined || reading.route === route) && (method === undefined || reading.method === method),
   )
   // One tally for all, one after the other: hundreds of them would be megabytes a document.
   const tally = newTally(context)
-  const weighed = chosen.map((reading) => {
+  const weighed: Array<{ readonly reading: EndpointReading; readonly weight: number }> = []
+  for (const reading of chosen) {
     const weight = sort === 'total' ? reading.total : weights[sort](tally.clear().addAll(reading.parts), context.layout)
-    return { reading, weight }
-  })
+    weighed.push({ reading, weight })
+    yield
+  }
   weighed.sort((a, b) => b.weight - a.weight)
-  return weighed.slice(0, limit).map(({ reading }) => describeEndpoint(reading, context, tally))
+  const endpoints: EndpointStats[] = []
+  for (const { reading } of weighed.slice(0, limit)) {
+    endpoints.push(describeEndpoint(reading, context, tally))
+    yield
+  }
+  return endpoints
 }
 
 const weights: Record<'p95' | 'count' | 'errors', (tally: Tally, layout: BucketLayout) => number> = {

@@ -167,7 +167,9 @@ export class SlidingWindow {
 
 /** Adds sums of another slice to some. */
 export function addSums(target: Float64Array, sums: Float64Array): void {
-  for (const place of [sum.count, sum.total, sum.squares]) target[place]! += sums[place]!
+  target[sum.count]! += sums[sum.count]!
+  target[sum.total]! += sums[sum.total]!
+  target[sum.squares]! += sums[sum.squares]!
   target[sum.min] = Math.min(target[sum.min]!, sums[sum.min]!)
   target[sum.max] = Math.max(target[sum.max]!, sums[sum.max]!)
 }

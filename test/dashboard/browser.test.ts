@@ -38,7 +38,7 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     show()
     monitor = new PerformanceMonitor({ sampleInterval: false })
     // The wire form of a document in the wire form is itself.
-    monitor.snapshot = () => shown() as never
+    monitor.snapshotInTurns = async () => shown() as never
     server = await (frameworks.Fastify as (typeof frameworks)['Fastify'])(monitor)
   })
   afterEach(async () => {

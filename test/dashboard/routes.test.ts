@@ -60,8 +60,8 @@ describe.each(Object.entries(frameworks))('the live page on %s', (_name, start) 
   beforeEach(async () => {
     monitor = new PerformanceMonitor({ service: 'crm', sampleInterval: false })
     snapshots = 0
-    const snapshot = monitor.snapshot.bind(monitor)
-    monitor.snapshot = (query) => {
+    const snapshot = monitor.snapshotInTurns.bind(monitor)
+    monitor.snapshotInTurns = (query) => {
       snapshots++
       return snapshot(query)
     }

@@ -189,6 +189,24 @@ describe('documents', () => {
     expect(monitor.snapshot().database).toBeNull()
   })
 
+  it('are the same when they are made in turns, between which the event loop goes on', async () => {
+    const now = 1.7e12
+    const monitor = new PerformanceMonitor({ sampleInterval: false, maxEndpoints: 3_000, clock: () => now })
+    for (let number = 0; number < 3_000; number++) monitor.record('GET', `/${number}`, 200, now - number)
+    let turns = 0
+    const count = () => {
+      turns++
+      turning = setImmediate(count)
+    }
+    let turning = setImmediate(count)
+    const inTurns = await monitor.snapshotInTurns({ sort: 'p95', limit: 3_000 })
+    clearImmediate(turning)
+    const { requests, endpoints } = monitor.snapshot({ sort: 'p95', limit: 3_000 })
+    expect(inTurns).toMatchObject({ requests, endpoints })
+    expect(turns).toBeGreaterThan(2)
+    await monitor.close()
+  })
+
   it('begin anew after a reset', () => {
     const { monitor, request } = recorder()
     request({ ms: 5_000 })

@@ -1,8 +1,6 @@
-import { setImmediate } from 'node:timers/promises'
+import { pacer } from '../../shared/turns.ts'
 import type { Family, Sample } from './families.ts'
 
-/** After so long the event loop gets its turn. */
-const longestTurnMs = 3
 /** Pieces are handed over when they are that long. */
 const pieceLength = 16_384
 
@@ -12,17 +10,17 @@ const pieceLength = 16_384
  */
 export async function* exposeText(families: Iterable<Family>, openMetrics: boolean): AsyncGenerator<string> {
   let piece = ''
-  let turnEnd = performance.now() + longestTurnMs
+  const pause = pacer()
   for (const family of families) {
     let header = headerOf(family, openMetrics)
     for (const sample of family.samples) {
       piece += `${header}${family.name}${lineOf(sample)}\n`
       header = ''
-      if (performance.now() < turnEnd && piece.length < pieceLength) continue
-      yield piece
-      piece = ''
-      if (performance.now() >= turnEnd) await setImmediate()
-      turnEnd = performance.now() + longestTurnMs
+      if (piece.length >= pieceLength) {
+        yield piece
+        piece = ''
+      }
+      await pause()
     }
   }
   yield openMetrics ? `${piece}# EOF\n` : piece

@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
+import { pacer } from '../../shared/turns.ts'
 import { type BucketLayout, longestUs } from '../buckets.ts'
 import { endpointWidth } from '../endpoint.ts'
 import { cacheRow, type Reading } from '../reading.ts'
@@ -33,7 +33,6 @@ const largestPublication: number = 4 * 1_024 * 1_024
 const magic = 0x5048
 const version = 1
 const longestName = 1_024
-const longestTurnMs = 3
 
 /**
  * Packs a publication: counters sparse, numbers of variable length, deflated. About a kilobyte an endpoint.
@@ -158,16 +157,6 @@ function readTally(reader: ByteReader, width: number, layout: BucketLayout): Pac
   const areDurations = [max!, shift.longestUs, count === 0 ? 0 : min!].every((us) => us >= 0 && us <= longestUs)
   if (!areFinite || !areDurations || !(min! >= 0)) throw new RangeError('The sums are none of durations')
   return new PackedTally(packed, sums, shift)
-}
-
-/** Lets the event loop have its turn every few milliseconds. */
-function pacer(): () => Promise<void> {
-  let turnEnd = performance.now() + longestTurnMs
-  return async () => {
-    if (performance.now() < turnEnd) return
-    await setImmediate()
-    turnEnd = performance.now() + longestTurnMs
-  }
 }
 
 function readEndpoint(reader: ByteReader, layout: BucketLayout): EndpointReading {
