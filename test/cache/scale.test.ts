@@ -75,12 +75,13 @@ describe('invalidating a tag', () => {
     expect(Math.max(times[1] as number, 0.01) / Math.max(times[0] as number, 0.01)).toBeLessThan(3)
   }, 120_000)
 
+  const manyInRedis = isLarge ? 1_000_000 : 5_000
   it.skipIf(!services.redis)(
-    `costs the same for ${many} entries in Redis as for ${few}`,
+    `costs the same for ${manyInRedis} entries in Redis as for ${few}`,
     async () => {
       const namespaces = [uniqueNamespace(), uniqueNamespace()]
       const times: number[] = []
-      for (const [index, count] of [few, many / (isLarge ? 10 : 4)].entries()) {
+      for (const [index, count] of [few, manyInRedis].entries()) {
         const cache = createCache({ redis: services.redis as string, namespace: namespaces[index], memory: false })
         for (let id = 0; id < count; id += 500) {
           await Promise.all(
@@ -93,7 +94,7 @@ describe('invalidating a tag', () => {
       await cleanUp(services.redis as string, namespaces)
       expect((times[1] as number) / (times[0] as number)).toBeLessThan(3)
     },
-    180_000,
+    300_000,
   )
 })
 
