@@ -1,4 +1,5 @@
 import { callSitesOf, captureStack, formatCallSite } from './call-site.ts'
+import type { ConnectionControl } from './connection-control.ts'
 import { type Holder, PoolTimeoutError } from './errors.ts'
 import type { Tuning } from './pool-tuning.ts'
 import { currentScope, lookForScopes, type QueryScope } from './query-scope.ts'
@@ -6,12 +7,19 @@ import { currentScope, lookForScopes, type QueryScope } from './query-scope.ts'
 /** Holders that a message names. */
 const named = 5
 
+/** Whoever asked for a connection. */
+export interface Caller<Connection> {
+  resolve(connection: Connection): void
+  reject(error: unknown): void
+  receive: ((control: ConnectionControl) => void) | undefined
+}
+
 /** Somebody who wants a connection, or has one. */
-export interface Visit {
+export interface Visit<Connection> {
+  readonly caller: Caller<Connection>
   readonly scope: QueryScope | undefined
   readonly stack: { readonly stack?: string } | undefined
   readonly deadline: number
-  readonly giveUp: (error: PoolTimeoutError) => void
   isWaiting: boolean
   /** When it got the connection. */
   since: number
@@ -22,8 +30,8 @@ export interface Visit {
 export class Checkouts<Connection extends object> {
   readonly #tuning: Tuning
   readonly #max: () => number
-  readonly #held = new Map<Connection, Visit>()
-  readonly #waiting = new Set<Visit>()
+  readonly #held = new Map<Connection, Visit<Connection>>()
+  readonly #waiting = new Set<Visit<Connection>>()
   #timer: ReturnType<typeof setTimeout> | undefined
   acquired = 0
   timeouts = 0
@@ -49,14 +57,14 @@ export class Checkouts<Connection extends object> {
   }
 
   /** Somebody begins to wait, and gives up when time is over. */
-  enter(giveUp: (error: PoolTimeoutError) => void): Visit {
+  enter(caller: Caller<Connection>): Visit<Connection> {
     const { acquireTimeoutMs, leakAfterMs } = this.#tuning
-    const visit: Visit = {
+    const visit: Visit<Connection> = {
+      caller,
       scope: currentScope(),
       // Five microseconds, and only for those who look for a leak.
       stack: leakAfterMs === undefined ? undefined : captureStack(),
       deadline: performance.now() + acquireTimeoutMs,
-      giveUp,
       isWaiting: true,
       since: 0,
       leakTimer: undefined,
@@ -67,12 +75,12 @@ export class Checkouts<Connection extends object> {
     return visit
   }
 
-  leave(visit: Visit): void {
+  leave(visit: Visit<Connection>): void {
     visit.isWaiting = false
     this.#waiting.delete(visit)
   }
 
-  lend(connection: Connection, visit: Visit): void {
+  lend(connection: Connection, visit: Visit<Connection>): void {
     this.leave(visit)
     this.acquired += 1
     visit.since = performance.now()
@@ -98,11 +106,11 @@ export class Checkouts<Connection extends object> {
       const error = this.#timeoutError(visit)
       this.leave(visit)
       this.timeouts += 1
-      visit.giveUp(error)
+      visit.caller.reject(error)
     }
   }
 
-  #timeoutError({ scope }: Visit): PoolTimeoutError {
+  #timeoutError({ scope }: Visit<Connection>): PoolTimeoutError {
     const held = [...this.#held.values()]
     const holders = held.map(holderOf).sort((one, other) => other.heldMs - one.heldMs)
     const list = holders.slice(0, named).map(describeHolder)
@@ -124,7 +132,7 @@ export class Checkouts<Connection extends object> {
   }
 }
 
-function holderOf({ since, scope, stack }: Visit): Holder {
+function holderOf({ since, scope, stack }: Visit<never>): Holder {
   const site = stack === undefined ? undefined : callSitesOf(stack).callSite
   return {
     heldMs: performance.now() - since,

@@ -83,14 +83,14 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
     this.#getConnection(callback)
   }
 
-  lend(connection: MysqlConnection, onReturn: () => void): void {
+  lend(connection: MysqlConnection, onReturn: (connection: MysqlConnection) => void): void {
     const { release, destroy } = prototypeOf(connection)
     connection.release = () => {
-      onReturn()
+      onReturn(connection)
       release.call(connection)
     }
     connection.destroy = () => {
-      onReturn()
+      onReturn(connection)
       destroy.call(connection)
     }
   }

@@ -89,11 +89,11 @@ class PgPoolDriver implements PoolDriver<PgClient> {
     this.#connect(callback)
   }
 
-  lend(client: PgClient, onReturn: () => void): void {
+  lend(client: PgClient, onReturn: (client: PgClient) => void): void {
     // The pool gives it another one each time.
     const { release } = client
     client.release = (destroy) => {
-      onReturn()
+      onReturn(client)
       release(destroy)
     }
   }

@@ -1,4 +1,4 @@
-import { Checkouts } from './checkouts.ts'
+import { Checkouts, type Visit } from './checkouts.ts'
 import { type ConnectionControl, controlReceiver } from './connection-control.ts'
 import type { Tuning } from './pool-tuning.ts'
 import type { PoolStats } from './types.ts'
@@ -12,7 +12,7 @@ export interface PoolDriver<Connection extends PooledConnection> {
   /** Asks the pool for a connection, as it gives them itself. */
   take(callback: (error: unknown, connection?: Connection) => void): void
   /** Hears once that whoever gets the connection has given it back. */
-  lend(connection: Connection, onReturn: () => void): void
+  lend(connection: Connection, onReturn: (connection: Connection) => void): void
   giveBack(connection: Connection): void
   /** Closes the socket, without a farewell that nobody may answer, and forgets the connection. */
   discard(connection: Connection): void
@@ -62,40 +62,7 @@ export class TunedPool<Connection extends PooledConnection> {
   /** @throws {@link PoolTimeoutError} when none became free in time; whatever connecting throws */
   acquire(): Promise<Connection> {
     const receive = controlReceiver()
-    const { promise, resolve, reject } = Promise.withResolvers<Connection>()
-    const visit = this.#checkouts.enter(reject)
-    const serve = (connection: Connection, isFit: boolean) => {
-      if (!isFit) {
-        this.#driver.discard(connection)
-        if (visit.isWaiting) take()
-        return
-      }
-      if (!visit.isWaiting) return this.#driver.giveBack(connection)
-      this.#checkouts.lend(connection, visit)
-      this.#driver.lend(connection, () => this.#returned(connection))
-      receive?.(this.#controlOf(connection))
-      resolve(connection)
-    }
-    const fail = (error: unknown) => {
-      this.#checkouts.leave(visit)
-      reject(error)
-    }
-    const taken = (error: unknown, connection: Connection | undefined) => {
-      if (connection === undefined) return fail(error)
-      const isFit = !visit.isWaiting || this.#isFit(connection)
-      if (typeof isFit === 'boolean') serve(connection, isFit)
-      else isFit.then((isFit) => serve(connection, isFit))
-    }
-    const take = () => {
-      try {
-        this.#driver.take(taken)
-      } catch (error) {
-        // As `pg` does for an address it cannot read.
-        fail(error)
-      }
-    }
-    take()
-    return promise
+    return new Promise((resolve, reject) => this.#take(this.#checkouts.enter({ resolve, reject, receive })))
   }
 
   stats(): PoolStats {
@@ -103,7 +70,42 @@ export class TunedPool<Connection extends PooledConnection> {
     return { ...this.#driver.counts(), inUse, waiting, acquired, timeouts, leaks, ...this.#counters }
   }
 
-  #returned(connection: Connection): void {
+  #take(visit: Visit<Connection>): void {
+    try {
+      this.#driver.take((error, connection) => {
+        if (connection === undefined) this.#fail(visit, error)
+        else this.#check(visit, connection)
+      })
+    } catch (error) {
+      // As `pg` does for an address it cannot read.
+      this.#fail(visit, error)
+    }
+  }
+
+  #fail(visit: Visit<Connection>, error: unknown): void {
+    this.#checkouts.leave(visit)
+    visit.caller.reject(error)
+  }
+
+  #check(visit: Visit<Connection>, connection: Connection): void {
+    const isFit = !visit.isWaiting || this.#isFit(connection)
+    if (typeof isFit === 'boolean') this.#serve(visit, connection, isFit)
+    else isFit.then((isFit) => this.#serve(visit, connection, isFit))
+  }
+
+  #serve(visit: Visit<Connection>, connection: Connection, isFit: boolean): void {
+    if (!isFit) {
+      this.#driver.discard(connection)
+      if (visit.isWaiting) this.#take(visit)
+    } else if (visit.isWaiting) {
+      this.#checkouts.lend(connection, visit)
+      this.#driver.lend(connection, this.#returned)
+      visit.caller.receive?.(this.#controlOf(connection))
+      visit.caller.resolve(connection)
+    } else this.#driver.giveBack(connection)
+  }
+
+  readonly #returned = (connection: Connection): void => {
     const life = this.#lives.get(connection)
     if (life !== undefined) life.usedAt = performance.now()
     this.#checkouts.return(connection)

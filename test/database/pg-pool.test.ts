@@ -129,8 +129,10 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     const db = new Kysely<Record<string, never>>(instrument({ dialect }, { timeout: '300ms' }))
     onTestFinished(() => db.destroy())
     const uncaught = await uncaughtDuring(async () => {
+      // Silent while it connects, it would be given up at the acquire timeout only.
+      await sql`select 0`.execute(db)
       const query = sql`select pg_sleep(0.2)`.execute(db)
-      await new Promise((resolve) => setTimeout(resolve, 100))
+      await new Promise((resolve) => setTimeout(resolve, 50))
       proxy.silence()
       await expect(query).rejects.toMatchObject({ code: 'ERR_QUERY_TIMEOUT' })
       expect((await sql<{ one: number }>`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
