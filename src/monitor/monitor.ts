@@ -254,20 +254,7 @@ export class PerformanceMonitor {
    */
   prometheus({ openMetrics = false, naming = 'otel' }: PrometheusOptions = {}): AsyncIterable<string> {
     expectOneOf(naming, 'naming', ['otel', 'classic'])
-    const { service, release, instance } = this.#settings
-    const exposed: Exposed = {
-      now: this.#clock(),
-      service,
-      release,
-      instance,
-      inFlight: this.#recorder.inFlight,
-      endpoints: this.#recorder.endpoints.all(),
-      timings: this.#recorder.timings,
-      caches: this.#caches,
-      system: this.#system,
-      alerts: this.alerts(),
-    }
-    return exposeText(families(exposed, naming), openMetrics)
+    return this.#expose(openMetrics, naming)
   }
 
   /**
@@ -399,6 +386,24 @@ export class PerformanceMonitor {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  async *#expose(openMetrics: boolean, naming: Naming): AsyncGenerator<string> {
+    await this.#judgeInTurns()
+    const { service, release, instance } = this.#settings
+    const exposed: Exposed = {
+      now: this.#clock(),
+      service,
+      release,
+      instance,
+      inFlight: this.#recorder.inFlight,
+      endpoints: this.#recorder.endpoints.all(),
+      timings: this.#recorder.timings,
+      caches: this.#caches,
+      system: this.#system,
+      alerts: this.#alerts.list(),
+    }
+    yield* exposeText(families(exposed, naming), openMetrics)
   }
 
   #document(query: StatsQuery): ReturnType<typeof documentOf> {
