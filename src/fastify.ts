@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { pipeline, Readable, Transform } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
-import vary from 'vary'
 import { openRequestScope, type QueryScope } from './database/query-scope.ts'
+import { type AnswerHead, addCacheStatus, putHeaders } from './http/answer-head.ts'
 import type { Authorize } from './http/authorize.ts'
-import { BodyCopy } from './http/body-copy.ts'
+import { copyingStream } from './http/body-copy.ts'
 import { type CachedRequest, type HandlerAnswer, unstorableReason } from './http/cache-rules.ts'
 import {
   type CompressOptions,
@@ -201,8 +201,7 @@ async function compressPayload(
   const { encoder, ...changes } = compressor.stream(head, onEncoded)
   changeHead(reply, changes)
   if (encoder === undefined) return payload
-  const source = payload instanceof ReadableStream ? Readable.fromWeb(payload as never) : payload
-  return pipeline(source, encoder, () => {})
+  return pipeline(toReadable(payload), encoder, () => {})
 }
 
 /**
@@ -306,9 +305,12 @@ function createVisits(app: FastifyInstance, responses: ResponseCache<FastifyRequ
       compressor === undefined ? body : compressPayload(compressor, request, reply, body)
     if (isStream(payload)) {
       note(reply, 'posthaste; fwd=miss')
-      if (unstorableReason(head, 0) === undefined) return pass(copied(payload, head, maxBytes, visit.answer.resolve))
-      visit.answer.resolve({ ...head, body: undefined })
-      return pass(payload)
+      if (unstorableReason(head, 0) !== undefined) {
+        visit.answer.resolve({ ...head, body: undefined })
+        return pass(payload)
+      }
+      const copying = copyingStream(maxBytes, (body) => visit.answer.resolve({ ...head, body }))
+      return pass(pipeline(toReadable(payload), copying, () => {}))
     }
     const bytes = Buffer.from((payload as string | Buffer | null | undefined) ?? '')
     visit.answer.resolve({ ...head, body: bytes.length > maxBytes ? undefined : bytes })
@@ -323,36 +325,10 @@ function createVisits(app: FastifyInstance, responses: ResponseCache<FastifyRequ
 
 /** The payload of an answer, its head set. */
 function putAnswer(reply: FastifyReply, { status, headers, body }: CachedAnswer): unknown {
-  for (const name of ['content-type', 'content-length', 'accept-ranges', 'etag']) reply.removeHeader(name)
   reply.code(status)
-  for (const [name, value] of headers) {
-    reply.header(name, name === 'vary' ? vary.append(String(reply.getHeader(name) ?? ''), value) : value)
-  }
+  putHeaders(headOf(reply), headers)
   // Of an empty stream, unlike of nothing, Fastify does not tell the length.
   return body ?? Readable.from([])
-}
-
-/** The stream, of which a copy is handed over at its end. */
-function copied(
-  source: NodeJS.ReadableStream | ReadableStream,
-  head: Omit<HandlerAnswer, 'body'>,
-  maxBytes: number,
-  answer: (answer: HandlerAnswer) => void,
-): Readable {
-  const copy = new BodyCopy(maxBytes)
-  const through = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      copy.add(chunk)
-      if (copy.isTooLong) answer({ ...head, body: undefined })
-      done(null, chunk)
-    },
-    flush(done) {
-      answer({ ...head, body: copy.read() })
-      done()
-    },
-  })
-  const readable = source instanceof ReadableStream ? Readable.fromWeb(source as never) : source
-  return pipeline(readable, through, () => {}) as Transform
 }
 
 function describe(request: FastifyRequest, { header }: RequestHeaders): CachedRequest<FastifyRequest> {
@@ -368,8 +344,15 @@ function pairs(headers: Readonly<Record<string, unknown>>): HandlerAnswer['heade
 }
 
 function note(reply: FastifyReply, cacheStatus: string): void {
-  const before = reply.getHeader('cache-status')
-  reply.header('cache-status', before === undefined ? cacheStatus : `${String(before)}, ${cacheStatus}`)
+  addCacheStatus(headOf(reply), cacheStatus)
+}
+
+function headOf(reply: FastifyReply): AnswerHead {
+  return {
+    getHeader: (name) => reply.getHeader(name),
+    setHeader: (name, value) => reply.header(name, value),
+    removeHeader: (name) => reply.removeHeader(name),
+  }
 }
 
 /** As Fastify does it, after its hooks. */
@@ -382,6 +365,10 @@ function unwrap({ status, headers, body }: Response, reply: FastifyReply): unkno
 function changeHead(reply: FastifyReply, { set, remove }: EncodedHead): void {
   for (const name of remove) reply.removeHeader(name)
   reply.headers(set)
+}
+
+function toReadable(payload: NodeJS.ReadableStream | ReadableStream): NodeJS.ReadableStream {
+  return payload instanceof ReadableStream ? Readable.fromWeb(payload as never) : payload
 }
 
 function isStream(payload: unknown): payload is NodeJS.ReadableStream | ReadableStream {

@@ -1,3 +1,5 @@
+import { Transform } from 'node:stream'
+
 /** Keeps a copy of a body that comes in pieces, up to a limit. */
 export class BodyCopy {
   readonly #maxBytes: number
@@ -23,4 +25,24 @@ export class BodyCopy {
   read(): Buffer | undefined {
     return this.#pieces && Buffer.concat(this.#pieces)
   }
+}
+
+/** Passes a body on, and hands a copy over at its end, or nothing as soon as it is too long to keep. */
+export function copyingStream(
+  maxBytes: number,
+  onCopied: (body: Buffer | undefined) => void,
+  passesOn = true,
+): Transform {
+  const copy = new BodyCopy(maxBytes)
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      copy.add(chunk)
+      if (copy.isTooLong) onCopied(undefined)
+      done(null, passesOn ? chunk : undefined)
+    },
+    flush(done) {
+      onCopied(copy.read())
+      done()
+    },
+  })
 }

@@ -1,7 +1,6 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
-import { Transform } from 'node:stream'
-import vary from 'vary'
-import { BodyCopy } from './body-copy.ts'
+import { addCacheStatus, putHeaders } from './answer-head.ts'
+import { copyingStream } from './body-copy.ts'
 import { type CachedRequest, type HandlerAnswer, unstorableReason } from './cache-rules.ts'
 import { toBuffer } from './compressor.ts'
 import { type FinishAnswer, intercept } from './intercept.ts'
@@ -130,18 +129,7 @@ export function captureAnswer(response: ServerResponse, maxBytes: number, isDeta
         answered.resolve({ ...answer, body: undefined })
         return undefined
       }
-      const copy = new BodyCopy(maxBytes)
-      return new Transform({
-        transform(chunk: Buffer, _encoding, done) {
-          copy.add(chunk)
-          if (copy.isTooLong) answered.resolve({ ...answer, body: undefined })
-          done(null, isDetached ? undefined : chunk)
-        },
-        flush(done) {
-          answered.resolve({ ...answer, body: copy.read() })
-          done()
-        },
-      })
+      return copyingStream(maxBytes, (body) => answered.resolve({ ...answer, body }), !isDetached)
     },
   })
   return {
@@ -182,20 +170,12 @@ const decisive: ReadonlySet<string> = new Set([
 
 /** Puts an answer into the head, and gives its body. */
 function putAnswer(response: ServerResponse, { status, headers, body }: CachedAnswer): Buffer | undefined {
-  for (const name of replaced) response.removeHeader(name)
   response.statusCode = status
-  for (const [name, value] of headers) {
-    const isVary = name === 'vary'
-    response.setHeader(name, isVary ? vary.append(String(response.getHeader(name) ?? ''), value) : value)
-  }
+  putHeaders(response, headers)
   return body ?? undefined
 }
 
-/** What a handler may have said about a body that is now another. */
-const replaced = ['content-type', 'content-length', 'transfer-encoding', 'accept-ranges', 'etag']
-
 function note(response: ServerResponse, cacheStatus: string): void {
   if (response.headersSent && !Object.hasOwn(response, 'headersSent')) return
-  const before = response.getHeader('cache-status')
-  response.setHeader('cache-status', before === undefined ? cacheStatus : `${String(before)}, ${cacheStatus}`)
+  addCacheStatus(response, cacheStatus)
 }
