@@ -1,6 +1,6 @@
 import type { StatsDocument } from '../monitor/types.ts'
 import { type Casing, toSnake } from '../shared/casing.ts'
-import { pacer } from '../shared/turns.ts'
+import { pause } from '../shared/turns.ts'
 
 /** Keys of the monitor's documents below which the next keys are names: of timings, caches, sources, statuses and checks. */
 const nameMaps = new Set(['timings', 'cache', 'additions', 'status', 'checks'])
@@ -12,7 +12,6 @@ export function toWire(document: object, casing: Casing): unknown {
 
 /** The JSON of the document's wire form, made an endpoint at a time, so that hundreds of them do not hold the event loop. */
 export async function wireText({ endpoints, ...rest }: StatsDocument, casing: Casing): Promise<string> {
-  const pause = pacer()
   const texts: string[] = []
   for (const endpoint of endpoints) {
     texts.push(JSON.stringify(toWire(endpoint, casing)))

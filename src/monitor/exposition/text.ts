@@ -1,4 +1,4 @@
-import { pacer } from '../../shared/turns.ts'
+import { pause } from '../../shared/turns.ts'
 import type { Family, Sample } from './families.ts'
 
 /** Pieces are handed over when they are that long. */
@@ -10,7 +10,6 @@ const pieceLength = 16_384
  */
 export async function* exposeText(families: Iterable<Family>, openMetrics: boolean): AsyncGenerator<string> {
   let piece = ''
-  const pause = pacer()
   for (const family of families) {
     let header = headerOf(family, openMetrics)
     for (const sample of family.samples) {

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
-import { pacer } from '../../shared/turns.ts'
+import { pause } from '../../shared/turns.ts'
 import { type BucketLayout, longestUs } from '../buckets.ts'
 import { endpointWidth } from '../endpoint.ts'
 import { cacheRow, type Reading } from '../reading.ts'
@@ -47,7 +47,6 @@ export async function encodePublication(publication: Publication, layout: Bucket
     .optional(cpuPercent)
     .optional(memoryPercent)
   writer.number(reading.inFlight).number(Math.round(reading.coveredMs)).number(reading.overflow).number(reading.clamped)
-  const pause = pacer()
   const tally = new Tally(endpointWidth(layout), layout)
   writer.number(reading.endpoints.length)
   for (const { method, route, total, lastSeen, parts } of reading.endpoints) {
