@@ -36,7 +36,7 @@ export function nullKey(rows: readonly Row[], keys: readonly OrderKey[]): OrderK
 
 /** The same for rows that a statement did not give, but looked for. */
 export function nullKeyAhead(row: Row | undefined, keys: readonly OrderKey[]): OrderKey | undefined {
-  return row && keys.find((key, at) => !key.nullable && (row[`phn${at}`] ?? null) !== null)
+  return row && keys.find((key, at) => !key.nullable && !key.unique && (row[`phn${at}`] ?? null) !== null)
 }
 
 const hiddenName = /^ph[konx]\d+$/
