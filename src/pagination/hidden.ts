@@ -4,14 +4,25 @@ import type { Row } from './source.ts'
 
 /** The rows as the user asked for them, without the columns that statements add: `phk0`, `pho0`, `phn0`, `phx0`, ... */
 export function visible(rows: readonly Row[]): Row[] {
-  // All rows have the columns of the first; a copy of an object that has them already is filled fastest.
+  // Nearly always all rows have the columns of the first; a copy of an object that has them already is filled fastest.
   const empty: Row = {}
   for (const name in rows[0]) if (!hiddenName.test(name)) empty[name] = undefined
-  return rows.map((row) => {
-    const shown = { ...empty }
-    for (const name in empty) shown[name] = row[name]
-    return shown
-  })
+  const width = Object.keys(rows[0] ?? {}).length
+  return rows.map((row) => (Object.keys(row).length === width && filled({ ...empty }, row)) || shownOf(row))
+}
+
+/** The copy with the values of the row, unless the row lacks a column: a plugin of the user's may leave some out. */
+function filled(copy: Row, row: Row): Row | undefined {
+  for (const name in copy) {
+    const value = row[name]
+    if (value === undefined) return undefined
+    copy[name] = value
+  }
+  return copy
+}
+
+function shownOf(row: Row): Row {
+  return Object.fromEntries(Object.entries(row).filter(([name]) => !hiddenName.test(name)))
 }
 
 /** The place of a row in the order. */
