@@ -10,6 +10,7 @@ const names = globSync('bench/*.ts')
   .sort()
 if (names.length === 0) throw new Error(`There is no benchmark whose name starts with '${asked}'`)
 
+const head = `# Results\n\n${machine()}`
 const sections: string[] = []
 for (const name of names) {
   console.error(`${name} ...`)
@@ -17,5 +18,5 @@ for (const name of names) {
   const section = `## ${name}\n\n${await run()}\n\nReproduce: \`npm run bench -- ${name}\``
   console.log(`\n${section}`)
   sections.push(section)
+  if (asked === '') writeFileSync('bench/RESULTS.md', `${head}\n\n${sections.join('\n\n')}\n`)
 }
-if (asked === '') writeFileSync('bench/RESULTS.md', `# Results\n\n${machine()}\n\n${sections.join('\n\n')}\n`)
