@@ -39,9 +39,9 @@ export function createCursorCodec(secrets: readonly string[]): CursorCodec {
       : (body: string, tag: string) => secrets.some((secret) => isSame(mac(secret, body), tag))
   return {
     encode(fingerprint, { position, page }) {
-      const body = Buffer.from(JSON.stringify([version, fingerprint, page ?? 0, ...position])).toString('base64url')
+      const body = toBase64url(JSON.stringify([version, fingerprint, page ?? 0, ...position]))
       const cursor = `${body}.${tagOf(body)}`
-      if (cursor.length <= maxLength) return cursor
+      if (body !== '' && cursor.length <= maxLength) return cursor
       throw new QueryUnsupportedError(
         `The keys of a row are too long for a cursor of ${maxLength} bytes: page by shorter ones`,
       )
@@ -50,11 +50,10 @@ export function createCursorCodec(secrets: readonly string[]): CursorCodec {
       const body = genuineBody(cursor, isGenuine)
       const content: unknown = body === undefined ? undefined : parse(body)
       if (!isContent(content)) throw new CursorInvalidError('The cursor is not valid')
-      const [, written, page, ...position] = content
-      if (written !== fingerprint) {
+      if (content[1] !== fingerprint) {
         throw new CursorMismatchError('The cursor belongs to another list: another order, filter or owner')
       }
-      return { position, page: page === 0 ? undefined : page }
+      return { position: content.slice(3) as string[], page: content[2] === 0 ? undefined : content[2] }
     },
   }
 }
@@ -95,9 +94,17 @@ function checksum(body: string): string {
   return String(crc32(body))
 }
 
+/** Bytes on their way; a buffer made for each cursor would take as long as the rest of it. */
+const scratch = Buffer.allocUnsafeSlow(maxLength * 3)
+
+/** Nothing for what is too long. */
+function toBase64url(text: string): string {
+  return text.length > maxLength ? '' : scratch.toString('base64url', 0, scratch.write(text))
+}
+
 function parse(body: string): unknown {
   try {
-    return JSON.parse(Buffer.from(body, 'base64url').toString())
+    return JSON.parse(scratch.toString('utf8', 0, scratch.write(body, 'base64url')))
   } catch {
     return undefined
   }

@@ -4,21 +4,37 @@ import type { Row } from './source.ts'
 
 /** The rows as the user asked for them, without the columns that statements add: `phk0`, `pho0`, `phn0`, `phx0`, ... */
 export function visible(rows: readonly Row[]): Row[] {
-  // Nearly always all rows have the columns of the first; a copy of an object that has them already is filled fastest.
-  const empty: Row = {}
-  for (const name in rows[0]) if (!hiddenName.test(name)) empty[name] = undefined
-  const width = Object.keys(rows[0] ?? {}).length
-  return rows.map((row) => (Object.keys(row).length === width && filled({ ...empty }, row)) || shownOf(row))
+  // Nearly always all rows have the columns of the first; a plugin of the user's may leave some out row by row.
+  const names = Object.keys(rows[0] ?? {})
+  const copy = copierOf(names)
+  return rows.map((row) => (hasColumns(row, names) ? copy(row) : shownOf(row)))
 }
 
-/** The copy with the values of the row, unless the row lacks a column: a plugin of the user's may leave some out. */
-function filled(copy: Row, row: Row): Row | undefined {
-  for (const name in copy) {
-    const value = row[name]
-    if (value === undefined) return undefined
-    copy[name] = value
+function hasColumns(row: Row, names: readonly string[]): boolean {
+  let at = 0
+  for (const name in row) if (name !== names[at++]) return false
+  return at === names.length
+}
+
+const copiers = new Map<string, (row: Row) => Row>()
+
+function copierOf(names: readonly string[]): (row: Row) => Row {
+  const shape = JSON.stringify(names)
+  const known = copiers.get(shape)
+  if (known !== undefined) return known
+  const copier = generatedCopier(names.filter((name) => !hiddenName.test(name))) ?? shownOf
+  if (copiers.size < 1_000) copiers.set(shape, copier)
+  return copier
+}
+
+/** Writes a row's columns as a literal, which copies five times as fast as a loop; `undefined` where that is forbidden. */
+function generatedCopier(names: readonly string[]): ((row: Row) => Row) | undefined {
+  const columns = names.map((name) => JSON.stringify(name)).map((name) => `[${name}]: row[${name}]`)
+  try {
+    return new Function('row', `return { ${columns.join(', ')} }`) as (row: Row) => Row
+  } catch {
+    return undefined
   }
-  return copy
 }
 
 function shownOf(row: Row): Row {
@@ -37,10 +53,12 @@ export function isAt(row: Row, position: Position): boolean {
 
 /** The key that is NULL in some row, though it should be in none. */
 export function nullKey(rows: readonly Row[], keys: readonly OrderKey[]): OrderKey | undefined {
+  // NULLs of the first key stand together, at one end.
+  const ends = rows.length > 2 ? [rows[0] as Row, rows.at(-1) as Row] : rows
   return keys.find((key, at) => {
     if (key.nullable) return false
     const name = textName(at)
-    for (const row of rows) if (row[name] === null || row[name] === undefined) return true
+    for (const row of at === 0 ? ends : rows) if (row[name] === null || row[name] === undefined) return true
     return false
   })
 }

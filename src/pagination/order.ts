@@ -22,7 +22,8 @@ import type { NullsPlacement, SqlDialect } from './types.ts'
  * @param node - the query, whose `orderBy` ends in the tuple of the keys
  * @throws QueryUnsupportedError when it cannot be paged
  */
-export function orderOf(node: SelectQueryNode, { by, unique }: SortSpecs, language: Language): OrderedQuery {
+export function orderOf(node: SelectQueryNode, sorted: SortSpecs, language: Language): OrderedQuery {
+  const { by, unique } = sorted
   if (node.limit ?? node.offset ?? node.fetch ?? node.top) {
     throw new QueryUnsupportedError('The query has a limit or an offset of its own: a page sets its own')
   }
@@ -38,8 +39,14 @@ export function orderOf(node: SelectQueryNode, { by, unique }: SortSpecs, langua
   const nodes = own.length > 0 ? [...specs.map((spec) => spec.node), ...values] : values
   const resolved = nodes.map((key) => outputNode(key, base))
   const names = resolved.map(canonical)
-  const signature = signatureOf(names, specs, language)
-  const keys = known.get(signature) ?? remember(signature, keysOf(resolved, names, specs, unique.length, language))
+  const before = own.length === 0 ? latest.get(sorted) : undefined
+  const isSame = before !== undefined && isLike(before, names, language)
+  const signature = isSame ? before.signature : signatureOf(names, specs, language)
+  const keys = isSame
+    ? before.keys
+    : (known.get(signature) ?? remember(signature, keysOf(resolved, names, specs, unique.length, language)))
+  if (!isSame && own.length === 0)
+    latest.set(sorted, { dialect: language.dialect, quote: language.quote, names, signature, keys })
   if (!isGrouped(base)) return { base, keys, grouped: false, signature }
   // Its own order decides which row `distinct on` keeps.
   const inner = base.distinctOn && own.length > 0 ? { ...base, orderBy: OrderByNode.create(own) } : base
@@ -67,6 +74,19 @@ export function nativeNulls(dialect: SqlDialect, descending: boolean): NullsPlac
 /** Whether the NULLs of the key stand where a plain index has them. */
 export function isNative(key: OrderKey, dialect: SqlDialect): boolean {
   return key.nulls === nativeNulls(dialect, key.descending)
+}
+
+/** What was found for keys the last time, which is nearly always what is found again. */
+interface Latest extends Language {
+  readonly names: readonly string[]
+  readonly signature: string
+  readonly keys: OrderKey[]
+}
+
+const latest = new WeakMap<SortSpecs, Latest>()
+
+function isLike(before: Latest, names: readonly string[], { dialect, quote }: Language): boolean {
+  return before.dialect === dialect && before.quote === quote && names.every((name, at) => name === before.names[at])
 }
 
 const known = new Map<string, OrderKey[]>()

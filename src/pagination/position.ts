@@ -58,11 +58,9 @@ export function rowValueFrom(
   position: Position,
   text: KeyText,
 ): OperationNode {
-  const values = joined(
-    position.map((value) => text.read(value as string)),
-    ', ',
-  )
-  return keys[0]?.descending ? raw`(${names}) <= (${values})` : raw`(${names}) >= (${values})`
+  const values = position.map((value) => text.read(value as string))
+  const comparison = keys[0]?.descending ? ') <= (' : ') >= ('
+  return raw(['(', comparison, ...Array<string>(values.length - 1).fill(', '), ')'], names, ...values)
 }
 
 /** What all rows from the position on have in common, by which SQL Server finds the range of the index. */

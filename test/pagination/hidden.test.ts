@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { visible } from '../../src/pagination/hidden.ts'
 
 describe('the rows of a page', () => {
@@ -22,5 +22,25 @@ describe('the rows of a page', () => {
       { id: 4, a: 1, b: 2, phk0: '4' },
     ]
     expect(visible(rows)).toStrictEqual([{ id: 1, a: 1 }, { id: 2, b: 2 }, { id: 3 }, { id: 4, a: 1, b: 2 }])
+  })
+
+  it.each([true, false])('keep columns of any name, where code may be generated: %s', (allowed) => {
+    if (!allowed)
+      vi.stubGlobal(
+        'Function',
+        class {
+          constructor() {
+            throw new EvalError('forbidden')
+          }
+        },
+      )
+    const own = `row"]:1,'\\\n\u2028${allowed}`
+    const row = JSON.parse(`{"__proto__": 1, ${JSON.stringify(own)}: 2, "phk0": "3"}`)
+    const [shown] = visible([row, row])
+    vi.unstubAllGlobals()
+    expect(Object.entries(shown ?? {})).toEqual([
+      ['__proto__', 1],
+      [own, 2],
+    ])
   })
 })
