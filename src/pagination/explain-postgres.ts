@@ -17,6 +17,7 @@ import type { Row, Source } from './source.ts'
 interface PlanNode {
   readonly 'Node Type': string
   readonly 'Parent Relationship'?: string
+  readonly 'Subplan Name'?: string
   readonly 'Relation Name'?: string
   readonly Alias?: string
   readonly 'Index Name'?: string
@@ -74,7 +75,7 @@ function judge(node: PlanNode, found: Found): Verdict {
   const type = node['Node Type']
   if (node['Relation Name'] !== undefined) return judgeScan(node, found)
   const children = (node.Plans ?? []).filter(
-    (child) => !/^(InitPlan|SubPlan)$/.test(child['Parent Relationship'] ?? ''),
+    (child) => !/^(InitPlan|SubPlan)$/.test(child['Parent Relationship'] ?? '') || isArm(child),
   )
   const worst = children
     .map((child) => judge(child, found))
@@ -82,6 +83,11 @@ function judge(node: PlanNode, found: Found): Verdict {
   if (type === 'Limit' && isSeek(worst)) return 'limited'
   if (!type.endsWith('Sort') || worst === 'limited') return worst
   return worst === 'served' && node['Plan Rows'] <= fewRows ? 'served' : 'sort'
+}
+
+/** Whether the plan is of an arm of the page's own, as a common table expression. */
+function isArm(plan: PlanNode): boolean {
+  return /^CTE phs\d+$/.test(plan['Subplan Name'] ?? '')
 }
 
 function judgeScan(node: PlanNode, found: Found): Verdict {

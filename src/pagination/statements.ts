@@ -7,13 +7,14 @@ import {
   SelectionNode,
   SelectQueryNode,
   SetOperationNode,
+  type WithNode,
 } from 'kysely'
 import { keyTexts } from './key-text.ts'
 import { reversed } from './order.ts'
 import type { OrderedQuery, OrderKey } from './ordered-query.ts'
 import { column, limited, only, orderBy, select, selection, where } from './parts.ts'
 import { branchesFrom, firstKeyFrom, nullsFrom, type Position, rowValueFrom, seekStrategy } from './position.ts'
-import { constant, joined, raw } from './raw.ts'
+import { constant, joined, raw, value } from './raw.ts'
 import type { SqlDialect } from './types.ts'
 
 /** Rows by OFFSET. */
@@ -58,7 +59,7 @@ export function seekStatement(
   }
   const valued = select(page, values)
   const arms = branches.map((branch) => where(valued, branch))
-  const union = dialect === 'sqlite' ? merged(arms) : appended(arms)
+  const union = dialect === 'sqlite' ? merged(arms) : arms.length > 3 ? rationed(arms, limit) : appended(arms)
   return limited({ ...union, orderBy: mergedOrder }, dialect, limit)
 }
 
@@ -156,7 +157,7 @@ function merged(arms: readonly SelectQueryNode[]): SelectQueryNode {
   return { ...(first as SelectQueryNode), setOperations: operations }
 }
 
-/** PostgreSQL appends arms in their order, and stops at the limit, when each has an order and a limit of its own. */
+/** PostgreSQL merges arms that have an order and a limit of their own; it reads some of them up to the limit for that. */
 function appended(arms: readonly SelectQueryNode[]): SelectQueryNode {
   const [first, ...rest] = arms.map(({ with: _hoisted, ...arm }) => arm)
   const alias = AliasNode.create(first as SelectQueryNode, IdentifierNode.create('phs'))
@@ -165,4 +166,19 @@ function appended(arms: readonly SelectQueryNode[]): SelectQueryNode {
     ...select(from, SelectionNode.createSelectAll()),
     setOperations: rest.map((arm) => SetOperationNode.create('union', ParensNode.create(arm), true)),
   }
+}
+
+/** The same for many arms: one after another, each reads what those before it have left over. */
+function rationed(arms: readonly SelectQueryNode[], limit: number): SelectQueryNode {
+  let left: OperationNode = value(limit)
+  const named = arms.map(({ with: _hoisted, ...arm }, at) => {
+    const rows = at === 0 ? raw`${arm}` : raw`(select * from ${arm} as phs limit greatest(0, ${left}))`
+    left = raw(['', ` - (select count(*) from phs${at})`], left)
+    return raw([`phs${at} as `, ''], rows)
+  })
+  const user = arms[0]?.with
+  const expressions = [...(user?.expressions ?? []), ...named] as unknown as WithNode['expressions']
+  const union = arms.map((_arm, at) => `select * from phs${at}`).join(' union all ')
+  const from = SelectQueryNode.createFrom([constant(`(${union}) as phs`)], { kind: 'WithNode', ...user, expressions })
+  return select(from, SelectionNode.createSelectAll())
 }
