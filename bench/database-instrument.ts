@@ -1,5 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import {
+  type CompiledQuery,
+  type DatabaseConnection,
   type Dialect,
   DummyDriver,
   Kysely,
@@ -16,7 +18,10 @@ import { type Candidate, compare, table } from './harness.ts'
 /** What does watching every query cost, and what does the statement cache give back? */
 export default async function run(): Promise<string> {
   const parts = ['CPU time of one query by primary key, against Kysely as it comes.']
-  parts.push(`A driver that answers at once:\n\n${await costs(cannedDialect)}`)
+  parts.push(
+    `A driver that answers at once, and never looks at the text of the query:\n\n${await costs(cannedDialect)}`,
+  )
+  parts.push(`A driver that reads the text, as every real one has to:\n\n${await costs(readingDialect)}`)
   parts.push(`SQLite in memory:\n\n${await costs(sqliteDialect)}`)
   // Last, because once a scope was opened every query asks for its own.
   parts.push(`In a query scope, a driver that answers at once:\n\n${await costsInScope(cannedDialect)}`)
@@ -70,9 +75,17 @@ function sqliteDialect(): Dialect {
 const canned: QueryResult<unknown> = { rows: [{ id: 1, name: 'user 1' }] }
 
 class CannedDriver extends DummyDriver {
-  readonly #connection = {
-    executeQuery: async <Row>() => canned as QueryResult<Row>,
-    async *streamQuery() {},
+  readonly #connection: DatabaseConnection
+
+  constructor(look: (sql: string) => void) {
+    super()
+    this.#connection = {
+      executeQuery: async <Row>(query: CompiledQuery) => {
+        look(query.sql)
+        return canned as QueryResult<Row>
+      },
+      async *streamQuery() {},
+    }
   }
 
   override async acquireConnection() {
@@ -80,10 +93,16 @@ class CannedDriver extends DummyDriver {
   }
 }
 
-function cannedDialect(): Dialect {
+const cannedDialect = () => dialectWith(() => {})
+const readingDialect = () =>
+  dialectWith((sql) => {
+    if (sql.charCodeAt(0) === 0) throw new Error('The query is empty')
+  })
+
+function dialectWith(look: (sql: string) => void): Dialect {
   return {
     createAdapter: () => new SqliteAdapter(),
-    createDriver: () => new CannedDriver(),
+    createDriver: () => new CannedDriver(look),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   }
