@@ -1,3 +1,4 @@
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { type CompressibleHead, createCompressor } from '../src/index.ts'
 import { shuffle } from './harness.ts'
 import { rowsOf } from './support/rows.ts'
@@ -6,7 +7,7 @@ import { type RawRequest, type Served, serve } from './support/served.ts'
 const rounds = Number(process.env.BENCH_ROUNDS ?? 30)
 const requests = Number(process.env.BENCH_REQUESTS ?? 160)
 
-const middlewares = ['none', 'compression', 'posthaste', 'posthaste, brotliQuality 2'] as const
+const middlewares = ['none', 'compression', 'posthaste', 'posthaste, brotliQuality 2', 'Vary alone'] as const
 type Name = (typeof middlewares)[number]
 
 /**
@@ -31,7 +32,7 @@ async function costs(servers: ReadonlyMap<Name, Served>): Promise<string> {
   for (const coding of ['gzip', 'br']) {
     for (const bytes of [1_536, 4_096, 8_192, 16_384]) {
       const request = { path: `/${bytes}`, headers: { 'accept-encoding': coding } }
-      const names = middlewares.filter((name) => coding === 'br' || !name.includes('brotli'))
+      const names = middlewares.filter((name) => name !== 'Vary alone' && (coding === 'br' || !name.includes('brotli')))
       const costOf = await race(servers, names, request)
       const [none, theirs] = [costOf('none'), costOf('compression')]
       for (const name of names.slice(2)) {
@@ -39,6 +40,7 @@ async function costs(servers: ReadonlyMap<Name, Served>): Promise<string> {
         const cells = [
           ...[none, theirs - none, ours - none].map((us) => us.toFixed(0)),
           ...[(ours - none) / (theirs - none), ours / theirs].map((ratio) => ratio.toFixed(2)),
+          (codecAlone(coding, bytes) / (theirs - none)).toFixed(2),
           await bodyLength(servers.get('compression'), request),
           await bodyLength(servers.get(name), request),
         ]
@@ -49,10 +51,30 @@ async function costs(servers: ReadonlyMap<Name, Served>): Promise<string> {
   return [
     '### Whole bodies, in microseconds of the server a request',
     '',
-    '| | | no middleware | `compression` adds | ours adds | ratio | ratio of whole requests | bytes, `compression` | bytes, ours |',
-    '|---|---|---:|---:|---:|---:|---:|---:|---:|',
+    '| | | no middleware | `compression` adds | ours adds | ratio | ratio of whole requests | Node’s codec alone | bytes, `compression` | bytes, ours |',
+    '|---|---|---:|---:|---:|---:|---:|---:|---:|---:|',
+
     ...lines,
+    '',
+    'The ratios are of what the middlewares add; the codec is called for the same bytes and level, in a loop.',
   ].join('\n')
+}
+
+/** Microseconds of the synchronous call that ours makes. */
+function codecAlone(coding: string, bytes: number): number {
+  const body = Buffer.from(rowsOf(bytes))
+  const params = { [constants.BROTLI_PARAM_QUALITY]: 4, [constants.BROTLI_PARAM_SIZE_HINT]: body.length }
+  const times: number[] = []
+  for (let round = 0; round < 30; round++) {
+    const before = process.cpuUsage()
+    for (let call = 0; call < 100; call++) {
+      if (coding === 'br') brotliCompressSync(body, { params, chunkSize: body.length })
+      else gzipSync(body, { level: 6, chunkSize: body.length })
+    }
+    const { user, system } = process.cpuUsage(before)
+    times.push((user + system) / 100)
+  }
+  return at(times, 0.1)
 }
 
 async function identity(servers: ReadonlyMap<Name, Served>): Promise<string> {
@@ -61,19 +83,19 @@ async function identity(servers: ReadonlyMap<Name, Served>): Promise<string> {
     ['no `Accept-Encoding`', {}],
     ['`identity`', { 'accept-encoding': 'identity' }],
   ] as const) {
-    const costOf = await race(servers, ['none', 'compression', 'posthaste'], { path: '/8192', headers })
+    const costOf = await race(servers, ['none', 'Vary alone', 'compression', 'posthaste'], { path: '/8192', headers })
     const none = costOf('none')
     const cells = [
       none.toFixed(1),
-      ...(['compression', 'posthaste'] as const).map((name) => (costOf(name) / none).toFixed(3)),
+      ...(['Vary alone', 'compression', 'posthaste'] as const).map((name) => (costOf(name) / none).toFixed(3)),
     ]
     lines.push(`| ${title} | ${cells.join(' | ')} |`)
   }
   return [
     '### A client that accepts no coding, 8 KB',
     '',
-    '| | no middleware, us | with `compression` | with ours |',
-    '|---|---:|---:|---:|',
+    '| | no middleware, us | with the header `Vary` alone | with `compression` | with ours |',
+    '|---|---:|---:|---:|---:|',
     ...lines,
   ].join('\n')
 }

@@ -10,6 +10,15 @@ const middlewares: Readonly<Record<string, () => express.RequestHandler | undefi
   none: () => undefined,
   posthaste: () => compressResponses() as unknown as express.RequestHandler,
   compression: () => compression(),
+  // What no middleware can do without that knows only at the end what the head is to say.
+  'Vary alone': () => (_request, response, next) => {
+    const { writeHead } = response
+    response.writeHead = (status: number) => {
+      response.writeHead = writeHead
+      return response.setHeader('vary', 'Accept-Encoding').writeHead(status)
+    }
+    next()
+  },
   'posthaste, brotliQuality 2': () => compressResponses({ brotliQuality: 2 }) as unknown as express.RequestHandler,
 }
 
