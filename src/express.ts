@@ -66,7 +66,7 @@ export function monitorRequests(monitor: PerformanceMonitor): Middleware {
     response.on('close', () => {
       const outcome = outcomeOf(request, response)
       const status = outcome === 'aborted' ? 499 : response.statusCode
-      monitor.record(method, label(status), status, startedAt, outcome, first(request.headers.traceparent))
+      monitor.record(method, label(status), status, startedAt, outcome, () => first(request.headers.traceparent))
       scope?.end()
     })
     if (scope === undefined) next()

@@ -97,7 +97,7 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
       raw.on('close', () => {
         const outcome = outcomeOf(request.raw, raw)
         const status = outcome === 'aborted' ? 499 : raw.statusCode
-        monitor.record(request.method, label(), status, startedAt, outcome, first(request.headers.traceparent))
+        monitor.record(request.method, label(), status, startedAt, outcome, () => first(request.headers.traceparent))
         scope?.end()
       })
       if (scope === undefined) next()

@@ -44,7 +44,7 @@ export function monitorRequests(monitor: PerformanceMonitor): MiddlewareHandler 
       return named === undefined ? labelOf(c, status) : named
     }
     const scope = openRequestScope(() => `${method} ${label(200)}`)
-    const end = (status: number, outcome: Outcome, traceparent: string | undefined) => {
+    const end = (status: number, outcome: Outcome, traceparent: () => string | undefined) => {
       monitor.record(method, label(status), status, startedAt, outcome, traceparent)
       scope?.end()
     }
@@ -52,7 +52,9 @@ export function monitorRequests(monitor: PerformanceMonitor): MiddlewareHandler 
     if (outgoing === undefined) return untilAnswered(c, () => (scope === undefined ? next() : scope.run(next)), end)
     outgoing.on('close', () => {
       const outcome = outcomeOf(incoming, outgoing)
-      end(outcome === 'aborted' ? 499 : outgoing.statusCode, outcome, first(incoming.headers.traceparent))
+      const status = outcome === 'aborted' ? 499 : outgoing.statusCode
+      // Node reads the headers of a request when they are asked for.
+      end(status, outcome, () => first(incoming.headers.traceparent))
     })
     return scope === undefined ? next() : scope.run(next)
   }
@@ -62,7 +64,7 @@ export function monitorRequests(monitor: PerformanceMonitor): MiddlewareHandler 
 async function untilAnswered(
   c: Context,
   run: () => Promise<void>,
-  end: (status: number, outcome: Outcome, traceparent: string | undefined) => void,
+  end: (status: number, outcome: Outcome, traceparent: () => string | undefined) => void,
 ): Promise<void> {
   let status = 500
   let outcome: Outcome = 'completed'
@@ -73,7 +75,7 @@ async function untilAnswered(
     if (c.req.header('upgrade') !== undefined && status < 400) outcome = 'upgrade'
     else if (c.res.headers.get('content-type')?.startsWith('text/event-stream')) outcome = 'stream'
   } finally {
-    end(status, outcome, c.req.header('traceparent'))
+    end(status, outcome, () => c.req.header('traceparent'))
   }
 }
 

@@ -145,7 +145,7 @@ export class PerformanceMonitor {
    * @param status - of the answer
    * @param startedAt - what {@link start} returned
    * @param outcome - how it ended; only completed requests enter the percentiles
-   * @param traceparent - the request's header of that name, for the list of slow requests
+   * @param traceparent - the request's header of that name, for the list of slow requests; a function is asked only for those
    */
   record(
     method: string,
@@ -153,7 +153,7 @@ export class PerformanceMonitor {
     status: number,
     startedAt: number,
     outcome: Outcome = 'completed',
-    traceparent?: string | undefined,
+    traceparent?: string | (() => string | undefined) | undefined,
   ): void {
     this.#recorder.record(method, route, status, startedAt, outcome, traceparent)
   }

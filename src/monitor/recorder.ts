@@ -65,7 +65,7 @@ export class Recorder {
     status: number,
     startedAt: number,
     outcome: Outcome,
-    traceparent: string | undefined,
+    traceparent: string | (() => string | undefined) | undefined,
   ): void {
     const now = this.#clock()
     if (route === null) return
@@ -89,7 +89,7 @@ export class Recorder {
       place.status = status
       place.ms = us / 1_000
       place.stallMs = 0
-      place.traceparent = traceparent
+      place.traceparent = typeof traceparent === 'function' ? traceparent() : traceparent
     }
     const stalls = this.#stalls
     if (stalls !== undefined) {
