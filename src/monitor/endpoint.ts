@@ -1,4 +1,4 @@
-import type { BucketLayout } from './buckets.ts'
+import type { BucketLayout } from '../shared/buckets.ts'
 import { ExposedHistogram } from './exposed.ts'
 import type { Outcome } from './types.ts'
 import { type Slicing, SlidingWindow } from './window.ts'

@@ -1,4 +1,4 @@
-import type { BucketLayout } from './buckets.ts'
+import type { BucketLayout } from '../shared/buckets.ts'
 import { Endpoint } from './endpoint.ts'
 import type { Slicing } from './window.ts'
 

@@ -1,5 +1,5 @@
+import type { BucketLayout } from '../shared/buckets.ts'
 import type { Alerts, Observation } from './alerts.ts'
-import type { BucketLayout } from './buckets.ts'
 import { cell, type Endpoint, endpointWidth } from './endpoint.ts'
 import { Tally } from './tally.ts'
 import type { AlertCause, CacheRow, SystemStats } from './types.ts'

@@ -1,5 +1,5 @@
+import { isClamped, longestUs, toMicroseconds } from '../shared/buckets.ts'
 import { systemClock } from '../shared/clock.ts'
-import { isClamped, longestUs, toMicroseconds } from './buckets.ts'
 import type { Emitter } from './emitter.ts'
 import type { Endpoint } from './endpoint.ts'
 import { Endpoints, overflowRoute } from './endpoints.ts'

@@ -1,4 +1,4 @@
-import { type BucketLayout, longestUs } from './buckets.ts'
+import { type BucketLayout, longestUs } from '../shared/buckets.ts'
 import type { CorrectedMs, LatencyMs } from './types.ts'
 import { addSums, emptySums, type Shift, sum, type WindowSink } from './window.ts'
 

@@ -1,4 +1,4 @@
-import type { BucketLayout } from './buckets.ts'
+import type { BucketLayout } from '../shared/buckets.ts'
 import { overflowRoute } from './endpoints.ts'
 import { ExposedHistogram } from './exposed.ts'
 import { type Countable, Tally } from './tally.ts'

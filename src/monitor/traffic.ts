@@ -1,4 +1,4 @@
-import { type BucketLayout, longestUs } from './buckets.ts'
+import { type BucketLayout, longestUs } from '../shared/buckets.ts'
 import { cell, type Endpoint, endpointWidth } from './endpoint.ts'
 import { type Countable, Tally } from './tally.ts'
 import type { EndpointStats, RequestStats, StatsQuery } from './types.ts'

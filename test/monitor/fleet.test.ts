@@ -8,11 +8,11 @@ import fc from 'fast-check'
 import { Redis } from 'ioredis'
 import { type FleetMember, type FleetTransport, PerformanceMonitor, redisFleet, type StatsDocument } from 'posthaste'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { BucketLayout } from '../../src/monitor/buckets.ts'
 import { endpointWidth } from '../../src/monitor/endpoint.ts'
 import { decodePublication, encodePublication, type Publication } from '../../src/monitor/fleet/codec.ts'
 import { type Countable, Tally } from '../../src/monitor/tally.ts'
 import { Shift } from '../../src/monitor/window.ts'
+import { BucketLayout } from '../../src/shared/buckets.ts'
 import { services } from '../support/services.ts'
 
 const cleanups: Array<() => unknown> = []

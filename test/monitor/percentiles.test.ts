@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import { build, encodeIntoCompressedBase64, type Histogram } from 'hdr-histogram-js'
 import { PerformanceMonitor } from 'posthaste'
 import { describe, expect, it } from 'vitest'
-import { BucketLayout, longestUs } from '../../src/monitor/buckets.ts'
 import { intervalRanks } from '../../src/monitor/tally.ts'
+import { BucketLayout, longestUs } from '../../src/shared/buckets.ts'
 
 const runs = Number(process.env.PROPERTY_RUNS ?? 100)
 

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { type BucketLayout, longestUs } from '../buckets.ts'
+import { type BucketLayout, longestUs } from '../../shared/buckets.ts'
 import type { Tally } from '../tally.ts'
 
 /**

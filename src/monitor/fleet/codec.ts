@@ -1,7 +1,7 @@
 import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
+import { type BucketLayout, longestUs } from '../../shared/buckets.ts'
 import { pause } from '../../shared/turns.ts'
-import { type BucketLayout, longestUs } from '../buckets.ts'
 import { endpointWidth } from '../endpoint.ts'
 import { cacheRow, type Reading } from '../reading.ts'
 import { addPacked, isPacked, pack } from '../sparse.ts'
