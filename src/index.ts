@@ -206,6 +206,7 @@ export {
   createCompressor,
   type EncodedBody,
   type EncodedStream,
+  type OnEncoded,
 } from './http/compressor.ts'
 export type { CompressibleHead, EncodedHead, SkipReason } from './http/encoding-plan.ts'
 export type { FetchHandler } from './http/fetch-cache.ts'
