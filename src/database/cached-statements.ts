@@ -58,6 +58,7 @@ export class StatementCache {
   }
 
   prepare(sql: string, max: number): SqliteStatementLike {
+    if (changesSchema.test(sql)) this.#statements?.clear()
     if (max === 0) return this.#prepare(sql)
     if (this.#statements?.max !== max) this.#statements = new LRUCache({ max })
     const known = this.#statements.get(sql)
@@ -85,6 +86,9 @@ export class StatementCache {
     return reusable
   }
 }
+
+/** After these, statements of `node:sqlite` in Node 22 give the columns that the table had before, once. */
+const changesSchema = /^\s*(?:alter|create|drop|attach|detach|rollback)\b/i
 
 let limit = 0
 let asked = false

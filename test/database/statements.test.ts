@@ -65,6 +65,11 @@ describe.each(['better-sqlite3', 'node:sqlite'])('cachedStatements on %s', (kind
     expect(await all()).toEqual([{ id: 1, v: 'a' }])
     await db.schema.alterTable('t').addColumn('extra', 'integer').execute()
     expect(await all()).toEqual([{ id: 1, v: 'a', extra: null }])
+    await sql`begin`.execute(db)
+    await db.schema.alterTable('t').dropColumn('extra').execute()
+    expect(await all()).toEqual([{ id: 1, v: 'a' }])
+    await sql`rollback`.execute(db)
+    expect(await all()).toEqual([{ id: 1, v: 'a', extra: null }])
   })
 
   it('keeps no more than it may', async () => {
