@@ -151,6 +151,22 @@ describe('documents', () => {
     expect(told).toEqual(['/a', '/c', '/d'])
   })
 
+  it('asks for the trace of slow requests alone', () => {
+    const { monitor, clock } = recorder({ slow: { threshold: '100ms' } })
+    const asked: string[] = []
+    for (const [route, ms] of [
+      ['/fast', 99],
+      ['/slow', 101],
+    ] as const) {
+      monitor.record('GET', route, 200, clock.now - ms, 'completed', () => {
+        asked.push(route)
+        return '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+      })
+    }
+    expect(asked).toEqual(['/slow'])
+    expect(monitor.snapshot().slow).toMatchObject([{ route: '/slow', traceId: '0af7651916cd43dd8448eb211c80319c' }])
+  })
+
   it('have the Apdex of the slow threshold', () => {
     const { monitor, request } = recorder({ slow: { threshold: '100ms' } })
     for (const ms of [10, 90, 150, 300, 1_000]) request({ ms })
