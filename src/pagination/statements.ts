@@ -54,6 +54,10 @@ export function seekStatement(
   const branches = branchesFrom(keys, position, text, starts || !checksOnce)
   if (branches.length === 1 || strategy === 'or') {
     const condition = either(branches)
+    // Among the last NULLs the keys before the last one are all NULL. MariaDB sorts unless it is told so.
+    if (branches.length === 1 && dialect === 'mysql') {
+      return where({ ...page, orderBy: partsOf(keys.slice(-1), dialect).order }, condition)
+    }
     const bound = dialect === 'mssql' ? firstKeyFrom(keys, position, text) : undefined
     return where(page, bound === undefined ? condition : raw`${bound} and ${condition}`)
   }

@@ -42,27 +42,46 @@ describe.each(chosen)('a page deep in $name', ({ available, dialect, open }) => 
     )
     const list = { by: by as never[], unique: 'id', perPage }
     await opened.db.connection().execute(async (db: Untyped) => {
-      const events = () => db.selectFrom('events').select(['id', 'title'])
       opened.queries()
-      const [row] = (await paginate(events(), { ...list, perPage: 1, page: size / 2, total: 'none' })).items
+      const [row] = (await paginate(events(db), { ...list, perPage: 1, page: size / 2, total: 'none' })).items
       if (dialect === 'postgres') await report('by OFFSET', db, opened.queries()[0] as CompiledQuery)
-      const only = events().where('id', '=', row?.id as number)
-      const cursor = (await relayConnection(only, { first: 1 }, list)).edges[0]?.cursor as string
-      for (const side of ['after', 'before']) {
-        opened.queries()
-        const before = await handlerReads(db, dialect)
-        const { items } = await cursorPaginate(events(), { ...list, [side]: cursor })
-        const after = await handlerReads(db, dialect)
-        expect(items).toHaveLength(perPage)
-        expect(after - before).toBeLessThanOrEqual(3 * perPage + 50)
-        const pages = opened.queries().filter((query) => query.sql.includes('phk0'))
-        expect(pages).toHaveLength(1)
-        await expectPlan(db, dialect, pages[0] as CompiledQuery)
-        await expectSeek(events(), { ...list, [side]: cursor })
-      }
+      await expectSeeks(db, list, row?.id as number)
     })
   })
+
+  const directions = [{ key: 'score' }, { key: 'score', dir: 'desc' }] as const
+  it.skipIf(!available).each(directions)('reads little more than itself among NULLs: %o', async (key) => {
+    const list = { by: [{ ...key, nulls: nativeNulls(key, dialect) }] as never[], unique: 'id', perPage }
+    await opened.db.connection().execute((db: Untyped) => expectSeeks(db, list, size / 2))
+  })
+
+  async function expectSeeks(db: Untyped, list: SeekList, id: number): Promise<void> {
+    const cursor = (await relayConnection(events(db).where('id', '=', id), { first: 1 }, list)).edges[0]
+      ?.cursor as string
+    for (const side of ['after', 'before']) {
+      opened.queries()
+      const before = await handlerReads(db, dialect)
+      const { items } = await cursorPaginate(events(db), { ...list, [side]: cursor })
+      const after = await handlerReads(db, dialect)
+      expect(items).toHaveLength(perPage)
+      expect(after - before).toBeLessThanOrEqual(3 * perPage + 50)
+      const pages = opened.queries().filter((query) => query.sql.includes('phk0'))
+      expect(pages).toHaveLength(1)
+      await expectPlan(db, dialect, pages[0] as CompiledQuery)
+      await expectSeek(events(db), { ...list, [side]: cursor })
+    }
+  }
 })
+
+interface SeekList {
+  readonly by: never[]
+  readonly unique: string
+  readonly perPage: number
+}
+
+function events(db: Untyped) {
+  return db.selectFrom('events').select(['id', 'title'])
+}
 
 async function createEvents(db: Untyped, dialect: SqlDialect): Promise<void> {
   await sql`create table events (id int primary key, status int not null, created int not null, score int, title varchar(40) not null)`.execute(
