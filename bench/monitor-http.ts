@@ -6,7 +6,7 @@ import { shuffle } from './harness.ts'
 const frameworks = {
   Fastify: ['fastify-metrics', 'fastify-metrics without summary'],
   Hono: ['@hono/prometheus', '@hono/otel'],
-  Express: ['express-prom-bundle'],
+  Express: ['express-prom-bundle', 'swagger-stats'],
 } as const
 const sockets = 16
 const requestsEach = Number(process.env.BENCH_REQUESTS ?? 200)
@@ -75,7 +75,8 @@ async function start(name: string): Promise<Variant> {
 
 /** A monitor that does not know the route has measured something else. */
 async function expectRoute(name: string, port: number): Promise<void> {
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  const path = name === 'swagger-stats' ? '/stats/metrics' : '/metrics'
+  const text = await (await fetch(`http://127.0.0.1:${port}${path}`)).text()
   if (!/"\/users\/(:id|#val)"/.test(text))
     throw new Error(`${name} has not recorded the route:\n${text.slice(0, 2_000)}`)
 }

@@ -63,6 +63,11 @@ const variants: Readonly<Record<string, () => Promise<Server>>> = {
       app.use(monitorRequests(monitor))
       app.use(performanceRoutes(monitor, { path: '/' }))
     }),
+  'Express, swagger-stats': () =>
+    express(async (app) => {
+      const { swaggerStats } = await import('../peers/swagger-stats.ts')
+      app.use(swaggerStats())
+    }),
   'Express, express-prom-bundle': () =>
     express(async (app) => {
       const { default: bundle } = await import('express-prom-bundle')
