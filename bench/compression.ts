@@ -53,7 +53,6 @@ async function costs(servers: ReadonlyMap<Name, Served>): Promise<string> {
     '',
     '| | | no middleware | `compression` adds | ours adds | ratio | ratio of whole requests | Node’s codec alone | bytes, `compression` | bytes, ours |',
     '|---|---|---:|---:|---:|---:|---:|---:|---:|---:|',
-
     ...lines,
     '',
     'The ratios are of what the middlewares add; the codec is called for the same bytes and level, in a loop.',

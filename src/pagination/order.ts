@@ -23,7 +23,7 @@ import type { NullsPlacement, SqlDialect } from './types.ts'
  * @throws QueryUnsupportedError when it cannot be paged
  */
 export function orderOf(node: SelectQueryNode, sorted: SortSpecs, language: Language): OrderedQuery {
-  const { by, unique } = sorted
+  const { by, unique, isShared } = sorted
   if (node.limit ?? node.offset ?? node.fetch ?? node.top) {
     throw new QueryUnsupportedError('The query has a limit or an offset of its own: a page sets its own')
   }
@@ -39,14 +39,13 @@ export function orderOf(node: SelectQueryNode, sorted: SortSpecs, language: Lang
   const nodes = own.length > 0 ? [...specs.map((spec) => spec.node), ...values] : values
   const resolved = nodes.map((key) => outputNode(key, base))
   const names = resolved.map(canonical)
-  const before = own.length === 0 ? latest.get(sorted) : undefined
-  const isSame = before !== undefined && isLike(before, names, language)
-  const signature = isSame ? before.signature : signatureOf(names, specs, language)
-  const keys = isSame
-    ? before.keys
-    : (known.get(signature) ?? remember(signature, keysOf(resolved, names, specs, unique.length, language)))
-  if (!isSame && own.length === 0)
-    latest.set(sorted, { dialect: language.dialect, quote: language.quote, names, signature, keys })
+  const isFoundAgain = isShared && own.length === 0
+  let found = isFoundAgain ? latest.get(sorted) : undefined
+  if (found === undefined || !isLike(found, names, language)) {
+    found = find(resolved, names, specs, unique.length, language)
+    if (isFoundAgain) latest.set(sorted, found)
+  }
+  const { keys, signature } = found
   if (!isGrouped(base)) return { base, keys, grouped: false, signature }
   // Its own order decides which row `distinct on` keeps.
   const inner = base.distinctOn && own.length > 0 ? { ...base, orderBy: OrderByNode.create(own) } : base
@@ -76,16 +75,30 @@ export function isNative(key: OrderKey, dialect: SqlDialect): boolean {
   return key.nulls === nativeNulls(dialect, key.descending)
 }
 
-/** What was found for keys the last time, which is nearly always what is found again. */
-interface Latest extends Language {
+/** What names stand for. */
+interface FoundKeys extends Language {
   readonly names: readonly string[]
   readonly signature: string
   readonly keys: OrderKey[]
 }
 
-const latest = new WeakMap<SortSpecs, Latest>()
+/** What was found for keys the last time, which is nearly always what is found again. */
+const latest = new WeakMap<SortSpecs, FoundKeys>()
 
-function isLike(before: Latest, names: readonly string[], { dialect, quote }: Language): boolean {
+function find(
+  nodes: readonly OperationNode[],
+  names: readonly string[],
+  specs: readonly SortSpec[],
+  uniqueCount: number,
+  language: Language,
+): FoundKeys {
+  const { dialect, quote } = language
+  const signature = signatureOf(names, specs, language)
+  const keys = known.get(signature) ?? remember(signature, keysOf(nodes, names, specs, uniqueCount, language))
+  return { dialect, quote, names, signature, keys }
+}
+
+function isLike(before: FoundKeys, names: readonly string[], { dialect, quote }: Language): boolean {
   return before.dialect === dialect && before.quote === quote && names.every((name, at) => name === before.names[at])
 }
 

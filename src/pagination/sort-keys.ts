@@ -17,6 +17,8 @@ export interface SortSpecs {
   readonly unique: readonly SortSpec[]
   /** Their nodes as one expression, so that the user's plugins rewrite them with the query. */
   readonly tuple: object
+  /** Whether the same keys get the same object again. */
+  readonly isShared: boolean
 }
 
 const known = new Map<string, SortSpecs>()
@@ -34,8 +36,9 @@ export function parseSortKeys(by: unknown, unique: unknown): SortSpecs {
   const text = keys.every(isText) && names.every(isText) ? `${keys.join('\n')}\n\n${names.join('\n')}` : undefined
   const before = text === undefined ? undefined : known.get(text)
   if (before !== undefined) return before
-  const specs = parse(keys, names)
-  if (text !== undefined && known.size < 1_000) known.set(text, specs)
+  const isShared = text !== undefined && known.size < 1_000
+  const specs = parse(keys, names, isShared)
+  if (isShared) known.set(text, specs)
   return specs
 }
 
@@ -43,12 +46,12 @@ function isText(key: unknown): boolean {
   return typeof key === 'string'
 }
 
-function parse(keys: readonly unknown[], names: readonly unknown[]): SortSpecs {
+function parse(keys: readonly unknown[], names: readonly unknown[], isShared: boolean): SortSpecs {
   if (names.length === 0) throw new TypeError('Expected `unique` to be at least one key, got an empty array')
   const by = keys.map(parseSortKey)
   const unique = names.map(parseUniqueKey)
   const node = TupleNode.create([...by, ...unique].map((spec) => spec.node))
-  return { by, unique, tuple: { expressionType: undefined, toOperationNode: () => node } }
+  return { by, unique, tuple: { expressionType: undefined, toOperationNode: () => node }, isShared }
 }
 
 function parseSortKey(key: unknown): SortSpec {
