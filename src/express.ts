@@ -9,7 +9,6 @@ import { isRerun, rerunApplication, respondNode } from './http/node-cache.ts'
 import { compressNodeResponse } from './http/node-compression.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
-import { first } from './http/request-headers.ts'
 import { createResponseCache } from './http/response-cache.ts'
 import { type SavingsReport, savingsOf } from './http/savings.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
@@ -25,6 +24,7 @@ export interface CompressResponsesOptions extends CompressOptions {
 
 /** What the adapter reads of an Express request, 4 or 5. */
 interface ExpressRequest extends IncomingMessage {
+  readonly method: string
   readonly originalUrl: string
   readonly path: string
   readonly app: unknown
@@ -54,9 +54,9 @@ export type ErrorHandler = (error: unknown, request: IncomingMessage, response: 
 export function monitorRequests(monitor: PerformanceMonitor): Middleware {
   const labelOf = createLabels()
   return (request, response, next) => {
-    if (monitor.ignores(request.method ?? 'GET', request.path)) return next()
+    const { method } = request
+    if (monitor.ignores(method, request.path)) return next()
     const startedAt = monitor.start()
-    const { method = 'GET' } = request
     const label = (status: number) => {
       const named = monitor.routeOf(request)
       return named === undefined ? labelOf(request, status) : named
@@ -66,7 +66,8 @@ export function monitorRequests(monitor: PerformanceMonitor): Middleware {
     response.on('close', () => {
       const outcome = outcomeOf(request, response)
       const status = outcome === 'aborted' ? 499 : response.statusCode
-      monitor.record(method, label(status), status, startedAt, outcome, () => first(request.headers.traceparent))
+      const traceparent = () => request.headers.traceparent as string | undefined
+      monitor.record(method, label(status), status, startedAt, outcome, traceparent)
       scope?.end()
     })
     if (scope === undefined) next()
@@ -97,7 +98,7 @@ export function performanceRoutes<Request extends ExpressRequest = ExpressReques
     if (handle === undefined || (request.method !== 'GET' && request.method !== 'HEAD')) return next()
     const { pathname, searchParams } = new URL(request.originalUrl, 'http://localhost')
     if (!monitor.ignores(request.method, pathname)) monitor.setRoute(request, null)
-    const header = (name: string) => first(request.headers[name])
+    const header = (name: string) => request.headers[name] as string | undefined
     const { method, path, socket } = request
     handle({ method, path, query: searchParams, header, original: request, socket })
       .then(({ status, headers, body }) =>
@@ -134,7 +135,7 @@ export function compressResponses(options: CompressResponsesOptions | false = {}
     const onEncoded =
       save &&
       ((rawBytes: number, sentBytes: number) =>
-        save(request.method ?? 'GET', labelOf(request, response.statusCode), rawBytes, sentBytes))
+        save(request.method, labelOf(request, response.statusCode), rawBytes, sentBytes))
     compressNodeResponse(request, response, { engine, isOff, onEncoded })
     next()
   }
@@ -254,7 +255,7 @@ function createLabels(): (request: ExpressRequest, status: number) => string {
  * A request that no route answered, but a middleware before it, is labelled with the route it wanted. Express answers HEAD by
  * GET's route, and OPTIONS by itself for any route.
  */
-function wanted(method = 'GET'): Target {
+function wanted(method: string): Target {
   const name = method === 'HEAD' ? 'get' : method.toLowerCase()
   return (layer, path) => {
     const { methods } = layer.route

@@ -17,7 +17,7 @@ import type { EncodedHead } from './http/encoding-plan.ts'
 import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
-import { first, headersForCache, type RequestHeaders, readHeaders } from './http/request-headers.ts'
+import { headersForCache, type RequestHeaders, readHeaders } from './http/request-headers.ts'
 import { createResponseCache, type Outcome, type ResponseCache } from './http/response-cache.ts'
 import { type SavingsReport, savingsOf } from './http/savings.ts'
 import type { CachedAnswer } from './http/stored-response.ts'
@@ -97,7 +97,8 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
       raw.on('close', () => {
         const outcome = outcomeOf(request.raw, raw)
         const status = outcome === 'aborted' ? 499 : raw.statusCode
-        monitor.record(request.method, label(), status, startedAt, outcome, () => first(request.headers.traceparent))
+        const traceparent = () => request.headers.traceparent as string | undefined
+        monitor.record(request.method, label(), status, startedAt, outcome, traceparent)
         scope?.end()
       })
       if (scope === undefined) next()
@@ -130,7 +131,7 @@ export const performanceRoutes: FastifyPluginCallback<FastifyPerformanceRoutesOp
     for (const [path, handle] of createPerformanceRoutes(monitor, options, { loadPage })) {
       app.get(path, { config: { monitor: false } }, async (request, reply) => {
         const query = new URL(request.url, 'http://localhost').searchParams
-        const header = (name: string) => first(request.headers[name])
+        const header = (name: string) => request.headers[name] as string | undefined
         const { status, headers, body } = await handle({
           method: request.method,
           path,
@@ -186,7 +187,7 @@ async function compressPayload(
   const payload = given instanceof Response ? unwrap(given, reply) : given
   const head = {
     method: request.method,
-    acceptEncoding: first(request.headers['accept-encoding']),
+    acceptEncoding: request.headers['accept-encoding'] as string | undefined,
     status: reply.statusCode,
     header: (name: string) => reply.getHeader(name) as string | undefined,
   }
@@ -338,9 +339,7 @@ function describe(request: FastifyRequest, { header }: RequestHeaders): CachedRe
 }
 
 function pairs(headers: Readonly<Record<string, unknown>>): HandlerAnswer['headers'] {
-  return Object.entries(headers).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, String(value)] as const],
-  )
+  return Object.entries(headers).map(([name, value]) => [name, String(value)] as const)
 }
 
 function note(reply: FastifyReply, cacheStatus: string): void {

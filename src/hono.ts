@@ -9,7 +9,6 @@ import { compressFetchResponse } from './http/fetch-compression.ts'
 import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
-import { first } from './http/request-headers.ts'
 import { createResponseCache } from './http/response-cache.ts'
 import { type SavingsReport, savingsOf } from './http/savings.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
@@ -54,7 +53,7 @@ export function monitorRequests(monitor: PerformanceMonitor): MiddlewareHandler 
       const outcome = outcomeOf(incoming, outgoing)
       const status = outcome === 'aborted' ? 499 : outgoing.statusCode
       // Node reads the headers of a request when they are asked for.
-      end(status, outcome, () => first(incoming.headers.traceparent))
+      end(status, outcome, () => incoming.headers.traceparent as string | undefined)
     })
     return scope === undefined ? next() : scope.run(next)
   }

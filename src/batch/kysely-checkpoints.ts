@@ -63,8 +63,16 @@ export function kyselyCheckpoints<DB>(
     async open(key) {
       const saved = await store.load(key)
       if (saved !== undefined) return saved
-      await insert(key, { processed: 0 }).catch(() => {})
-      return (await store.load(key)) ?? { processed: 0 }
+      const start = { processed: 0 }
+      try {
+        await insert(key, start)
+        return start
+      } catch (error) {
+        // Meanwhile another process may have inserted it.
+        const inserted = await store.load(key)
+        if (inserted === undefined) throw error
+        return inserted
+      }
     },
     advance(trx, key, from, to) {
       return changed(update(trx as unknown as Kysely<Tables>, key, to).where('processed', '=', from))

@@ -89,7 +89,8 @@ async function processJob<Item>(
     await job.updateProgress({ ...counts, total: items.length })
     return { results, ...counts }
   } catch (error) {
-    if (!(error instanceof BatchError)) throw error
+    // As the reason of a job that is cancelled, of which BullMQ keeps nothing unless it is an error.
+    if (!(error instanceof BatchError)) throw error instanceof Error ? error : new Error(messageOf(error))
     const { results: _, ...counts } = summaryOf(error.result as BatchResult<Item, unknown>)
     await job.updateProgress({ ...counts, total: items.length })
     // BullMQ keeps the message and the stack: those of the user's error say more.

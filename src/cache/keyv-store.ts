@@ -178,6 +178,7 @@ export class KeyvStore implements Store {
       generation,
       versions: Object.fromEntries(header.tags.map((tag) => [tag, versions.get(tag) as string])),
       header: packHeader(header),
+      tags: header.tags,
       isText,
       payload: payload.toString(isText ? 'utf8' : 'base64'),
     }
@@ -216,6 +217,7 @@ interface EntryRecord {
   readonly generation: string
   readonly versions: Readonly<Record<string, string>>
   readonly header: string
+  readonly tags: readonly string[]
   readonly isText: boolean
   readonly payload: string
 }
@@ -231,7 +233,7 @@ function parseRecord(text: string | undefined | typeof unreadable): ParsedRecord
     const record = JSON.parse(text as string) as EntryRecord
     if (record.payload === undefined && typeof record.id === 'string') return 'absent'
     const payload = Buffer.from(record.payload, record.isText ? 'utf8' : 'base64')
-    return { ...record, versions: { ...record.versions }, header: unpackHeader(record.header), payload }
+    return { ...record, versions: { ...record.versions }, header: unpackHeader(record.header, record.tags), payload }
   } catch {
     return 'corrupt'
   }

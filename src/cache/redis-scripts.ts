@@ -11,13 +11,15 @@ export interface RedisScript {
  *   clock     `<stamp>|<generation>`: the stamp of the last change, microseconds, never going back; a generation ends when the
  *             namespace is cleared or the clock is lost
  *   t:<tag>   the stamp of the tag's last invalidation
- *   e:<key>   an entry: `P1.<asOf>.<generation>.<storedAt>.<length of header>.<header as JSON><payload>`
+ *   e:<key>   an entry: `P2.<asOf>.<generation>.<storedAt>.` and what `packHead` makes, then the payload
  *   l:<key>   the ticket of whoever loads the key
  *
  * An entry is valid if its generation is the clock's, and the record of each of its tags exists and is not later than `asOf`,
  * the clock as it was before the load began. What Redis evicts can therefore only make entries invalid.
  *
  * All reads are MGET, which sees a value of another type as none.
+ *
+ * Stamps are written with `%.0f`, since Lua's own way of writing numbers keeps 14 digits.
  */
 const prelude = `
 local function now()
@@ -34,10 +36,11 @@ end
 -- The clock, begun anew if it was lost: later than anything the caller has seen, in a generation of its own.
 local function readClock(key, record, seed, seen)
   local stamp, generation = parseClock(record)
-  if stamp then return stamp, generation end
+  if stamp then return stamp, generation, record end
   stamp = math.max(now(), tonumber(seen) + 1)
-  redis.call('SET', key, text(stamp) .. '|' .. seed)
-  return stamp, seed
+  record = text(stamp) .. '|' .. seed
+  redis.call('SET', key, record)
+  return stamp, seed, record
 end
 local function advance(key, seed, seen)
   local stamp, generation = readClock(key, redis.call('MGET', key)[1], seed, seen)
@@ -48,78 +51,91 @@ end
 local function keepFor(key, value, ms)
   redis.call('SET', key, value, 'PX', math.max(redis.call('PTTL', key), tonumber(ms)))
 end
-local function tagRecords(prefix, tags)
-  local records = {}
-  for first = 1, #tags, 1000 do
-    local keys = {}
-    for index = first, math.min(first + 999, #tags) do keys[#keys + 1] = prefix .. 't:' .. tags[index] end
-    for _, record in ipairs(redis.call('MGET', unpack(keys))) do records[#records + 1] = tonumber(record or nil) or false end
+-- What MGET answers, however many keys there are.
+local function getAll(keys)
+  if #keys <= 1000 then return redis.call('MGET', unpack(keys)) end
+  local found = {}
+  for first = 1, #keys, 1000 do
+    local records = redis.call('MGET', unpack(keys, first, math.min(first + 999, #keys)))
+    for index = 1, #records do found[first + index - 1] = records[index] end
   end
-  return records
+  return found
+end
+local function tagStamps(prefix, tags)
+  if #tags == 0 then return {} end
+  local keys = {}
+  for index, tag in ipairs(tags) do keys[index] = prefix .. 't:' .. tag end
+  local stamps = getAll(keys)
+  for index = 1, #tags do stamps[index] = tonumber(stamps[index] or nil) or false end
+  return stamps
 end
 `
+
+/** What a read says of an entry, by its number. */
+export const foundStates = ['absent', 'corrupt', 'invalidated', 'expired', 'stale', 'fresh'] as const
 
 /**
  * Reads entries, checks their tags and grants tickets.
  *
- * KEYS clock, entries. ARGV mode, ticket, ms of the ticket, seed, seen, prefix, ms of a tag, tags.
- * Returns clock, generation, and for each entry its state, whether a ticket was granted, its age in microseconds, its bytes.
+ * KEYS clock, entries, records of the named tags. ARGV mode, ticket (which also names a generation that begins), ms of the
+ * ticket, seen, ms of a tag, number of entries, the named tags as JSON.
+ * Returns the clock's record, and for each entry the number of its state, whether a ticket was granted, its age in
+ * microseconds, its bytes.
  */
 const read = `
-local mode, ticket, ticketMs, seed, seen, prefix, tagMs = unpack(ARGV, 1, 7)
-local named = { unpack(ARGV, 8) }
-local asked = { unpack(KEYS) }
-for _, tag in ipairs(named) do asked[#asked + 1] = prefix .. 't:' .. tag end
-local found = redis.call('MGET', unpack(asked))
--- The stamps of tags, false where there is no record. Most entries carry the named tags and no others.
-local stamps = {}
-for index, tag in ipairs(named) do stamps[tag] = tonumber(found[#KEYS + index] or nil) or false end
-local clock, generation = readClock(KEYS[1], found[1], seed, seen)
+local ${foundStates.join(', ')} = ${foundStates.map((_, number) => number).join(', ')}
+local mode, ticket, ticketMs, seen, tagMs, entries, namedText = unpack(ARGV)
+local last = 1 + entries
+local found = getAll(KEYS)
+local clock, generation, record = readClock(KEYS[1], found[1], ticket, seen)
 local time = now()
+local prefix = string.sub(KEYS[1], 1, -6)
 
--- Whether they are the named tags or more; the stamps of those are then known too.
-local function carriesNamed(tags)
-  local isSame = #tags == #named
-  for index, tag in ipairs(tags) do isSame = isSame and named[index] == tag end
-  if isSame then return true end
-  local carried, others = {}, {}
-  for _, tag in ipairs(tags) do
-    carried[tag] = true
-    if stamps[tag] == nil then others[#others + 1] = tag end
+local function areNamedCurrent(asOf)
+  for index = last + 1, #KEYS do
+    local stamp = tonumber(found[index])
+    if not stamp or stamp > asOf then return false end
   end
-  for index, stamp in ipairs(tagRecords(prefix, others)) do stamps[others[index]] = stamp end
-  for _, tag in ipairs(named) do if not carried[tag] then return false end end
   return true
 end
-
-local function stateOf(entry)
-  if not entry then return 'absent', 0 end
-  local asOf, born, stored, length, at = string.match(entry, '^P1%.(%d+)%.(%w+)%.(%d+)%.(%d+)%.()')
-  if not asOf then return 'corrupt', 0 end
-  local isRead, header = pcall(cjson.decode, string.sub(entry, at, at + length - 1))
-  if not isRead or type(header) ~= 'table' or type(header[1]) ~= 'number' or type(header[2]) ~= 'number'
-    or type(header[9]) ~= 'table' then return 'corrupt', 0 end
-  asOf = tonumber(asOf)
-  if born ~= generation or asOf > clock then return 'invalidated', 0 end
-  if not carriesNamed(header[9]) then return 'invalidated', 0 end
-  for _, tag in ipairs(header[9]) do
-    if not stamps[tag] or stamps[tag] > asOf then return 'invalidated', 0 end
+-- For an entry with other tags than the named ones: it must carry those too.
+local function areCurrent(tagsText, asOf)
+  local tags, carried = cjson.decode(tagsText), {}
+  for _, tag in ipairs(tags) do carried[prefix .. 't:' .. tag] = true end
+  for index = last + 1, #KEYS do if not carried[KEYS[index]] then return false end end
+  for _, stamp in ipairs(tagStamps(prefix, tags)) do
+    if not stamp or stamp > asOf then return false end
   end
-  local age = math.max(0, time - tonumber(stored))
-  if age < header[1] * 1000 then return 'fresh', age end
-  if age < (header[1] + header[2]) * 1000 then return 'stale', age end
-  return 'expired', age
+  return true
+end
+local function stateOf(entry)
+  if not entry then return absent, 0 end
+  local asOf, born, stored, freshFor, staleFor, length, at =
+    string.match(entry, '^P2%.(%d+)%.(%w+)%.(%d+)%.(%d+)%.(%d+)%.(%d+)%.%d+%.()')
+  if not asOf then return corrupt, 0 end
+  asOf = tonumber(asOf)
+  if born ~= generation or asOf > clock then return invalidated, 0 end
+  local tagsText = string.sub(entry, at, at + length - 1)
+  if tagsText == namedText then
+    if not areNamedCurrent(asOf) then return invalidated, 0 end
+  else
+    local isRead, isCurrent = pcall(areCurrent, tagsText, asOf)
+    if not isRead then return corrupt, 0 end
+    if not isCurrent then return invalidated, 0 end
+  end
+  local age = math.max(0, time - stored)
+  if age < tonumber(freshFor) then return fresh, age end
+  if age < freshFor + staleFor then return stale, age end
+  return expired, age
 end
 
-local results = { text(clock), generation }
-local granted = false
-for index = 2, #KEYS do
+local results = { record }
+local isAnyGranted = false
+for index = 2, last do
   local entry = found[index]
   local state, age = stateOf(entry)
-  if state == 'corrupt' then redis.call('DEL', KEYS[index]) end
-  local isUsable = state == 'fresh' or state == 'stale'
   local isGranted = 0
-  if mode == 'force' or mode == 'refresh' or (mode == 'load' and state ~= 'fresh') then
+  if mode == 'force' or mode == 'refresh' or (mode == 'load' and state ~= fresh) then
     local lease = prefix .. 'l:' .. string.sub(KEYS[index], #prefix + 3)
     if mode == 'force' then
       redis.call('SET', lease, ticket, 'PX', ticketMs)
@@ -127,15 +143,15 @@ for index = 2, #KEYS do
     elseif redis.call('SET', lease, ticket, 'NX', 'PX', ticketMs) then
       isGranted = 1
     end
+    isAnyGranted = isAnyGranted or isGranted == 1
   end
-  if isGranted == 1 then granted = true end
   local at = #results
-  results[at + 1], results[at + 2], results[at + 3], results[at + 4] = state, isGranted, text(age), isUsable and entry or ''
+  results[at + 1], results[at + 2], results[at + 3], results[at + 4] = state, isGranted, age, state >= stale and entry or ''
 end
-if granted then
+if isAnyGranted then
   -- A tag seen for the first time begins now, so that invalidations of other tags during the load do not count against it.
-  for _, tag in ipairs(named) do
-    if not stamps[tag] then keepFor(prefix .. 't:' .. tag, text(clock), tagMs) end
+  for index = last + 1, #KEYS do
+    if not tonumber(found[index]) then keepFor(KEYS[index], text(clock), tagMs) end
   end
 end
 return results
@@ -144,11 +160,11 @@ return results
 /**
  * Stores a loaded entry if the ticket still stands and no tag was invalidated since.
  *
- * KEYS clock, entry, lease. ARGV ticket, asOf, generation, ms to live, header, payload, prefix, ms of a tag, tags.
+ * KEYS clock, entry, lease. ARGV ticket, asOf, generation, ms to live, head, payload, prefix, ms of a tag, tags.
  * Returns what became of it (1 stored, 0 invalidated, 2 the ticket is gone), clock, generation.
  */
 const write = `
-local ticket, asOf, generation, ms, header, payload, prefix, tagMs = unpack(ARGV, 1, 8)
+local ticket, asOf, generation, ms, head, payload, prefix, tagMs = unpack(ARGV, 1, 8)
 local tags = { unpack(ARGV, 9) }
 local found = redis.call('MGET', KEYS[1], KEYS[3])
 local clock, current = parseClock(found[1])
@@ -156,7 +172,7 @@ if found[2] ~= ticket then return { 2, text(clock or 0), current or '' } end
 redis.call('DEL', KEYS[3])
 if not clock then return { 0, '0', '' } end
 local isCurrent = current == generation
-for index, stamp in ipairs(tagRecords(prefix, tags)) do
+for index, stamp in ipairs(tagStamps(prefix, tags)) do
   local key = prefix .. 't:' .. tags[index]
   if stamp then
     if stamp > tonumber(asOf) then isCurrent = false end
@@ -168,7 +184,7 @@ for index, stamp in ipairs(tagRecords(prefix, tags)) do
   end
 end
 if not isCurrent then return { 0, text(clock), current } end
-redis.call('SET', KEYS[2], 'P1.' .. asOf .. '.' .. generation .. '.' .. text(now()) .. '.' .. #header .. '.' .. header .. payload,
+redis.call('SET', KEYS[2], 'P2.' .. asOf .. '.' .. generation .. '.' .. text(now()) .. '.' .. head .. payload,
   'PX', ms)
 return { 1, text(clock), current }
 `
@@ -176,17 +192,17 @@ return { 1, text(clock), current }
 /**
  * Stores a value as of now.
  *
- * KEYS clock, entry, lease. ARGV seed, seen, ms to live, header, payload, prefix, ms of a tag, channel, message, tags.
+ * KEYS clock, entry, lease. ARGV seed, seen, ms to live, head, payload, prefix, ms of a tag, channel, message, tags.
  */
 const set = `
-local seed, seen, ms, header, payload, prefix, tagMs, channel, message = unpack(ARGV, 1, 9)
+local seed, seen, ms, head, payload, prefix, tagMs, channel, message = unpack(ARGV, 1, 9)
 local tags = { unpack(ARGV, 10) }
 local stamp, before, generation = advance(KEYS[1], seed, seen)
-for index, record in ipairs(tagRecords(prefix, tags)) do
-  keepFor(prefix .. 't:' .. tags[index], text(record or stamp), tagMs)
+for index, known in ipairs(tagStamps(prefix, tags)) do
+  keepFor(prefix .. 't:' .. tags[index], text(known or stamp), tagMs)
 end
 redis.call('DEL', KEYS[3])
-redis.call('SET', KEYS[2], 'P1.' .. text(stamp) .. '.' .. generation .. '.' .. text(now()) .. '.' .. #header .. '.' .. header .. payload,
+redis.call('SET', KEYS[2], 'P2.' .. text(stamp) .. '.' .. generation .. '.' .. text(now()) .. '.' .. head .. payload,
   'PX', ms)
 redis.call('PUBLISH', channel, text(stamp) .. '|' .. text(before) .. '|' .. generation .. '|' .. message)
 return { text(stamp), generation, text(before) }

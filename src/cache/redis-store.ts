@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Change, ClockReading, Coherence } from './coherence.ts'
-import { packHeader, parseEntry } from './entry-format.ts'
+import { packHead, parseEntry } from './entry-format.ts'
 import { toStoreKey } from './key.ts'
 import { bufferCommands, type RedisClientLike, type RedisCommands, type RedisSource } from './redis-client.ts'
 import { RedisConnection } from './redis-connection.ts'
-import { type RedisScript, scripts } from './redis-scripts.ts'
+import { foundStates, type RedisScript, scripts } from './redis-scripts.ts'
 import {
   type Found,
   type ReadMode,
@@ -48,8 +48,7 @@ export class RedisStore implements Store {
   #connection: RedisConnection | undefined
   #subscription: RedisConnection | undefined
   #isClosed = false
-  #tickets = 0
-  #seeds = 0
+  #ids = 0
   /** The highest stamp that an answer has shown. */
   #known = 0
 
@@ -89,21 +88,25 @@ export class RedisStore implements Store {
   }
 
   async read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[]> {
-    const id = `${this.#self}.${++this.#tickets}`
+    const id = this.#newId()
     const sentAt = this.#now()
     const known = this.#known
-    const options = [mode, id, String(ticketMs), this.#seed(), String(known), this.#prefix, String(tagMarginMs)]
-    const answer = await this.#run<[Buffer, Buffer, ...FoundParts[]]>(
-      scripts.read,
-      [this.#key('clock'), ...keys.map((key) => this.#key('e', key))],
-      [...options, ...tags],
-    )
-    const [asOf, generation] = [String(answer[0]), String(answer[1])]
+    const asked = [this.#key('clock')]
+    for (const key of keys) asked.push(this.#key('e', key))
+    for (const tag of tags) asked.push(`${this.#prefix}t:${tag}`)
+    const numbers = [String(ticketMs), String(known), String(tagMarginMs), String(keys.length)]
+    const answer = await this.#run<ReadAnswer>(scripts.read, asked, [mode, id, ...numbers, JSON.stringify(tags)])
+    const [asOf, generation] = String(answer[0]).split('|') as [string, string]
     this.#observe({ stamp: Number(asOf), generation }, sentAt, known)
     return keys.map((_key, index) => {
-      const [state, isGranted, age, bytes] = answer.slice(2 + index * 4, 6 + index * 4) as FoundParts
-      const ticket = isGranted === 1 ? new RedisTicket(id, asOf, generation) : undefined
-      return toFound(String(state) as Found['state'], Number(age) / 1_000, bytes, ticket)
+      const at = 1 + index * 4
+      const ticket = answer[at + 1] === 1 ? new RedisTicket(id, asOf, generation) : undefined
+      return toFound(
+        foundStates[answer[at] as number] as Found['state'],
+        (answer[at + 2] as number) / 1_000,
+        answer[at + 3] as Buffer,
+        ticket,
+      )
     })
   }
 
@@ -113,7 +116,7 @@ export class RedisStore implements Store {
     const ms = lifetime(entry)
     const sentAt = this.#now()
     const known = this.#known
-    const options = [id, asOf, generation, String(ms), packHeader(header), payload, this.#prefix, tagLifetime(ms)]
+    const options = [id, asOf, generation, String(ms), packHead(header), payload, this.#prefix, tagLifetime(ms)]
     const [outcome, stamp, current] = await this.#run<[number, Buffer, Buffer]>(
       scripts.write,
       [this.#key('clock'), this.#key('e', key), this.#key('l', key)],
@@ -127,7 +130,7 @@ export class RedisStore implements Store {
     const { header, payload } = entry
     const ms = lifetime(entry)
     const message = this.#coherence.pack(change({ keys: [key] }))
-    const options = [String(ms), packHeader(header), payload, this.#prefix, tagLifetime(ms), this.#channel, message]
+    const options = [String(ms), packHead(header), payload, this.#prefix, tagLifetime(ms), this.#channel, message]
     const keys = [this.#key('clock'), this.#key('e', key), this.#key('l', key)]
     await this.#change(scripts.set, keys, [...options, ...header.tags])
   }
@@ -180,9 +183,9 @@ export class RedisStore implements Store {
     this.#subscription?.drop()
   }
 
-  /** Names the generation that begins if the clock turns out to be lost, or with `clear()`. */
-  #seed(): string {
-    return `${this.#self}${(++this.#seeds).toString(36)}`
+  /** Names a ticket, or the generation that begins if the clock turns out to be lost, or with `clear()`. */
+  #newId(): string {
+    return `${this.#self}${(++this.#ids).toString(36)}`
   }
 
   get #channel(): string {
@@ -202,7 +205,7 @@ export class RedisStore implements Store {
   async #change(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<void> {
     const sentAt = this.#now()
     const known = this.#known
-    const answer = await this.#run<[Buffer, Buffer, Buffer]>(script, keys, [this.#seed(), String(known), ...options])
+    const answer = await this.#run<[Buffer, Buffer, Buffer]>(script, keys, [this.#newId(), String(known), ...options])
     const reading = { stamp: Number(answer[0]), generation: String(answer[1]) }
     const before = Number(answer[2])
     this.#known = Math.max(this.#known, reading.stamp)
@@ -256,7 +259,8 @@ class RewoundError extends Error {
   }
 }
 
-type FoundParts = [state: Buffer, isGranted: number, age: Buffer, bytes: Buffer]
+/** For each key the number of its state, whether a ticket was granted, the entry's age in microseconds, its bytes. */
+type ReadAnswer = [clock: Buffer, ...parts: (number | Buffer)[]]
 
 function toFound(state: Found['state'], ageMs: number, bytes: Buffer, ticket: Ticket | undefined): Found {
   if (state !== 'fresh' && state !== 'stale') return { state, ageMs, ticket }

@@ -78,7 +78,7 @@ export async function reviveEntry(
   call?: Call,
 ): Promise<MemoryEntry | MissReason> {
   if (found.entry === undefined) {
-    if (found.state === 'corrupt') store.countUnreadable(key, new TypeError('an entry has a foreign beginning'))
+    if (found.state === 'corrupt') await store.discard(key, new TypeError('an entry has a foreign beginning'))
     return found.state as MissReason
   }
   try {

@@ -139,13 +139,9 @@ export class StoreTier {
 
   /** Removes what cannot be read, and counts it. */
   async discard(key: string, error: unknown): Promise<void> {
-    this.countUnreadable(key, error)
-    await this.#attempt('write', () => this.#store.discard(key))
-  }
-
-  countUnreadable(key: string, error: unknown): void {
     this.#counters.errors.decode++
     this.#events.emit('error', { operation: 'decode', error, key })
+    await this.#attempt('write', () => this.#store.discard(key))
   }
 
   /** Asks the store for its clock, so that memory stays verified. */

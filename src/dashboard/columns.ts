@@ -71,7 +71,7 @@ export function nextSort({ column, order }: Sort, key: string): Sort {
 
 /** A sorted copy; what has no value comes last in either order. */
 export function sortEndpoints(endpoints: readonly PageEndpoint[], { column, order }: Sort): PageEndpoint[] {
-  const value = (columns.find(({ key }) => key === column) ?? columns[0])?.value ?? totalTime
+  const { value } = columns.find(({ key }) => key === column) as Column
   const sign = order === 'asc' ? 1 : -1
   return endpoints
     .map((endpoint) => ({ endpoint, value: value(endpoint) }))

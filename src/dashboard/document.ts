@@ -101,7 +101,7 @@ interface PageSystem {
   readonly memory: {
     readonly working_set_bytes: number
     readonly limit_bytes: number
-    readonly limit_source: string
+    readonly limit_source: 'cgroup-v1' | 'cgroup-v2' | 'system'
     readonly rss_bytes: number
     readonly heap_used_bytes: number
     readonly heap_percent: number

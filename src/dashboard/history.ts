@@ -34,7 +34,7 @@ export class History {
     this.#moments.push(moment)
     this.#latest = document
     const oldest = moment.at - document.window_ms / 1_000
-    while ((this.#moments[0]?.at ?? oldest) < oldest || this.#moments.length > maxMoments) this.#moments.shift()
+    while ((this.#moments[0] as Moment).at < oldest || this.#moments.length > maxMoments) this.#moments.shift()
   }
 }
 

@@ -86,7 +86,7 @@ export class Checkouts<Connection extends object> {
     visit.since = performance.now()
     this.#held.set(connection, visit)
     const { leakAfterMs } = this.#tuning
-    if (leakAfterMs !== undefined) visit.leakTimer = setTimeout(() => this.#leaks(connection), leakAfterMs).unref()
+    if (leakAfterMs !== undefined) visit.leakTimer = setTimeout(() => this.#leaks(visit), leakAfterMs).unref()
   }
 
   return(connection: Connection): void {
@@ -123,9 +123,7 @@ export class Checkouts<Connection extends object> {
     return new PoolTimeoutError(parts.join(''), holders)
   }
 
-  #leaks(connection: Connection): void {
-    const visit = this.#held.get(connection)
-    if (visit === undefined) return
+  #leaks(visit: Visit<Connection>): void {
     this.leaks += 1
     const message = `A connection has not been given back: ${describeHolder(holderOf(visit))}`
     this.#tuning.onWarn({ code: 'CONNECTION_LEAK', message })

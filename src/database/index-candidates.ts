@@ -1,5 +1,5 @@
-import type { OperationNode, RootOperationNode } from 'kysely'
-import { columnOf, walk } from './query-comparison.ts'
+import { AliasNode, type IdentifierNode, type OperationNode, type RootOperationNode, TableNode } from 'kysely'
+import { columnOf } from './query-comparison.ts'
 
 /** An index that a query could use. */
 export interface IndexCandidate {
@@ -15,45 +15,45 @@ export interface IndexCandidate {
  */
 export function indexCandidates(root: RootOperationNode): IndexCandidate[] {
   if (root.kind !== 'SelectQueryNode' || root.setOperations !== undefined) return []
-  const tables = tablesOf([...(root.from?.froms ?? []), ...(root.joins ?? []).map(({ table }) => table)])
-  const only = tables.length === 1 ? tables[0]?.alias : undefined
-  const usage = new Map(
-    tables.map(({ alias }) => [alias, { equal: new Set<string>(), range: '', sort: [] as string[] }]),
-  )
-  const conditions = [root.where?.where, ...(root.joins ?? []).map(({ on }) => on?.on)]
-  for (const { alias = only, column, operator } of conditions.flatMap((condition) => conjuncts(condition))) {
-    const used = usage.get(alias ?? '')
+  const { from, joins = [], where, orderBy } = root
+  const sources = [...(from?.froms ?? []), ...joins.map(({ table }) => table)]
+  const temporary = new Set(root.with?.expressions.map(({ name }) => nameOf(name.table)))
+  const tables = sources.flatMap(tableOf).filter(({ table }) => !temporary.has(table))
+  const usages = tables.map((table) => ({ ...table, equal: new Set<string>(), range: '', sort: [] as string[] }))
+  // A column that names no table can be of the only one.
+  const usageOf = (name: string | undefined) =>
+    usages.find(({ alias }) => (name === undefined ? sources.length === 1 : name === alias))
+  const conditions = [where?.where, ...joins.map(({ on }) => on?.on)]
+  for (const { alias, column, operator } of conditions.flatMap((condition) => conjuncts(condition))) {
+    const used = usageOf(alias)
     if (used === undefined) continue
     if (equality.has(operator)) used.equal.add(column)
     else if (ranges.has(operator)) used.range ||= column
   }
-  for (const item of root.orderBy?.items ?? []) {
+  const sorted = orderBy?.items ?? []
+  for (const item of sorted) {
     const reference = columnOf(item.orderBy as Parameters<typeof columnOf>[0])
-    usage.get(reference?.table ?? only ?? '')?.sort.push(reference?.column ?? '')
+    if (reference !== undefined) usageOf(reference.table)?.sort.push(reference.column)
   }
-  return tables.flatMap(({ table, alias }) => {
-    const { equal, range, sort } = usage.get(alias) ?? { equal: new Set<string>(), range: '', sort: [] }
-    const sorts = sort.length === (root.orderBy?.items.length ?? 0) && (range === '' || sort[0] === range)
+  return usages.flatMap(({ table, alias, equal, range, sort }) => {
+    const sorts = sort.length === sorted.length && (range === '' || sort[0] === range)
     const columns = [...new Set([...equal, ...(sorts ? sort : []), ...(range === '' ? [] : [range])])]
-    return columns.length === 0 || columns.includes('') ? [] : [{ table, alias, columns }]
+    return columns.length === 0 ? [] : [{ table, alias, columns }]
   })
 }
 
 const equality = new Set(['=', '==', 'is', 'in', '<=>'])
 const ranges = new Set(['<', '<=', '>', '>=', 'between'])
 
-function tablesOf(nodes: readonly OperationNode[]): { readonly table: string; readonly alias: string }[] {
-  return nodes.flatMap((node) => {
-    const names: string[] = []
-    walk(node, (part) => {
-      if (part.kind === 'TableNode') names.push(part as unknown as string)
-    })
-    const [table] = names as unknown as { readonly table: { readonly identifier: { readonly name: string } } }[]
-    if (table === undefined || names.length > 1) return []
-    const { name } = table.table.identifier
-    const alias = node.kind === 'AliasNode' ? (node as unknown as { alias: { name?: string } }).alias.name : undefined
-    return [{ table: name, alias: alias ?? name }]
-  })
+/** A table by its name; the columns of a subquery are its own. */
+function tableOf(node: OperationNode): { readonly table: string; readonly alias: string }[] {
+  if (TableNode.is(node)) return [{ table: nameOf(node), alias: nameOf(node) }]
+  if (!AliasNode.is(node) || !TableNode.is(node.node)) return []
+  return [{ table: nameOf(node.node), alias: (node.alias as IdentifierNode).name }]
+}
+
+function nameOf({ table }: TableNode): string {
+  return table.identifier.name
 }
 
 interface Condition {

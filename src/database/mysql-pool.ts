@@ -1,7 +1,7 @@
 import { loadPeer } from '../shared/errors.ts'
 import type { ConnectionControl } from './connection-control.ts'
 import { type PoolTuning, parseTuning, type Tuning } from './pool-tuning.ts'
-import { limitStatement } from './statement-limit.ts'
+import { type Callback, limitCallback } from './statement-limit.ts'
 import { type PoolDriver, type PooledConnection, TunedPool } from './tuned-pool.ts'
 import type { PoolStats } from './types.ts'
 
@@ -16,6 +16,7 @@ export interface MysqlPoolLike {
 /** What is needed of its connections. */
 interface MysqlConnection extends PooledConnection {
   readonly threadId: number
+  readonly config: Readonly<Record<string, unknown>>
   query(sql: unknown, ...rest: unknown[]): unknown
   ping(callback: (error: unknown) => void): void
   release(): void
@@ -24,7 +25,7 @@ interface MysqlConnection extends PooledConnection {
 
 /** Parts of the pool that `mysql2` does not declare. */
 interface MysqlPoolParts {
-  readonly config?: { readonly connectionLimit?: number; readonly connectionConfig?: Readonly<Record<string, unknown>> }
+  readonly config?: { readonly connectionLimit?: number }
   readonly _allConnections?: { readonly length: number }
   readonly _freeConnections?: { readonly length: number }
 }
@@ -113,9 +114,9 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
     })
   }
 
-  async cancel({ threadId }: MysqlConnection, isWanted: () => boolean): Promise<void> {
+  async cancel({ threadId, config }: MysqlConnection, isWanted: () => boolean): Promise<void> {
     const { createConnection } = await loadPeer(() => import('mysql2'), 'Cancelling a query', 'npm i mysql2')
-    const { host, port, user, password, socketPath, ssl } = this.#pool.config?.connectionConfig ?? {}
+    const { host, port, user, password, socketPath, ssl } = config
     const options = { host, port, user, password, socketPath, ssl } as Parameters<typeof createConnection>[0]
     const control = createConnection(options)
     control.on('error', () => {})
@@ -146,13 +147,7 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
     connection.query = (...parameters) => {
       const callback = parameters.at(-1)
       if (typeof callback !== 'function') return query(...(parameters as [unknown]))
-      const ended = Promise.withResolvers<void>()
-      limitStatement(ended.promise, ms, control)
-      const wrapped = (...results: unknown[]) => {
-        ended.resolve()
-        callback(...results)
-      }
-      return query(...([...parameters.slice(0, -1), wrapped] as [unknown]))
+      return query(...([...parameters.slice(0, -1), limitCallback(callback as Callback, ms, control)] as [unknown]))
     }
   }
 

@@ -1,6 +1,6 @@
 import type { ConnectionControl } from './connection-control.ts'
 import { type PoolTuning, parseTuning, type Tuning } from './pool-tuning.ts'
-import { limitStatement } from './statement-limit.ts'
+import { type Callback, limitCallback, limitStatement } from './statement-limit.ts'
 import { type PoolDriver, type PooledConnection, TunedPool } from './tuned-pool.ts'
 import type { PoolStats } from './types.ts'
 
@@ -17,7 +17,7 @@ export interface PgPoolLike {
 
 /** What is needed of its clients. */
 interface PgClient extends PooledConnection {
-  query(sql: unknown, values?: unknown): unknown
+  query(sql: unknown, ...rest: unknown[]): unknown
   release(destroy?: boolean | Error): void
   readonly processID?: number | null
   readonly connection?: { readonly stream?: { destroy(): void } }
@@ -138,7 +138,11 @@ class PgPoolDriver implements PoolDriver<PgClient> {
       return
     }
     const query = client.query.bind(client)
-    client.query = (...parameters: Parameters<PgClient['query']>) => {
+    client.query = (...parameters) => {
+      const callback = parameters.at(-1)
+      if (typeof callback === 'function') {
+        return query(...([...parameters.slice(0, -1), limitCallback(callback as Callback, ms, control)] as [unknown]))
+      }
       const result = query(...parameters)
       if (result instanceof Promise) limitStatement(result, ms, control)
       return result
@@ -147,6 +151,6 @@ class PgPoolDriver implements PoolDriver<PgClient> {
 
   counts(): { readonly total: number; readonly idle: number; readonly max: number } {
     const { totalCount: total, idleCount: idle, options } = this.#pool
-    return { total, idle, max: (options as { readonly max?: number }).max ?? 10 }
+    return { total, idle, max: (options as { readonly max: number }).max }
   }
 }

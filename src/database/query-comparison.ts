@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { OperationNode, RootOperationNode } from 'kysely'
 
 /** A column compared with a value, somewhere in a query. */
@@ -63,10 +64,10 @@ export function walk(value: unknown, visit: (node: OperationNode) => void): void
     for (const item of value) walk(item, visit)
     return
   }
-  if (!('kind' in value)) return
-  visit(value as OperationNode)
-  if (value.kind === 'ValueNode' || value.kind === 'PrimitiveValueListNode') return
-  for (const child of Object.values(value)) walk(child, visit)
+  const node = value as OperationNode
+  visit(node)
+  if (node.kind === 'ValueNode' || node.kind === 'PrimitiveValueListNode') return
+  for (const child of Object.values(node)) walk(child, visit)
 }
 
 /** The parts of Kysely's nodes that are read here; they differ by kind. */
@@ -85,12 +86,7 @@ interface BinaryOperation {
 }
 
 function differences(one: readonly Comparison[], other: readonly Comparison[]): Comparison[] {
-  return one.filter((comparison, index) => !sameValue(comparison.value, other[index]?.value))
-}
-
-function sameValue(one: unknown, other: unknown): boolean {
-  if (one instanceof Date && other instanceof Date) return one.getTime() === other.getTime()
-  return Object.is(one, other)
+  return one.filter((comparison, index) => !isDeepStrictEqual(comparison.value, other[index]?.value))
 }
 
 function offsetOf(root: RootOperationNode): unknown {

@@ -76,13 +76,13 @@ function visit(value: unknown, tables: Set<string>, writes: Set<string>, tempora
     temporary.add(tableName(node.table as Node))
     return
   }
-  const target = node.kind === undefined ? undefined : targets[node.kind]
+  const target = targets[node.kind]
   if (target !== undefined) visit(node[target], writes, writes, temporary)
   for (const field in node) visit(node[field], tables, writes, temporary)
 }
 
 interface Node {
-  readonly kind?: string
+  readonly kind: string
   readonly [field: string]: unknown
 }
 

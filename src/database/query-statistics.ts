@@ -119,8 +119,9 @@ export class ShapeStatistics implements QueryShape {
     this.#durations.record(durationMs)
   }
 
+  /** Of a shape that ran. */
   snapshot(): QueryStats {
-    const percentile = (share: number) => this.#durations?.percentile(share) ?? 0
+    const durations = this.#durations as DurationHistogram
     return {
       shape: this.text,
       operation: this.operation,
@@ -130,9 +131,9 @@ export class ShapeStatistics implements QueryShape {
       rows: this.#rows,
       totalMs: this.totalMs,
       maxMs: this.#maxMs,
-      p50Ms: percentile(0.5),
-      p95Ms: percentile(0.95),
-      p99Ms: percentile(0.99),
+      p50Ms: durations.percentile(0.5),
+      p95Ms: durations.percentile(0.95),
+      p99Ms: durations.percentile(0.99),
     }
   }
 }

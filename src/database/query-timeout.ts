@@ -89,10 +89,10 @@ export class QueryTimeout {
 
   /** The connection is not fit for anybody until the promise settles. */
   #keepBusy(until: Promise<unknown>): void {
-    const busy = until.finally(() => {
-      if (this.busy === busy) this.busy = undefined
+    // Kysely runs one query after another on a connection, so there is no other one that keeps it busy.
+    this.busy = until.finally(() => {
+      this.busy = undefined
     })
-    this.busy = busy
   }
 
   async #askServer(cancellation: Cancellation): Promise<void> {

@@ -41,46 +41,49 @@ export class RepeatedQuery {
     this.#latest = query
     this.#runs ??= [this.#first.parameters]
     this.#runs.push(query.parameters)
-    return this.count >= threshold && this.#judge(this.#compare(), threshold)
+    if (this.count < threshold) return false
+    const distinct = this.#compare(this.#runs.splice(0))
+    if (this.kind !== undefined) return false
+    this.kind = judge(distinct, threshold, this.#first, query)
+    return this.kind !== undefined
   }
 
+  /** What is known of the pattern, once there is one. */
   snapshot(): NPlusOne {
-    this.#sites ??= this.stack === undefined ? {} : callSitesOf(this.stack)
+    const kind = this.kind as NPlusOne['kind']
+    const [first, latest] = [this.#first, this.#latest] as [CompiledQuery, CompiledQuery]
+    this.#sites ??= callSitesOf(this.stack as { readonly stack?: string })
     return {
-      kind: this.kind ?? 'n+1',
+      kind,
       shape: this.shape.text,
       count: this.count,
-      distinctParameters: this.#distinct?.size ?? 0,
+      distinctParameters: (this.#distinct as Map<string, number>).size,
       totalMs: this.totalMs,
       scope: this.#scope.name,
       ...this.#sites,
-      suggestion: this.#suggestion(),
+      suggestion: suggestionFor(kind, first, varyingColumns(first.query, latest.query)),
     }
   }
 
-  #compare(): ReadonlyMap<string, number> {
+  #compare(runs: readonly (readonly unknown[])[]): ReadonlyMap<string, number> {
     this.#distinct ??= new Map()
-    for (const parameters of this.#runs?.splice(0) ?? []) {
+    for (const parameters of runs) {
       const key = JSON.stringify(parameters, plainly)
       const seen = this.#distinct.get(key) ?? 0
       if (seen > 0 || this.#distinct.size < maxDistinct) this.#distinct.set(key, seen + 1)
     }
     return this.#distinct
   }
+}
 
-  #judge(distinct: ReadonlyMap<string, number>, threshold: number): boolean {
-    const [first, latest] = [this.#first, this.#latest]
-    if (this.kind !== undefined || first === undefined || latest === undefined) return false
-    if (distinct.size >= threshold) this.kind = pagesOn(first.query, latest.query) ? undefined : 'n+1'
-    else if (Math.max(...distinct.values()) >= threshold) this.kind = 'duplicate'
-    return this.kind !== undefined
-  }
-
-  #suggestion(): string {
-    const [first, latest] = [this.#first, this.#latest]
-    if (first === undefined || latest === undefined) return ''
-    return suggestionFor(this.kind ?? 'n+1', first, varyingColumns(first.query, latest.query))
-  }
+function judge(
+  distinct: ReadonlyMap<string, number>,
+  threshold: number,
+  first: CompiledQuery,
+  latest: CompiledQuery,
+): RepeatedQuery['kind'] {
+  if (distinct.size >= threshold) return pagesOn(first.query, latest.query) ? undefined : 'n+1'
+  return Math.max(...distinct.values()) >= threshold ? 'duplicate' : undefined
 }
 
 function plainly(_key: string, value: unknown): unknown {

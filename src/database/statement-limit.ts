@@ -1,6 +1,9 @@
 import type { ConnectionControl } from './connection-control.ts'
 import { within } from './within.ts'
 
+/** Of a driver: what came, and before it why it failed. */
+export type Callback = (...results: unknown[]) => void
+
 /** How long a cancelled statement may take to end before its connection is closed. */
 const graceMs = 2_000
 
@@ -19,4 +22,14 @@ export async function limitStatement(
   if (await within(timeoutMs, ended)) return
   cancel(() => runs).catch(() => {})
   if (!(await within(graceMs, ended))) destroy()
+}
+
+/** The same for a statement that calls back when it has ended. */
+export function limitCallback(callback: Callback, timeoutMs: number, control: ConnectionControl): Callback {
+  const ended = Promise.withResolvers<void>()
+  limitStatement(ended.promise, timeoutMs, control)
+  return (...results) => {
+    ended.resolve()
+    callback(...results)
+  }
 }

@@ -23,16 +23,19 @@ export function suggestionFor(
       return `Update all rows at once: db.updateTable('${table}').set(…)${condition}.execute()`
     case 'delete':
       return `Delete all rows at once: db.deleteFrom('${table}')${condition}.execute()`
-    default:
+    case 'select':
       return `Load all rows at once: db.selectFrom('${table}')${selection(query)}${condition}.execute()${grouping(varying)}`
+    default:
+      return 'Do it for all the values in one statement.'
   }
 }
 
 function inCondition(varying: readonly Comparison[]): string {
-  const [first, second] = varying.map(({ column }) => column)
+  const [first, ...others] = varying.map(({ column }) => column)
   if (first === undefined) return '.where(…)'
-  if (second === undefined) return `.where('${first}', 'in', ${plural(first)})`
-  return `.where((eb) => eb(eb.refTuple('${first}', '${second}'), 'in', pairs.map((pair) => eb.tuple(...pair))))`
+  if (others.length === 0) return `.where('${first}', 'in', ${plural(first)})`
+  const columns = [first, ...others].map((column) => `'${column}'`).join(', ')
+  return `.where((eb) => eb(eb.refTuple(${columns}), 'in', tuples.map((tuple) => eb.tuple(...tuple))))`
 }
 
 function grouping(varying: readonly Comparison[]): string {
@@ -44,22 +47,23 @@ function grouping(varying: readonly Comparison[]): string {
 function selection(query: OperationNode): string {
   const columns: string[] = []
   let plain = true
-  if (query.kind === 'SelectQueryNode') {
-    for (const item of (query as { selections?: readonly OperationNode[] }).selections ?? []) {
-      const names: string[] = []
-      walk(item, (node) => {
-        if (node.kind === 'ColumnNode') names.push((node as unknown as { column: { name: string } }).column.name)
-        if (node.kind !== 'SelectionNode' && node.kind !== 'ReferenceNode' && node.kind !== 'ColumnNode') {
-          plain &&=
-            node.kind === 'IdentifierNode' || node.kind === 'SchemableIdentifierNode' || node.kind === 'TableNode'
-        }
-      })
-      columns.push(...names)
-    }
-  }
+  walk((query as { readonly selections?: readonly OperationNode[] }).selections, (node) => {
+    if (node.kind === 'ColumnNode') columns.push((node as unknown as { column: { name: string } }).column.name)
+    plain &&= plainKinds.has(node.kind)
+  })
   if (!plain || columns.length === 0) return '.selectAll()'
   return `.select([${columns.map((column) => `'${column}'`).join(', ')}])`
 }
+
+/** What the selection of columns by their names is made of. */
+const plainKinds = new Set([
+  'SelectionNode',
+  'ReferenceNode',
+  'ColumnNode',
+  'IdentifierNode',
+  'SchemableIdentifierNode',
+  'TableNode',
+])
 
 function plural(column: string): string {
   return `${column.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())}s`

@@ -9,14 +9,14 @@ export interface TransactionControl {
 export function transactionControl(sql: string): TransactionControl | undefined {
   const match = pattern.exec(sql)
   if (match === null) return undefined
-  const { begin, commit, rollback, to, savepoint, release } = match.groups ?? {}
+  const { begin, commit, to, savepoint, release } = match.groups as Record<string, string | undefined>
   const name = (to ?? savepoint ?? release ?? '').replace(/^["`[]|["`\]]$/g, '')
   if (begin !== undefined) return { kind: 'begin', name }
   if (commit !== undefined) return { kind: 'commit', name }
   if (savepoint !== undefined) return { kind: 'savepoint', name }
   if (release !== undefined) return { kind: 'release', name }
-  return rollback === undefined ? undefined : { kind: to === undefined ? 'rollback' : 'rollback to', name }
+  return { kind: to === undefined ? 'rollback' : 'rollback to', name }
 }
 
 const pattern =
-  /^\s*(?:(?<begin>begin|start transaction)\b|(?<commit>commit|end)\b|(?<rollback>rollback)\b(?:.*?\bto(?: savepoint)?\s+(?<to>[^\s;]+))?|savepoint\s+(?<savepoint>[^\s;]+)|release\s+(?:savepoint\s+)?(?<release>[^\s;]+))/i
+  /^\s*(?:(?<begin>begin|start transaction)\b|(?<commit>commit|end)\b|rollback\b(?:.*?\bto(?: savepoint)?\s+(?<to>[^\s;]+))?|savepoint\s+(?<savepoint>[^\s;]+)|release\s+(?:savepoint\s+)?(?<release>[^\s;]+))/i

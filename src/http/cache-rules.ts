@@ -57,7 +57,7 @@ export function unstorableReason(answer: Omit<HandlerAnswer, 'body'>, now: numbe
   const forbidden = /\b(?:private|no-store|no-cache)\b/i.exec(control)
   if (forbidden !== null) return forbidden[0].toLowerCase()
   if (lifetimeOf(answer, now) === 0) return 'expired'
-  if (varyNames(header('vary')).includes('*')) return 'vary'
+  if (!varyNames(header('vary')).every(isHeaderName)) return 'vary'
   if (/^\s*text\/event-stream\b/i.test(header('content-type') ?? '')) return 'stream'
   if (header('content-range') !== undefined) return 'range'
   const encoding = header('content-encoding')
@@ -86,11 +86,7 @@ export function variedBy(answer: Omit<HandlerAnswer, 'body'>): readonly string[]
 }
 
 export function headerOf({ headers }: Pick<HandlerAnswer, 'headers'>): (name: string) => string | undefined {
-  return (name) => {
-    let found: string | undefined
-    for (const [other, value] of headers) if (other === name) found = found === undefined ? value : `${found}, ${value}`
-    return found
-  }
+  return (name) => headers.find(([other]) => other === name)?.[1]
 }
 
 /** Parts, conditions, bodies, and what makes an application take the request for another one. */
@@ -116,6 +112,11 @@ function varyNames(vary: string | undefined): string[] {
     .split(',')
     .map((name) => name.trim().toLowerCase())
     .filter((name) => name !== '')
+}
+
+/** A token (RFC 9110, 5.6.2), but not `*`. */
+function isHeaderName(name: string): boolean {
+  return name !== '*' && /^[\w!#$%&'*+.^`|~-]+$/.test(name)
 }
 
 function isPresent(value: string | null | undefined): value is string {

@@ -136,7 +136,7 @@ function isCompressible(contentType: string): boolean {
   const known = compressibleTypes.get(contentType)
   if (known !== undefined) return known
   if (compressibleTypes.size === maxTypes) compressibleTypes.clear()
-  const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  const type = (contentType.split(';', 1)[0] as string).trim().toLowerCase()
   // Event streams must not be held back, not even for 10 ms.
   const found = type !== 'text/event-stream' && compressible(type) === true
   compressibleTypes.set(contentType, found)

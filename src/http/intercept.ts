@@ -127,7 +127,7 @@ function stageHead(response: ServerResponse, [status, ...rest]: readonly unknown
   const message = typeof rest[0] === 'string' ? (rest.shift() as string) : undefined
   response.statusCode = status as number
   if (message !== undefined) response.statusMessage = message
-  setHeaders(response, rest[0] ?? rest[1])
+  setHeaders(response, rest[1] ?? rest[0])
   return response
 }
 

@@ -145,7 +145,7 @@ function describe<Original>(
 ): CachedRequest<Original> {
   const start = url.indexOf('?')
   return {
-    method: request.method ?? 'GET',
+    method: request.method as string,
     path: start === -1 ? url : url.slice(0, start),
     query: start === -1 ? '' : url.slice(start + 1),
     header,

@@ -89,7 +89,7 @@ export function createPerformanceRoutes(
       monitor.healthDetails === 'always' ||
       (monitor.healthDetails === 'authorized' && (await gate(request)) === undefined)
     for (const kind of ['all', 'live', 'ready', 'startup'] as const) {
-      routes.set(kind === 'all' ? root : `${root}/${kind}`, async (request) =>
+      routes.set(kind === 'all' ? root || '/' : `${root}/${kind}`, async (request) =>
         healthAnswer(await monitor.health(kind), await mayShow(request), casing),
       )
     }

@@ -13,7 +13,7 @@ export function readHeaders(headers: IncomingHttpHeaders): RequestHeaders {
     header(name) {
       // HTTP/2 has a field of its own for the host.
       const value = headers[name] ?? hidden[name] ?? (name === 'host' ? headers[':authority'] : undefined)
-      return Array.isArray(value) ? value.join(', ') : value
+      return value === undefined ? undefined : String(value)
     },
     hideConditions() {
       for (const name of conditions) {
@@ -34,8 +34,3 @@ export function headersForCache(headers: IncomingHttpHeaders): IncomingHttpHeade
 }
 
 const conditions = ['if-none-match', 'if-modified-since']
-
-/** The value of a header that Node gives as a list when it is repeated. */
-export function first(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value
-}

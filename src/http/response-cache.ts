@@ -115,8 +115,8 @@ class Visit<Request> {
 
   /** What is stored, or what becomes of the request when nothing is. */
   async #find(key: Key): Promise<StoredResponse | Outcome | undefined> {
-    if (this.#request.method === 'HEAD') return this.#peek(key)
     try {
+      if (this.#request.method === 'HEAD') return await this.#peek(key)
       let found = await this.#getOrRun(key, false)
       if (isExpired(found, this.#settings.clock())) found = await this.#getOrRun(key, true)
       if (!('reason' in found)) return found
@@ -194,8 +194,13 @@ class Visit<Request> {
       const encoded = await engine.codecOf(plan.coding).encode(toBuffer(body))
       return encoded.length < body.length || plan.mustEncode ? ownBytes(encoded) : null
     }
-    const encoded = await this.#cache.getOrSet(extendKey(key, [plan.coding, hash]), encode, this.#options)
-    return encoded === null ? { ...identity, isVaried } : { encoding: plan.coding, body: encoded, isVaried }
+    try {
+      const encoded = await this.#cache.getOrSet(extendKey(key, [plan.coding, hash]), encode, this.#options)
+      if (encoded !== null) return { encoding: plan.coding, body: encoded, isVaried }
+    } catch {
+      // It took longer than a load may, or the cache was closed meanwhile: the body as it is will do.
+    }
+    return { ...identity, isVaried }
   }
 }
 

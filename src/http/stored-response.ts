@@ -38,9 +38,11 @@ export function toStored(answer: HandlerAnswer, body: Buffer, request: CachedReq
   }
 }
 
-/** The same bytes in memory of their own: an encoder's output, or a small text's, is a part of something larger. */
+/**
+ * The same bytes in memory of their own: an encoder's output, or a small text's, is a part of something larger, and the memory
+ * of a handler may be used again.
+ */
 export function ownBytes(bytes: Buffer): Buffer {
-  if (bytes.buffer.byteLength === bytes.length) return bytes
   const own = Buffer.allocUnsafeSlow(bytes.length)
   bytes.copy(own)
   return own

@@ -176,12 +176,13 @@ class Check {
     this.#onChange({ name: this.#name, status, error: typeof outcome === 'object' ? outcome.error : undefined })
   }
 
+  /** What the last answer means; there is one by now. */
   #describe(): CheckResult {
     return {
       status: this.#reason === null ? 'pass' : this.#isCritical ? 'fail' : 'warn',
       critical: this.#isCritical,
       reason: this.#reason,
-      time: this.#answeredAt === undefined ? null : new Date(this.#answeredAt).toISOString(),
+      time: new Date(this.#answeredAt as number).toISOString(),
       durationMs: this.#tookMs,
     }
   }

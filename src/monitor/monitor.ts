@@ -314,7 +314,7 @@ export class PerformanceMonitor {
       // Without a limit of our own, a full machine is not ours to answer for.
       {
         kind: 'memory' as const,
-        value: memory.limitSource === 'system' ? 0 : (memoryPercent ?? 0),
+        value: memory.limitSource === 'system' ? 0 : (memoryPercent as number),
         limit: limits.memory,
       },
       { kind: 'heap' as const, value: memory.heapPercent, limit: limits.heap },

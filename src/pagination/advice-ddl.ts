@@ -9,7 +9,7 @@ import {
   type TableNode,
   ValueNode,
 } from 'kysely'
-import type { PageShape } from './advice.ts'
+import type { NamedTable, PageShape } from './advice.ts'
 import { columnName } from './nodes.ts'
 import { isNative } from './order.ts'
 import type { OrderKey } from './ordered-query.ts'
@@ -22,9 +22,7 @@ import type { SqlDialect } from './types.ts'
  * PostgreSQL does not see that `is null` leaves one value to order by, so there such a filter becomes the condition of a
  * partial index.
  */
-export function indexFor(shape: PageShape, source: Source): string | undefined {
-  const { driving, fixed, keys } = shape
-  if (driving === undefined) return undefined
+export function indexFor({ fixed, keys }: PageShape, { table }: NamedTable, source: Source): string {
   const { dialect } = source
   const partial = fixed.filter(({ isNull }) => isNull && dialect === 'postgres')
   const first = fixed.filter((column) => !partial.includes(column))
@@ -38,7 +36,7 @@ export function indexFor(shape: PageShape, source: Source): string | undefined {
     ...partial.map(({ column }) => `where_no_${column}`),
   ]
   const where = partial.map(({ column }) => raw`${IdentifierNode.create(column)} is null`)
-  return createIndex(driving.table, names, columns, where, source)
+  return createIndex(table, names, columns, where, source)
 }
 
 /** The `create index` by which a joined table is looked up. */
@@ -70,7 +68,7 @@ function createIndex(
 
 function indexed(key: OrderKey, dialect: SqlDialect): OperationNode {
   const column = ReferenceNode.is(key.node)
-    ? IdentifierNode.create(columnName(key.node) ?? '')
+    ? IdentifierNode.create(columnName(key.node) as string)
     : raw`(${bare.transformNode(key.node)})`
   const direction = key.descending ? ' desc' : ''
   const nulls = dialect === 'postgres' && !isNative(key, dialect) ? ` nulls ${key.nulls}` : ''
@@ -91,7 +89,7 @@ class Bare extends OperationNodeTransformer {
 const bare = new Bare()
 
 function nameOf(node: OperationNode): string {
-  return ReferenceNode.is(node) ? (columnName(node) ?? '') : 'expression'
+  return ReferenceNode.is(node) ? (columnName(node) as string) : 'expression'
 }
 
 function unique(names: readonly string[]): string[] {

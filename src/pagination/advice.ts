@@ -2,6 +2,7 @@ import {
   AliasNode,
   AndNode,
   BinaryOperationNode,
+  type IdentifierNode,
   type JoinNode,
   type OperationNode,
   OperatorNode,
@@ -33,7 +34,7 @@ export interface PageShape {
   readonly unadvisable: string | undefined
 }
 
-interface NamedTable {
+export interface NamedTable {
   readonly name: string
   readonly table: TableNode
 }
@@ -96,8 +97,8 @@ function tablesOf({ from, joins = [], with: common }: SelectQueryNode): NamedTab
 function namedTable(node: OperationNode): NamedTable[] {
   if (TableNode.is(node)) return [{ name: node.table.identifier.name, table: node }]
   if (!AliasNode.is(node) || !TableNode.is(node.node)) return []
-  const { alias } = node
-  return alias.kind === 'IdentifierNode' ? [{ name: (alias as { name?: string }).name ?? '', table: node.node }] : []
+  // Only a query or raw SQL can have an alias that is raw SQL.
+  return [{ name: (node.alias as IdentifierNode).name, table: node.node }]
 }
 
 /** The table of the first key that names one; else the first of the query. */
@@ -122,11 +123,11 @@ function fixedBy(filter: OperationNode, isHome: (node: ReferenceNode) => boolean
   const comparison = comparisonOf(filter)
   if (comparison === undefined || !isHome(comparison.column)) return []
   const { operator, value } = comparison
-  const column = columnName(comparison.column)
-  if (column === undefined) return []
+  const column = columnName(comparison.column) as string
   const isNull = ValueNode.is(value) && value.value === null
-  // MySQL has no range for `is true`.
-  const equal = operator === '=' || operator === '==' || (operator === 'is' && (isNull || dialect !== 'mysql'))
+  const isTruth = ValueNode.is(value) && typeof value.value === 'boolean'
+  // Only PostgreSQL has a range for `is true`.
+  const equal = operator === '=' || operator === '==' || (operator === 'is' && (!isTruth || dialect === 'postgres'))
   return equal && isNull === (operator === 'is' && isNull) ? [{ column, isNull }] : []
 }
 
@@ -172,13 +173,14 @@ function isConstant(node: OperationNode): boolean {
 }
 
 function lookupOf({ table, on }: JoinNode, tables: readonly NamedTable[]): Lookup[] {
-  const [joined] = namedTable(table)
+  const [named] = namedTable(table)
+  const joined = tables.find((one) => one.table === named?.table)
   if (joined === undefined) return []
   const columns = conditionsOf(on?.on).flatMap((condition) => {
     if (!BinaryOperationNode.is(condition)) return []
     const sides = [condition.leftOperand, condition.rightOperand].filter(ReferenceNode.is)
     const own = sides.find((side) => tableName(side) === joined.name)
-    return own === undefined || tables.length < 2 ? [] : [columnName(own) ?? '']
+    return own === undefined ? [] : [columnName(own) as string]
   })
   return columns.length === 0 ? [] : [{ ...joined, columns }]
 }

@@ -23,7 +23,7 @@ export async function readMysqlPlan(
   source: Source,
   hasCursor: boolean,
 ): Promise<PlanReading> {
-  const value = Object.values(rows[0] ?? {})[0]
+  const value = Object.values(rows[0] as Row)[0]
   const document: unknown = typeof value === 'string' ? JSON.parse(value) : value
   const { tables, sorts } = walk(document)
   const { indexes, bytes } = await indexesOf(shape, source)
@@ -34,7 +34,7 @@ export async function readMysqlPlan(
   const serving = indexes.filter((index) => serves(index, shape)).map(({ name }) => name)
   const bounded = own.every((table) => isBounded(table, shape, indexes, hasCursor))
   // The planner may sort a few rows of the right index, if that is cheaper.
-  const served = bounded && own.every((table) => serving.includes(table.key ?? '') && rowsOf(table) <= fewRows)
+  const served = bounded && own.every((table) => serving.includes(table.key as string) && rowsOf(table) <= fewRows)
   const reading = { plan: JSON.stringify(document, null, 2), absent: own.length === 0, rowsRead: rowsReadBy(tables) }
   // A small table is read whole, and its rows sorted, whatever its indexes.
   const small = serving.length > 0 && bytes <= smallTable

@@ -40,7 +40,7 @@ type Verdict = (typeof verdicts)[number]
 
 /** Reads the plan of PostgreSQL; the rows read are its own counters (`analyze`). */
 export async function readPostgresPlan(rows: readonly Row[], shape: PageShape, source: Source): Promise<PlanReading> {
-  const [{ Plan: root }] = parsed(Object.values(rows[0] ?? {})[0]) as [{ Plan: PlanNode }]
+  const [{ Plan: root }] = parsed(Object.values(rows[0] as Row)[0]) as [{ Plan: PlanNode }]
   const { indexes, bytes } = await indexesOf(shape, source)
   const found: Found = { shape, indexes, slow: [], own: 0 }
   const verdict = judge(root, found)
@@ -75,7 +75,7 @@ function judge(node: PlanNode, found: Found): Verdict {
   const type = node['Node Type']
   if (node['Relation Name'] !== undefined) return judgeScan(node, found)
   const children = (node.Plans ?? []).filter(
-    (child) => !/^(InitPlan|SubPlan)$/.test(child['Parent Relationship'] ?? '') || isArm(child),
+    (child) => !['InitPlan', 'SubPlan'].includes(child['Parent Relationship'] as string) || isArm(child),
   )
   const worst = children
     .map((child) => judge(child, found))
@@ -87,7 +87,7 @@ function judge(node: PlanNode, found: Found): Verdict {
 
 /** Whether the plan is of an arm of the page's own, as a common table expression. */
 function isArm(plan: PlanNode): boolean {
-  return /^CTE phs\d+$/.test(plan['Subplan Name'] ?? '')
+  return /^CTE phs\d+$/.test(plan['Subplan Name'] as string)
 }
 
 function judgeScan(node: PlanNode, found: Found): Verdict {
@@ -136,8 +136,10 @@ function readBy(node: PlanNode): number {
   const below = (node.Plans ?? []).map(readBy).reduce((sum, rows) => sum + rows, 0)
   if (node['Relation Name'] === undefined) return below
   const each =
-    (node['Actual Rows'] ?? 0) + (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Index Recheck'] ?? 0)
-  return below + Math.round(each * (node['Actual Loops'] ?? 0))
+    (node['Actual Rows'] as number) +
+    (node['Rows Removed by Filter'] ?? 0) +
+    (node['Rows Removed by Index Recheck'] ?? 0)
+  return below + Math.round(each * (node['Actual Loops'] as number))
 }
 
 /** Drivers parse JSON, or leave it to their users. */

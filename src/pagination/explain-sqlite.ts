@@ -50,7 +50,7 @@ interface TableAccess {
 }
 
 function accessOf({ id, parent, detail }: Step): TableAccess[] {
-  const match = /^(SEARCH|SCAN) (.+?)(?: USING (.+))?$/.exec(detail)
+  const match = /^(SEARCH|SCAN) (.+?)(?: USING (.+?))?(?: LEFT-JOIN)?$/.exec(detail)
   if (match === null) return []
   const [, verb, table = '', way = ''] = match
   const index = /^(?:COVERING )?INDEX (.+?)(?: \(.*)?$/.exec(way)?.[1]
@@ -82,11 +82,11 @@ async function indexesOf({ driving }: PageShape, source: Source): Promise<Catalo
   })).map(({ name, columns, first }) => ({ name, columns, predicate: String(first.def ?? '').split(/\bwhere\b/i)[1] }))
 }
 
-/** Without the steps of subqueries: what a user selects beside the rows is not the way to them. */
+/** Without the steps of subqueries: what a user selects beside the rows, or joins to them, is not the way to them. */
 function withoutSubqueries(steps: readonly Step[]): Step[] {
   const hidden = new Set<number>()
   return steps.filter(({ id, parent, detail }) => {
-    if (!hidden.has(parent) && !detail.includes('SUBQUERY')) return true
+    if (!hidden.has(parent) && !/SUBQUERY|^MATERIALIZE |^CO-ROUTINE /.test(detail)) return true
     hidden.add(id)
     return false
   })

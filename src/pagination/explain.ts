@@ -1,7 +1,7 @@
 import { AssertionError } from 'node:assert'
 import type { ExplainNode, OperationNode } from 'kysely'
 import { RawNode } from 'kysely'
-import { type PageShape, shapeOf } from './advice.ts'
+import { type NamedTable, type PageShape, shapeOf } from './advice.ts'
 import { indexFor, lookupIndexFor } from './advice-ddl.ts'
 import type { PaginatorContext } from './context.ts'
 import { PageInvalidError, QueryUnsupportedError } from './errors.ts'
@@ -129,8 +129,10 @@ function explanation(reading: PlanReading, shape: PageShape, source: Source): Pa
   if (slowLookup !== undefined && (unused !== undefined || access === 'scan')) {
     const index = lookupIndexFor(shape, slowLookup, source)
     if (index !== undefined) return { access, index, ...counted }
+    const reason = `\`${slowLookup}\` is read whole, and no index can be named for how it is joined`
+    return { access, reason, ...counted }
   }
-  if (unused === undefined) return { access, index: indexFor(shape, source), ...counted }
+  if (unused === undefined) return { access, index: indexFor(shape, shape.driving as NamedTable, source), ...counted }
   const reason = `the index \`${unused}\` would serve it, but the planner does not take it: are its statistics up to date?`
   return { access, reason, ...counted }
 }

@@ -128,7 +128,8 @@ function toParsed(values: ReadonlyMap<string, unknown>, rules: Rules): ParsedLis
     const spelled = new URLSearchParams()
     for (const name of names) {
       const value = values.get(name)
-      if (value !== undefined) spelled.append(name, fields.get(name)?.write(value as NonNullable<unknown>) ?? '')
+      if (value !== undefined)
+        spelled.append(name, (fields.get(name) as Field<unknown>).write(value as NonNullable<unknown>))
     }
     return spelled.toString()
   }

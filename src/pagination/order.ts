@@ -27,7 +27,7 @@ export function orderOf(node: SelectQueryNode, sorted: SortSpecs, language: Lang
   if (node.limit ?? node.offset ?? node.fetch ?? node.top) {
     throw new QueryUnsupportedError('The query has a limit or an offset of its own: a page sets its own')
   }
-  const items = node.orderBy?.items ?? []
+  const { items } = node.orderBy as OrderByNode
   const own = items.slice(0, -1)
   if (own.length > 0 && by.length > 0) {
     throw new QueryUnsupportedError('The query has an `orderBy()` of its own, and `by` is given too: keep one of them')
@@ -144,7 +144,7 @@ function keysOf(
       sql: written(node, quote),
       descending,
       nulls: spec?.nulls ?? nativeNulls(dialect, descending),
-      nullable: !unique && (spec?.nullable ?? false),
+      nullable: !unique && (spec as SortSpec).nullable,
       unique,
     })
   }

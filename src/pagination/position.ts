@@ -65,9 +65,9 @@ export function rowValueFrom(
 
 /** What all rows from the position on have in common, by which SQL Server finds the range of the index. */
 export function firstKeyFrom(keys: readonly OrderKey[], position: Position, text: KeyText): OperationNode | undefined {
-  const [key] = keys
+  const key = keys[0] as OrderKey
   const [value = null] = position
-  if (key === undefined || value === null || keys.length === 1 || canEndInNull(key)) return undefined
+  if (value === null || keys.length === 1 || canEndInNull(key)) return undefined
   return beyondValue(key, text.read(value), true)
 }
 

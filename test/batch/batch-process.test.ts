@@ -245,6 +245,79 @@ describe('a failing call', () => {
     expect(error.result).toMatchObject({ failures: [{ index: 1 }], processed: 1 })
   })
 
+  it('is reported as well when it comes after the one that stopped the run', async () => {
+    const error = await batchErrorOf(
+      batchProcess(
+        [0, 1],
+        async (item, { signal }) => {
+          if (item === 0) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+          throw new Error(`no ${item}`)
+        },
+        { concurrency: 2 },
+      ),
+    )
+    expect(error.cause).toMatchObject({ message: 'no 1' })
+    expect(error.result.failures).toMatchObject([
+      { index: 0, error: { message: 'no 0' } },
+      { index: 1, error: { message: 'no 1' } },
+    ])
+  })
+
+  it('lets no item begin that the source gives at the same moment', async () => {
+    for (let turns = 0; turns < 12; turns++) {
+      const begun: number[] = []
+      const failing = Promise.withResolvers<never>()
+      async function* source() {
+        yield 0
+        queueMicrotask(async () => {
+          for (let turn = 0; turn < turns; turn++) await null
+          failing.reject(new Error('no'))
+        })
+        yield 1
+      }
+      let isStopped = false
+      const run = batchProcess(
+        source(),
+        (item, { signal }) => {
+          signal.addEventListener('abort', () => {
+            isStopped = true
+          })
+          expect(isStopped).toBe(false)
+          begun.push(item)
+          return item === 0 ? failing.promise : item
+        },
+        { concurrency: 2 },
+      )
+      expect((await batchErrorOf(run)).result.failures).toMatchObject([{ index: 0 }])
+      expect(begun[0]).toBe(0)
+    }
+  })
+
+  it('is no longer judged when the run has ended meanwhile', async () => {
+    const judged = Promise.withResolvers<'skip'>()
+    const error = await batchErrorOf(
+      batchProcess(
+        [0, 1],
+        async (item) => {
+          if (item === 1) await null
+          throw new Error(`no ${item}`)
+        },
+        { concurrency: 2, grace: '5ms', onError: ({ index }) => (index === 0 ? judged.promise : 'stop') },
+      ),
+    )
+    const before = structuredClone({ ...error.result, failures: error.result.failures.map(({ index }) => index) })
+    judged.resolve('skip')
+    await sleep(0)
+    expect(before).toMatchObject({ failures: [1], processed: 1, stopped: 'error' })
+    expect(error.result).toMatchObject({ failures: [{ index: 1 }], processed: 1 })
+  })
+
+  it('keeps its own error when it comes within the time limit', async () => {
+    const no = new Error('no')
+    const { failures } = await batchProcess([1], () => Promise.reject(no), { timeout: '1h', onError: 'skip' })
+    expect(failures[0]?.error).toBe(no)
+  })
+
   it('is one too many when more than `maxFailures` items failed', async () => {
     const fail = (item: number) => {
       if (item % 2 === 0) throw new Error(`no ${item}`)
@@ -637,6 +710,45 @@ describe('batchProcessChunks', () => {
     expect(error.result.results).toEqual([0, 1, 2, 3])
   })
 
+  it('stops between the halves when it is aborted', async () => {
+    const controller = new AbortController()
+    const chunks: (readonly number[])[] = []
+    const run = batchProcessChunks(
+      range(8),
+      (chunk) => {
+        chunks.push(chunk)
+        if (chunk.length === 8) throw new Error('no')
+        controller.abort('gone')
+      },
+      { onError: 'isolate', signal: controller.signal },
+    )
+    await expect(run).rejects.toBe('gone')
+    expect(chunks).toEqual([range(8), range(4)])
+  })
+
+  it.each(['well', 'badly'])('takes no notice of a half that ends %s after the run was given up', async (how) => {
+    const controller = new AbortController()
+    const half = Promise.withResolvers<number[]>()
+    const chunks: (readonly number[])[] = []
+    const onError = vi.fn(() => 'isolate' as const)
+    const run = batchProcessChunks(
+      range(8),
+      async (chunk) => {
+        chunks.push(chunk)
+        if (chunk.length === 8) throw new Error('no')
+        controller.abort('gone')
+        return half.promise
+      },
+      { onError, signal: controller.signal, grace: '5ms' },
+    )
+    await expect(run).rejects.toBe('gone')
+    if (how === 'well') half.resolve([])
+    else half.reject(new Error('late'))
+    await sleep(0)
+    expect(chunks).toEqual([range(8), range(4)])
+    expect(onError).toHaveBeenCalledOnce()
+  })
+
   it('does not isolate a chunk whose call may be running still', async () => {
     let calls = 0
     const hang = () => {
@@ -676,6 +788,16 @@ describe('progress', () => {
     expect(seen).toEqual([
       { ...common, processed: 20, elapsedMs: 200, etaMs: 200 },
       { ...common, processed: 40, elapsedMs: 400, etaMs: 0 },
+    ])
+  })
+
+  it('tells no end as long as no time has passed, and that nothing is left', async () => {
+    const seen: BatchProgress[] = []
+    await batchProcess(range(4), (item) => item, { batchSize: 2, clock: () => 5, onProgress: (p) => void seen.push(p) })
+    const common = { failed: 0, inFlight: 0, resumed: 0, total: 4, itemsPerSecond: 0, elapsedMs: 0 }
+    expect(seen).toEqual([
+      { ...common, processed: 2 },
+      { ...common, processed: 4, etaMs: 0 },
     ])
   })
 

@@ -48,6 +48,12 @@ describe.each(stores)('the %s checkpoint store', (_name, createStore) => {
 })
 
 describe('fileCheckpoints', () => {
+  it('tells why it cannot read: a file stands where the folder should be', async () => {
+    const file = join(folder, 'file')
+    writeFileSync(file, '')
+    await expect(fileCheckpoints(file).load('k')).rejects.toMatchObject({ code: 'ENOTDIR' })
+  })
+
   it('leaves no other file behind', async () => {
     const own = join(folder, 'own')
     const store = fileCheckpoints(own)
@@ -73,6 +79,26 @@ describe('kyselyCheckpoints', () => {
     const db = new Kysely<never>({ dialect: new SqliteDialect({ database }) })
     database.close()
     await expect(kyselyCheckpoints(db).load('k')).rejects.toThrow('The database connection is not open')
+  })
+
+  it('takes the row that another run inserts at the same moment', async () => {
+    const db = sqlite()
+    const [one, other] = [kyselyCheckpoints(db), kyselyCheckpoints(db)]
+    await one.clear('k')
+    // Both find nothing to update before either inserts.
+    await Promise.all([one.save('k', { processed: 1 }), other.save('k', { processed: 2 })])
+    expect(await one.load('k')).toEqual({ processed: 2 })
+    await one.clear('k')
+    expect(await Promise.all([one.open('k'), other.open('k')])).toEqual([{ processed: 0 }, { processed: 0 }])
+  })
+
+  it('tells why it cannot write', async () => {
+    const database = new BetterSqlite3(':memory:')
+    database.exec('create table progress (key text primary key, processed integer check (processed < 0), cursor text)')
+    const db = new Kysely<never>({ dialect: new SqliteDialect({ database }) })
+    const store = kyselyCheckpoints(db, { table: 'progress' })
+    await expect(store.save('k', { processed: 9 })).rejects.toThrow('CHECK constraint failed')
+    await expect(store.open('k')).rejects.toThrow('CHECK constraint failed')
   })
 
   it('takes a table of another name', async () => {
@@ -135,7 +161,45 @@ describe('a run with a checkpoint', () => {
     expect(await checkpoint.store.load('k')).toEqual({ processed: 10 })
   })
 
-  it('seeks in a source that can, and reads others again', async () => {
+  it('reads a source again that cannot seek, up to its end if it has become shorter', async () => {
+    const items = (count: number) => ({
+      values: () => range(count).values(),
+      async *asynchronous() {
+        yield* range(count)
+      },
+    })
+    for (const kind of ['values', 'asynchronous'] as const) {
+      const checkpoint = { key: kind, store: memoryCheckpoints() }
+      await checkpoint.store.save(kind, { processed: 6, cursor: 'of another source' })
+      const run = (count: number) =>
+        batchProcess(items(count)[kind](), (item, { index }) => [item, index], { checkpoint })
+      expect(await run(8)).toMatchObject({
+        results: [
+          [6, 6],
+          [7, 7],
+        ],
+        resumed: 6,
+      })
+      expect(await run(3)).toMatchObject({ processed: 0, resumed: 8 })
+    }
+  })
+
+  it('saves no cursor where the items of a source have none', async () => {
+    const checkpoint = { key: 'k', store: memoryCheckpoints() }
+    const source = (items: readonly unknown[]) => ({
+      resumeFrom: () => source([]),
+      async *[Symbol.asyncIterator]() {
+        yield* items
+      },
+    })
+    for (const [done, item] of [null, 'text', { cursor: 7 }].entries()) {
+      await checkpoint.store.save('k', { processed: 0 })
+      await batchProcess(source([item]), () => done, { checkpoint })
+      expect(await checkpoint.store.load('k')).toEqual({ processed: 1 })
+    }
+  })
+
+  it('seeks in a source that can', async () => {
     const checkpoint = { key: 'k', store: memoryCheckpoints() }
     const reads: number[] = []
     const source = (from = 0): ResumableSource<number> => {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { createRequire, registerHooks } from 'node:module'
 import { join } from 'node:path'
 import { Queue } from 'bullmq'
 import { type BatchJobResult, type BatchWorker, batchWorker, distributeBatches } from 'posthaste'
@@ -14,9 +15,10 @@ describe.skipIf(services.redis === undefined)('batches on BullMQ', () => {
   const { hostname, port } = new URL(connection === '' ? 'redis://none' : connection)
   const opened: { close(): Promise<unknown> }[] = []
 
-  function openQueue(): Queue {
+  function openQueue(options: { prefix?: string } = {}): Queue {
     const queue = new Queue(`posthaste-${randomBytes(4).toString('hex')}`, {
       connection: { host: hostname, port: Number(port) },
+      ...options,
     })
     opened.push({
       async close() {
@@ -116,6 +118,54 @@ describe.skipIf(services.redis === undefined)('batches on BullMQ', () => {
     })
   })
 
+  it('are found under the prefix of their queue, through a connection of the user’s own', async () => {
+    const queue = openQueue({ prefix: 'own' })
+    await distributeBatches(queue, range(5))
+    const seen: number[] = []
+    const options = { connection: { host: hostname, port: Number(port) }, prefix: 'own' }
+    opening(batchWorker(queue.name, (chunk: readonly number[]) => void seen.push(...chunk), options))
+    await finished(queue, 1)
+    expect(seen).toEqual(range(5))
+  })
+
+  it('leave what was thrown in the queue, error or not', async () => {
+    const processed = async (thrown: unknown, options: { onError?: 'skip' } = {}) => {
+      const queue = openQueue()
+      await distributeBatches(queue, [1])
+      const fail = () => {
+        throw thrown
+      }
+      opening(batchWorker(queue.name, fail, { connection, ...options }))
+      await finished(queue, 1)
+      const [[completed], [failed]] = [await queue.getCompleted(), await queue.getFailed()]
+      return completed?.returnvalue.failures ?? failed?.failedReason
+    }
+    expect(await processed('no text')).toBe('The batch was stopped by a failure at item 0')
+    expect(await processed('no text', { onError: 'skip' })).toMatchObject([{ error: 'no text', items: [1] }])
+    expect(await processed(new Error('no'), { onError: 'skip' })).toMatchObject([{ error: 'no', items: [1] }])
+  })
+
+  it('are told to end when they are cancelled, and leave the reason in the queue', async () => {
+    const queue = openQueue()
+    await distributeBatches(queue, range(2), { batchSize: 1 })
+    // Of BullMQ: what happens as well when another worker has taken a batch over.
+    const reasons = ['enough of it', undefined]
+    const processChunk = ([item]: readonly number[], { signal }: { signal: AbortSignal }) =>
+      new Promise<never>((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason))
+        queue.getActive().then(([job]) => worker.cancelJob(job?.id, reasons[item as number]), reject)
+      })
+    const worker = opening(batchWorker(queue.name, processChunk, { connection, onError: 'skip' })) as BatchWorker & {
+      cancelJob(id: string | undefined, reason: string | undefined): void
+    }
+    await finished(queue, 2)
+    const failed = await queue.getFailed()
+    expect(failed.map(({ failedReason }) => failedReason).sort()).toEqual([
+      'This operation was aborted',
+      'enough of it',
+    ])
+  })
+
   it('are taken over from a worker that dies', async () => {
     const queue = openQueue()
     await distributeBatches(queue, range(10), { batchSize: 10 })
@@ -138,5 +188,43 @@ describe.skipIf(services.redis === undefined)('batches on BullMQ', () => {
     expect(() => batchWorker('q', () => {}, { connection, concurrency: 0 })).toThrow('`concurrency`')
     expect(() => batchWorker('q', () => {}, { connection, takeOver: 30 as never })).toThrow('`takeOver`')
     expect(() => batchWorker('q', () => {}, { connection: 'pass:word@' })).toThrow(/^Expected `connection` to be a URL/)
+  })
+})
+
+describe('batchWorker', () => {
+  it.each([
+    ['redis://127.0.0.1', { host: '127.0.0.1', port: 6379, db: 0 }],
+    ['redis://[::1]:7000/2', { host: '::1', port: 7000, db: 2 }],
+    ['redis://me:p%40ss@127.0.0.1:7', { host: '127.0.0.1', port: 7, db: 0, username: 'me', password: 'p@ss' }],
+    ['rediss://:p%40ss@127.0.0.1:7', { host: '127.0.0.1', port: 7, db: 0, password: 'p@ss', tls: {} }],
+  ])('takes the address %s apart', async (connection, expected) => {
+    const worker = batchWorker('q', () => {}, { connection })
+    // Nobody needs to be there.
+    worker.on('error', () => {})
+    const { opts } = worker as unknown as { readonly opts: { readonly connection: unknown } }
+    expect(opts.connection).toEqual(expected)
+    await worker.close(true)
+  })
+
+  it.each([
+    ['MODULE_NOT_FOUND', '`batchWorker` needs a package that is not installed: npm i bullmq ioredis'],
+    ['ERR_DLOPEN_FAILED', 'from within'],
+  ])('tells an absent BullMQ from a broken one: %s', (code, message) => {
+    const { cache, resolve } = createRequire(import.meta.url)
+    const file = resolve('bullmq')
+    const loaded = cache[file]
+    delete cache[file]
+    const hooks = registerHooks({
+      resolve(specifier, context, next) {
+        if (specifier === 'bullmq') throw Object.assign(new Error('from within'), { code })
+        return next(specifier, context)
+      },
+    })
+    try {
+      expect(() => batchWorker('q', () => {}, { connection: 'redis://127.0.0.1' })).toThrow(message)
+    } finally {
+      hooks.deregister()
+      if (loaded !== undefined) cache[file] = loaded
+    }
   })
 })

@@ -63,6 +63,38 @@ describe.each(jobDialects)('`transaction` on $dialect', ({ dialect, missing }) =
     expect(await store.load('job')).toEqual({ processed: 35 })
   })
 
+  test('leaves out the first item of a batch, and ends when that is one too many', async () => {
+    const { db, store, options } = await open()
+    const insert = async (item: number, { trx }: { trx: typeof db }) => {
+      if (item === 10 || item === 25) throw new Error('no')
+      await trx.insertInto('done').values({ item }).execute()
+    }
+    const run = batchProcess(range(35), insert, { ...options, maxFailures: 1 })
+    await expect(run).rejects.toMatchObject({
+      result: { stopped: 'maxFailures', failures: [{ index: 10 }, { index: 25 }] },
+    })
+    // Of the last batch, what lies before the failure is done, with its checkpoint.
+    expect(await itemsDone(db)).toEqual(range(25).filter((item) => item !== 10))
+    expect(await store.load('job')).toEqual({ processed: 25 })
+  })
+
+  test('stops at a failure that shows while a batch is repeated without another one', async () => {
+    const { db, store, options } = await open()
+    let calls = 0
+    const run = batchProcess(
+      range(20),
+      async (item, { trx }) => {
+        calls++
+        await trx.insertInto('done').values({ item }).execute()
+        if (item === 5 || (item === 2 && calls > 6)) throw new Error(`no ${item}`)
+      },
+      { ...options, onError: ({ index }) => (index === 5 ? 'skip' : 'stop') },
+    )
+    await expect(run).rejects.toMatchObject({ cause: { message: 'no 2' }, result: { failures: [{ index: 2 }] } })
+    expect(await itemsDone(db)).toEqual([])
+    expect(await store.load('job')).toEqual({ processed: 0 })
+  })
+
   test('isolates poison items, and moves the checkpoint over one at the end', async () => {
     const { db, store, options } = await open()
     const { failures } = await batchProcessChunks(
@@ -128,6 +160,23 @@ describe.each(jobDialects)('`transaction` on $dialect', ({ dialect, missing }) =
       },
     )
     await expect(run).rejects.toThrow("Another run moved the checkpoint 'job' from 10 to 25")
+    expect(await itemsDone(db)).toEqual(range(10))
+  })
+
+  test('stops when the checkpoint is taken away', async () => {
+    const { db, store, options } = await open()
+    const run = batchProcess(
+      range(30),
+      async (item, { trx }) => {
+        await trx.insertInto('done').values({ item }).execute()
+      },
+      {
+        ...options,
+        onProgress: ({ processed }) => (processed === 10 ? void store.clear('job') : undefined),
+        delay: '100ms',
+      },
+    )
+    await expect(run).rejects.toThrow("Another run moved the checkpoint 'job' from 10 to nowhere")
     expect(await itemsDone(db)).toEqual(range(10))
   })
 

@@ -87,20 +87,24 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
 
   describe('takes for a miss, removes and counts', () => {
     const entry = () => `{${namespace}}:e:key`
+    const damage = async (part: string, other: string) => {
+      const text = (await client.get(entry())) as string
+      expect(text).toContain(part)
+      await client.set(entry(), text.replace(part, other))
+    }
     const garbage: Record<string, () => Promise<unknown>> = {
       'a foreign text': () => client.set(entry(), 'foreign'),
       'foreign JSON': () => client.set(entry(), '{"a":1}'),
       nothing: () => client.set(entry(), ''),
-      'half a header': () => client.set(entry(), 'P1.1.abc.1.40.[1,2'),
-      'a header of another kind': () => client.set(entry(), 'P1.1.abc.1.2.{}'),
+      'damaged tags': () => damage('["tag"]', '["tag"}'),
+      'tags that are no texts': () => damage('["tag"]', '[false]'),
+      'a damaged header': () => damage('"default"', '"defaul""'),
+      'a header of another kind': () => damage('"default"', '123456789'),
       'a truncated payload': async () => {
         const length = await client.strLen(entry())
         await client.set(entry(), (await client.getRange(entry(), 0, length - 4)) as string)
       },
-      'an unknown codec': async () => {
-        const text = (await client.get(entry())) as string
-        await client.set(entry(), text.replace('"none"', '"lzma"'))
-      },
+      'an unknown codec': () => damage('"none"', '"lzma"'),
     }
 
     it.each(Object.entries(garbage))('%s', async (_what, write) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { History } from '../../src/dashboard/history.ts'
-import { drawCharts } from '../../src/dashboard/view/charts.ts'
+import { drawCharts, pointedTime } from '../../src/dashboard/view/charts.ts'
 import { document } from './fixture.ts'
 
 const start = Date.parse('2026-01-05T12:00:00.000Z')
@@ -73,6 +73,14 @@ describe('the charts', () => {
     expect(marks.at(-1)).toBe(0)
     expect(marks[0]).toBe(600)
     expect(marks.toReversed()).toEqual(marks.toSorted((a, b) => a - b))
+  })
+
+  it('are empty while nothing was seen yet, under the pointer too', () => {
+    const pointedAt = pointedTime([], 0.5)
+    const figure = chartOf(new History(), 'Requests', pointedAt)
+    expect(figure).toContain('<b>–</b>')
+    expect(figure).not.toContain('class="pointer"')
+    expect(figure).not.toContain('NaN')
   })
 
   it('show the values nearest to the pointer', () => {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { columns } from '../../src/dashboard/columns.ts'
+import { columns, parseSort } from '../../src/dashboard/columns.ts'
 import type { PageDocument } from '../../src/dashboard/document.ts'
 import { maxPageBytes, pagePolicy, renderPage } from '../../src/dashboard/page.ts'
+import { describeAlert } from '../../src/dashboard/view/alerts.ts'
+import { endpoints } from '../../src/dashboard/view/endpoints.ts'
 import { document, endpoint, noLatency } from './fixture.ts'
 
 const render = (changes: Partial<PageDocument> = {}, query = '') =>
@@ -61,6 +63,47 @@ describe('the page without JavaScript', () => {
     expect(page).toContain('2 instances')
     expect(page).toContain('a1 live 1.4.2 4 s ago 12% 40% 1')
     expect(page).toContain('b2 stale 1.4.2 1 min 4 s ago 12% 40% 1')
+  })
+
+  it('names each state of a cache, and draws one that is down as an alert', () => {
+    const cache = { hits: 1, misses: 0, errors: 9, hit_rate: 1, error_rate: 1, state: 'down' }
+    expect(render({ cache: { users: cache } })).toContain('<span class="state firing">down</span>')
+  })
+
+  it('tells all that may have caused an alert', () => {
+    const [alert] = document().alerts
+    const cause = { stall: 0.4, gc: 0.12, throttled: 0.35, top_blocker: null }
+    const page = textOf(render({ alerts: [{ ...alert!, cause }] }))
+    expect(page).toContain('stalled 40%, garbage collection 12%, CPU held back 35%')
+  })
+
+  it('puts an alert into a sentence', () => {
+    expect(document().alerts.map(describeAlert)).toEqual([
+      'firing: Event loop, 604 ms',
+      'pending: Response time of GET /search, 574 ms',
+      'resolved: Cache errors of users, 0.1%',
+    ])
+  })
+
+  it('cuts a long statement, and leaves out what an element does not have', () => {
+    const queries = [{ shape: 'x'.repeat(200), count: 3 }, { shape: 7 }, null]
+    const page = render({ database: { queries, slow: [], n_plus_one: [] } })
+    expect(page).toContain(`<code>${'x'.repeat(160)}…</code>`)
+    expect(page).toContain('<code></code>')
+    expect(textOf(page)).toContain('x… 3 – – – –')
+  })
+
+  it('counts a single stall as one', () => {
+    const { system } = document()
+    const stalls = { count: 1, total_ms: 604, longest_ms: 604 }
+    const page = render({ system: { ...system, event_loop: { ...system.event_loop, stalls } } })
+    expect(textOf(page)).toContain('1 stall, longest 604 ms')
+  })
+
+  it('tells a filter that finds nothing from a server that was asked nothing', () => {
+    const view = { scope: 'instance', sort: parseSort(new URLSearchParams()), filter: 'no such' } as const
+    expect(textOf(endpoints(document(), view, 10_000).text)).toContain('No such endpoint')
+    expect(textOf(render({ endpoints: [] }))).toContain('No requests yet')
   })
 
   it('shows what was not measured as missing, and never as 0', () => {

@@ -1,6 +1,18 @@
 import { DatabaseSync } from 'node:sqlite'
-import { Kysely, SqliteAdapter, SqliteDialect, SqliteIntrospector, SqliteQueryCompiler, sql } from 'kysely'
-import { describe, expect, it } from 'vitest'
+import {
+  type CompiledQuery,
+  type Dialect,
+  Kysely,
+  MssqlQueryCompiler,
+  SqliteAdapter,
+  SqliteDialect,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  sql,
+} from 'kysely'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { QueryStatistics } from '../../src/database/query-statistics.ts'
+import { proveOnSqlite } from '../../src/database/sqlite-proof.ts'
 import {
   instrument,
   nodeSqlite,
@@ -56,6 +68,32 @@ describe('instrument', () => {
     expect(stats?.totalMs).toBeGreaterThan(0)
     expect(stats?.maxMs).toBeLessThanOrEqual(stats?.totalMs ?? 0)
     expect(stats?.p50Ms).toBeGreaterThan(0)
+  })
+
+  it('tells the tables behind common table expressions, and not their names', async () => {
+    const { db, events } = watched()
+    await db
+      .with('recent', (db) => db.selectFrom('orders').selectAll().where('total', '>', 50))
+      .selectFrom('recent')
+      .innerJoin('users', 'users.id', 'recent.user_id')
+      .select('users.name')
+      .execute()
+    expect(events[0]?.tables).toEqual(['orders', 'users'])
+  })
+
+  it('counts a shape on when it has forgotten some of its texts', () => {
+    const statistics = new QueryStatistics(1)
+    const list = (length: number) =>
+      statistics.of({
+        sql: `select 1 where 1 in (${Array(length).fill('?').join(', ')})`,
+        parameters: [],
+        query: sql``.toOperationNode(),
+      } as unknown as CompiledQuery)
+    for (const length of [1, 2, 3, 4, 5, 1]) list(length).shape.record(1, 1, false)
+    expect(statistics.snapshot()).toMatchObject([{ shape: 'select 1 where 1 in (...)', count: 6, rows: 6 }])
+    // Not from memory alone: the text that went first is read anew.
+    expect(list(1)).toBe(list(1))
+    expect(list(2)).not.toBe(list(3))
   })
 
   it('counts failures, and passes the error on unchanged', async () => {
@@ -190,6 +228,13 @@ describe('instrument', () => {
     expect(() => instrument({ dialect }, options as never)).toThrow(message)
   })
 
+  it('refuses a statement cache on SQL Server, whose drivers have none', () => {
+    const dialect = { createQueryCompiler: () => new MssqlQueryCompiler() } as unknown as Dialect
+    expect(() => instrument({ dialect }, { statementCache: 10 })).toThrow(
+      '`statementCache` works on SQLite and PostgreSQL',
+    )
+  })
+
   it('refuses to report on a Kysely that is not instrumented', () => {
     const db = new Kysely({ dialect: new SqliteDialect({ database: nodeSqlite(new DatabaseSync(':memory:')) }) })
     expect(() => queryReport(db)).toThrow('Expected `db` to be a Kysely made with `instrument(config)`')
@@ -198,6 +243,7 @@ describe('instrument', () => {
 
 describe('slow queries', () => {
   const settled = () => new Promise((resolve) => setTimeout(resolve, 150))
+  afterEach(() => vi.unstubAllEnvs())
 
   it('are told and kept, with the plan of their shape, asked for once', async () => {
     const slow: SlowQuery[] = []
@@ -228,6 +274,30 @@ describe('slow queries', () => {
     await settled()
     expect(queryReport(db).slow).toMatchObject([{ rows: 10 }])
     expect(queryReport(db).slow[0]).not.toHaveProperty('plan')
+  })
+
+  it('are not explained in production, unless asked for', async () => {
+    vi.stubEnv('NODE_ENV', 'production')
+    const silent = openSqlite({ slow: '0ms' })
+    const db = openSqlite({ slow: '0ms', explain: 'plan' })
+    await silent.selectFrom('orders').selectAll().execute()
+    await db.selectFrom('orders').selectAll().execute()
+    await expect.poll(() => queryReport(db).slow[0]?.plan).toBe('SCAN orders')
+    expect(queryReport(silent).slow[0]).not.toHaveProperty('plan')
+  })
+
+  it('are kept up to a hundred, newest first', async () => {
+    const db = openSqlite({ slow: '0ms', explain: false })
+    for (let number = 0; number < 101; number += 1) await sql.raw(`select ${number} as n${number}`).execute(db)
+    const shapes = queryReport(db).slow.map(({ shape }) => shape)
+    expect(shapes).toEqual(Array.from({ length: 100 }, (_, index) => `select ${100 - index} as n${100 - index}`))
+  })
+
+  it('get their plan, but no advice, when that is off', async () => {
+    const db = openSqlite({ slow: '0ms', indexAdvice: false })
+    await db.selectFrom('orders').selectAll().where('status', '=', 'open').execute()
+    await expect.poll(() => queryReport(db).slow[0]?.plan).toBe('SCAN orders')
+    expect(queryReport(db).advice).toEqual([])
   })
 
   it('get advice for an index that SQLite’s planner takes in a copy of the schema', async () => {
@@ -267,5 +337,52 @@ describe('slow queries', () => {
     await db.selectFrom('users').selectAll().where('id', '=', 1).execute()
     await settled()
     expect(queryReport(db).advice).toEqual([])
+  })
+
+  it('get advice that rests on the statistics of ANALYZE, where there are some', async () => {
+    const db = openSqlite({ slow: '0ms' })
+    await db.schema.createIndex('by_status').on('orders').column('status').execute()
+    await db.schema.createIndex('by_user').on('orders').column('user_id').execute()
+    await sql`analyze`.execute(db)
+    await db.selectFrom('orders').selectAll().where('total', '=', 10).execute()
+    await expect.poll(() => queryReport(db).advice).toMatchObject([{ columns: ['total'], proven: true }])
+  })
+
+  it('get no advice for an index that SQLite’s planner does not take, or that cannot be made', async () => {
+    const db = openSqlite({ slow: '0ms' })
+    await sql`create view open_orders as select user_id as owner, total from orders`.execute(db)
+    const views = db as unknown as Kysely<{ open_orders: { owner: number; total: number } }>
+    await views.selectFrom('open_orders').selectAll().where('owner', '=', 1).orderBy('total').execute()
+    await expect.poll(() => queryReport(db).slow[0]?.plan).toMatch(/^SCAN orders/)
+    // The column is NOT NULL: SQLite knows without an index that nothing will come.
+    await db.selectFrom('orders').selectAll().where('status', 'is', null).execute()
+    await expect.poll(() => queryReport(db).slow[0]?.plan).toBe('SCAN orders')
+    await settled()
+    expect(queryReport(db).advice).toEqual([])
+  })
+
+  it('get advice without a proof when a copy of the schema cannot run the query', async () => {
+    const database = new DatabaseSync(':memory:')
+    database.exec('create table orders (id integer primary key, status text)')
+    database.function('normal', (text) => String(text).toLowerCase())
+    const dialect = new SqliteDialect({ database: nodeSqlite(database) })
+    const db = new Kysely<{ orders: { id: number; status: string } }>(instrument({ dialect }, { slow: '0ms' }))
+    const query = db.selectFrom('orders').select(sql`normal(status)`.as('status')).where('status', '=', 'open')
+    await query.execute()
+    await expect.poll(() => queryReport(db).advice).toMatchObject([{ columns: ['status'], proven: false }])
+    expect(queryReport(db).advice[0]).not.toHaveProperty('after')
+    await db.destroy()
+  })
+
+  it('get advice without a proof where Node has no SQLite', async () => {
+    vi.doMock('node:sqlite', () => {
+      throw new Error('No such built-in module: node:sqlite')
+    })
+    try {
+      const index = { name: 'i', ddl: 'create index i on t (a)' }
+      expect(await proveOnSqlite({ definitions: [], statistics: [] }, 'select 1', index)).toBeUndefined()
+    } finally {
+      vi.doUnmock('node:sqlite')
+    }
   })
 })

@@ -1,6 +1,7 @@
 import { Kysely, MysqlDialect, sql } from 'kysely'
-import { createConnection, createPool, type Pool } from 'mysql2'
+import { createConnection, createPool, type Pool, type PoolConnection } from 'mysql2'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { type ConnectionControl, receiveControl } from '../../src/database/connection-control.ts'
 import {
   instrument,
   type PoolStats,
@@ -119,6 +120,93 @@ describe.skipIf(findBinary('mariadbd') === undefined)('tuneMysqlPool', () => {
       errno: timeoutVia === 'set' ? 1969 : 1317,
     })
     expect((await sql<{ one: number }>`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
+  })
+
+  it('limits no stream via client, which takes as long as its reader', async () => {
+    const { db } = connect({ max: 1, statementTimeout: '50ms', timeoutVia: 'client' })
+    const seen: number[] = []
+    const query = sql<{ seq: number }>`select seq from mysql.seq_1_to_4`.compile(db)
+    for await (const { rows } of db.getExecutor().stream(query, 1)) {
+      seen.push(...rows.map(({ seq }) => seq))
+      await new Promise((resolve) => setTimeout(resolve, 30))
+    }
+    expect(seen).toEqual([1, 2, 3, 4])
+  })
+
+  it('replaces a connection whose ping fails', async () => {
+    const { pool } = connect({ prePing: true })
+    const next = () =>
+      new Promise<PoolConnection>((resolve, reject) => {
+        pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection)))
+      })
+    const first = await next()
+    first.release()
+    const { stream } = first as unknown as { readonly stream: { destroy(): void } }
+    stream.destroy()
+    const second = await next()
+    expect(second).not.toBe(first)
+    expect(pool.stats()).toMatchObject({ failedPings: 1, total: 1, inUse: 1 })
+    second.release()
+  })
+
+  describe('cancels what a connection runs', () => {
+    /** A connection, and the control that `instrument` gets with it. */
+    async function take(port = server.port) {
+      const { pool } = connect({ port, max: 1 })
+      let control: ConnectionControl | undefined
+      const connection = await new Promise<PoolConnection>((resolve, reject) => {
+        receiveControl(
+          () => pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection))),
+          (received) => {
+            control = received
+          },
+        )
+      })
+      const run = (text: string) =>
+        new Promise((resolve) => connection.query(text, (error, rows) => resolve(error ?? rows)))
+      onTestFinished(() => connection.destroy())
+      return { control: control as ConnectionControl, connection, run }
+    }
+
+    it('unless it ended while the request was on its way', async () => {
+      const { control, run } = await take()
+      const rows = run('select sleep(0.2) as slept')
+      await control.cancel(() => false)
+      expect(await rows).toEqual([{ slept: 0 }])
+      const cancelled = run('select seq, sleep(1) from mysql.seq_1_to_9')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      await control.cancel(() => true)
+      expect(await cancelled).toMatchObject({ errno: 1317 })
+    })
+
+    it('and says so when it cannot: the server has forgotten the connection, or takes no other', async () => {
+      const { control, connection } = await take()
+      const ended = new Promise((resolve) => connection.once('error', resolve))
+      await kill()
+      await ended
+      await expect(control.cancel(() => true)).rejects.toMatchObject({ errno: 1094 })
+
+      const proxy = await startSilentProxy(server.port)
+      const other = await take(proxy.port)
+      other.connection.on('error', () => {})
+      await proxy.close()
+      await expect(other.control.cancel(() => true)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    })
+  })
+
+  it('counts what it can of a pool that keeps its own counts to itself', async () => {
+    const inner = createPool({ host: '127.0.0.1', port: server.port, user: 'root' })
+    onTestFinished(() => new Promise<void>((resolve) => inner.end(() => resolve())))
+    const pool = tuneMysqlPool({
+      getConnection: (callback: Parameters<Pool['getConnection']>[0]) => inner.getConnection(callback),
+      on: (event: 'connection', listener: () => void) => inner.on(event, listener),
+    })
+    const connection = await new Promise<PoolConnection>((resolve) => {
+      pool.getConnection((_error, connection) => resolve(connection))
+    })
+    expect(pool.stats()).toMatchObject({ inUse: 1, acquired: 1, total: 0, idle: 0, max: 10 })
+    connection.release()
+    expect(pool.stats().inUse).toBe(0)
   })
 
   it('refuses the promise wrapper, which Kysely cannot use either', () => {

@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { describe, expect, it } from 'vitest'
 import {
   cursorPaginate,
@@ -8,6 +9,7 @@ import {
   paginate,
   queryReport,
   readRows,
+  type Warning,
   withQueryScope,
 } from '../../src/index.ts'
 import { openSqlite } from './support/sqlite.ts'
@@ -93,6 +95,101 @@ describe('the N+1 detector', () => {
     ])
   })
 
+  it('suggests tuples where several columns vary, and no grouping', async () => {
+    const { db, findings } = open()
+    const orders = db
+      .selectFrom('orders')
+      .innerJoin('users', 'users.id', 'orders.user_id')
+      .select((eb) => ['orders.id', eb.fn.count('users.id').as('count')])
+      .where((eb) => eb(eb.fn('lower', ['status']), '=', 'open'))
+    await withQueryScope('pairs', async () => {
+      for (const id of ids) {
+        await orders
+          .where('user_id', '=', id)
+          .where('total', '=', id * 10)
+          .execute()
+      }
+    })
+    expect(findings[0]?.suggestion).toBe(
+      "Load all rows at once: db.selectFrom('orders').selectAll().where((eb) => eb(eb.refTuple('user_id', 'total'), 'in', tuples.map((tuple) => eb.tuple(...tuple)))).execute()",
+    )
+  })
+
+  it('suggests what it can for raw SQL, and statements for which there is no rewrite', async () => {
+    const { db, findings } = open()
+    await withQueryScope('raw', async () => {
+      for (const id of ids) await sql`select * from users where id = ${id}`.execute(db)
+      for (const id of ids) await sql`select * from ${sql.table('users')} where id = ${id}`.execute(db)
+      for (const id of ids) await sql`replace into ${sql.table('orders')} values (${id}, 1, 'new', 1)`.execute(db)
+    })
+    expect(findings.map(({ suggestion }) => suggestion)).toEqual([
+      'Ask for all the values in one statement, and group its rows in memory.',
+      "Load all rows at once: db.selectFrom('users').selectAll().where(…).execute()",
+      'Do it for all the values in one statement.',
+    ])
+  })
+
+  it('tells lists of one and big integers apart by their value', async () => {
+    const { db, findings } = open()
+    const users = db.selectFrom('users').selectAll()
+    await withQueryScope('values', async () => {
+      for (const id of ids) await users.where('id', '=', BigInt(id) as never).execute()
+      for (const id of ids) await users.where('org_id', 'in', [id]).execute()
+    })
+    expect(findings).toMatchObject([
+      { kind: 'n+1', distinctParameters: 7 },
+      { kind: 'n+1', distinctParameters: 7 },
+    ])
+  })
+
+  it('says nothing as long as neither the values nor the repetitions reach the threshold', async () => {
+    const { findings, load } = open({ threshold: 5 })
+    await withQueryScope('mixed', async () => {
+      for (const id of [1, 1, 2, 2, 3]) await load(id)
+    })
+    expect(findings).toEqual([])
+    await withQueryScope('more', async () => {
+      for (const id of [1, 1, 2, 2, 3, 4, 5]) await load(id)
+    })
+    expect(findings).toMatchObject([{ kind: 'n+1', count: 7, distinctParameters: 5 }])
+  })
+
+  it('tells a thousand values apart, and counts on', async () => {
+    const { findings, load } = open()
+    await withQueryScope('many', async () => {
+      for (let id = 0; id < 1_005; id += 1) await load(id)
+    })
+    expect(findings).toMatchObject([{ kind: 'n+1', count: 1_005, distinctParameters: 1_000 }])
+  })
+
+  it('names no line where none of the user’s code is on the stack', async () => {
+    const warnings: Warning[] = []
+    const ran = Promise.withResolvers<void>()
+    let runs = 0
+    const db = openSqlite({
+      onWarn: (warning) => warnings.push(warning),
+      onQuery: () => {
+        runs += 1
+        if (runs === 5) ran.resolve()
+      },
+    })
+    await withQueryScope('scheduled', () => {
+      for (const id of [1, 2, 3, 4, 5]) {
+        const query = db.selectFrom('users').selectAll().where('id', '=', id)
+        setImmediate(query.execute.bind(query))
+      }
+      return ran.promise
+    })
+    expect(warnings).toEqual([
+      {
+        code: 'N_PLUS_ONE',
+        message:
+          'scheduled ran the same query 5 times with other values each time: select * from "users" where "id" = ?. ' +
+          "Load all rows at once: db.selectFrom('users').selectAll().where('id', 'in', ids).execute(), then Map.groupBy(rows, (row) => row.id)",
+      },
+    ])
+  })
+
   it('calls the same values duplicates, and suggests to keep the result', async () => {
     const { findings, load } = open()
     await withQueryScope('dup', async () => {
@@ -160,6 +257,27 @@ describe('the N+1 detector', () => {
     expect(findings).toEqual([])
   })
 
+  it('stays silent on such pages whatever else the query compares, as long as that stays the same', async () => {
+    const { db, findings } = open({ threshold: 3 })
+    const since = () => new Date(0).toISOString()
+    await withQueryScope('filtered', async () => {
+      const orders = () =>
+        db
+          .selectFrom('orders')
+          .innerJoin('users', 'users.id', 'orders.user_id')
+          .select('orders.id')
+          .where('status', 'in', ['open'])
+          .where('name', '>=', sql<string>`${since()}`)
+          .where('name', sql`<>`, 'nobody')
+          .orderBy(sql`lower(name)`)
+          .orderBy('orders.id')
+          .limit(2)
+      for (let offset = 0; offset < 10; offset += 2) await orders().offset(offset).execute()
+      for (let last = 0; last < 10; last += 2) await orders().where('orders.id', '>', last).execute()
+    })
+    expect(findings).toEqual([])
+  })
+
   it('is not misled by an order: the last order of each user is an N+1', async () => {
     const { db, findings } = open()
     await withQueryScope('latest', async () => {
@@ -199,6 +317,54 @@ describe('the N+1 detector', () => {
     })
     await expect(run).rejects.toMatchObject({ code: 'ERR_N_PLUS_ONE', finding: { count: 3 } })
     expect(done).toBe(2)
+  })
+
+  it('warns where nobody listens, with the line, the values and the rewrite', async () => {
+    const warnings: Warning[] = []
+    const run = async (maxQueries?: number) => {
+      const db = openSqlite({ onWarn: (warning) => warnings.push(warning) })
+      const load = () => db.selectFrom('users').selectAll().where('id', '=', 1).execute()
+      const request = async () => {
+        for (let time = 0; time < 5; time += 1) await load()
+      }
+      await withQueryScope('GET /users', request, { maxQueries })
+    }
+    await run(4)
+    await run()
+    expect(warnings).toEqual([
+      {
+        code: 'N_PLUS_ONE',
+        message:
+          "GET /users ran 5 queries. Load what it needs with fewer statements: joins, 'in' lists, or a cache. 4 are allowed.",
+      },
+      {
+        code: 'N_PLUS_ONE',
+        message: expect.stringMatching(
+          /^GET \/users ran the same query 5 times with the same values at load \(.*n-plus-one\.test\.ts:\d+:\d+\): select \* from "users" where "id" = \?\. Run it once/,
+        ),
+      },
+    ])
+  })
+
+  it('keeps the last hundred findings for the report', async () => {
+    const { db, load } = open({ threshold: 2 })
+    for (let request = 0; request < 101; request += 1) {
+      await withQueryScope(`request ${request}`, async () => {
+        await load(1)
+        await load(2)
+      })
+    }
+    const scopes = queryReport(db).nPlusOne.map(({ scope }) => scope)
+    expect(scopes).toEqual(Array.from({ length: 100 }, (_, index) => `request ${index + 1}`))
+  })
+
+  it('rejects the query that breaks the budget in mode throw', async () => {
+    const { load } = open({ mode: 'throw' })
+    const run = withQueryScope('thrifty', () => load(1).then(() => load(2)), { maxQueries: 1 })
+    await expect(run).rejects.toMatchObject({
+      code: 'ERR_QUERY_BUDGET',
+      message: expect.stringMatching(/^thrifty ran 2 queries\. .* 1 are allowed\.$/),
+    })
   })
 
   it('reports a scope that runs more queries than its budget, once', async () => {

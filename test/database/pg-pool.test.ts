@@ -1,3 +1,4 @@
+import { createServer, type Socket } from 'node:net'
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -5,6 +6,7 @@ import {
   instrument,
   type PoolTuning,
   poolOptions,
+  queryReport,
   retryTransaction,
   tunePgPool,
   withQueryScope,
@@ -165,6 +167,53 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     expect(pool.stats()).toMatchObject({ inUse: 0, waiting: 0, timeouts: 1 })
   })
 
+  it('says so when nobody holds a connection: the server accepts, and then says nothing', async () => {
+    const sockets = new Set<Socket>()
+    const silent = createServer((socket) => void sockets.add(socket))
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    const { port } = silent.address() as { port: number }
+    const pool = tunePgPool(new pg.Pool({ host: '127.0.0.1', port, max: 3 }), { acquireTimeout: '100ms' })
+    await expect(pool.connect()).rejects.toMatchObject({
+      message: 'No connection became free within 100 ms: 0 of 3 are in use and 1 callers wait',
+      holders: [],
+    })
+    for (const socket of sockets) socket.destroy()
+    await new Promise((resolve) => silent.close(resolve))
+  })
+
+  it('names the lines that hold connections, where it looks for leaks, and whoever has no name', async () => {
+    const { pool } = connect({ max: 1, acquireTimeout: '50ms', leakAfter: '5s' })
+    const client = await pool.connect()
+    const error = await pool.connect().catch((error) => error)
+    client.release()
+    expect(error.message).toMatch(/Held longest: somebody at .*pg-pool\.test\.ts:\d+:\d+\)? for 0\.\d s$/)
+    expect(error.holders).toEqual([
+      { heldMs: expect.any(Number), callSite: expect.stringContaining('pg-pool.test.ts') },
+    ])
+  })
+
+  it('leaves a caller alone who gave up while the connection was being pinged', async () => {
+    const proxy = await startSilentProxy(server.port)
+    onTestFinished(() => proxy.close())
+    const url = server.url.replace(String(server.port), String(proxy.port))
+    const { pool, db } = connect({ url, prePing: true, pingTimeout: '200ms', acquireTimeout: '100ms' })
+    await sql`select 1`.execute(db)
+    proxy.silence()
+    await expect(pool.connect()).rejects.toMatchObject({ code: 'ERR_POOL_TIMEOUT' })
+    await expect.poll(() => pool.stats().failedPings).toBe(1)
+    expect(pool.stats()).toMatchObject({ acquired: 1, timeouts: 1, total: 0, inUse: 0, waiting: 0 })
+  })
+
+  it('takes connections as well that the pool had before it was tuned', async () => {
+    const plain = new pg.Pool({ connectionString: server.url, max: 1 })
+    const pid = async () => (await plain.query('select pg_backend_pid() as pid')).rows[0].pid
+    const first = await pid()
+    const pool = tunePgPool(plain, { recycle: '1h' })
+    expect([await pid(), await pid()]).toEqual([first, first])
+    expect(pool.stats()).toMatchObject({ acquired: 2, inUse: 0, total: 1, recycled: 0 })
+    await pool.end()
+  })
+
   it('says so when the request that waits holds a transaction itself', async () => {
     const { db } = connect({ max: 1, acquireTimeout: '300ms' })
     await sql`select 0`.execute(db)
@@ -206,10 +255,24 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     expect(pool.stats().total).toBe(1)
   })
 
+  it('ends a statement that takes too long, via client, also where it is sent with a callback', async () => {
+    const { pool } = connect({ max: 1, statementTimeout: '100ms', timeoutVia: 'client' })
+    await expect(pool.query('select pg_sleep(5)')).rejects.toMatchObject({ code: '57014' })
+    const client = await pool.connect()
+    const failure = await new Promise((resolve) => client.query('select pg_sleep($1::int)', [5], resolve))
+    expect(failure).toMatchObject({ code: '57014' })
+    // What is read row by row takes as long as its reader.
+    const query = client.query(new pg.Query('select pg_sleep(0.2)'))
+    await new Promise((resolve, reject) => query.on('end', resolve).on('error', reject))
+    client.release()
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+  })
+
   it('pings only what was idle', async () => {
     const { pool, db } = connect()
     for (let query = 0; query < 20; query += 1) await sql`select 1`.execute(db)
     expect(pool.stats().pings).toBe(0)
+    expect(queryReport(db).pool).toEqual(pool.stats())
     await new Promise((resolve) => setTimeout(resolve, 1_050))
     await sql`select 1`.execute(db)
     expect(pool.stats().pings).toBe(1)

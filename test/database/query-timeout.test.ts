@@ -1,7 +1,21 @@
-import { type CompiledQuery, type Dialect, Kysely, MysqlDialect, PostgresDialect, sql } from 'kysely'
+import {
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  DummyDriver,
+  Kysely,
+  MysqlDialect,
+  PostgresAdapter,
+  PostgresDialect,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+  sql,
+} from 'kysely'
 import { createPool } from 'mysql2'
 import pg from 'pg'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { limitStatement } from '../../src/database/statement-limit.ts'
 import { instrument, tuneMysqlPool, tunePgPool } from '../../src/index.ts'
 import { services } from '../support/services.ts'
 
@@ -107,5 +121,130 @@ describe.skipIf(!services.mariadb).each(['plain', 'tuned'])('timeout on MariaDB,
     expect(await read(rows(0))).toEqual([1, 2, 3, 4])
     await expect(read(rows(30))).rejects.toMatchObject({ code: 'ERR_QUERY_TIMEOUT', cause: { errno: 1317 } })
     for (let run = 0; run < 3; run += 1) expect(await one(db)).toBe(1)
+  })
+})
+
+describe('timeout on a server that does not do as it is told', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  /** A PostgreSQL whose statements end when the test says so, those of our own at once. */
+  function openStuck() {
+    const stuck = new Map<string, PromiseWithResolvers<QueryResult<never>>>()
+    const sent: string[] = []
+    const released: 'released'[] = []
+    const executeQuery = ({ sql }: CompiledQuery): Promise<QueryResult<never>> => {
+      sent.push(sql)
+      if (sql.includes('pg_backend_pid')) return Promise.resolve({ rows: [{ id: 42 }] as never[] })
+      if (!sql.includes('stuck')) return Promise.resolve({ rows: [] })
+      const answer = Promise.withResolvers<QueryResult<never>>()
+      stuck.set(sql, answer)
+      return answer.promise
+    }
+    let gate = Promise.resolve()
+    class Driver extends DummyDriver {
+      override async acquireConnection() {
+        await gate
+        return { executeQuery, async *streamQuery() {} } as DatabaseConnection
+      }
+      override async releaseConnection() {
+        released.push('released')
+      }
+    }
+    const db = open({
+      createAdapter: () => new PostgresAdapter(),
+      createDriver: () => new Driver(),
+      createIntrospector: (db) => new PostgresIntrospector(db),
+      createQueryCompiler: () => new PostgresQueryCompiler(),
+    })
+    return {
+      db,
+      sent,
+      released,
+      /** Ends a statement. */
+      end: (sql: string, result: QueryResult<never> = { rows: [] }) => stuck.get(sql)?.resolve(result),
+      /** Nobody gets a connection any more, until the function that is returned is called. */
+      exhaust() {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        gate = promise
+        return resolve
+      },
+    }
+  }
+  const cancellations = (sent: readonly string[]) => sent.filter((sql) => sql.includes('pg_cancel_backend('))
+  const failed = { code: 'ERR_QUERY_TIMEOUT', message: 'The query took longer than 300 ms and was cancelled' }
+
+  it('runs nothing else on the connection, and gives it back, only when its query has ended', async () => {
+    const { db, sent, released, end } = openStuck()
+    const outcome = db.connection().execute((connection) =>
+      // Kysely sends the second when the first has failed, as far as anybody can tell.
+      Promise.allSettled([sql`stuck`.execute(connection), sql`select 2`.execute(connection)]),
+    )
+    await vi.advanceTimersByTimeAsync(301)
+    expect(cancellations(sent)).toEqual(['select pg_cancel_backend(42)'])
+    const before = released.length
+    await vi.advanceTimersByTimeAsync(4_000)
+    expect(await outcome).toMatchObject([
+      { status: 'rejected', reason: failed },
+      { status: 'rejected', reason: { message: 'The connection still runs a query that timed out' } },
+    ])
+    expect(sent).not.toContain('select 2')
+    expect(released).toHaveLength(before)
+    end('stuck')
+    await vi.advanceTimersByTimeAsync(0)
+    expect(released).toHaveLength(before + 1)
+  })
+
+  it('calls a write done that ended before the server could be asked, and cancels nothing after it', async () => {
+    const { db, sent, exhaust, end } = openStuck()
+    const write = sql`update stuck set a = 1`.execute(db)
+    const read = sql`select stuck`.execute(db)
+    read.catch(() => {})
+    await vi.advanceTimersByTimeAsync(200)
+    const refill = exhaust()
+    await vi.advanceTimersByTimeAsync(100)
+    end('update stuck set a = 1', { rows: [], numAffectedRows: 1n })
+    end('select stuck')
+    await expect(write).resolves.toEqual({ rows: [], numAffectedRows: 1n })
+    await vi.advanceTimersByTimeAsync(0)
+    refill()
+    await expect(read).rejects.toMatchObject(failed)
+    await vi.advanceTimersByTimeAsync(0)
+    expect(cancellations(sent)).toEqual([])
+  })
+})
+
+describe('limitStatement', () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  it('closes the connection of a statement that goes on two seconds after it was cancelled, or could not be', async () => {
+    for (const cancel of [async () => {}, () => Promise.reject(new Error('ECONNREFUSED'))]) {
+      const destroy = vi.fn()
+      const wanted: boolean[] = []
+      const limited = limitStatement(new Promise(() => {}), 100, {
+        cancel(isWanted) {
+          wanted.push(isWanted())
+          return cancel()
+        },
+        destroy,
+      })
+      await vi.advanceTimersByTimeAsync(100)
+      expect(wanted).toEqual([true])
+      await vi.advanceTimersByTimeAsync(1_999)
+      expect(destroy).not.toHaveBeenCalled()
+      await vi.advanceTimersByTimeAsync(1)
+      await limited
+      expect(destroy).toHaveBeenCalledOnce()
+    }
+  })
+
+  it('does nothing when the statement ends in time, well or not', async () => {
+    const control = { cancel: vi.fn(), destroy: vi.fn() }
+    await limitStatement(Promise.resolve(), 100, control)
+    await limitStatement(Promise.reject(new Error('no')), 100, control)
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(control.cancel).not.toHaveBeenCalled()
+    expect(control.destroy).not.toHaveBeenCalled()
   })
 })

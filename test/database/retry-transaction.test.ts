@@ -1,7 +1,14 @@
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { CommitAmbiguousError, classifyError, retryTransaction, tunePgPool } from '../../src/index.ts'
+import {
+  CommitAmbiguousError,
+  classifyError,
+  PoolTimeoutError,
+  QueryTimeoutError,
+  retryTransaction,
+  tunePgPool,
+} from '../../src/index.ts'
 import { services } from '../support/services.ts'
 import { openSqlite, type Tables } from './support/sqlite.ts'
 import { uncaughtDuring } from './support/uncaught.ts'
@@ -36,6 +43,10 @@ describe('classifyError', () => {
     [{ code: 'ECONNRESET' }, 'postgres', 'connection', 'statement-if-idempotent'],
     [new Error('Connection terminated unexpectedly'), undefined, 'connection', 'statement-if-idempotent'],
     [new CommitAmbiguousError(), undefined, 'ambiguous-commit', 'no'],
+    [{ errno: 1213 }, undefined, 'deadlock', 'transaction'],
+    [{ errno: -111 }, undefined, 'other', 'no'],
+    [new QueryTimeoutError('late'), undefined, 'timeout', 'no'],
+    [new PoolTimeoutError('full', []), undefined, 'too-many-connections', 'after-delay'],
     [undefined, undefined, 'other', 'no'],
     ['text', undefined, 'other', 'no'],
   ] as const)('knows %o on %s as %s, to be retried: %s', (error, dialect, kind, retry) => {
@@ -174,6 +185,15 @@ describe.skipIf(!services.postgres)('retryTransaction on PostgreSQL', () => {
     expect(attempts).toBe(1)
     expect(uncaught).toEqual([])
     await sql`drop function ${sql.table(`${name}_kill`)} cascade`.execute(db)
+  })
+
+  it('opens the transaction with the access mode that is asked for', async () => {
+    const { db, name } = await open()
+    const insert = retryTransaction(db, (trx) => trx.insertInto(name).values({ id: 2, value: 0 }).execute(), {
+      accessMode: 'read only',
+      retries: 0,
+    })
+    await expect(insert).rejects.toMatchObject({ code: '25006' })
   })
 
   it('passes an error of COMMIT on that the server has answered with', async () => {

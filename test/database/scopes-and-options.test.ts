@@ -2,14 +2,17 @@ import {
   type DatabaseConnection,
   DummyDriver,
   Kysely,
+  PostgresAdapter,
   PostgresDialect,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
   SqliteAdapter,
   SqliteIntrospector,
   SqliteQueryCompiler,
   sql,
 } from 'kysely'
 import pg from 'pg'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { openQueryScope } from '../../src/database/query-scope.ts'
 import {
   instrument,
@@ -129,6 +132,89 @@ describe('a query on `db` while its request holds a transaction', () => {
         callSite: expect.objectContaining({ file: import.meta.filename }),
       },
     ])
+  })
+
+  it('is none when the transaction is that of another database', async () => {
+    const [orders, users] = [openSqlite(), openSqlite()]
+    await withQueryScope('POST /orders', () =>
+      orders.transaction().execute(async (trx) => {
+        await users.transaction().execute((other) => other.selectFrom('users').selectAll().execute())
+        await users.selectFrom('users').selectAll().execute()
+        await trx.deleteFrom('orders').execute()
+      }),
+    )
+    expect(queryReport(orders).outsideTransaction).toEqual([])
+    expect(queryReport(users).outsideTransaction).toEqual([])
+  })
+
+  it('is kept for a hundred shapes, and counted on for these', async () => {
+    const db = new Kysely<Record<string, never>>(
+      instrument({
+        dialect: {
+          createAdapter: () => new PostgresAdapter(),
+          createDriver: () => new DummyDriver(),
+          createIntrospector: (db) => new PostgresIntrospector(db),
+          createQueryCompiler: () => new PostgresQueryCompiler(),
+        },
+      }),
+    )
+    await withQueryScope('POST /orders', async () => {
+      // As a driver that sends no SQL for it begins a transaction.
+      await db.transaction().execute(async () => {
+        for (let number = 0; number < 101; number += 1) await sql.raw(`select ${number} as n${number}`).execute(db)
+        await sql`select 0 as n0`.execute(db)
+      })
+    })
+    const found = queryReport(db).outsideTransaction
+    expect(found.map(({ count }) => count)).toEqual([2, ...Array(99).fill(1)])
+    expect(found.at(-1)?.shape).toBe('select 99 as n99')
+  })
+
+  describe('that waits', () => {
+    afterEach(() => vi.useRealTimers())
+
+    it('is told without a line where none of the user’s code is on the stack', async () => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+      const warned = Promise.withResolvers<Warning>()
+      const waits = Promise.withResolvers<void>()
+      const db = openSqlite({ onWarn: warned.resolve })
+      const query = sql`select 2 as forgotten`
+      await withQueryScope('POST /orders', () =>
+        db.transaction().execute(async () => {
+          setImmediate(query.execute.bind(query, db))
+          setImmediate(() => setImmediate(waits.resolve))
+          await waits.promise
+          vi.advanceTimersByTime(1_000)
+          await warned.promise
+        }),
+      )
+      expect((await warned.promise).message).toMatch(
+        /^POST \/orders holds a transaction and waits for another connection: /,
+      )
+      expect(queryReport(db).outsideTransaction).toEqual([
+        { shape: 'select 2 as forgotten', count: 0, scope: 'POST /orders', callSite: undefined },
+      ])
+    })
+
+    it('is told of as a line alone when it is no query, but a connection that is wanted', async () => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+      const warned = Promise.withResolvers<Warning>()
+      const db = openSqlite({ onWarn: warned.resolve })
+      let second: Promise<string> | undefined
+      await withQueryScope('POST /orders', () =>
+        db.transaction().execute(async (trx) => {
+          await trx.selectFrom('users').selectAll().execute()
+          second = db.connection().execute(async () => 'connected')
+          // Kysely asks for it a few turns later.
+          await new Promise(setImmediate)
+          vi.advanceTimersByTime(1_000)
+          await warned.promise
+        }),
+      )
+      expect((await warned.promise).message).toMatch(/ waits for another connection at .*scopes-and-options\.test\.ts:/)
+      expect(queryReport(db).outsideTransaction).toEqual([])
+      expect(await second).toBe('connected')
+    })
   })
 
   it('is told when it waits for the only connection', async () => {

@@ -1,4 +1,4 @@
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import SqliteDatabase from 'better-sqlite3'
 import { Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely'
 import pg from 'pg'
@@ -78,12 +78,52 @@ describe.each(['better-sqlite3', 'node:sqlite'])('cachedStatements on %s', (kind
     expect(prepared).toEqual(['select 1', 'select 2', 'select 3', 'select 1'])
   })
 
+  it('leaves the cache alone when a statement is read that is no longer in it', () => {
+    const raw = new SqliteDatabase(':memory:')
+    fill(raw)
+    const database = cachedStatements(raw)
+    const text = 'select v from t where id = ?'
+    const first = database.prepare(text)
+    expect([...first.iterate([1])]).toEqual([{ v: 'a' }])
+    const second = database.prepare(text)
+    expect(second).not.toBe(first)
+    expect([...first.iterate([2])]).toEqual([{ v: 'b' }])
+    expect(database.prepare(text)).toBe(second)
+    database.close()
+  })
+
   it('returns the rows of writes that have some', async () => {
     const { db } = open()
     const inserted = await db.insertInto('t').values({ id: 9, v: 'z' }).returning('v').execute()
     expect(inserted).toEqual([{ v: 'z' }])
     const [{ numUpdatedRows }] = (await db.updateTable('t').set({ v: 'y' }).execute()) as [{ numUpdatedRows: bigint }]
     expect(numUpdatedRows).toBe(4n)
+  })
+})
+
+describe('nodeSqlite', () => {
+  it('knows what returns rows where Node does not tell, as before 22.16', async () => {
+    const raw = new DatabaseSync(':memory:')
+    fill(raw)
+    const database = nodeSqlite({
+      close: () => raw.close(),
+      prepare(text) {
+        const statement = raw.prepare(text)
+        return {
+          all: (...parameters: SQLInputValue[]) => statement.all(...parameters),
+          run: (...parameters: SQLInputValue[]) => statement.run(...parameters),
+          iterate: (...parameters: SQLInputValue[]) => statement.iterate(...parameters),
+        }
+      },
+    })
+    const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
+    const rows = async (text: string) => (await sql.raw(text).execute(db)).rows
+    expect(await rows('select v from t where id = 1')).toEqual([{ v: 'a' }])
+    expect(await rows('with x as (select 7 as n) select n from x')).toEqual([{ n: 7 }])
+    expect(await rows("insert into t values (4, 'd') returning v")).toEqual([{ v: 'd' }])
+    expect(await rows("update t set v = 'z'")).toEqual([])
+    expect(await db.selectFrom('t').select('v').distinct().execute()).toEqual([{ v: 'z' }])
+    await db.destroy()
   })
 })
 
@@ -171,6 +211,15 @@ describe.skipIf(!services.postgres)('named statements on PostgreSQL', () => {
     await sql`alter table ${sql.table(table)} add column extra int`.execute(db)
     expect(await find(1)).toEqual([{ id: 1, v: 'a', extra: null }])
     expect(await find(1)).toEqual([{ id: 1, v: 'a', extra: null }])
+  })
+
+  it('passes the errors of a named query on, and runs it again', async () => {
+    const { db, names } = open()
+    const divide = (by: number) => sql<{ r: number }>`select 10 / ${by}::int as r`.execute(db)
+    for (const by of [1, 2, 5]) await divide(by)
+    await expect(divide(0)).rejects.toMatchObject({ code: '22012' })
+    expect((await divide(5)).rows).toEqual([{ r: 2 }])
+    expect(await names()).toEqual([{ name: 'posthaste_1' }])
   })
 
   it('passes that error on inside a transaction, which it has ended, and works in the next one', async () => {

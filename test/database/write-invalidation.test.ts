@@ -1,7 +1,18 @@
-import { sql } from 'kysely'
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Driver,
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+  sql,
+} from 'kysely'
 import { describe, expect, it } from 'vitest'
-import type { Warning } from '../../src/index.ts'
-import { openSqlite } from './support/sqlite.ts'
+import { instrument, type Warning } from '../../src/index.ts'
+import { openSqlite, type Tables } from './support/sqlite.ts'
 
 function open() {
   const told: string[] = []
@@ -99,6 +110,18 @@ describe('writes that invalidate', () => {
     expect(told).toHaveLength(2)
   })
 
+  it('tell too much rather than too little when a savepoint is named in another way than it was set', async () => {
+    const { db, told } = open()
+    await db.connection().execute(async (connection) => {
+      await sql`begin`.execute(connection)
+      await sql`savepoint here`.execute(connection)
+      await connection.deleteFrom('orders').execute()
+      await sql`rollback to HERE`.execute(connection)
+      await sql`commit`.execute(connection)
+    })
+    expect(told).toEqual(['table:orders'])
+  })
+
   it('follow a transaction written by hand on one connection', async () => {
     const { db, told } = open()
     await db.connection().execute(async (connection) => {
@@ -121,5 +144,58 @@ describe('writes that invalidate', () => {
     const { db, told } = open()
     await expect(db.insertInto('users').values({ id: 1, name: 'x', org_id: 1 }).execute()).rejects.toThrow(/UNIQUE/)
     expect(told).toEqual([])
+  })
+
+  describe('whose connection is lost', () => {
+    /** A PostgreSQL that loses the connection with the first statement that matches. */
+    function openLosing(pattern: RegExp) {
+      const told: string[] = []
+      const run = async <Row>({ sql }: CompiledQuery): Promise<QueryResult<Row>> => {
+        if (pattern.test(sql)) throw new Error('Connection terminated unexpectedly')
+        return { rows: [] }
+      }
+      const send = (text: string) => async (connection: DatabaseConnection) =>
+        void (await connection.executeQuery(CompiledQuery.raw(text)))
+      const createDriver = (): Driver =>
+        Object.assign(new DummyDriver(), {
+          acquireConnection: async () => ({ executeQuery: run, async *streamQuery() {} }),
+          beginTransaction: send('begin'),
+          commitTransaction: send('commit'),
+        })
+      const db = new Kysely<Tables>(
+        instrument(
+          {
+            dialect: {
+              createAdapter: () => new PostgresAdapter(),
+              createDriver,
+              createIntrospector: (db) => new PostgresIntrospector(db),
+              createQueryCompiler: () => new PostgresQueryCompiler(),
+            },
+          },
+          { invalidates: { invalidateTags: (...tags) => told.push(...tags) } },
+        ),
+      )
+      return { db, told }
+    }
+    const lost = 'Connection terminated unexpectedly'
+
+    it('tell the tables, as the write may be done', async () => {
+      const { db, told } = openLosing(/^(?:insert|select)/)
+      await expect(db.insertInto('orders').values(order).execute()).rejects.toThrow(lost)
+      expect(told).toEqual(['table:orders'])
+      await expect(db.selectFrom('users').selectAll().execute()).rejects.toThrow(lost)
+      expect(told).toEqual(['table:orders'])
+    })
+
+    it('tell them during COMMIT, and not before', async () => {
+      const write = (db: Kysely<Tables>) =>
+        db.transaction().execute((trx) => trx.insertInto('orders').values(order).execute())
+      const before = openLosing(/^insert/)
+      await expect(write(before.db)).rejects.toThrow(lost)
+      expect(before.told).toEqual([])
+      const during = openLosing(/^commit/)
+      await expect(write(during.db)).rejects.toThrow(lost)
+      expect(during.told).toEqual(['table:orders'])
+    })
   })
 })

@@ -112,6 +112,22 @@ describe.each(Object.entries(frameworks))('on %s', (name, start) => {
     })
   })
 
+  it('counts nothing of what it is told to ignore, its own endpoints among it', async () => {
+    await server.close()
+    await monitor.close()
+    monitor = new PerformanceMonitor({
+      sampleInterval: false,
+      ignore: (method, path) => method === 'GET' && ['/users/1', '/performance/stats'].includes(path),
+    })
+    server = await start(monitor)
+    for (const path of ['/users/1', '/users/2', '/performance/stats', '/performance/metrics']) {
+      expect(await ask(server.port, 'GET', path), path).toBe(200)
+    }
+    const { endpoints, requests } = await settled()
+    expect(endpoints.map(({ route, total }) => `${route} ${total}`)).toEqual(['/users/:id 1'])
+    expect(requests).toMatchObject({ total: 1, inFlight: 0 })
+  })
+
   it('refuses a wrong parameter with a 400 that names it', async () => {
     for (const [query, parameter] of [
       ['sort=fastest', 'sort'],

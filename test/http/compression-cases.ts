@@ -78,6 +78,7 @@ export const cases: readonly CompressionCase[] = [
   { name: 'a body of 1023 bytes', accept: 'gzip', answer: ofLength(1023), encoding: 'identity', hasLength: true },
   { name: 'a body of 1024 bytes', accept: 'gzip', answer: ofLength(1024), encoding: 'gzip', hasLength: true },
   { name: 'no body', accept: 'gzip', answer: { ...answer, body: '' }, encoding: 'identity' },
+  { name: 'nothing but a head', accept: 'gzip', answer: { headers: { 'content-type': type } }, encoding: 'identity' },
   {
     name: 'a small body when only gzip will do',
     accept: 'gzip, identity;q=0',
@@ -151,6 +152,13 @@ export const cases: readonly CompressionCase[] = [
     encoding: 'identity',
     vary: varies,
     etag: 'W/"v1"',
+  },
+  {
+    name: '304 to a client that accepts no coding',
+    answer: { status: 304, headers: { etag: '"v1"' } },
+    encoding: 'identity',
+    vary: varies,
+    etag: '"v1"',
   },
   { name: '404', accept: 'gzip', answer: { ...answer, status: 404 }, encoding: 'gzip', vary: varies },
   { name: '500', accept: 'gzip', answer: { ...answer, status: 500 }, encoding: 'gzip', vary: varies },

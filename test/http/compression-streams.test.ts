@@ -142,6 +142,7 @@ describe.each(Object.entries(answering))('on %s', (_name, startServer) => {
   })
 
   it('leaves the answers of a route that turned it off', async () => {
+    const body = 'x'.repeat(5_000)
     const off: Installation = {
       ...installation(),
       route: {
@@ -150,10 +151,22 @@ describe.each(Object.entries(answering))('on %s', (_name, startServer) => {
         hono: onHono(false),
       },
     }
-    const port = await start(() => ({ headers: text, body: 'x'.repeat(5_000) }), off)
-    const { headers } = await ask(port, { headers: { 'accept-encoding': 'gzip' } })
-    expect(headers).not.toHaveProperty('content-encoding')
-    expect(headers['content-length']).toBe('5000')
+    const pieces = async function* () {
+      await new Promise(setImmediate)
+      yield 'x'.repeat(5_000)
+    }
+    const port = await start(({ url }) => ({ headers: text, ...(url === '/pieces' ? { pieces } : { body }) }), off)
+    for (const [path, accept, length] of [
+      ['/', 'gzip', '5000'],
+      ['/', 'identity', '5000'],
+      ['/pieces', 'gzip', undefined],
+    ] as const) {
+      const received = await ask(port, { path, headers: { 'accept-encoding': accept } })
+      expect(received.headers).not.toHaveProperty('content-encoding')
+      expect(received.headers).not.toHaveProperty('vary')
+      expect(received.headers['content-length']).toBe(length)
+      expect(received.body.toString()).toBe(body)
+    }
   })
 
   it('shows in the stats document what it saved, by route', async () => {
@@ -170,14 +183,17 @@ describe.each(Object.entries(answering))('on %s', (_name, startServer) => {
           }
         : { headers: text, body }
     }, installation({ monitor }))
-    let sentBytes = 0
+    // A second one, for other routes, counts into the same section.
+    const other = await startServer(() => ({ headers: text, body: 'xü'.repeat(2_000) }), installation({ monitor }))
+    let sentBytes = (await ask(other.port, { headers: { 'accept-encoding': 'gzip' } })).body.length
+    await other.close()
     for (const path of ['/whole', '/pieces', '/whole']) {
       sentBytes += (await ask(port, { path, headers: { 'accept-encoding': 'gzip' } })).body.length
     }
     await ask(port, { path: '/whole' })
     const { compression } = monitor.snapshot().additions as { compression: { routes: object[] } }
     const route = expect.stringMatching(/^(\*|\/\*|\/\{\*path\})$/)
-    expect(compression.routes).toEqual([{ method: 'GET', route, responses: 3, rawBytes: 18_000, sentBytes }])
+    expect(compression.routes).toEqual([{ method: 'GET', route, responses: 4, rawBytes: 24_000, sentBytes }])
     await monitor.close()
   })
 })

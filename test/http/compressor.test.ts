@@ -11,7 +11,7 @@ import {
   createCompressor,
   negotiateEncoding,
 } from 'posthaste'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 
 const codings: readonly ContentCoding[] =
   typeof zlib.zstdCompressSync === 'function' ? ['zstd', 'br', 'gzip'] : ['br', 'gzip']
@@ -51,6 +51,21 @@ describe('negotiateEncoding', () => {
 
   it('prefers zstd where Node has it', () => {
     expect(negotiateEncoding('gzip, deflate, br, zstd')).toBe(codings[0])
+  })
+
+  it('offers no zstd where Node has none', async () => {
+    const { zstdCompressSync } = zlib
+    onTestFinished(() => {
+      Object.assign(zlib, { zstdCompressSync })
+      vi.resetModules()
+    })
+    Object.assign(zlib, { zstdCompressSync: undefined })
+    // What Node has is looked up once.
+    vi.resetModules()
+    const onOldNode = await import('posthaste')
+    expect(onOldNode.negotiateEncoding('gzip, deflate, br, zstd')).toBe('br')
+    const compressor = onOldNode.createCompressor({ encodings: ['zstd', 'gzip'] })
+    expect((await compressor.body(JSON.stringify(rows), headOf('br, gzip, zstd'))).encoding).toBe('gzip')
   })
 })
 
@@ -124,6 +139,39 @@ describe('createCompressor', () => {
         [low, high].map(async (levels) => (await createCompressor(levels).body(text, headOf(coding))).body.length),
       )
       expect(better).toBeLessThan(worse as number)
+    }
+  })
+
+  it('takes bytes of any kind', async () => {
+    const text = JSON.stringify(rows)
+    const bytes = new TextEncoder().encode(`before${text}`)
+    const { encoding, body } = await createCompressor().body(bytes.subarray(6), headOf('gzip'))
+    expect(decode(body, encoding).toString()).toBe(text)
+  })
+
+  it('reads headers as Node keeps them: numbers and lists', () => {
+    const compressor = createCompressor()
+    const headers: Record<string, string | number | string[]> = {
+      'content-type': 'text/plain',
+      'content-length': 1_023,
+      vary: ['Origin', 'Accept'],
+    }
+    const head: CompressibleHead = { acceptEncoding: 'gzip', header: (name) => headers[name] }
+    expect(compressor.stream(head)).toMatchObject({ encoding: 'identity', skipped: 'small' })
+    headers['content-length'] = 1_024
+    const { encoder, encoding, set } = compressor.stream(head)
+    encoder?.destroy()
+    expect([encoding, set.vary]).toEqual(['gzip', 'Origin,Accept, Accept-Encoding'])
+  })
+
+  it('answers right whatever the number of types and of headers of clients that it has seen', async () => {
+    const compressor = createCompressor()
+    for (let index = 0; index < 250; index++) {
+      const isText = index % 2 === 0
+      const type = isText ? `text/plain; n=${index}` : `image/png; n=${index}`
+      const accept = index % 3 === 0 ? `x-${index}` : `x-${index}, gzip`
+      const { encoding } = await compressor.body('x'.repeat(2_000), headOf(accept, { 'content-type': type }))
+      expect(encoding, `${type} for ${accept}`).toBe(isText && index % 3 !== 0 ? 'gzip' : 'identity')
     }
   })
 
@@ -234,6 +282,15 @@ describe('CompressedJSONResponse', () => {
       vary: 'Accept-Encoding',
     })
     expect(JSON.parse(decode(body, 'br').toString())).toEqual(rows)
+  })
+
+  it('leaves a small body as it is', async () => {
+    const response = new CompressedJSONResponse([1], { request: { headers: { 'accept-encoding': 'gzip' } } })
+    expect(Object.fromEntries(response.headers)).toEqual({
+      'content-type': 'application/json; charset=utf-8',
+      vary: 'Accept-Encoding',
+    })
+    expect(await response.json()).toEqual([1])
   })
 
   it('does not block for a large body', async () => {

@@ -3,9 +3,10 @@ import { createServer, request as send } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import zlib from 'node:zlib'
 import express from 'express'
-import fastify from 'fastify'
-import { Hono } from 'hono'
-import { createCache } from 'posthaste'
+import fastify, { type FastifyInstance } from 'fastify'
+import { Hono, type MiddlewareHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { createCache, PerformanceMonitor } from 'posthaste'
 import * as onExpress from 'posthaste/express'
 import * as onFastify from 'posthaste/fastify'
 import * as onHono from 'posthaste/hono'
@@ -13,6 +14,15 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { ask } from '../support/answering.ts'
 
 const rows = Array.from({ length: 300 }, (_, id) => ({ id }))
+
+/** Their JSON, the end of it later than the rest. */
+async function* pieces(): AsyncGenerator<Uint8Array> {
+  const json = Buffer.from(JSON.stringify(rows))
+  yield json.subarray(0, -100)
+  await new Promise(setImmediate)
+  yield json.subarray(-100)
+}
+
 let now = 1_700_000_000_000
 const clock = () => now
 const closing: (() => unknown)[] = []
@@ -167,9 +177,145 @@ describe('on Express', () => {
     }
     expect(runs).toBe(2)
   })
+
+  it('leaves the answer that something else gave while it waited', async () => {
+    const app = express()
+    const gate = Promise.withResolvers<void>()
+    const cache = makeCache()
+    const asked = vi.spyOn(cache, 'getOrSet')
+    const responses: express.Response[] = []
+    app.use((_request, response, next) => {
+      responses.push(response)
+      next()
+    })
+    app.get('/', onExpress.cacheResponses(cache, { clock }), async (_request, response) => {
+      await gate.promise
+      response.json(rows)
+    })
+    const port = await listen(app)
+    const first = ask(port)
+    await expect.poll(() => asked.mock.calls.length).toBe(1)
+    const second = ask(port)
+    await expect.poll(() => asked.mock.calls.length).toBe(2)
+    // As a middleware for timeouts does it.
+    responses[1]?.status(503).end('late')
+    expect([(await second).status, (await second).body.toString()]).toEqual([503, 'late'])
+    gate.resolve()
+    expect(JSON.parse((await first).body.toString())).toEqual(rows)
+  })
+
+  it('sends what the handler answered when the store gives back something else', async () => {
+    const app = express()
+    const store = {
+      get: async () => undefined,
+      getOrSet: async (_key: unknown, load: (ctx: object) => unknown) => {
+        await load({ skip() {} })
+        return {}
+      },
+      delete: async () => undefined,
+    }
+    app.get('/', onExpress.cacheResponses(store as never, { clock }), (_request, response) => {
+      response.status(201).json(rows)
+    })
+    const { status, body } = await ask(await listen(app))
+    expect([status, JSON.parse(body.toString())]).toEqual([201, rows])
+  })
+
+  it('hands what `key` throws to the handler of errors', async () => {
+    const app = express()
+    const key = () => {
+      throw new Error('no session')
+    }
+    app.get('/', onExpress.cacheResponses(makeCache(), { clock, key }), (_request, response) => {
+      response.json(rows)
+    })
+    app.use((error: Error, _request: express.Request, response: express.Response, _next: express.NextFunction) => {
+      response.status(500).end(error.message)
+    })
+    const { status, body } = await ask(await listen(app))
+    expect([status, body.toString()]).toEqual([500, 'no session'])
+  })
+
+  it('hands an error that breaks off an answer of its own to the handler of errors', async () => {
+    let isBroken = false
+    const stats = () => {
+      if (isBroken) throw new Error('no statistics')
+      return { hits: 0, misses: 0, errors: 0 }
+    }
+    const monitor = new PerformanceMonitor({ sampleInterval: false, caches: { users: { stats } } } as never)
+    closing.push(() => monitor.close())
+    isBroken = true
+    const app = express()
+    const errors: Error[] = []
+    app.use(onExpress.performanceRoutes(monitor))
+    app.use((error: Error, _request: express.Request, _response: express.Response, next: express.NextFunction) => {
+      errors.push(error)
+      next(error)
+    })
+    app.set('env', 'test')
+    await expect(ask(await listen(app), { path: '/performance/metrics' })).rejects.toThrow('socket hang up')
+    expect(errors.map(({ message }) => message)).toEqual(['no statistics'])
+  })
 })
 
 describe('on Fastify', () => {
+  async function listen(app: FastifyInstance): Promise<number> {
+    closing.push(() => app.close())
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    return (app.server.address() as AddressInfo).port
+  }
+
+  it.each<[what: string, answer: () => Response | ReadableStream]>([
+    ['a `Response`', () => Response.json(rows, { headers: { 'x-total-count': '300' } })],
+    [
+      'a `Response` in a stream',
+      () =>
+        new Response(ReadableStream.from(pieces()), {
+          headers: { 'content-type': 'application/json', 'x-total-count': '300' },
+        }),
+    ],
+  ])('compresses and caches %s', async (_what, answer) => {
+    const app = fastify()
+    await app.register(onFastify.compressResponses, {})
+    await app.register(onFastify.cacheResponses, { cache: makeCache(), clock })
+    let runs = 0
+    const handler = async () => {
+      runs++
+      return answer()
+    }
+    app.get('/plain', handler)
+    app.get('/cached', { config: { cache: {} } }, handler)
+    const port = await listen(app)
+    for (const path of ['/plain', '/cached', '/cached']) {
+      const { status, headers, body } = await ask(port, { path, headers: { 'accept-encoding': 'gzip' } })
+      expect([status, headers['x-total-count'], headers['content-encoding']], path).toEqual([200, '300', 'gzip'])
+      expect(JSON.parse(zlib.gunzipSync(body).toString())).toEqual(rows)
+      await expect.poll(() => runs).toBe(path === '/plain' ? 1 : 2)
+    }
+    expect((await ask(port, { path: '/cached' })).headers['cache-status']).toBe('posthaste; hit')
+  })
+
+  it('compresses a stream of the web', async () => {
+    const app = fastify()
+    await app.register(onFastify.compressResponses, {})
+    app.get('/', (_request, reply) => reply.type('application/json').send(ReadableStream.from(pieces())))
+    const { headers, body } = await ask(await listen(app), { headers: { 'accept-encoding': 'gzip' } })
+    expect(headers['content-encoding']).toBe('gzip')
+    expect(JSON.parse(zlib.gunzipSync(body).toString())).toEqual(rows)
+  })
+
+  it('counts what it saves on requests that no route takes together', async () => {
+    const app = fastify()
+    const monitor = new PerformanceMonitor({ sampleInterval: false })
+    closing.push(() => monitor.close())
+    await app.register(onFastify.compressResponses, { monitor })
+    app.setNotFoundHandler((_request, reply) => reply.type('text/plain').send('nothing here, '.repeat(200)))
+    const port = await listen(app)
+    for (const path of ['/a', '/b']) await ask(port, { path, headers: { 'accept-encoding': 'gzip' } })
+    const { compression } = monitor.snapshot().additions as { compression: { routes: object[] } }
+    expect(compression.routes).toMatchObject([{ method: 'GET', route: '(unmatched)', responses: 2, rawBytes: 5_600 }])
+  })
+
   it('asks the hooks of a route before it answers from the cache', async () => {
     const app = fastify()
     closing.push(() => app.close())
@@ -210,6 +356,61 @@ describe('on Fastify', () => {
 })
 
 describe('on Hono', () => {
+  it('renews a stale answer through the middleware of its route', async () => {
+    const app = new Hono()
+    let runs = 0
+    const middleware: MiddlewareHandler = async (c, next) => {
+      await next()
+      c.header('x-run', String(runs))
+    }
+    app.get('/', onHono.cacheResponses(makeCache(), { clock }), middleware, (c) => c.json(++runs))
+    const get = async () => {
+      const response = await app.request('/')
+      return [response.headers.get('x-run'), await response.json()]
+    }
+    expect(await get()).toEqual(['1', 1])
+    now += 90_000
+    expect(await get()).toEqual(['1', 1])
+    await expect.poll(get).toEqual(['2', 2])
+  })
+
+  it('drops a stale answer when its handler leaves the request to others, and there are none', async () => {
+    const app = new Hono()
+    let isThere = true
+    app.get('/', onHono.cacheResponses(makeCache(), { clock }), (c, next) => (isThere ? c.json(rows) : next()))
+    expect((await app.request('/')).status).toBe(200)
+    isThere = false
+    now += 90_000
+    expect((await app.request('/')).status).toBe(200)
+    await expect.poll(async () => (await app.request('/')).status).toBe(404)
+  })
+
+  it('answers with what an error of Hono brings, and throws what brings nothing', async () => {
+    const app = new Hono()
+    app.onError(onHono.answerErrors())
+    app.get('/teapot', () => {
+      throw new HTTPException(418, { message: 'short and stout' })
+    })
+    app.get('/broken', () => {
+      throw new Error('broken')
+    })
+    const response = await app.request('/teapot')
+    expect([response.status, await response.text()]).toEqual([418, 'short and stout'])
+    await expect((async () => app.request('/broken'))()).rejects.toThrow('broken')
+  })
+
+  it('streams the live page where it runs without a server', async () => {
+    const monitor = new PerformanceMonitor({ sampleInterval: false })
+    closing.push(() => monitor.close())
+    const app = new Hono().use(onHono.performanceRoutes(monitor))
+    const { status, body } = await app.request('/performance/stream')
+    const reader = (body as ReadableStream<Uint8Array>).getReader()
+    const { value } = await reader.read()
+    await reader.cancel()
+    expect(status).toBe(200)
+    expect(Buffer.from(value as Uint8Array).toString()).toMatch(/^retry: 500\ndata: \{"schema"/)
+  })
+
   it('renews a stale answer with the parameters and variables of the request', async () => {
     const cache = makeCache()
     const app = new Hono<{ Variables: { tenant: string } }>()
@@ -230,6 +431,31 @@ describe('on Hono', () => {
 })
 
 describe('cache.http', () => {
+  it('takes the tags of a response from a function of the request', async () => {
+    const cache = makeCache()
+    let runs = 0
+    const handler = cache.http(() => Response.json(++runs), {
+      tags: ({ url }) => [new URL(url).pathname === '/a' ? 'a' : 'b'] as never,
+    })
+    const get = async (path: string) => (await handler(new Request(`http://x${path}`))).json()
+    expect([await get('/a'), await get('/b')]).toEqual([1, 2])
+    await cache.invalidateTags('a' as never)
+    expect([await get('/a'), await get('/b')]).toEqual([3, 2])
+  })
+
+  it('never stores an answer with several cookies', async () => {
+    const handler = makeCache().http(() => {
+      const response = Response.json(rows)
+      for (const cookie of ['a=1', 'b=2']) response.headers.append('set-cookie', cookie)
+      return response
+    })
+    for (let round = 0; round < 2; round++) {
+      const { headers } = await handler(new Request('http://x/'))
+      expect(headers.getSetCookie()).toEqual(['a=1', 'b=2'])
+      expect(headers.get('cache-status')).toBe('posthaste; fwd=miss; detail=set-cookie')
+    }
+  })
+
   it('gives the error of the handler to everybody who waited for it', async () => {
     const failure = new Error('broken')
     let runs = 0

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import zlib from 'node:zlib'
 import { type Cache, createCache } from 'posthaste'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -12,6 +13,13 @@ const answerWith = (headers: Record<string, string>, rest: Partial<Answer> = {})
   ...rest,
   headers: { 'content-type': type, ...headers },
 })
+
+async function* twoPieces(): AsyncGenerator<string> {
+  for (const piece of ['"in ', 'pieces"']) {
+    await new Promise(setImmediate)
+    yield piece
+  }
+}
 
 let now = 1_700_000_000_000
 const makeCache = () =>
@@ -59,8 +67,7 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
   })
 
   /** A server for this test alone, with options of its own. */
-  async function start(options: CachingOptions, setup?: CachingSetup): Promise<void> {
-    const ownCache = makeCache()
+  async function start(options: CachingOptions, setup?: CachingSetup, ownCache = makeCache()): Promise<void> {
     cache = ownCache
     const own = await startWith(options, setup)
     server = own
@@ -69,6 +76,23 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
 
   function get(path = '/users', headers: Record<string, string> = {}, method = 'GET'): Promise<Received> {
     return ask(server.port, { path, headers, method })
+  }
+
+  /** So many requests, which have all asked the cache before the handler answers the first of them. */
+  async function together(count: number): Promise<Received[]> {
+    const gate = Promise.withResolvers<void>()
+    const given = answer
+    answer = async () => {
+      const answered = given()
+      await gate.promise
+      return answered
+    }
+    const asked = vi.spyOn(cache, 'getOrSet')
+    const received = Array.from({ length: count }, () => get())
+    await expect.poll(() => asked.mock.calls.length).toBe(count)
+    asked.mockRestore()
+    gate.resolve()
+    return Promise.all(received)
   }
 
   it('answers the second request from the cache, with its age and a strong entity tag', async () => {
@@ -105,6 +129,7 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     ['no-store', 'GET', '/users', { 'cache-control': 'no-store' }],
     ['a range', 'GET', '/users', { range: 'bytes=0-10' }],
     ['If-Match', 'GET', '/users', { 'if-match': '"x"' }],
+    ['a body', 'GET', '/users', { 'content-length': '2' }],
     ['the method POST', 'POST', '/users', {}],
     ['the method PUT', 'PUT', '/users', {}],
   ])('a request with %s', (_what, method, path, headers) => {
@@ -130,11 +155,13 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     ['s-maxage=0', answerWith({ 'cache-control': 'max-age=60, s-maxage=0' })],
     ['a past Expires', answerWith({ expires: '0' })],
     ['Vary: *', answerWith({ vary: '*' })],
+    ['a Vary of what is no name of a header', answerWith({ vary: 'Origin, Accept Language' })],
     ['an encoded body', answerWith({ 'content-encoding': 'gzip' }, { body: zlib.gzipSync(json) })],
     ['an event stream', { headers: { 'content-type': 'text/event-stream' }, body: 'data: 1\n\n' }],
     ['the status 201', { ...plain, status: 201 }],
     ['the status 204', { status: 204 }],
     ['the status 206', answerWith({ 'content-range': 'bytes 0-9/100' }, { status: 206 })],
+    ['the range of a part, with the status of the whole', answerWith({ 'content-range': 'bytes 0-9/100' })],
     ['the status 302', answerWith({ location: '/login' }, { status: 302 })],
     ['the status 401', { ...plain, status: 401 }],
     ['the status 404', { ...plain, status: 404 }],
@@ -152,6 +179,34 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
       expect(status).toBe(given.status ?? 200)
       expect(body.equals(Buffer.from(given.body ?? ''))).toBe(true)
     }
+  })
+
+  it('caches for a request that says it has no body', async () => {
+    for (let round = 0; round < 2; round++) await get('/users', { 'content-length': '0' })
+    expect(runs).toBe(1)
+  })
+
+  it('stores a permanent redirect, which has no type', async () => {
+    answer = () => ({ status: 308, headers: { location: '/people' } })
+    await get()
+    const { status, headers } = await get()
+    expect(status).toBe(308)
+    expect(headers).toMatchObject({ location: '/people', 'cache-status': 'posthaste; hit' })
+    expect(runs).toBe(1)
+  })
+
+  it('adds to what caches nearer to the origin say they did', async () => {
+    answer = () => answerWith({ 'cache-control': 'private', 'cache-status': 'origin; hit' })
+    expect((await get()).headers['cache-status']).toBe('origin; hit, posthaste; fwd=miss; detail=private')
+  })
+
+  it('keeps what the handler sent, whatever becomes of the memory that it was in', async () => {
+    const body = Buffer.allocUnsafeSlow(2_000).fill('a')
+    answer = () => ({ headers: { 'content-type': 'text/plain' }, body })
+    await get()
+    body.fill('b')
+    expect((await get()).body.toString()).toBe('a'.repeat(2_000))
+    expect(runs).toBe(1)
   })
 
   it('keeps what the handler said, except what is of one answer alone', async () => {
@@ -231,6 +286,61 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     expect((await get('/users', { 'accept-encoding': 'gzip', 'if-none-match': etag as string })).status).toBe(200)
   })
 
+  it('encodes nothing, and varies by no coding, with `compress: false`', async () => {
+    await start({ compress: false })
+    const headers = { 'accept-encoding': 'gzip' }
+    for (const cacheStatus of ['posthaste; fwd=miss; stored', 'posthaste; hit']) {
+      const received = await get('/users', headers)
+      expect(received.headers['cache-status']).toBe(cacheStatus)
+      expect(received.headers).not.toHaveProperty('vary')
+      expect(received.body.toString()).toBe(json)
+    }
+    answer = () => answerWith({ 'cache-control': 'private' })
+    const unstored = await get('/private', headers)
+    expect(unstored.headers).not.toHaveProperty('content-encoding')
+    expect(unstored.body.toString()).toBe(json)
+  })
+
+  it('leaves as they are a body of a type that does not compress, and one that does not become smaller', async () => {
+    const body = randomBytes(3_000)
+    for (const [path, contentType, vary] of [
+      ['/image', 'image/png', undefined],
+      ['/text', 'text/plain', 'Accept-Encoding'],
+    ] as const) {
+      answer = () => ({ headers: { 'content-type': contentType }, body })
+      for (let round = 0; round < 2; round++) {
+        const received = await get(path, { 'accept-encoding': 'gzip' })
+        expect(received.headers.vary).toBe(vary)
+        expect(received.headers).not.toHaveProperty('content-encoding')
+        expect(received.body.equals(body)).toBe(true)
+      }
+    }
+    expect(runs).toBe(2)
+  })
+
+  it('encodes a body that does not become smaller when the client refuses it as it is', async () => {
+    answer = () => answerWith({}, { body: '[]' })
+    for (let round = 0; round < 2; round++) {
+      const { headers, body } = await get('/users', { 'accept-encoding': 'gzip, identity;q=0' })
+      expect(headers['content-encoding']).toBe('gzip')
+      expect(zlib.gunzipSync(body).toString()).toBe('[]')
+    }
+  })
+
+  it('sends a body as it is when encoding it fails', async () => {
+    vi.spyOn(zlib, 'gzip').mockImplementation(((_body: Buffer, _options: object, done: (error: Error) => void) =>
+      done(new Error('out of memory'))) as never)
+    await start({ compress: { maxBlock: '0ms' } })
+    vi.restoreAllMocks()
+    for (const cacheStatus of ['posthaste; fwd=miss; stored', 'posthaste; hit']) {
+      const { status, headers, body } = await get('/users', { 'accept-encoding': 'gzip' })
+      expect([status, body.toString()]).toEqual([200, json])
+      expect(headers).toMatchObject({ 'cache-status': cacheStatus, vary: 'Accept-Encoding' })
+      expect(headers).not.toHaveProperty('content-encoding')
+    }
+    expect(runs).toBe(1)
+  })
+
   it('keeps no more memory than the bytes that it stores', async () => {
     await get('/users', { 'accept-encoding': 'gzip' })
     const kept = vi.spyOn(sharedCache, 'getOrSet')
@@ -260,12 +370,12 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     let language = ''
     answer = () => answerWith({ vary: 'Accept-Language', 'content-language': language })
     const ask = async (asked: string) => {
-      language = asked
+      language = asked || 'any'
       const { headers } = await get('/users', asked === '' ? {} : { 'accept-language': asked })
       return [headers['content-language'], headers.vary]
     }
-    for (const asked of ['de', 'en', 'fr', 'de', 'en', 'fr']) {
-      expect(await ask(asked)).toEqual([asked, 'Accept-Language, Accept-Encoding'])
+    for (const asked of ['de', 'en', '', 'de', 'en', '']) {
+      expect(await ask(asked)).toEqual([asked || 'any', 'Accept-Language, Accept-Encoding'])
     }
     expect(runs).toBe(3)
   })
@@ -326,6 +436,26 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     expect(runs).toBe(6)
   })
 
+  it('encodes what `key` answers for, each under its own key', async () => {
+    await start({ key: (header) => [header('authorization')] })
+    answer = () => ({ ...plain, body: `${json.slice(0, -1)},${runs}]` })
+    const ask = async (authorization: string) => {
+      const { body } = await get('/users', { authorization, 'accept-encoding': 'gzip' })
+      return JSON.parse(zlib.gunzipSync(body).toString()).at(-1)
+    }
+    for (let round = 0; round < 2; round++) expect([await ask('Bearer a'), await ask('Bearer b')]).toEqual([1, 2])
+  })
+
+  it('renews an answer after the `ttl` of its route', async () => {
+    await start({ ttl: '10s' })
+    await get()
+    now += 9_000
+    expect((await get()).headers).toMatchObject({ 'cache-status': 'posthaste; hit', age: '9' })
+    now += 2_000
+    await get()
+    await expect.poll(() => runs).toBe(2)
+  })
+
   it('runs the handler once for many requests at once', async () => {
     const gate = Promise.withResolvers<void>()
     answer = async () => {
@@ -343,6 +473,75 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     const statuses = received.map(({ headers }) => headers['cache-status'])
     expect(statuses.filter((status) => status === 'posthaste; fwd=miss; stored')).toHaveLength(1)
     expect(statuses.filter((status) => status === 'posthaste; fwd=miss; collapsed').length).toBeGreaterThan(10)
+  })
+
+  it('runs the handler for each of many requests at once when what it answers is for one alone', async () => {
+    answer = () => answerWith({ 'set-cookie': `session=${runs}` })
+    const received = await together(3)
+    expect(received.map(({ headers }) => headers['set-cookie']?.[0]).sort()).toEqual([
+      'session=1',
+      'session=2',
+      'session=3',
+    ])
+  })
+
+  it('gives a failure to all that waited for it', async () => {
+    answer = () => ({ ...plain, status: 503, body: '"down"' })
+    const received = await together(3)
+    expect(received.map(({ status, body }) => [status, body.toString()])).toEqual(Array(3).fill([503, '"down"']))
+    expect(received.map(({ headers }) => headers['cache-status']).sort()).toEqual([
+      'posthaste; fwd=miss; collapsed',
+      'posthaste; fwd=miss; collapsed',
+      'posthaste; fwd=miss; detail=status',
+    ])
+    expect(runs).toBe(1)
+  })
+
+  it.each<[what: string, rest: Partial<Answer>]>([
+    ['is for one alone', { headers: { 'content-type': type, 'set-cookie': 'session=1' } }],
+    ['is too long to keep', { body: 'x'.repeat(1024 * 1024 + 1) }],
+  ])('runs the handler for each of many requests at once when a failure %s', async (_what, rest) => {
+    const failure = { ...plain, ...rest, status: 503 }
+    answer = () => failure
+    const received = await together(2)
+    expect(received.map(({ status, body }) => [status, body.length])).toEqual(
+      Array(2).fill([503, failure.body?.length]),
+    )
+    expect(runs).toBe(2)
+  })
+
+  it('leaves the requests to the handler when the cache is closed', async () => {
+    const ownCache = makeCache()
+    await start({}, {}, ownCache)
+    await ownCache.close()
+    for (const [method, length] of [
+      ['GET', json.length],
+      ['HEAD', 0],
+    ] as const) {
+      const { status, headers, body } = await get('/users', {}, method)
+      expect([status, headers['cache-status'], body.length]).toEqual([200, 'posthaste; fwd=miss', length])
+    }
+    expect(runs).toBe(2)
+  })
+
+  it('leaves the requests that wait to the handler when the first one takes longer than a load may', async () => {
+    const gate = Promise.withResolvers<void>()
+    answer = async () => {
+      if (runs === 1) await gate.promise
+      return plain
+    }
+    const ownCache = createCache({ clock: () => now, timeouts: { loadHard: '50ms' } }) as unknown as Cache
+    await start({}, {}, ownCache)
+    const asked = vi.spyOn(ownCache, 'getOrSet')
+    const both = [get(), get()]
+    await expect.poll(() => asked.mock.calls.length).toBe(2)
+    asked.mockRestore()
+    const first = await Promise.race(both)
+    expect([first.headers['cache-status'], first.body.toString()]).toEqual(['posthaste; fwd=miss', json])
+    gate.resolve()
+    const received = await Promise.all(both)
+    expect(received.map(({ body }) => body.toString())).toEqual([json, json])
+    expect(runs).toBe(2)
   })
 
   it('misses once a tag is invalidated', async () => {
@@ -385,12 +584,40 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     expect([other.status, other.body.toString()]).toEqual([503, '"down"'])
   })
 
-  it('drops the stale answer when the handler has none to store any more', async () => {
+  it.each<[what: string, answer: Answer]>([
+    ['that may be stored', answerWith({ 'cache-control': 'private' }, { body: '"mine"' })],
+    ['in pieces that may be stored', { headers: { 'content-type': type, 'set-cookie': 'a=1' }, pieces: twoPieces }],
+    ['that is short enough', { ...plain, body: 'x'.repeat(1024 * 1024 + 1) }],
+    ['at all', { status: 204 }],
+  ])('drops the stale answer when the handler has none %s any more', async (_what, given) => {
     await get()
-    answer = () => answerWith({ 'cache-control': 'private' }, { body: '"mine"' })
+    answer = () => given
     now += 90_000
+    expect((await get()).body.toString()).toBe(json)
+    await expect.poll(async () => (await get()).headers['cache-status']).toMatch(/^posthaste; fwd=miss/)
+    const { status, body } = await get()
+    expect(status).toBe(given.status ?? 200)
+    expect(body.toString()).toBe(given.pieces === undefined ? (given.body ?? '') : '"in pieces"')
+  })
+
+  it('renews a stale answer with one in pieces', async () => {
     await get()
-    await expect.poll(async () => (await get()).body.toString()).toBe('"mine"')
+    answer = () => ({ headers: { 'content-type': type }, pieces: twoPieces })
+    now += 90_000
+    expect((await get()).body.toString()).toBe(json)
+    await expect.poll(async () => (await get()).body.toString()).toBe('"in pieces"')
+    expect((await get()).headers['cache-status']).toBe('posthaste; hit')
+    expect(runs).toBe(2)
+  })
+
+  it('passes pieces that may not be stored on as they come', async () => {
+    answer = () => ({ headers: { 'content-type': type, 'set-cookie': `session=${runs}` }, pieces: twoPieces })
+    for (const run of [1, 2]) {
+      const { headers, body } = await get()
+      expect(headers['set-cookie']).toEqual([`session=${run}`])
+      expect(headers['cache-status']).toMatch(/^posthaste; fwd=miss/)
+      expect(body.toString()).toBe('"in pieces"')
+    }
   })
 
   it('keeps an answer no longer than it says itself', async () => {

@@ -1,7 +1,8 @@
 import { type AlertEvent, type MonitorOptions, PerformanceMonitor } from 'posthaste'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { type AlertOptions, resolveRules } from '../../src/monitor/alert-rules.ts'
 import { Alerts } from '../../src/monitor/alerts.ts'
+import { systemReaders } from '../../src/monitor/system/readers.ts'
 
 describe('the life of an alert', () => {
   it('goes from pending over firing to resolved, and is then forgotten', () => {
@@ -102,6 +103,14 @@ describe('rules', () => {
     expect(events.map(({ state }) => state)).toEqual(['firing', 'resolved'])
   })
 
+  it('response_time: resolved when an endpoint is not asked any more', () => {
+    const { monitor, clock } = watching({ alerts: { responseTime: { threshold: '500ms', ...now } } })
+    for (let count = 0; count < 20; count++) monitor.record('GET', '/', 200, clock.now - 900)
+    expect(monitor.alerts()).toMatchObject([{ state: 'firing', target: 'GET /' }])
+    clock.now += 300_001
+    expect(monitor.alerts()).toMatchObject([{ state: 'resolved', target: 'GET /' }])
+  })
+
   it('response_time: not before there are twenty requests', () => {
     const { monitor, clock } = watching({ alerts: { responseTime: { threshold: '500ms', ...now } } })
     for (let count = 0; count < 19; count++) monitor.record('GET', '/', 200, clock.now - 900)
@@ -146,13 +155,14 @@ describe('rules', () => {
       alerts: { eventLoop: { threshold: '100ms', ...now } },
     })
     const told = new Promise<AlertEvent>((resolve) => monitor.on('alert', resolve))
-    const stall = new Promise<number>((resolve) => monitor.on('stall', ({ ms }) => resolve(ms)))
+    // On a busy machine it is not the first one.
+    const stall = new Promise<number>((resolve) => monitor.on('stall', ({ ms }) => ms > 180 && resolve(ms)))
     await new Promise((resolve) => setTimeout(resolve, 120))
     const startedAt = monitor.start()
     const end = performance.now() + 250
     while (performance.now() < end);
     monitor.record('POST', '/export', 200, startedAt)
-    expect(await stall).toBeGreaterThan(180)
+    expect(await stall).toBeLessThan(5_000)
     const { id, value, cause } = await told
     expect(id).toBe('event_loop')
     expect(value).toBeGreaterThan(180)
@@ -160,6 +170,28 @@ describe('rules', () => {
     expect(cause.stall).toBeGreaterThan(0.15)
     expect(monitor.endpoint('POST', '/export')?.loopMs).toBeGreaterThanOrEqual(249)
     expect(monitor.snapshot().system.eventLoop.stalls.longestMs).toBeGreaterThan(180)
+  })
+
+  it('have the share of time that the processor was held back among their causes', async () => {
+    const files: Record<string, string> = {
+      '/proc/self/cgroup': '0::/\n',
+      '/sys/fs/cgroup/cpu.max': '50000 100000\n',
+      '/sys/fs/cgroup/cpu.stat': 'nr_periods 100\nnr_throttled 10\n',
+    }
+    const readers = [
+      vi.spyOn(systemReaders, 'readText').mockImplementation((path) => files[path]),
+      vi.spyOn(systemReaders, 'time').mockImplementation(() => time),
+    ]
+    let time = 0
+    try {
+      const { monitor, events } = watching({ alerts: { memory: { threshold: 0, ...now } } })
+      files['/sys/fs/cgroup/cpu.stat'] = 'nr_periods 120\nnr_throttled 15\n'
+      time += 1_000
+      await monitor.sample()
+      expect(events[0]?.cause).toMatchObject({ throttled: 0.25 })
+    } finally {
+      for (const reader of readers) reader.mockRestore()
+    }
   })
 
   it('have the thresholds of the documentation', () => {

@@ -1,8 +1,9 @@
 import { type ChildProcess, execFile, fork } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { createClient } from '@redis/client'
 import fc from 'fast-check'
 import { Redis } from 'ioredis'
@@ -102,6 +103,64 @@ describe('a fleet', () => {
   })
 })
 
+describe('numbers of a fleet', () => {
+  it('are the sums of caches of the same name, in the worst of their states', async () => {
+    const transport = memoryTransport()
+    const watching = (instance: string, states: Record<string, string>) => {
+      let hits = 0
+      const caches = Object.entries(states).map(([name, state]) => {
+        const stats = () => ({ hits, misses: 0, errors: 0, hitRate: 0, errorRate: 0, store: { state } })
+        return [name, { stats }] as const
+      })
+      const monitor = open({ instance, fleet: transport, sampleInterval: false, caches: Object.fromEntries(caches) })
+      hits = 3
+      return monitor
+    }
+    const monitor = watching('a', { users: 'up', reports: 'down', own: 'up' })
+    watching('b', { users: 'degraded', reports: 'up' })
+    await transport.isPublished('b')
+    const { cache } = await monitor.fleetSnapshot()
+    expect(Object.entries(cache).map(([name, { hits, state }]) => [name, hits, state])).toEqual([
+      ['users', 6, 'degraded'],
+      ['reports', 6, 'down'],
+      ['own', 3, 'up'],
+    ])
+  })
+
+  it('have no more timings than one process may have', async () => {
+    const transport = memoryTransport()
+    const [first] = ['a', 'b'].map((name) => {
+      const monitor = open({ instance: name, fleet: transport, sampleInterval: false, maxEndpoints: 2 })
+      for (const timing of ['both', name]) monitor.recordTiming(timing, 5)
+      return monitor
+    })
+    await transport.isPublished('b')
+    const { timings } = await first!.fleetSnapshot()
+    expect(Object.entries(timings).map(([name, { count }]) => `${name} ${count}`)).toEqual([
+      'both 2',
+      'a 1',
+      '(overflow) 1',
+    ])
+  })
+
+  it('are not published again while the last time still lasts', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+    cleanups.push(() => vi.useRealTimers())
+    const published = Promise.withResolvers<void>()
+    const going = Promise.withResolvers<void>()
+    const publish = vi.fn(() => {
+      published.resolve()
+      return going.promise
+    })
+    member('me', { ...memoryTransport(), publish }, 10)
+    vi.advanceTimersByTime(25)
+    await published.promise
+    vi.advanceTimersByTime(500)
+    expect(publish).toHaveBeenCalledOnce()
+    going.resolve()
+  })
+})
+
 describe('publications', () => {
   const layout = new BucketLayout(2)
   const limits = { layout, windowMs: 300_000, maxEndpoints: 500 }
@@ -131,8 +190,21 @@ describe('publications', () => {
     await expect(decodePublication(new Uint8Array(5_000_000), limits)).rejects.toThrow('too large')
   })
 
+  it('that would be too large are not sent', async () => {
+    const { reading, ...rest } = samplePublication(layout)
+    const row = reading.caches.main!
+    const names = Array.from({ length: 5_000 }, () => randomBytes(1_000).toString('base64'))
+    const caches = Object.fromEntries(names.map((name) => [name, row]))
+    await expect(encodePublication({ ...rest, reading: { ...reading, caches } }, layout)).rejects.toThrow('too large')
+  })
+
+  it('that go on after their end are refused', async () => {
+    const whole = inflateRawSync(await encodePublication(samplePublication(layout), layout))
+    const longer = deflateRawSync(Buffer.concat([whole, Buffer.of(0)]))
+    await expect(decodePublication(longer, limits)).rejects.toThrow('goes on after its end')
+  })
+
   it('that are damaged are refused or harmless, whatever the damage', async () => {
-    const { inflateRawSync, deflateRawSync } = await import('node:zlib')
     const whole = inflateRawSync(await encodePublication(samplePublication(layout), layout))
     await fc.assert(
       fc.asyncProperty(
@@ -207,6 +279,21 @@ describe.skipIf(!services.redis)('a fleet through Redis', () => {
     }
     await one.remove('x')
     expect(await other.collect()).toEqual([])
+  })
+
+  it('takes what else stands in its hash for a member that is long gone', async () => {
+    const namespace = randomUUID()
+    const redis = new Redis(services.redis!)
+    const key = `{posthaste:${namespace}}:fleet`
+    cleanups.push(() => redis.del(key).then(() => redis.quit()))
+    const transport = redisFleet(redis, { namespace })
+    await redis.hset(key, 'stranger', 'nonsense')
+    const [stranger, ...others] = await transport.collect()
+    expect(others).toEqual([])
+    expect(stranger).toMatchObject({ id: 'stranger', bytes: Buffer.alloc(0) })
+    expect(stranger!.ageMs).toBeGreaterThan(1e12)
+    await transport.publish('me', Uint8Array.of(1))
+    expect((await transport.collect()).map(({ id }) => id)).toEqual(['me'])
   })
 
   it('does not know any other client', () => {

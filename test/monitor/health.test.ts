@@ -2,6 +2,7 @@ import Database from 'better-sqlite3'
 import { Kysely, SqliteDialect } from 'kysely'
 import { checkCache, checkDisk, checkKysely, PerformanceMonitor } from 'posthaste'
 import { describe, expect, it, vi } from 'vitest'
+import { Health } from '../../src/monitor/health.ts'
 
 describe('health', () => {
   it('passes when all checks pass, and says how each did', async () => {
@@ -104,6 +105,25 @@ describe('health', () => {
     monitor.drain()
     expect(await monitor.health('live')).toEqual({ status: 'pass', reason: null, checks: {} })
     expect(run).not.toHaveBeenCalled()
+  })
+
+  it('lives no more after a stall of half a minute', async () => {
+    const health = new Health(
+      0,
+      () => 0,
+      () => {},
+    )
+    expect(await health.report('live', 29_999)).toEqual({ status: 'pass', reason: null, checks: {} })
+    expect(await health.report('live', 30_000)).toEqual({ status: 'fail', reason: 'event loop stalled', checks: {} })
+  })
+
+  it('is as bad as the worst check, whichever comes first', async () => {
+    const { monitor } = healthy()
+    monitor
+      .check('needed', () => false)
+      .check('optional', () => false, { critical: false })
+      .check('well', () => {})
+    expect((await monitor.health()).status).toBe('fail')
   })
 
   it('is not ready while it drains, and says why', async () => {

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { type MonitorOptions, type Outcome, PerformanceMonitor } from 'posthaste'
 import { describe, expect, it, vi } from 'vitest'
+import { systemReaders } from '../../src/monitor/system/readers.ts'
 
 describe('recording', () => {
   it('keeps outcomes apart: only completed requests enter percentiles, statuses and rates', () => {
@@ -77,6 +78,15 @@ describe('recording', () => {
     expect(endpoints.map(({ method, total }) => `${method} ${total}`).sort()).toEqual(['GET 3', 'QUERY 1', '_OTHER 2'])
   })
 
+  it('counts the statuses of an endpoint in whatever order they come', async () => {
+    const { monitor, request } = recorder()
+    for (const status of [200, 404, 200, 404, 200]) request({ status })
+    expect(monitor.endpoint('GET', '/')?.status).toEqual({ 200: 3, 404: 2 })
+    const text = (await Array.fromAsync(monitor.prometheus({ naming: 'classic' }))).join('')
+    expect(text).toContain('http_request_duration_seconds_count{method="GET",route="/",status_code="200"} 3\n')
+    expect(text).toContain('http_request_duration_seconds_count{method="GET",route="/",status_code="404"} 2\n')
+  })
+
   it('has room for so many endpoints, and one more for the rest', () => {
     const { monitor, request } = recorder({ maxEndpoints: 10 })
     for (let number = 0; number < 20_000; number++) request({ route: `/unknown/${number}` })
@@ -87,6 +97,14 @@ describe('recording', () => {
     expect(requests.count).toBe(20_000)
     expect(monitor.endpoint('GET', '(overflow)')?.count).toBe(19_990)
     expect(self.memoryBytes).toBeLessThan(11 * 64 * 1_024)
+  })
+
+  it('clamps impossible timings too', () => {
+    const { monitor } = recorder()
+    for (const ms of [-1, Number.NaN, 3]) monitor.recordTiming('mail', ms)
+    const { timings, self } = monitor.snapshot()
+    expect(self.clamped).toBe(2)
+    expect(timings.mail).toMatchObject({ count: 3, latencyMs: { min: 0.001, max: 3 } })
   })
 
   it('has timings by name, of values, functions and failures alike', async () => {
@@ -205,6 +223,29 @@ describe('documents', () => {
     expect(monitor.snapshot().database).toBeNull()
   })
 
+  it('keep a source that took the place of one that is taken away', () => {
+    const { monitor } = recorder()
+    const remove = monitor.addSource('build', () => 1)
+    monitor.addSource('build', () => 2)
+    remove()
+    expect(monitor.snapshot().additions).toEqual({ build: 2 })
+  })
+
+  it('list endpoints without a percentile last', () => {
+    const { monitor, request } = recorder()
+    request({ route: '/events', ms: 9_000, outcome: 'stream' })
+    request({ route: '/fast', ms: 1 })
+    request({ route: '/slow', ms: 100 })
+    const { endpoints } = monitor.snapshot({ sort: 'p95' })
+    expect(endpoints.map(({ route }) => route)).toEqual(['/slow', '/fast', '/events'])
+  })
+
+  it('have no disks where none is to be looked at', async () => {
+    const { monitor } = recorder({ disk: false })
+    await monitor.sample()
+    expect(monitor.snapshot().system).toMatchObject({ disk: [], diskPercent: null })
+  })
+
   it('are the same when they are made in turns, between which the event loop goes on', async () => {
     const now = 1.7e12
     const monitor = new PerformanceMonitor({ sampleInterval: false, maxEndpoints: 3_000, clock: () => now })
@@ -262,6 +303,62 @@ describe('a monitor', () => {
     expect(reason!.value).toBeGreaterThan(30)
   })
 
+  it('turns requests away when the limit of its cgroup is near, but not for a machine that is full', async () => {
+    const files: Record<string, string> = {
+      '/proc/self/cgroup': '0::/\n',
+      '/sys/fs/cgroup/memory.max': '1000\n',
+      '/sys/fs/cgroup/memory.current': '990\n',
+      '/sys/fs/cgroup/memory.stat': 'inactive_file 10\n',
+    }
+    const readText = vi.spyOn(systemReaders, 'readText').mockImplementation((path) => files[path])
+    try {
+      await using limited = new PerformanceMonitor({ sampleInterval: false })
+      expect(limited.overload()).toEqual({ kind: 'memory', value: 98, limit: 97 })
+      delete files['/sys/fs/cgroup/memory.max']
+      await using unlimited = new PerformanceMonitor({ sampleInterval: false, overload: { memory: 0 } })
+      expect(unlimited.overload()).toBeUndefined()
+    } finally {
+      readText.mockRestore()
+    }
+  })
+
+  it('knows no endpoint that was not seen', () => {
+    const { monitor, request } = recorder()
+    request({ route: '/seen' })
+    expect(monitor.endpoint('GET', '/seen')?.count).toBe(1)
+    expect(monitor.endpoint('POST', '/seen')).toBeUndefined()
+  })
+
+  it('counts without the correction of stalls, if asked', () => {
+    const { monitor, clock } = recorder({ stallCorrection: false })
+    const startedAt = monitor.start()
+    expect(startedAt).toBe(clock.now)
+    clock.now += 40
+    monitor.record('GET', '/', 200, startedAt)
+    expect(monitor.endpoint('GET', '/')).toMatchObject({ count: 1, latencyMs: { max: 40 }, correctedMs: null })
+  })
+
+  it('tells how long a slow request waited for the loop before it was read', async () => {
+    const { monitor, clock } = recorder({ slow: { threshold: '1ms' } })
+    const turn = (run: () => void) => new Promise<void>((resolve) => setImmediate(() => resolve(run())))
+    await turn(() => {
+      monitor.start()
+      clock.now += 60
+      const end = performance.now() + 60
+      while (performance.now() < end);
+    })
+    await turn(() => {
+      const startedAt = monitor.start()
+      clock.now += 5
+      monitor.record('GET', '/', 200, startedAt)
+    })
+    for (let turns = 0; turns < 5; turns++) await turn(() => {})
+    const [slow] = monitor.snapshot().slow
+    expect(slow).toMatchObject({ route: '/', ms: 5 })
+    expect(slow!.stallMs).toBeGreaterThan(25)
+    await monitor.close()
+  })
+
   it('without a timer samples the system when it is asked', async () => {
     await using monitor = new PerformanceMonitor({ sampleInterval: false })
     expect(monitor.system().cpuPercent).toBeNull()
@@ -283,8 +380,32 @@ describe('a monitor', () => {
     expect(heard).toHaveBeenCalledOnce()
     expect(warn).toHaveBeenCalledWith({ code: 'MONITOR_LISTENER', message: 'A listener threw: mine' })
     remove()
+    remove()
     request({ ms: 900 })
     expect(heard).toHaveBeenCalledOnce()
+  })
+
+  it('tells what was thrown, if that is no error', () => {
+    const warn = vi.fn()
+    const { monitor, request } = recorder({ onWarn: warn })
+    monitor.onRequest(() => {
+      throw 'text'
+    })
+    request({})
+    expect(warn).toHaveBeenCalledWith({ code: 'MONITOR_LISTENER', message: 'A listener threw: text' })
+  })
+
+  it('calls a listener once however often it was added, and the others when it is gone', () => {
+    const { monitor, request } = recorder()
+    const [twice, other] = [vi.fn(), vi.fn()]
+    const removes = [monitor.onRequest(twice), monitor.onRequest(twice)]
+    monitor.onRequest(other)
+    request({})
+    expect(twice).toHaveBeenCalledOnce()
+    for (const remove of removes) remove()
+    request({})
+    expect(twice).toHaveBeenCalledOnce()
+    expect(other).toHaveBeenCalledTimes(2)
   })
 
   it('does no harm after it was closed, and closes twice', async () => {

@@ -4,7 +4,7 @@ import {
   MeterProvider,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics'
-import { otelMetrics, PerformanceMonitor } from 'posthaste'
+import { type MonitorOptions, otelMetrics, PerformanceMonitor } from 'posthaste'
 import { afterEach, describe, expect, it } from 'vitest'
 
 let provider: MeterProvider | undefined
@@ -60,6 +60,16 @@ describe('OpenTelemetry', () => {
     ])
   })
 
+  it('gets nothing where there is nothing to tell yet', async () => {
+    const { collect } = connected({ sampleInterval: false })
+    const metrics = await collect()
+    const points = (name: string) => metrics.get(name)?.dataPoints ?? []
+    for (const name of ['process.cpu.utilization', 'nodejs.eventloop.delay.p50', 'nodejs.eventloop.delay.max']) {
+      expect(points(name), name).toEqual([])
+    }
+    expect(points('process.memory.usage')).toHaveLength(1)
+  })
+
   it('hears nothing more once it is stopped', async () => {
     const { monitor, collect, stop } = connected()
     monitor.record('GET', '/', 200, monitor.start())
@@ -72,13 +82,13 @@ describe('OpenTelemetry', () => {
   })
 })
 
-function connected() {
+function connected(options: MonitorOptions = {}) {
   const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
   const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 })
   provider = new MeterProvider({ readers: [reader] })
   const used = provider
   const stats = () => ({ hits: 7, misses: 1, errors: 0, hitRate: 0, errorRate: 0, store: { state: 'up' } })
-  const monitor = new PerformanceMonitor({ sampleInterval: '50ms', caches: { main: { stats } } })
+  const monitor = new PerformanceMonitor({ sampleInterval: '50ms', caches: { main: { stats } }, ...options })
   const stop = otelMetrics(monitor, provider.getMeter('test'))
   const collect = async () => {
     await used.forceFlush()

@@ -97,6 +97,32 @@ describe('waits', () => {
     expect([loop.waitOf(stamp), loop.waitOf(stamp)]).toEqual([30, 0])
   })
 
+  it('are those of a loop that was blocked by something else than a request', () => {
+    const loop = eventLoop()
+    loop.turn(() => loop.start())
+    loop.idle(30)
+    loop.busy(130)
+    const stamps = loop.turn(() => [loop.start(), loop.start()])
+    loop.settle()
+    expect(stamps.map((stamp) => loop.waitOf(stamp))).toEqual([97.5, 32.5])
+  })
+
+  it('are not told when thousands waited behind the request', () => {
+    const loop = eventLoop()
+    loop.turn(() => {
+      loop.start()
+      loop.busy(50)
+    })
+    const waited: string[] = []
+    loop.turn(() => {
+      loop.tracker.onWait(loop.tracker.take(loop.start()), () => waited.push('first'))
+      const [second] = Array.from({ length: 4_096 }, () => loop.start())
+      loop.tracker.onWait(loop.tracker.take(second!), () => waited.push('second'))
+    })
+    loop.settle()
+    expect(waited).toEqual(['second'])
+  })
+
   it('are forgotten for all but the latest few thousand', () => {
     const loop = eventLoop()
     const stamps = loop.turn(() => {

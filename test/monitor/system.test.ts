@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { describe, expect, it, vi } from 'vitest'
 import { type SystemReaders, systemReaders } from '../../src/monitor/system/readers.ts'
+import { RecentTimes } from '../../src/monitor/system/recent.ts'
 import { SystemSampler } from '../../src/monitor/system/sampler.ts'
 import { slicing } from '../../src/monitor/window.ts'
 
@@ -30,6 +31,27 @@ describe('memory', () => {
       '/sys/fs/cgroup/pod/memory.stat': 'inactive_file 100\n',
     })
     expect(memory).toMatchObject({ limitBytes: gibibyte, workingSetBytes: 900 })
+  })
+
+  it('is measured in its own group when that has the tightest limit', () => {
+    const { memory } = sampled({
+      '/proc/self/cgroup': '0::/pod/container\n',
+      '/sys/fs/cgroup/pod/container/memory.max': '1073741824\n',
+      '/sys/fs/cgroup/pod/container/memory.current': '1000\n',
+      '/sys/fs/cgroup/pod/container/memory.stat': 'anon 5\n',
+      '/sys/fs/cgroup/pod/memory.max': '2147483648\n',
+    })
+    // Without a count of inactive files, all that is used is taken to be needed.
+    expect(memory).toMatchObject({ limitBytes: gibibyte, workingSetBytes: 1_000 })
+  })
+
+  it('is that of the machine when the use of the group cannot be read', () => {
+    const { memory } = sampled({
+      '/proc/self/cgroup': '0::/\n',
+      '/sys/fs/cgroup/memory.max': '1073741824\n',
+      '/sys/fs/cgroup/memory.current': '1000\n',
+    })
+    expect(memory).toMatchObject({ limitBytes: 8 * gibibyte, workingSetBytes: gibibyte, limitSource: 'system' })
   })
 
   it('is found inside a namespace, where the path of the group is not mounted', () => {
@@ -119,6 +141,21 @@ describe('processor use', () => {
     expect(sampler.stats(0)).toMatchObject({ cpuPercent: 25, cpu: { cores: 1, limitCores: 4, throttledPercent: null } })
   })
 
+  it('is not throttled as far as anybody knows when its counters are gone', () => {
+    const files: Record<string, string> = {
+      '/proc/self/cgroup': '0::/app\n',
+      '/sys/fs/cgroup/app/cpu.max': '50000 100000\n',
+      '/sys/fs/cgroup/app/cpu.stat': 'nr_periods 100\nnr_throttled 10\n',
+    }
+    const machine = fakeMachine(files)
+    const sampler = samplerOn(machine.readers)
+    delete files['/sys/fs/cgroup/app/cpu.stat']
+    machine.time += 1_000
+    machine.cpu += 250_000
+    void sampler.sample()
+    expect(sampler.stats(0)).toMatchObject({ cpuPercent: 50, cpu: { throttledPercent: null } })
+  })
+
   it('follows a quota that is changed while we run', () => {
     const files: Record<string, string> = { '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/cpu.max': 'max 100000\n' }
     const machine = fakeMachine(files)
@@ -152,6 +189,13 @@ describe('disks', () => {
     expect(diskPercent).toBeCloseTo(66.67)
     expect(hanging).toHaveBeenCalledTimes(1)
   })
+
+  it('of no size are empty', async () => {
+    const diskSpace = async () => ({ bsize: 4_096, blocks: 0, bfree: 0, bavail: 0 })
+    const sampler = samplerOn({ ...fakeMachine({}).readers, diskSpace }, ['/proc'])
+    await sampler.sample()
+    expect(sampler.stats(0).disk).toEqual([{ path: '/proc', percent: 0, freeBytes: 0, totalBytes: 0 }])
+  })
 })
 
 describe('other processes', () => {
@@ -178,6 +222,46 @@ describe('other processes', () => {
     } finally {
       child?.kill('SIGKILL')
     }
+  })
+})
+
+describe('processes that come and go', () => {
+  it('have no processor use in the first sample after they came back', async () => {
+    const machine = fakeMachine({})
+    let pids = [7, 8]
+    const processUsage = async (pid: number) => (pid === 9 ? undefined : { cpu: pid, memory: 100 * pid })
+    const sampler = samplerOn({ ...machine.readers, processUsage }, [], () => pids)
+    const seen: unknown[] = []
+    for (const now of [[7, 8], [7, 9], [7, 8], [8]]) {
+      pids = now
+      await sampler.sample()
+      seen.push(sampler.stats(0).processes.map(({ pid, cpuPercent }) => [pid, cpuPercent]))
+      machine.time += 5_000
+    }
+    expect(seen).toEqual([
+      [
+        [7, null],
+        [8, null],
+      ],
+      [[7, 7]],
+      [
+        [7, 7],
+        [8, null],
+      ],
+      [[8, 8]],
+    ])
+  })
+})
+
+describe('rare times', () => {
+  it('have their greatest since a moment, to the width of a slice', () => {
+    const times = new RecentTimes({ ...slicing(60_000) })
+    times.add(1_000_000, 900)
+    times.add(1_030_000, 20)
+    times.add(1_030_001, 50)
+    expect(times.maxSince(1_020_000)).toBe(50)
+    expect(times.maxSince(990_000)).toBe(900)
+    expect(times.maxSince(1_040_000)).toBe(0)
   })
 })
 

@@ -1,4 +1,12 @@
-import { CamelCasePlugin, Kysely, MysqlDialect, type SelectQueryBuilder, sql } from 'kysely'
+import {
+  CamelCasePlugin,
+  Kysely,
+  type KyselyPlugin,
+  MysqlDialect,
+  ParseJSONResultsPlugin,
+  type SelectQueryBuilder,
+  sql,
+} from 'kysely'
 import { createPaginator, cursorPaginate, expectSeek, explainPage, listQuery, oneOf } from 'posthaste'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { services } from '../support/services.ts'
@@ -122,12 +130,12 @@ describe.each(judged)('explainPage on $name', (engine) => {
     await run('create table posts (id integer primary key, user_id integer not null, title varchar(20) not null)')
     await run(`create table users (
       id integer primary key, team_id integer not null, role varchar(20) not null, name varchar(40) not null,
-      created_at integer not null, score integer, deleted_at integer)`)
+      created_at integer not null, score integer, deleted_at integer, active boolean not null)`)
     for (let from = 0; from < rows; from += 4_000) {
       const values = Array.from({ length: 4_000 }, (_, at) => {
         const id = from + at + 1
         const [score, deleted] = [id % 10 === 0 ? null : id % 1_000, id % 3 === 0 ? id : null]
-        return `(${id}, ${(id % 400) + 1}, '${roles[id % 3]}', 'n${id}', ${(id * 7_919) % 9_973}, ${score}, ${deleted})`
+        return `(${id}, ${(id % 400) + 1}, '${roles[id % 3]}', 'n${id}', ${(id * 7_919) % 9_973}, ${score}, ${deleted}, ${id % 40 === 0})`
       })
       await run(`insert into users values ${values.join(', ')}`)
     }
@@ -229,6 +237,7 @@ describe.each(judged)('explainPage on $name', (engine) => {
       ],
       ['a view', db.selectFrom('seen').selectAll(), { by }, /view/],
       ['a query', db.selectFrom(users(db).as('q')).selectAll(), { by, unique: 'id' }, /from a query/],
+      ['no table', db.selectNoFrom(sql<string>`lower('A')`.as('id')), { by: [] }, /from a query/],
     ]
     for (const [name, query, options, reason] of hopeless) {
       const found = await explainPage(query as never, { unique: 'id', ...options } as never)
@@ -296,6 +305,106 @@ describe.each(judged)('explainPage on $name', (engine) => {
     )
   })
 
+  it('is a seek for one row, by its unique key', async () => {
+    await expectSeek(users(db).where('id', '=', 5), { unique: 'id' })
+  })
+
+  it('is no worse for what a subquery reads beside the rows', async () => {
+    const query = users(db).select((eb) =>
+      eb.selectFrom('posts').select(sql`count(*)`.as('n')).whereRef('posts.user_id', '=', 'users.id').as('posts'),
+    )
+    await expectSeek(query, { unique: 'id' })
+  })
+
+  it('takes a join of few rows that are worked out for no sort', async () => {
+    const few = (from: number) =>
+      db
+        .selectFrom('posts')
+        .select('user_id')
+        .where('id', 'in', [from, from + 1])
+    const query = db
+      .selectFrom('users')
+      .leftJoin(few(1).union(few(7)).as('few'), 'few.user_id', 'users.id')
+      .select(['users.id', 'few.user_id'])
+    const { access, reason } = await explainPage(query, { unique: 'users.id' })
+    // The plan of SQLite does not tell how few they are.
+    if (dialect === 'sqlite')
+      expect({ access, reason }).toEqual({ access: 'scan', reason: expect.stringContaining('`few`') })
+    else expect(access).toBe('seek')
+  })
+
+  it('tells of a joined table that is read whole when no index for it can be named', async () => {
+    const posts = db.selectFrom('posts').select(['user_id', 'title'])
+    const joins: [string, unknown][] = [
+      ['raw SQL', db.selectFrom('users').leftJoin('posts', (join) => join.on(sql<boolean>`posts.user_id = users.id`))],
+      [
+        'a condition that does not name it',
+        db
+          .selectFrom('users')
+          .leftJoin('posts', (join) => join.on('users.role', '=', 'admin').on(sql<boolean>`posts.user_id = users.id`)),
+      ],
+      ['a query', db.selectFrom('users').leftJoin(posts.as('p'), 'p.user_id', 'users.id')],
+      [
+        'a common table',
+        db
+          .with('c', () => posts)
+          .selectFrom('users')
+          .innerJoin('teams', 'teams.id', 'users.team_id')
+          .leftJoin('c', 'c.user_id', 'users.id'),
+      ],
+    ]
+    for (const [name, query] of joins) {
+      const found = await explainPage((query as ReturnType<typeof users>).select('users.id'), { unique: 'users.id' })
+      expect(found, name).toMatchObject({
+        access: expect.stringMatching(/^(scan|sort)$/),
+        reason: expect.stringMatching(/^`\w+` is read whole/),
+      })
+    }
+  })
+
+  it('takes no index of expressions or of parts of columns for one of the columns', async () => {
+    await create(`create index users_part on users (${dialect === 'mysql' ? 'name(3)' : 'lower(name)'}, id)`)
+    expect(await explainPage(users(db), { by: ['name' as never], unique: 'id' })).toMatchObject({
+      access: 'sort',
+      index: expect.stringContaining(quoted('("name", "id")')),
+    })
+  })
+
+  it('takes `is true` for an equality where an index does', async () => {
+    const query = users(db).where('active', 'is', true)
+    const options = { by: ['name' as never], unique: 'id' }
+    const { index, reason } = await explainPage(query, options)
+    if (dialect !== 'postgres') return expect(reason).toMatch(/filter/)
+    expect(index).toContain('"users" ("active", "name", "id")')
+    await create(index as string)
+    await expectSeek(query, options)
+  })
+
+  it.runIf(dialect === 'sqlite')('takes `is` for an equality', async () => {
+    const query = users(db).where('team_id', 'is', 7)
+    const options = { by: ['name' as never], unique: 'id' }
+    const { index } = await explainPage(query, options)
+    expect(index).toContain('"users" ("team_id", "name", "id")')
+    await create(index as string)
+    await expectSeek(query, options)
+  })
+
+  it('reads the plan, whether it comes parsed or as text', async () => {
+    const asText: KyselyPlugin = {
+      transformQuery: ({ node }) => node,
+      async transformResult({ result }) {
+        const text = (value: unknown) => (typeof value === 'object' && value !== null ? JSON.stringify(value) : value)
+        const rows = result.rows.map((row) => Object.entries(row).map(([name, value]) => [name, text(value)]))
+        return { ...result, rows: rows.map((entries) => Object.fromEntries(entries)) }
+      },
+    }
+    const options = { by: ['name' as never], unique: 'id' }
+    const expected = await explainPage(users(db), options)
+    for (const plugin of [asText, new ParseJSONResultsPlugin()]) {
+      expect(await explainPage(users(db.withPlugin(plugin)), options)).toEqual(expected)
+    }
+  })
+
   it('explains inside a transaction, what it alone can see', async () => {
     await db.transaction().execute(async (trx) => {
       const query = trx.selectFrom('users').selectAll()
@@ -329,6 +438,28 @@ describe.each(judged)('explainPage on $name', (engine) => {
     expect(found.access).toBe('sort')
     expect(found.rowsRead).toBeGreaterThanOrEqual(rows)
   })
+
+  it.skipIf(dialect === 'sqlite')('counts nothing where nothing is read', async () => {
+    const query = db.selectFrom('users').innerJoin('teams', 'teams.id', 'users.team_id').select('users.id')
+    const found = await explainPage(query.where('users.id', '<', 0), { unique: 'users.id', analyze: true })
+    expect(found.rowsRead).toBe(0)
+  })
+
+  it.runIf(dialect === 'postgres')(
+    'tells that rows which are locked cannot be sought from several places',
+    async () => {
+      const query = users(db).forUpdate()
+      const options = { by: ['name desc', 'created_at'] as never[], unique: 'id' }
+      expect(await explainPage(query, options)).toMatchObject({ access: 'sort', reason: 'it locks its rows' })
+      await db.transaction().execute(async (trx) => {
+        const locked = users(trx).forUpdate()
+        const { pagination } = await cursorPaginate(locked, { ...options, perPage: 3 })
+        const { items } = await cursorPaginate(locked, { ...options, perPage: 3, after: pagination.next })
+        const ordered = users(trx).orderBy('name', 'desc').orderBy('created_at').orderBy('id')
+        expect(items).toEqual(await ordered.limit(3).offset(3).execute())
+      })
+    },
+  )
 
   it.runIf(dialect === 'postgres')('declares where NULLs stand, computed keys and the schema', async () => {
     const lower = { expr: sql`lower(${sql.ref('users.name')} || ${'x'})`, dir: 'desc', nulls: 'never' }

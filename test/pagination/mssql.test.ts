@@ -47,7 +47,7 @@ describe('statements for SQL Server', () => {
 
   it('bound a seek by its first key, which finds the range of the index', async () => {
     const encoded = createPaginator({ dialect: 'mssql' })
-    const cursor = cursorOf(['n', '7'])
+    const cursor = cursorOf('name asc never\nid unique', ['n', '7'])
     await encoded.cursorPaginate(users(), { by: ['name'], unique: 'id', after: cursor }).catch(() => {})
     expect(sent.find((text) => text.includes('"name" >='))).toBe(
       'select top(12) "name", convert(nvarchar(4000), "name", 126) as phk0, convert(nvarchar(4000), "id", 126) as phk1 ' +
@@ -55,10 +55,24 @@ describe('statements for SQL Server', () => {
         'order by "name" asc, "id" asc',
     )
   })
+
+  it('have no such bound where the first key is the only one, or NULL', async () => {
+    const encoded = createPaginator({ dialect: 'mssql', onWarn: () => {} })
+    sent.length = 0
+    const only = { unique: 'id', after: cursorOf('id unique', ['7']) }
+    await encoded.cursorPaginate(users(), only)
+    expect(sent[0]).toMatch(/ where \("role" = @1\) and "id" >= @2 order by /)
+    sent.length = 0
+    const after = cursorOf('seen asc first\nid unique', [null, '7'])
+    await encoded.cursorPaginate(users(), { by: [{ key: 'seen', nulls: 'first' }], unique: 'id', after })
+    expect(sent[0]).toMatch(
+      / where \("role" = @1\) and \(\("seen" is null and "id" >= @2\) or \("seen" is not null\)\) order by /,
+    )
+  })
 })
 
 /** A cursor as a page of this list would give it, if there were a server to give it. */
-function cursorOf(keys: readonly string[]): string {
-  const fingerprint = fingerprintOf('mssql "\nname asc never\nid unique', undefined)
+function cursorOf(order: string, keys: readonly (string | null)[]): string {
+  const fingerprint = fingerprintOf(`mssql "\n${order}`, undefined)
   return createCursorCodec([]).encode(fingerprint, { position: keys, page: undefined })
 }

@@ -1,6 +1,7 @@
 import SQLite from 'better-sqlite3'
-import { Kysely, SqliteDialect } from 'kysely'
+import { Kysely, MysqlDialect, PostgresDialect, SqliteDialect, SqliteQueryCompiler, sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fingerprintOf } from '../../src/pagination/cursor.ts'
 import { createPaginator } from '../../src/pagination/paginator.ts'
 import type { Untyped } from './support/engines.ts'
 
@@ -86,6 +87,12 @@ describe('createPaginator', () => {
       { by: [7] },
       { by: [{ key: 'id', dir: 'up' }] },
       { by: [{ key: 'n', nulls: 'never' }] },
+      { by: [{ key: '' }] },
+      { by: [{ expr: 7, nulls: 'never' }] },
+      { by: [{ expr: () => undefined, nulls: 'never' }] },
+      { by: [{ expr: sql`n` }] },
+      { by: [{ expr: sql`n`, nulls: 'middle' }] },
+      { unique: '' },
       { total: 'some' },
       { total: { atMost: -1 } },
       { dialect: 'oracle' },
@@ -99,6 +106,174 @@ describe('createPaginator', () => {
       expect(error).toSatisfy((thrown) => thrown instanceof TypeError || thrown instanceof RangeError)
       expect(error).toHaveProperty('message', expect.stringMatching(/^Expected /))
     }
+  })
+
+  it('takes a scope for the same whatever the order of its keys, and tells it from all others', async () => {
+    const nextOf = async (scope: unknown) =>
+      (await cursorPaginate(rows(), { unique: 'id', perPage: 1, scope })).pagination.next
+    const at = new Date(0)
+    const cursor = await nextOf({ big: 5n, at, list: [{ a: 1, b: null }] })
+    const same = { list: [{ b: null, a: 1 }], at: new Date(0), big: 5n }
+    const page = await cursorPaginate(rows(), { unique: 'id', after: cursor, scope: same })
+    expect(page.items).toMatchObject([{ id: 2 }, { id: 3 }])
+    for (const other of [
+      { ...same, big: 6n },
+      { ...same, big: 5 },
+      { ...same, list: [{ a: 1 }] },
+    ]) {
+      await expect(cursorPaginate(rows(), { unique: 'id', after: cursor, scope: other })).rejects.toMatchObject({
+        code: 'ERR_CURSOR_MISMATCH',
+      })
+    }
+    for (const scope of [() => 1, { tag: Symbol('x') }, { ids: new Set([1]) }, [new (class Tenant {})()]]) {
+      await expect(nextOf(scope)).rejects.toThrow(/^Expected `scope` to hold only plain values/)
+    }
+  })
+
+  it('names orders alike however many there are', () => {
+    const names = () => Array.from({ length: 1_100 }, (_, at) => fingerprintOf(`order ${at}`, undefined))
+    expect(new Set(names()).size).toBe(1_100)
+    expect(names()).toEqual(names())
+  })
+
+  it('gives connections of the default size, and no more than `maxPerPage`', async () => {
+    const pager = createPaginator({ perPage: { default: 2 } })
+    const page = await pager.relayConnection(rows(), {}, { unique: 'id' })
+    expect(page.nodes).toMatchObject([{ id: 1 }, { id: 2 }])
+    const small = await pager.relayConnection(rows(), {}, { unique: 'id', maxPerPage: 1 })
+    expect(small.nodes).toMatchObject([{ id: 1 }])
+    const back = await pager.relayConnection(rows(), { before: page.pageInfo.endCursor }, { unique: 'id' })
+    expect(back.nodes).toMatchObject([{ id: 1 }])
+    await expect(pager.relayConnection(rows(), { first: 2 }, { unique: 'id', maxPerPage: 1 })).rejects.toMatchObject({
+      code: 'ERR_PAGE_INVALID',
+    })
+    const empty = await pager.relayConnection(rows().where('id', '>', 9), {}, { unique: 'id' })
+    expect(empty).toMatchObject({
+      edges: [],
+      nodes: [],
+      pageInfo: { hasNextPage: false, hasPreviousPage: false, startCursor: null, endCursor: null },
+    })
+  })
+
+  it('orders by expressions, made by a function or with values of any size', async () => {
+    const by = [{ expr: (eb: { ref(name: string): unknown }) => eb.ref('n'), nulls: 'last' }]
+    expect((await cursorPaginate(rows(), { by: by as never[], unique: 'id' })).items).toMatchObject([
+      { id: 1 },
+      { id: 3 },
+      { id: 2 },
+    ])
+    const rest = (divisor: bigint) => ({
+      by: [{ expr: sql`id % ${divisor}`, nulls: 'never' as const }],
+      unique: 'id',
+      perPage: 1,
+    })
+    const first = await cursorPaginate(rows(), rest(3n))
+    expect(first.items).toMatchObject([{ id: 3 }])
+    const { next: after } = first.pagination
+    expect((await cursorPaginate(rows(), { ...rest(3n), after })).items).toMatchObject([{ id: 1 }])
+    await expect(cursorPaginate(rows(), { ...rest(2n), after })).rejects.toMatchObject({ code: 'ERR_CURSOR_MISMATCH' })
+  })
+
+  it('names an expression that is NULL by what it is', async () => {
+    const by = [{ expr: sql`n + 1`, nulls: 'never' as const }]
+    await expect(cursorPaginate(rows(), { by, unique: 'id' })).rejects.toMatchObject({
+      code: 'ERR_KEY_NULL',
+      message: expect.stringContaining('The key a computed key is NULL'),
+    })
+  })
+
+  it('pages a table of a schema', async () => {
+    const query = db.withSchema('main').selectFrom('t').select('t.id')
+    const { next: after } = (await cursorPaginate(query, { unique: 't.id', perPage: 1 })).pagination
+    expect((await cursorPaginate(query, { unique: 't.id', after })).items).toEqual([{ id: 2 }, { id: 3 }])
+    const twice = query.distinct()
+    expect((await cursorPaginate(twice, { unique: 't.id', perPage: 2 })).items).toEqual([{ id: 1 }, { id: 2 }])
+  })
+
+  it('pages beside a column whose alias is raw SQL', async () => {
+    const query = db.selectFrom('t').select([sql<number>`-id`.as(sql.id('minus')), 'id'])
+    const { items } = await cursorPaginate(query, { by: ['id desc'], unique: 'id', perPage: 2 })
+    expect(items).toEqual([
+      { id: 3, minus: -3 },
+      { id: 2, minus: -2 },
+    ])
+  })
+
+  it('writes names as a compiler of the user’s does', async () => {
+    class Unquoted extends SqliteQueryCompiler {
+      protected override getLeftIdentifierWrapper(): string {
+        return ''
+      }
+      protected override getRightIdentifierWrapper(): string {
+        return ''
+      }
+    }
+    const database = new SQLite(':memory:')
+    database.exec('create table t (id integer primary key, n integer); insert into t values (1, 5), (2, 4), (3, 3)')
+    const dialect = new SqliteDialect({ database })
+    const sent: string[] = []
+    const unquoted: Untyped = new Kysely({
+      dialect: {
+        createAdapter: () => dialect.createAdapter(),
+        createDriver: () => dialect.createDriver(),
+        createIntrospector: (kysely) => dialect.createIntrospector(kysely),
+        createQueryCompiler: () => new Unquoted(),
+      },
+      log: ({ query }) => void sent.push(query.sql),
+    })
+    const query = unquoted.selectFrom('t').select('t.id')
+    const list = { by: ['t.n' as never], unique: 't.id', perPage: 1 }
+    const { next: after } = (await cursorPaginate(query, list)).pagination
+    expect((await cursorPaginate(query, { ...list, after })).items).toEqual([{ id: 2 }])
+    expect(sent.join()).toContain('order by t.n asc, t.id asc')
+    expect(sent.join()).not.toContain('"')
+    await unquoted.destroy()
+  })
+
+  it('orders by a collation', async () => {
+    await sql`create temp table words (id integer primary key, word text not null)`.execute(db)
+    await sql`insert into words values (1, 'b'), (2, 'A'), (3, 'a'), (4, 'B')`.execute(db)
+    const query = db
+      .selectFrom('words')
+      .selectAll()
+      .orderBy('word', (order) => order.collate('nocase'))
+    const seen: object[] = []
+    let after: string | null = null
+    do {
+      const page: Awaited<ReturnType<typeof cursorPaginate>> = await cursorPaginate(query, {
+        unique: 'id',
+        perPage: 1,
+        after,
+      } as never)
+      seen.push(...page.items)
+      after = page.pagination.next
+    } while (after !== null)
+    expect(seen.map((row) => (row as { id: number }).id)).toEqual([2, 3, 1, 4])
+  })
+
+  it('gives the pages ahead although the last row of the page was deleted meanwhile', async () => {
+    const database = new SQLite(':memory:')
+    database.exec('create table t (id integer primary key); insert into t values (1), (2), (3), (4), (5), (6)')
+    let isFirst = true
+    const busy: Untyped = new Kysely({
+      dialect: new SqliteDialect({ database }),
+      log() {
+        if (isFirst) database.exec('delete from t where id = 2')
+        isFirst = false
+      },
+    })
+    const query = busy.selectFrom('t').selectAll()
+    const { items, pagination } = await cursorPaginate(query, { unique: 'id', perPage: 2, jump: 5 })
+    expect(items).toEqual([{ id: 1 }, { id: 2 }])
+    const pages = pagination.jump?.map(async ({ page, after }) => {
+      const target = await cursorPaginate(query, { unique: 'id', perPage: 2, after })
+      return [page, ...target.items.map(({ id }) => id)]
+    })
+    expect(await Promise.all(pages ?? [])).toEqual([
+      [2, 3, 4],
+      [3, 5, 6],
+    ])
+    await busy.destroy()
   })
 
   it('writes the keys of a page in snake case, key for key', async () => {
@@ -124,5 +299,71 @@ describe('createPaginator', () => {
     for (const nulls of ['last', 'last'] as const)
       await pager.cursorPaginate(rows(), { by: [{ key: 'n', nulls }], unique: 'id' })
     expect(warnings).toEqual(['KEY_ORDER_NOT_NATIVE'])
+  })
+})
+
+describe('a total that is estimated', () => {
+  const { paginate } = createPaginator()
+  const counted = 20_000
+  const answersOf = (plan: unknown) => (text: string) => {
+    if (text.startsWith('explain')) return [{ EXPLAIN: plan }]
+    if (text.includes('count(*)')) return [{ phc: text.includes('limit') ? 10_001 : counted }]
+    return [{ id: 1 }, { id: 2 }]
+  }
+
+  async function totalOf(db: Untyped): Promise<object> {
+    const rows = db.selectFrom('users').select('id')
+    const { pagination } = await paginate(rows, { unique: 'id', total: 'estimate', perPage: 1, page: 2 })
+    await db.destroy()
+    return { total: pagination.total, totalIs: pagination.totalIs }
+  }
+
+  function mysql(plan: unknown): Untyped {
+    const answers = answersOf(plan)
+    const connection = {
+      query(text: string, _parameters: unknown, done: (error: unknown, rows: object[]) => void) {
+        done(undefined, answers(text))
+      },
+      release() {},
+    }
+    const pool = {
+      getConnection: (give: (error: unknown, one: unknown) => void) => give(undefined, connection),
+      end: (done: () => void) => done(),
+    }
+    return new Kysely({ dialect: new MysqlDialect({ pool: pool as never }) })
+  }
+
+  function postgres(plan: unknown): Untyped {
+    const answers = answersOf(plan)
+    const client = { query: async (text: string) => ({ command: 'SELECT', rows: answers(text) }), release() {} }
+    const pool = { connect: async () => client, end: async () => {}, on() {} }
+    return new Kysely({ dialect: new PostgresDialect({ pool: pool as never }) })
+  }
+
+  // There is no MySQL to be had here: documents as its manual shows them (8.4, section 10.8.2, JSON format version 1).
+  it('is the product of what MySQL expects of the tables, in a document as text or parsed', async () => {
+    const nested = [
+      { table: { table_name: 'users', rows_examined_per_scan: 30_000, filtered: '50.00' } },
+      { table: { table_name: 'posts', rows_examined_per_scan: 2, filtered: 100 } },
+      { table: { table_name: 'teams', access_type: 'const' } },
+    ]
+    const subqueries = [{ query_block: { table: { rows_examined_per_scan: 9 } } }]
+    const plan = { query_block: { nested_loop: nested, attached_subqueries: subqueries } }
+    for (const document of [plan, JSON.stringify(plan)]) {
+      expect(await totalOf(mysql(document))).toEqual({ total: 30_000, totalIs: 'estimate' })
+    }
+  })
+
+  it('is counted where the plan is in another format', async () => {
+    const plan = JSON.stringify({ query_plan: { operation: 'Table scan on users', estimated_rows: 9 } })
+    expect(await totalOf(mysql(plan))).toEqual({ total: counted, totalIs: 'exact' })
+  })
+
+  it('is counted where a database that speaks as PostgreSQL expects no number', async () => {
+    expect(await totalOf(postgres('Seq Scan on users  (cost=0.00..1.01 rows=30000 width=4)'))).toEqual({
+      total: 30_000,
+      totalIs: 'estimate',
+    })
+    expect(await totalOf(postgres('distribution: full'))).toEqual({ total: counted, totalIs: 'exact' })
   })
 })

@@ -13,7 +13,7 @@ describe('parseDuration', () => {
     expect(parseDuration(text, 'ttl')).toBe(ms)
   })
 
-  it.each([300, '300', '5 m', '-1s', '1e3s', 'NaNs', '5min', '', undefined, null, {}])(
+  it.each([300, '300', '5 m', '-1s', '1e3s', 'NaNs', '5min', `${'9'.repeat(20)}d`, '', undefined, null, {}])(
     'refuses %j and names the option',
     (value) => {
       expect(() => parseDuration(value, 'ttl')).toThrow(/^Expected `ttl` to be a duration like '250ms' or '5m', got /)

@@ -11,8 +11,8 @@ export function header(document: PageDocument, view: View): Markup {
   const { service, release, instance, uptime_ms, window_ms, generated_at, fleet } = document
   const time = html`<time datetime="${generated_at}">${clockTime(generated_at)}</time>`
   const facts =
-    view.scope === 'fleet'
-      ? html`${fleet?.instances ?? 0} instances · last ${span(window_ms)} · ${time}<br>System, alerts, slow requests and queries are those of instance ${instance}`
+    fleet !== null
+      ? html`${fleet.instances} instances · last ${span(window_ms)} · ${time}<br>System, alerts, slow requests and queries are those of instance ${instance}`
       : html`instance ${instance}${release !== null && ` · release ${release}`} · up ${span(uptime_ms)} · last ${span(window_ms)} · ${time}`
   return html`<header><div><h1>${service ?? 'Performance'}</h1><p class="note">${facts}</p></div>${scopeLinks(view)}${controls}</header>`
 }

@@ -3,11 +3,11 @@ import { bytes, decimal, number, percent, share, span, whole } from '../format.t
 import { html, type Markup } from '../html.ts'
 import { table } from './table.ts'
 
-const limitSources: Readonly<Record<string, string>> = {
+const limitSources = {
   'cgroup-v1': 'limit of the cgroup',
   'cgroup-v2': 'limit of the cgroup',
   system: 'memory of the machine',
-}
+} as const
 
 /** The process, the machine, and the monitor itself. */
 export function system({ system, requests, window_ms, self }: PageDocument): Markup {
@@ -21,7 +21,7 @@ export function system({ system, requests, window_ms, self }: PageDocument): Mar
     [
       'Memory',
       percent(system.memory_percent),
-      `${bytes(memory.working_set_bytes)} of ${bytes(memory.limit_bytes)}, ${limitSources[memory.limit_source] ?? memory.limit_source}`,
+      `${bytes(memory.working_set_bytes)} of ${bytes(memory.limit_bytes)}, ${limitSources[memory.limit_source]}`,
     ],
     [
       'Heap',

@@ -87,7 +87,7 @@ export class Fleet {
   }
 
   get #staleMs(): number {
-    return (this.#settings.transport?.intervalMs ?? 0) * staleIntervals
+    return (this.#settings.transport as FleetTransport).intervalMs * staleIntervals
   }
 
   /** What there is, or nothing when the transport fails or hangs. */

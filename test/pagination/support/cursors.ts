@@ -113,6 +113,31 @@ export function describeCursors({ dialect }: Engine, database: () => Opened): vo
     })
   })
 
+  test.runIf(dialect === 'sqlite' || dialect === 'mysql')(
+    'of keys that the database never writes are refused',
+    async () => {
+      const [version, fingerprint, page] = contentOf(await nextOf(plain))
+      const foreign = { sqlite: ['5x', "X'0'", '9223372036854775808'], mysql: ['5', 'n', 'x0', 'n1e'] }
+      for (const key of foreign[dialect as keyof typeof foreign]) {
+        opened.statements()
+        const forged = forge([version, fingerprint, page, key, key])
+        await expect(plain.cursorPaginate(notes(), { ...list, after: forged })).rejects.toMatchObject({
+          code: 'ERR_CURSOR_INVALID',
+        })
+        expect(opened.statements()).toEqual([])
+      }
+    },
+  )
+
+  test.runIf(dialect === 'postgres')('that cannot be read are refused, with a NULL among their keys too', async () => {
+    const options = { by: [{ key: 'at', nulls: 'last' as const }], unique: 'id', perPage: 2 }
+    const [version, fingerprint, page] = contentOf(await nextOf(plain, options))
+    const forged = forge([version, fingerprint, page, null, '23:one'])
+    await expect(plain.cursorPaginate(notes(), { ...options, after: forged })).rejects.toMatchObject({
+      code: 'ERR_CURSOR_INVALID',
+    })
+  })
+
   test('never take the blame for an error of the query or the connection', async () => {
     const after = await nextOf(plain)
     const broken = notes().where(sql<boolean>`no_such_function(id) = 1`)
@@ -121,6 +146,7 @@ export function describeCursors({ dialect }: Engine, database: () => Opened): vo
     if (dialect !== 'postgres') return
     const dividing = notes().where(sql<boolean>`1 / (id - 4) < 9`)
     await expect(plain.cursorPaginate(dividing, { ...list, after })).rejects.toMatchObject({ code: '22012' })
+    await expect(plain.cursorPaginate(dividing, list)).rejects.toMatchObject({ code: '22012' })
   })
 
   test('of an older secret are still read, of an unknown one or none are not', async () => {
@@ -141,6 +167,7 @@ export function describeCursors({ dialect }: Engine, database: () => Opened): vo
     for (const [length, fits] of [
       [1_300, true],
       [1_600, false],
+      [3_000, false],
     ] as const) {
       await opened.db
         .updateTable('notes')

@@ -51,6 +51,23 @@ export const items: fc.Arbitrary<Item[]> = fc
   )
   .map((rows) => rows.map((row, at) => ({ ...row, id: ((at * 7) % 29) + 1 })))
 
+/** Some of these values of each kind, for what is to be the same in every run. */
+export const someItems: readonly Item[] = Array.from({ length: 6 }, (_, at) => ({
+  id: at + 1,
+  big: ['9007199254740993', '9007199254740992', '-9223372036854775808', '7', '7', '9007199254740994'][at],
+  n: [null, 1, 2, 2, null, 3][at],
+  m: (at % 3) + 1,
+  t: ['a', 'A', 'é', '', "o'k", '10'][at],
+  tn: [null, 'a', 'B', 'b', '2024-01-01', null][at],
+  at: `2024-01-01 00:00:00.00010${at}`,
+  amount: ['1.10', '1.1', '12345678901234567890.0123456789', '12345678901234567890.0123456788', '0', '0'][at],
+  f: [0.1, 1 / 3, 1e-7, -1.5, 16777216, 3.4e38][at],
+  fn: [null, 0.1, 0.1 + 0.2, 1e300, -5e-324, 4][at],
+  level: ['low', 'mid', 'high'][at % 3],
+  bytes: ['00ff', 'ff', '27', '', '0001', '27'][at],
+  team_id: [null, 1, 2, 3, 4, 1][at],
+}))
+
 export async function fillItems(db: Untyped, rows: readonly Item[]): Promise<void> {
   await db.deleteFrom('items').execute()
   const values = rows.map((row) => ({

@@ -77,6 +77,17 @@ export const orders: fc.Arbitrary<Order> = fc
     descending: keys.at(-1)?.descending ?? false,
   }))
 
+/** Each key by itself. */
+export const singleOrders: readonly Order[] = choices.map(({ ask, sql: meaning, nullable }) => ({
+  keys: [
+    {
+      by: { ...ask, ...(nullable ? { nulls: 'first' } : 'expr' in ask ? { nulls: 'never' } : {}) },
+      order: orderSql(meaning, false, 'first'),
+    },
+  ],
+  descending: false,
+}))
+
 /** The order in words that every engine understands. */
 function orderSql(key: RawBuilder<unknown>, descending: boolean, nulls: 'first' | 'last'): RawBuilder<unknown> {
   const placed = sql`case when ${key} is null then ${sql.lit(nulls === 'first' ? 0 : 2)} else 1 end`

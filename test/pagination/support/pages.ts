@@ -144,6 +144,63 @@ export function describePages({ dialect }: Engine, database: () => Opened): void
       return cursorPaginate(query, options as { unique: 'id' })
     }
 
+    test('finds the keys of a distinct query in all that it selects', async () => {
+      const expected = await posts().orderBy('posts.id').limit(2).execute()
+      const distinct = db.selectFrom('posts').distinct()
+      const joined = distinct.innerJoin('posts as other', 'other.id', 'posts.id')
+      for (const query of [distinct.selectAll(), distinct.selectAll('posts'), joined.selectAll('posts')]) {
+        const list = { unique: 'posts.id', perPage: 2 }
+        const { items, pagination } = await cursorPaginate(query, list)
+        expect(items).toMatchObject(expected)
+        expect(ids((await cursorPaginate(query, { ...list, after: pagination.next })).items)).toEqual([3, 4])
+      }
+      await expect(
+        cursorPaginate(joined.selectAll('posts'), { by: ['other.title'], unique: 'posts.id' }),
+      ).rejects.toMatchObject({ code: 'ERR_QUERY_UNSUPPORTED' })
+    })
+
+    test('pages groups of which nothing is selected', async () => {
+      const query = db.selectFrom('posts').groupBy('author_id')
+      const { items, pagination } = await cursorPaginate(query, { unique: 'author_id', perPage: 2 })
+      expect(items).toEqual([{}, {}])
+      expect(pagination).toMatchObject({ hasNext: true, hasPrev: false })
+      const rest = await cursorPaginate(query, { unique: 'author_id', perPage: 2, after: pagination.next })
+      expect(rest.items).toEqual([{}])
+    })
+
+    test('takes an aggregate inside a subquery for no aggregate of the query', async () => {
+      const query = posts().select((eb) => eb.selectFrom('posts as p').select(eb.fn.countAll().as('n')).as('all'))
+      opened.statements()
+      const { items } = await paginate(query, { unique: 'posts.id', perPage: 2, total: 'none' })
+      expect(ids(items)).toEqual([1, 2])
+      expect(opened.statements()).toEqual([expect.not.stringMatching(/[`"]ph[`"]/)])
+    })
+
+    test('knows what stands before a group that is gone', async () => {
+      const authors = db
+        .selectFrom('posts')
+        .select(['author_id as id', (eb) => eb.fn.countAll().as('n')])
+        .groupBy('author_id')
+      const { edges } = await relayConnection(authors, {}, { unique: 'id' })
+      const flags = edges.map(async ({ cursor }, at) => {
+        const rest = authors.where('author_id', '<>', at)
+        const page = await cursorPaginate(rest, { unique: 'id', after: cursor })
+        return [ids(page.items), page.pagination.hasPrev]
+      })
+      expect(await Promise.all(flags)).toEqual([
+        [[1, 2], false],
+        [[2], true],
+        [[], true],
+      ])
+    })
+
+    test.runIf(dialect === 'postgres')('keeps the order that `distinct on` chooses its rows by', async () => {
+      const query = posts().select('author_id').distinctOn('author_id').orderBy('author_id').orderBy('posts.id', 'desc')
+      const { items, pagination } = await cursorPaginate(query, { unique: 'posts.id', perPage: 2 })
+      expect(ids(items)).toEqual([22, 23])
+      expect(ids((await cursorPaginate(query, { unique: 'posts.id', after: pagination.next })).items)).toEqual([21])
+    })
+
     test('orders a grouped query by what it does not select', async () => {
       const query = db.selectFrom('posts').select('author_id').groupBy('author_id')
       const by = [{ expr: sql`max(id)`, dir: 'desc', nulls: 'never' }] as const
@@ -213,6 +270,26 @@ export function describePages({ dialect }: Engine, database: () => Opened): void
       expect(last.pagination).toMatchObject({ hasNext: false, hasPrev: true, next: null })
       const all = ids(await posts().orderBy('title', 'desc').orderBy('posts.id', 'desc').execute())
       expect(ids(last.items)).toEqual(all.slice(-6))
+    })
+
+    test('reads an order of more keys than most have', async () => {
+      const by = ['author_id', 'title desc', { key: 'likes', nulls: 'first' }, 'last_seen_at'] as const
+      const noLikes = sql`case when likes is null then 0 else 1 end`
+      const expected = await posts()
+        .orderBy('author_id')
+        .orderBy('title', 'desc')
+        .orderBy(noLikes)
+        .orderBy('likes')
+        .orderBy('last_seen_at')
+        .execute()
+      const seen = await Array.fromAsync(readRows(posts(), { by, unique: 'posts.id', size: 2 }))
+      expect(ids(seen)).toEqual(ids(expected))
+    })
+
+    test('counts the list behind a cursor, of which the page proves nothing', async () => {
+      const { next: after } = (await cursorPaginate(posts(), list)).pagination
+      const { pagination } = await cursorPaginate(posts(), { ...list, perPage: 50, after, total: 'exact' })
+      expect(pagination).toMatchObject({ hasNext: false, total: 23, totalPages: 1 })
     })
 
     test('echoes its cursor when the page is empty', async () => {
@@ -363,6 +440,9 @@ export function describePages({ dialect }: Engine, database: () => Opened): void
         )
       }
       expect(await Array.fromAsync(readRows(posts().where('posts.id', '<', 0), { unique: 'posts.id' }))).toEqual([])
+      const chunks = await Array.fromAsync(readChunks(posts(), { unique: 'posts.id' }))
+      const gone = { unique: 'posts.id', after: chunks[0]?.cursor }
+      expect(await Array.fromAsync(readRows(posts().where('posts.id', '<', 23), gone))).toEqual([])
     })
   })
 }

@@ -1,0 +1,145 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import express5 from 'express'
+import express4 from 'express4'
+import { PerformanceMonitor } from 'posthaste'
+import { monitorRequests } from 'posthaste/express'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { ask } from '../support/answering.ts'
+
+type Express = typeof express5
+
+/** What is put behind the monitor. */
+type Build = (app: express5.Express, express: Express) => void
+
+/** The labels of the endpoints that the requests were counted under. */
+async function labelsOf(express: Express, build: Build, paths: readonly string[], method = 'GET'): Promise<string[]> {
+  const monitor = new PerformanceMonitor({ sampleInterval: false })
+  const app = express()
+  app.use(monitorRequests(monitor))
+  build(app, express)
+  const server = createServer(app).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(async () => {
+    server.close()
+    await monitor.close()
+  })
+  for (const path of paths) await ask((server.address() as AddressInfo).port, { method, path })
+  await expect.poll(() => monitor.snapshot().requests.inFlight).toBe(0)
+  return monitor.snapshot().endpoints.map(({ route }) => route)
+}
+
+const answer: express5.RequestHandler = (_request, response) => void response.end('ok')
+const refuse: express5.RequestHandler = (_request, response) => void response.status(403).end()
+
+describe.each<[version: string, express: Express]>([
+  ['Express 4', express4 as unknown as Express],
+  ['Express 5', express5],
+])('%s counts', (version, express) => {
+  it.each<[what: string, build: Build, path: string, label: string]>([
+    [
+      'a route at the very path of its router',
+      (app, { Router }) => app.use('/api', Router().get('/', answer)),
+      '/api',
+      '/api',
+    ],
+    [
+      'a route of a router without a path',
+      (app, { Router }) => app.use(Router().get('/users/:id', answer)),
+      '/users/1',
+      '/users/:id',
+    ],
+    ['the route at the root', (app, { Router }) => app.use('/', Router().get('/', answer)), '/', '/'],
+    [
+      'a route of routers in routers',
+      (app, { Router }) => app.use('/:a', Router().use('/b', Router().use('/:c', Router().get('/:d', answer)))),
+      '/1/b/3/4?e=5',
+      '/:a/b/:c/:d',
+    ],
+    [
+      'a route of an application in the application',
+      (app, express) => app.use('/sub/:name', express().get('/items/:id', answer)),
+      '/sub/a/items/1',
+      '/sub/:name/items/:id',
+    ],
+    [
+      'what an application in the application turns away',
+      (app, express) => app.use('/other', express().use(refuse)).use('/sub', refuse, express().get('/items', answer)),
+      '/sub/items',
+      '(unmatched)',
+    ],
+    ['a regular expression', (app) => app.get(/^\/v\d+$/, answer), '/v12', '^\\/v\\d+$'],
+    ['several paths', (app) => app.get(['/a/:id', /^\/b/], answer), '/b', '/a/:id|^\\/b'],
+    [
+      'a route that only its own code can reach',
+      (app, { Router }) => {
+        const hidden = Router().get('/items/:id', answer)
+        app.use('/api', (request, response, next) => hidden(request, response, next))
+      },
+      '/api/items/1',
+      '/items/:id',
+    ],
+    [
+      'a mount whose parameter is left out',
+      (app, { Router }) =>
+        app.use(version === 'Express 4' ? '/files/:folder?' : '/files{/:folder}', Router().get('/', answer)),
+      '/files',
+      version === 'Express 4' ? '/files' : '/files{/:folder}',
+    ],
+  ])('%s under its pattern', async (_what, build, path, label) => {
+    expect(await labelsOf(express, build, [path])).toEqual([label])
+  })
+
+  it('HEAD that a middleware turned away under the route of GET', async () => {
+    const build: Build = (app) => app.use('/admin', refuse).get('/admin/:page', answer)
+    expect(await labelsOf(express, build, ['/admin/users'], 'HEAD')).toEqual(['/admin/:page'])
+  })
+
+  it('one route of many mounts under each of them', async () => {
+    const build: Build = (app, { Router }) => {
+      const router = Router().get('/:id', answer)
+      app.use('/a', router).use('/b', router)
+    }
+    const labels = await labelsOf(express, build, ['/a/1', '/b/1', '/a/2'])
+    expect(labels.sort()).toEqual(['/a/:id', '/b/:id'])
+  })
+})
+
+describe('The router of Express 5.0 and 5.1, which tells no patterns, has counted', () => {
+  interface Layer {
+    match(path: string): { readonly path: string; readonly params: object } | boolean
+    readonly handle: { readonly stack?: Layer[] }
+  }
+
+  /** From here on the layers answer as before router 2.3: true, and what matched is left on the layer. */
+  function age(stack: readonly Layer[]): void {
+    for (const layer of stack) {
+      const match = layer.match.bind(layer)
+      layer.match = (path) => {
+        const found = match(path)
+        if (typeof found !== 'object') return false
+        Object.assign(layer, { path: found.path, params: found.params })
+        return true
+      }
+      age(layer.handle.stack ?? [])
+    }
+  }
+
+  it.each<[mount: string, path: string, label: string]>([
+    ['/api', '/api/items/1', '/api/items/:id'],
+    ['/:tenant', '/acme/items/1', '/:tenant/items/:id'],
+    ['/:tenant/of/:group', '/a%20b/of/c/items/1', '/:tenant/of/:group/items/:id'],
+    ['/100%/:name', '/100%/x/items/1', '/100%/:name/items/:id'],
+    ['/', '/items/1', '/items/:id'],
+  ])('%s for %s under %s', async (mount, path, label) => {
+    const build: Build = (app, { Router }) => {
+      const router = Router().get('/items/:id', (_request, response) => {
+        age((app as unknown as { router: { stack: Layer[] } }).router.stack)
+        response.end('ok')
+      })
+      app.use(mount, router)
+    }
+    expect(await labelsOf(express5, build, [path])).toEqual([label])
+  })
+})

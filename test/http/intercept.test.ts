@@ -1,0 +1,148 @@
+import { once } from 'node:events'
+import { createServer, get, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { beforeHead, type FinishAnswer, type Interceptor, intercept } from '../../src/http/intercept.ts'
+
+async function listen(handler: RequestListener): Promise<number> {
+  const server = createServer(handler).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+async function open(port: number): Promise<IncomingMessage> {
+  const [response] = await once(get({ host: '127.0.0.1', port, agent: false }), 'response')
+  return response
+}
+
+/** The answer of a handler: status, message, headers but those of every answer, and body. */
+async function answerOf(handler: (response: ServerResponse) => void): Promise<unknown[]> {
+  const response = await open(await listen((_request, response) => handler(response)))
+  const { date, connection, 'content-length': length, 'transfer-encoding': transfer, ...headers } = response.headers
+  return [response.statusCode, response.statusMessage, headers, await text(response)]
+}
+
+const asItIs: Interceptor = { whole: (body) => () => body, pieces: () => new PassThrough() }
+
+describe.each<[form: string, args: readonly unknown[]]>([
+  ['the status', [201]],
+  ['a message', [201, 'Made']],
+  ['headers', [201, { 'X-A': '1', 'x-list': ['1', '2'] }]],
+  ['a message and headers', [201, 'Made', { 'x-a': '1' }]],
+  ['no message and headers', [201, undefined, { 'x-a': '1' }]],
+  ['headers twice', [201, { 'x-a': '1' }, { 'x-b': '1' }]],
+  ['a flat list', [201, ['x-a', '1', 'x-b', '2', 'x-a', '3']]],
+])('`writeHead` with %s', (_form, args) => {
+  const answer = (response: ServerResponse) => {
+    response.setHeader('x-a', '0')
+    response.writeHead(...(args as [number]))
+    response.end('body')
+  }
+
+  it('says what it says to Node', async () => {
+    const expected = await answerOf(answer)
+    for (const wrap of [
+      (response: ServerResponse) => intercept(response, asItIs),
+      (response: ServerResponse) => beforeHead(response, () => {}),
+    ]) {
+      const given = await answerOf((response) => {
+        wrap(response)
+        answer(response)
+      })
+      expect(given).toEqual(expected)
+    }
+  })
+})
+
+it('changes a head once, and refuses to write it again, as Node does', async () => {
+  let changes = 0
+  const answer = await answerOf((response) => {
+    beforeHead(response, () => {
+      changes++
+      response.setHeader('x-changed', '1')
+    })
+    response.writeHead(200)
+    expect(() => response.writeHead(500)).toThrow(expect.objectContaining({ code: 'ERR_HTTP_HEADERS_SENT' }))
+    response.end('body')
+  })
+  expect(answer).toEqual([200, 'OK', { 'x-changed': '1' }, 'body'])
+  expect(changes).toBe(1)
+})
+
+describe.each<[form: string, end: (response: ServerResponse, done: () => void) => void, body: string]>([
+  ['a function', (response, done) => response.end(done), ''],
+  ['a text and a function', (response, done) => response.end('ä', done), 'ä'],
+  ['a text, its encoding and a function', (response, done) => response.end('w6Q=', 'base64', done), 'ä'],
+  ['a text in UTF-8', (response, done) => response.once('finish', done).end('ä', 'utf-8'), 'ä'],
+  ['no text, but a function', (response, done) => response.end(null, done), ''],
+  ['bytes', (response, done) => response.once('finish', done).end(new Uint8Array([0xc3, 0xa4])), 'ä'],
+])('`end` with %s', (_form, end, body) => {
+  it.each(['whole', 'in pieces'])('sends the answer %s, and calls the function when it is sent', async (how) => {
+    let isDone = false
+    const [, , , received] = await answerOf((response) => {
+      intercept(response, asItIs)
+      if (how === 'in pieces') response.write('first ')
+      end(response, () => {
+        isDone = true
+      })
+    })
+    expect(received).toBe(how === 'whole' ? body : `first ${body}`)
+    expect(isDone).toBe(true)
+  })
+})
+
+describe('while what becomes of an answer is promised', () => {
+  it('takes nothing more from the handler, and sends the status that it ended with', async () => {
+    const { promise, resolve } = Promise.withResolvers<FinishAnswer>()
+    const answer = await answerOf((response) => {
+      intercept(response, { ...asItIs, whole: () => promise })
+      response.statusCode = 201
+      response.end('first')
+      expect(response.headersSent).toBe(true)
+      response.statusCode = 500
+      expect(response.write('second')).toBe(false)
+      expect(response.end('third')).toBe(response)
+      resolve(() => 'promised')
+    })
+    expect(answer).toEqual([201, 'Created', {}, 'promised'])
+  })
+
+  it('sends nothing when the client has left meanwhile', async () => {
+    const { promise, resolve } = Promise.withResolvers<FinishAnswer>()
+    const responses = Promise.withResolvers<ServerResponse>()
+    const errors: unknown[] = []
+    const port = await listen((_request, response) => {
+      intercept(response, { ...asItIs, whole: () => promise })
+      response.on('error', (error) => errors.push(error))
+      response.end('body')
+      responses.resolve(response)
+    })
+    const request = get({ host: '127.0.0.1', port, agent: false }).on('error', () => {})
+    const response = await responses.promise
+    const closed = once(response, 'close')
+    request.destroy()
+    await closed
+    let isAsked = false
+    resolve(() => {
+      isAsked = true
+      return 'promised'
+    })
+    await promise
+    await new Promise(setImmediate)
+    expect([isAsked, errors]).toEqual([false, []])
+  })
+
+  it('breaks the connection off when the promise fails', async () => {
+    const port = await listen((_request, response) => {
+      intercept(response, { ...asItIs, whole: () => Promise.reject(new Error('broken')) })
+      response.end('body')
+    })
+    await expect(open(port)).rejects.toThrow('socket hang up')
+  })
+})
