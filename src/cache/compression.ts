@@ -50,7 +50,6 @@ export async function compress(
  * @throws when they are damaged, were compressed in an unknown way, or would become larger than `rawBytes`
  */
 export async function decompress(bytes: Buffer, codec: string, rawBytes: number): Promise<Buffer> {
-  if (codec === 'none') return bytes
   if (!Object.hasOwn(codecs, codec)) throw new TypeError(`unknown codec ${codec}`)
   if (!(rawBytes <= maxRawBytes)) throw new RangeError(`an entry of ${rawBytes} bytes is too large`)
   const methods = codecs[codec as Exclude<Codec, 'none'>]

@@ -79,17 +79,15 @@ export function createCache<Name extends string = 'default', Tag extends string 
   function answer(key: Key, load: unknown, given?: GetOrSetOptions, tagsOf?: Call['tagsOf']): Promise<unknown> {
     try {
       const entry = hit(key, given)
-      if (entry === undefined) return answerSlowly(key, load, given, tagsOf)
+      if (entry === undefined) {
+        expectOpen()
+        return engine.answer(resolveCall(settings, encodeKey(key), load, given, { tagsOf }))
+      }
       entry.profile.counters.memory++
       return entry.promise
     } catch (error) {
       return Promise.reject(error)
     }
-  }
-
-  async function answerSlowly(key: Key, load: unknown, given?: GetOrSetOptions, tagsOf?: Call['tagsOf']) {
-    expectOpen()
-    return engine.answer(resolveCall(settings, encodeKey(key), load, given, { tagsOf }))
   }
 
   function expectOpen(): void {

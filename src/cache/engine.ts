@@ -176,9 +176,11 @@ export class Engine {
   async #run(flight: Flight, call: Call, reason: MissReason, served?: MemoryEntry): Promise<void> {
     let stale = served
     try {
-      const found = await this.#search(flight, call, reason, served)
+      const { store } = this.parts
+      const found = store === undefined ? { reason } : await searchStore(this.parts, store, flight, call, served)
       if ('entry' in found) return flight.resolve(found.entry)
       if (served === undefined) this.#count(flight, call, found)
+      if (found.ticket === undefined) this.#beginAnew(flight)
       stale ??= found.stale
       await this.#load(flight, call, found.ticket, stale)
     } catch (error) {
@@ -191,14 +193,10 @@ export class Engine {
     }
   }
 
-  async #search(flight: Flight, call: Call, reason: MissReason, served: MemoryEntry | undefined): Promise<Search> {
-    const { store, order, time } = this.parts
-    const found = store === undefined ? { reason } : await searchStore(this.parts, store, flight, call, served)
-    if ('reason' in found && found.ticket === undefined) {
-      flight.begun = order.tick
-      flight.begunAt = time.exact()
-    }
-    return found
+  /** A load that nothing was read for begins now. */
+  #beginAnew(flight: Flight): void {
+    flight.begun = this.parts.order.tick
+    flight.begunAt = this.parts.time.exact()
   }
 
   #count(flight: Flight, call: Call, { reason, stale }: Exclude<Search, { entry: MemoryEntry }>): void {

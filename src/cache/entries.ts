@@ -25,6 +25,8 @@ export interface NewEntry {
 /** How many times its load's cost before its end an entry may be renewed: beyond 10, the chance is 1 in 22,000. */
 const earlyFactor = 10
 
+const unmeasured = { bytes: 0 }
+
 /** Turns values into entries of both tiers, and back. */
 export class Entries {
   readonly #settings: CacheSettings
@@ -45,7 +47,7 @@ export class Entries {
   }
 
   /** An entry for this process. */
-  toMemory(value: unknown, { bytes }: Inspection, about: NewEntry, ageMs = 0): MemoryEntry {
+  toMemory(value: unknown, { bytes }: Pick<Inspection, 'bytes'>, about: NewEntry, ageMs = 0): MemoryEntry {
     const { profile, ttlMs, staleMs, begunAt, costMs } = about
     const loadedAt = this.#time.exact() - ageMs
     const lifeMs = profile.memoryTtlMs + ageMs
@@ -94,14 +96,16 @@ export class Entries {
    */
   async fromStore(found: Found, begun: Tick, begunAt: number, expected?: Profile): Promise<MemoryEntry | MissReason> {
     const { header, payload } = found.entry as StoredEntry
-    const { profiles } = this.#settings
+    const { profiles, memory, freeze } = this.#settings
     const profile = expected ?? profiles.get(header.profile) ?? (profiles.get('default') as Profile)
     if (profile.version !== header.version && (expected !== undefined || profiles.has(header.profile))) return 'version'
-    const raw = await decompress(payload, header.codec, header.rawBytes)
+    const raw = header.codec === 'none' ? payload : await decompress(payload, header.codec, header.rawBytes)
     const value = decodeValue(header.format as ValueFormat, raw)
     if (profile.validate !== undefined && !(await isValid(value, profile.validate))) return 'corrupt'
     const { ttlMs, staleMs, costMs, tags } = header
     const about = { profile, ttlMs, staleMs, costMs, tags, begun, begunAt }
-    return this.toMemory(value, this.inspect(value), about, found.ageMs)
+    // Without memory nobody asks how large it is.
+    const size = memory === false && !freeze ? unmeasured : this.inspect(value)
+    return this.toMemory(value, size, about, found.ageMs)
   }
 }

@@ -2,6 +2,8 @@ const ticksPerDeadline = 10
 
 interface Waiting {
   ticksLeft: number
+  /** Its place in the list, and -1 once it no longer waits. */
+  place: number
   readonly expire: () => void
 }
 
@@ -14,7 +16,8 @@ interface Waiting {
  */
 export class FairDeadline {
   readonly ms: number
-  readonly #waiting = new Set<Waiting>()
+  /** A list, because a set gives every object a hash of its own first. */
+  readonly #waiting: Waiting[] = []
   #timer: NodeJS.Timeout | undefined
 
   constructor(ms: number) {
@@ -24,17 +27,17 @@ export class FairDeadline {
   /** Settles like the work, or rejects with `late()` when the deadline passes first. */
   race<Value>(work: PromiseLike<Value>, late: () => unknown): Promise<Value> {
     return new Promise<Value>((resolve, reject) => {
-      const waiting: Waiting = { ticksLeft: ticksPerDeadline, expire: () => reject(late()) }
-      this.#waiting.add(waiting)
+      const place = this.#waiting.length
+      const waiting: Waiting = { ticksLeft: ticksPerDeadline, place, expire: () => reject(late()) }
+      this.#waiting.push(waiting)
       this.#timer ??= setInterval(() => this.#tick(), Math.max(1, this.ms / ticksPerDeadline)).unref()
-      const done = () => this.#waiting.delete(waiting)
       work.then(
         (value) => {
-          done()
+          this.#remove(waiting)
           resolve(value)
         },
         (error) => {
-          done()
+          this.#remove(waiting)
           reject(error)
         },
       )
@@ -43,19 +46,32 @@ export class FairDeadline {
 
   #tick(): void {
     // Not sooner: to start a timer for each answer takes as long as to read the answer.
-    if (this.#waiting.size === 0) {
+    if (this.#waiting.length === 0) {
       clearInterval(this.#timer)
       this.#timer = undefined
     }
-    const due = [...this.#waiting].filter((waiting) => --waiting.ticksLeft <= 0)
+    const due = this.#waiting.filter((waiting) => --waiting.ticksLeft <= 0)
     if (due.length === 0) return
     afterPoll(() => this.#expire(due))
   }
 
   #expire(due: readonly Waiting[]): void {
     for (const waiting of due) {
-      if (this.#waiting.delete(waiting)) waiting.expire()
+      if (waiting.place === -1) continue
+      this.#remove(waiting)
+      waiting.expire()
     }
+  }
+
+  #remove(waiting: Waiting): void {
+    const { place } = waiting
+    if (place === -1) return
+    const last = this.#waiting.pop() as Waiting
+    if (last !== waiting) {
+      this.#waiting[place] = last
+      last.place = place
+    }
+    waiting.place = -1
   }
 }
 

@@ -56,15 +56,15 @@ export class Flight {
   }
 
   /** The answer, or the signal's reason. When nobody waits any more the search is aborted. */
-  async wait(signal: AbortSignal | undefined): Promise<Answer> {
-    if (signal === undefined) {
-      this.#waiters++
-      return this.answer
-    }
+  wait(signal: AbortSignal | undefined): Promise<Answer> {
+    this.#waiters++
+    return signal === undefined ? this.answer : this.#waitUnless(signal)
+  }
+
+  async #waitUnless(signal: AbortSignal): Promise<Answer> {
     const aborted = deferred<never>()
     const abort = () => aborted.reject(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
-    this.#waiters++
     try {
       return await Promise.race([this.answer, aborted.promise])
     } catch (error) {

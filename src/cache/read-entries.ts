@@ -27,7 +27,7 @@ async function readFromStore(engine: Engine, key: string, reason: MissReason): P
     counters.misses[reason]++
     return undefined
   }
-  await store.ready()
+  if (store.isConnecting) await store.connected()
   const begin = { begun: order.tick, begunAt: time.exact() }
   const found = await store.readOne(key, 'get', [])
   const entry = found === undefined ? 'unavailable' : await reviveEntry(engine.parts, store, key, found, begin)

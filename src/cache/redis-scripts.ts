@@ -1,4 +1,8 @@
 import { createHash } from 'node:crypto'
+import { ticketMs } from './store.ts'
+
+/** A tag's record outlives the entries that carry it by at least this; losing it early only makes them misses. */
+export const tagMarginMs = 3_600_000
 
 /** A script and the name under which Redis keeps it. */
 export interface RedisScript {
@@ -77,14 +81,14 @@ export const foundStates = ['absent', 'corrupt', 'invalidated', 'expired', 'stal
 /**
  * Reads entries, checks their tags and grants tickets.
  *
- * KEYS clock, entries, records of the named tags. ARGV mode, ticket (which also names a generation that begins), ms of the
- * ticket, seen, ms of a tag, number of entries, the named tags as JSON.
+ * KEYS clock, entries, records of the named tags. ARGV mode, ticket (which also names a generation that begins), seen, number
+ * of entries, the named tags as JSON.
  * Returns the clock's record, and for each entry the number of its state, whether a ticket was granted, its age in
  * microseconds, its bytes.
  */
 const read = `
 local ${foundStates.join(', ')} = ${foundStates.map((_, number) => number).join(', ')}
-local mode, ticket, ticketMs, seen, tagMs, entries, namedText = unpack(ARGV)
+local mode, ticket, seen, entries, namedText = unpack(ARGV)
 local last = 1 + entries
 local found = getAll(KEYS)
 local clock, generation, record = readClock(KEYS[1], found[1], ticket, seen)
@@ -138,9 +142,9 @@ for index = 2, last do
   if mode == 'force' or mode == 'refresh' or (mode == 'load' and state ~= fresh) then
     local lease = prefix .. 'l:' .. string.sub(KEYS[index], #prefix + 3)
     if mode == 'force' then
-      redis.call('SET', lease, ticket, 'PX', ticketMs)
+      redis.call('SET', lease, ticket, 'PX', ${ticketMs})
       isGranted = 1
-    elseif redis.call('SET', lease, ticket, 'NX', 'PX', ticketMs) then
+    elseif redis.call('SET', lease, ticket, 'NX', 'PX', ${ticketMs}) then
       isGranted = 1
     end
     isAnyGranted = isAnyGranted or isGranted == 1
@@ -151,7 +155,7 @@ end
 if isAnyGranted then
   -- A tag seen for the first time begins now, so that invalidations of other tags during the load do not count against it.
   for index = last + 1, #KEYS do
-    if not tonumber(found[index]) then keepFor(KEYS[index], text(clock), tagMs) end
+    if not tonumber(found[index]) then keepFor(KEYS[index], text(clock), ${tagMarginMs}) end
   end
 end
 return results

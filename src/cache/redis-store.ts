@@ -4,7 +4,7 @@ import { packHead, parseEntry } from './entry-format.ts'
 import { toStoreKey } from './key.ts'
 import { bufferCommands, type RedisClientLike, type RedisCommands, type RedisSource } from './redis-client.ts'
 import { RedisConnection } from './redis-connection.ts'
-import { foundStates, type RedisScript, scripts } from './redis-scripts.ts'
+import { foundStates, type RedisScript, scripts, tagMarginMs } from './redis-scripts.ts'
 import {
   type Found,
   type ReadMode,
@@ -16,8 +16,6 @@ import {
   type WriteOutcome,
 } from './store.ts'
 
-/** A tag's record outlives the entries that carry it by at least this; losing it early only makes them misses. */
-const tagMarginMs = 3_600_000
 const noTags: readonly string[] = []
 
 class RedisTicket {
@@ -94,8 +92,13 @@ export class RedisStore implements Store {
     const asked = [this.#key('clock')]
     for (const key of keys) asked.push(this.#key('e', key))
     for (const tag of tags) asked.push(`${this.#prefix}t:${tag}`)
-    const numbers = [String(ticketMs), String(known), String(tagMarginMs), String(keys.length)]
-    const answer = await this.#run<ReadAnswer>(scripts.read, asked, [mode, id, ...numbers, JSON.stringify(tags)])
+    const answer = await this.#run<ReadAnswer>(scripts.read, asked, [
+      mode,
+      id,
+      String(known),
+      String(keys.length),
+      JSON.stringify(tags),
+    ])
     const [asOf, generation] = String(answer[0]).split('|') as [string, string]
     this.#observe({ stamp: Number(asOf), generation }, sentAt, known)
     return keys.map((_key, index) => {

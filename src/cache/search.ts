@@ -37,7 +37,7 @@ export async function searchStore(
   const giveUpAt = time.exact() + settings.loadHardMs
   let mode = firstMode(flight, call)
   for (let waitMs = pollFromMs; ; waitMs = Math.min(waitMs * 1.5, pollUpToMs)) {
-    await store.ready()
+    if (store.isConnecting) await store.connected()
     if (flight.isAborted) throw flight.controller.signal.reason
     flight.begun = order.tick
     flight.begunAt = time.exact()

@@ -84,9 +84,13 @@ export class StoreTier {
     return !this.#breaker.isOpen
   }
 
+  get isConnecting(): boolean {
+    return this.#connecting !== undefined
+  }
+
   /** Waits for the first connection, at most as long as for any answer. */
-  async ready(): Promise<void> {
-    if (this.#connecting !== undefined) await this.#attempt('connection', () => Promise.resolve())
+  async connected(): Promise<void> {
+    await this.#attempt('connection', () => Promise.resolve())
   }
 
   /** What each key holds; `undefined` when the store cannot say. */
@@ -154,13 +158,11 @@ export class StoreTier {
     await this.#store.close()
   }
 
-  async #attempt<Answer>(operation: Operation, work: () => Promise<Answer>): Promise<Answer | undefined> {
-    if (this.#fatal !== undefined) throw this.#fatal
-    if (this.#breaker.isOpen) {
-      this.#counters.errors.refused++
-      return undefined
-    }
-    return this.#ask(operation, work)
+  #attempt<Answer>(operation: Operation, work: () => Promise<Answer>): Promise<Answer | undefined> {
+    if (this.#fatal !== undefined) return Promise.reject(this.#fatal)
+    if (!this.#breaker.isOpen) return this.#ask(operation, work)
+    this.#counters.errors.refused++
+    return Promise.resolve(undefined)
   }
 
   /** Whether the store took a change. */
