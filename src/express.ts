@@ -11,10 +11,20 @@ import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
 import { createResponseCache } from './http/response-cache.ts'
 import { type SavingsReport, savingsOf } from './http/savings.ts'
+import { monitorUpgrades, type UpgradingServer } from './http/upgrades.ts'
 import type { PerformanceMonitor } from './monitor/monitor.ts'
 import { problemDetails } from './shared/errors.ts'
 
-export type { Authorize, CompressOptions, HttpCacheOptions, PerformanceRoutesOptions, ResponseStore, SavingsReport }
+export type {
+  Authorize,
+  CompressOptions,
+  HttpCacheOptions,
+  PerformanceRoutesOptions,
+  ResponseStore,
+  SavingsReport,
+  UpgradingServer,
+}
+export { monitorUpgrades }
 
 /** Options of {@link compressResponses}. */
 export interface CompressResponsesOptions extends CompressOptions {

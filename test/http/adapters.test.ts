@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { request as send } from 'node:http'
 import { PerformanceMonitor } from 'posthaste'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -19,6 +20,16 @@ function ask(
     if (typeof giveUp === 'number') setTimeout(() => request.destroy(), giveUp)
     request.end()
   })
+}
+
+/** A WebSocket that is closed as soon as it is open. */
+async function connect(port: number, path: string): Promise<number> {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`)
+  const closed = once(socket, 'close')
+  await once(socket, 'open')
+  socket.close()
+  await closed
+  return 101
 }
 
 describe.each(Object.entries(frameworks))('on %s', (name, start) => {
@@ -55,32 +66,34 @@ describe.each(Object.entries(frameworks))('on %s', (name, start) => {
           ask(port, 'GET', '/slow', 150),
           ask(port, 'GET', '/stream', 'at first byte'),
           ask(port, 'GET', '/events', 'at first byte'),
+          connect(port, '/live/1'),
         ]),
     )
     const { endpoints, requests } = await settled()
 
     const table = endpoints
       .map(
-        ({ method, route, status, count, aborted, streams }) =>
-          `${method} ${route} ${JSON.stringify(status)} ${count}/${aborted}/${streams}`,
+        ({ method, route, status, count, aborted, streams, upgrades }) =>
+          `${method} ${route} ${JSON.stringify(status)} ${count}/${aborted}/${streams}/${upgrades}`,
       )
       .sort()
     expect(table).toEqual([
-      'GET (unmatched) {"404":4} 4/0/0',
-      'GET /admin/:page {"403":1} 1/0/0',
-      'GET /api/v1/:tenant/boom {"500":1} 1/0/0',
-      'GET /api/v1/:tenant/items/:id {"200":2} 2/0/0',
-      'GET /empty {"204":1} 1/0/0',
-      'GET /events {} 0/0/1',
-      'GET /private/:id {"401":1} 1/0/0',
-      'GET /slow {} 0/1/0',
-      'GET /stream {"200":1} 1/1/0',
-      'GET /unchanged {"304":1} 1/0/0',
-      'GET /users/:id {"200":2} 2/0/0',
-      'HEAD /users/:id {"200":1} 1/0/0',
-      'OPTIONS /users/:id {"200":1} 1/0/0',
+      'GET (unmatched) {"404":4} 4/0/0/0',
+      'GET /admin/:page {"403":1} 1/0/0/0',
+      'GET /api/v1/:tenant/boom {"500":1} 1/0/0/0',
+      'GET /api/v1/:tenant/items/:id {"200":2} 2/0/0/0',
+      'GET /empty {"204":1} 1/0/0/0',
+      'GET /events {} 0/0/1/0',
+      'GET /live/:id {} 0/0/0/1',
+      'GET /private/:id {"401":1} 1/0/0/0',
+      'GET /slow {} 0/1/0/0',
+      'GET /stream {"200":1} 1/1/0/0',
+      'GET /unchanged {"304":1} 1/0/0/0',
+      'GET /users/:id {"200":2} 2/0/0/0',
+      'HEAD /users/:id {"200":1} 1/0/0/0',
+      'OPTIONS /users/:id {"200":1} 1/0/0/0',
     ])
-    expect(requests).toMatchObject({ total: 19, aborted: 2, streams: 1 })
+    expect(requests).toMatchObject({ total: 20, aborted: 2, streams: 1, upgrades: 1 })
     const streamed = endpoints.find(({ route }) => route === '/stream')
     expect(streamed?.latencyMs.min).toBeGreaterThan(390)
   })

@@ -12,6 +12,7 @@ import * as onExpress from 'posthaste/express'
 import * as onFastify from 'posthaste/fastify'
 import * as onHono from 'posthaste/hono'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { WebSocketServer } from 'ws'
 import { ask } from '../support/answering.ts'
 
 function makeMonitor(): PerformanceMonitor {
@@ -136,6 +137,60 @@ describe.each(Object.entries(starts))('on %s', (_name, start) => {
     await request('POST', '/users/1')
     expect(scopes).toEqual([undefined, 'POST /users/:id'])
     await expect.poll(() => queryReport(watched).nPlusOne).toMatchObject([{ scope: 'POST /users/:id' }])
+  })
+})
+
+describe('past Express, `monitorUpgrades`', () => {
+  const routes = new Map([
+    ['/chat/1', '/chat/:room'],
+    ['/closed', '/closed'],
+    ['/gone', '/gone'],
+  ])
+
+  async function open(path: string): Promise<string> {
+    const socket = new WebSocket(path)
+    return new Promise((resolve) => {
+      socket.onopen = () => socket.close()
+      socket.onclose = ({ code }) => resolve(code === 1006 ? 'refused' : 'opened')
+    })
+  }
+
+  it('counts what is accepted as an upgrade, what is refused with its status, what is dropped as aborted', async () => {
+    const monitor = new PerformanceMonitor({ sampleInterval: false, ignore: (_method, path) => path === '/ignored' })
+    onTestFinished(() => monitor.close())
+    const server = createServer(express())
+    const sockets = new WebSocketServer({ noServer: true })
+    server.on('upgrade', (request, socket, head) => {
+      if (request.url?.startsWith('/chat')) sockets.handleUpgrade(request, socket, head, () => {})
+      else if (request.url === '/closed') socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n')
+      else if (request.url === '/foreign') socket.end('foreign')
+      else socket.destroy()
+    })
+    onExpress.monitorUpgrades(monitor, server, ({ url }) => routes.get((url as string).split('?')[0] as string))
+    const port = await listen(server)
+    const answers = []
+    for (const path of ['/chat/1?token=x', '/chat/1', '/closed', '/gone', '/foreign', '/ignored'])
+      answers.push(await open(`ws://127.0.0.1:${port}${path}`))
+    expect(answers).toEqual(['opened', 'opened', 'refused', 'refused', 'refused', 'refused'])
+    await expect.poll(() => monitor.snapshot().requests.inFlight).toBe(0)
+    expect(
+      monitor
+        .snapshot()
+        .endpoints.map(
+          ({ route, status, aborted, upgrades }) => `${route} ${JSON.stringify(status)} ${aborted}/${upgrades}`,
+        )
+        .sort(),
+    ).toEqual(['(unmatched) {} 1/0', '/chat/:room {} 0/2', '/closed {"403":1} 0/0', '/gone {} 1/0'])
+  })
+
+  it('counts under one name where there is only one route', async () => {
+    const monitor = makeMonitor()
+    const server = createServer()
+    new WebSocketServer({ server })
+    onExpress.monitorUpgrades(monitor, server, '/live')
+    const port = await listen(server)
+    expect(await open(`ws://127.0.0.1:${port}/live`)).toBe('opened')
+    expect(await countsOf(monitor)).toEqual(['GET /live 0/0/1'])
   })
 })
 

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { serve } from '@hono/node-server'
+import websocket from '@fastify/websocket'
+import { serve, upgradeWebSocket, type WebSocketServerLike } from '@hono/node-server'
 import express5 from 'express'
 import express4 from 'express4'
 import fastify from 'fastify'
@@ -11,6 +12,7 @@ import { ClientInputError, type PerformanceMonitor } from 'posthaste'
 import * as onExpress from 'posthaste/express'
 import * as onFastify from 'posthaste/fastify'
 import * as onHono from 'posthaste/hono'
+import { WebSocketServer } from 'ws'
 
 /** A running server and how to end it. */
 export interface Running {
@@ -115,11 +117,15 @@ async function startExpress(
     response.status(500).end('failed')
   })
 
-  return listen(createServer(app))
+  const server = createServer(app)
+  new WebSocketServer({ server })
+  onExpress.monitorUpgrades(monitor, server, '/live/:id')
+  return listen(server)
 }
 
 async function startFastify(monitor: PerformanceMonitor, routes?: RoutesOptions): Promise<Running> {
   const app = fastify({ forceCloseConnections: true })
+  await app.register(websocket)
   await app.register(onFastify.monitorRequests, { monitor })
   await app.register(onFastify.performanceRoutes, { monitor, ...routes })
   app.setErrorHandler(onFastify.answerErrors())
@@ -162,6 +168,7 @@ async function startFastify(monitor: PerformanceMonitor, routes?: RoutesOptions)
     throw new BadInput('`page` is wrong')
   })
   app.options('/users/:id', async () => '')
+  app.get('/live/:id', { websocket: true }, () => {})
 
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
@@ -182,6 +189,10 @@ async function startHono(monitor: PerformanceMonitor, routes?: RoutesOptions): P
 
   app.get('/users/:id', (c) => c.json({ ok: true }))
   app.options('/users/:id', (c) => c.text(''))
+  app.get(
+    '/live/:id',
+    upgradeWebSocket(() => ({})),
+  )
   const tenant = new Hono()
   tenant.get('/items/:id', (c) => c.json({ ok: true }))
   tenant.get('/boom', () => {
@@ -216,7 +227,8 @@ async function startHono(monitor: PerformanceMonitor, routes?: RoutesOptions): P
     throw new BadInput('`page` is wrong')
   })
 
-  const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }) as Server
+  const sockets = new WebSocketServer({ noServer: true }) as unknown as WebSocketServerLike
+  const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1', websocket: { server: sockets } }) as Server
   await once(server, 'listening')
   return running(server)
 }
