@@ -31,14 +31,12 @@ export default async function run(): Promise<string> {
     }
     const plain = open((dialect) => ({ dialect }))
     const named = open((dialect) => instrument({ dialect }, { statementCache: 100 }))
-    const tuned = open(
-      (dialect) => ({ dialect }),
-      (pool) => tunePgPool(pool),
-    )
-    const pinging = open(
-      (dialect) => ({ dialect }),
-      (pool) => tunePgPool(pool, { prePing: true }),
-    )
+    const tune = (prePing: boolean | 'idle') =>
+      open(
+        (dialect) => ({ dialect }),
+        (pool) => tunePgPool(pool, { prePing }),
+      )
+    const [unasked, tuned, pinging] = [tune(false), tune('idle'), tune(true)]
     const joins = await compare(
       [
         { name: 'Kysely', run: () => join(plain) },
@@ -54,7 +52,14 @@ export default async function run(): Promise<string> {
       ],
       { iterations: 200, rounds: 30 },
     )
-    return `A join of four tables by primary key:\n\n${table(joins)}\n\nOne row by primary key:\n\n${table(pings)}`
+    const prePing = await compare(
+      [
+        { name: 'tunePgPool, pings nothing', run: () => find(unasked) },
+        { name: 'tunePgPool, pings what was idle', run: () => find(tuned) },
+      ],
+      { iterations: 200, rounds: 60 },
+    )
+    return `A join of four tables by primary key:\n\n${table(joins)}\n\nOne row by primary key:\n\n${table(pings)}\n\nThe ping alone:\n\n${table(prePing)}`
   } finally {
     for (const pool of pools) await pool.end()
     await admin.query(`drop schema if exists ${schema} cascade`)
