@@ -182,7 +182,7 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
   })
 
   it('names the lines that hold connections, where it looks for leaks, and whoever has no name', async () => {
-    const { pool } = connect({ max: 1, acquireTimeout: '50ms', leakAfter: '5s' })
+    const { pool } = connect({ max: 1, acquireTimeout: '500ms', leakAfter: '5s' })
     const client = await pool.connect()
     const error = await pool.connect().catch((error) => error)
     client.release()
@@ -196,7 +196,7 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     const proxy = await startSilentProxy(server.port)
     onTestFinished(() => proxy.close())
     const url = server.url.replace(String(server.port), String(proxy.port))
-    const { pool, db } = connect({ url, prePing: true, pingTimeout: '200ms', acquireTimeout: '100ms' })
+    const { pool, db } = connect({ url, prePing: true, pingTimeout: '600ms', acquireTimeout: '300ms' })
     await sql`select 1`.execute(db)
     proxy.silence()
     await expect(pool.connect()).rejects.toMatchObject({ code: 'ERR_POOL_TIMEOUT' })
