@@ -10,7 +10,15 @@ import {
   resolveHttpCacheOptions,
 } from './http-cache-options.ts'
 import { extendKey, responseKey } from './response-key.ts'
-import { answerFrom, type CachedAnswer, isMadeFor, ownBytes, type StoredResponse, toStored } from './stored-response.ts'
+import {
+  answerFrom,
+  type CachedAnswer,
+  isMadeFor,
+  isStored,
+  ownBytes,
+  type StoredResponse,
+  toStored,
+} from './stored-response.ts'
 
 /** Runs the handler of a request. */
 export interface HandlerRun {
@@ -118,7 +126,7 @@ class Visit<Request> {
     try {
       if (this.#request.method === 'HEAD') return await this.#peek(key)
       let found = await this.#getOrRun(key, false)
-      if (isExpired(found, this.#settings.clock())) found = await this.#getOrRun(key, true)
+      if (isUnusable(found, this.#settings.clock())) found = await this.#getOrRun(key, true)
       if (!('reason' in found)) return found
       const cacheStatus = `fwd=miss; detail=${found.reason}`
       return this.#running === undefined ? pass(cacheStatus) : own(cacheStatus)
@@ -132,7 +140,7 @@ class Visit<Request> {
   /** A handler that answers HEAD gives nothing to store. */
   async #peek(key: Key): Promise<StoredResponse | undefined> {
     const found = await this.#cache.get<StoredResponse>(key)
-    return found === undefined || isExpired(found, this.#settings.clock()) ? undefined : found
+    return found === undefined || isUnusable(found, this.#settings.clock()) ? undefined : found
   }
 
   #getOrRun(key: Key, fresh: boolean): Promise<StoredResponse | NotStored> {
@@ -196,7 +204,7 @@ class Visit<Request> {
     }
     try {
       const encoded = await this.#cache.getOrSet(extendKey(key, [plan.coding, hash]), encode, this.#options)
-      if (encoded !== null) return { encoding: plan.coding, body: encoded, isVaried }
+      if (Buffer.isBuffer(encoded)) return { encoding: plan.coding, body: encoded, isVaried }
     } catch {
       // It took longer than a load may, or the cache was closed meanwhile: the body as it is will do.
     }
@@ -204,8 +212,10 @@ class Visit<Request> {
   }
 }
 
-function isExpired(found: StoredResponse | NotStored, now: number): boolean {
-  return 'freshUntil' in found && found.freshUntil !== undefined && now >= found.freshUntil
+/** Past its own lifetime, or no response: another version, or somebody else, may have written it. */
+function isUnusable(found: StoredResponse | NotStored, now: number): boolean {
+  if (isStored(found)) return found.freshUntil !== undefined && now >= found.freshUntil
+  return typeof found?.reason !== 'string'
 }
 
 function pass(cacheStatus: string): Outcome {

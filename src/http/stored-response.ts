@@ -48,6 +48,12 @@ export function ownBytes(bytes: Buffer): Buffer {
   return own
 }
 
+/** Whether what a store gave back is such a response. */
+export function isStored(value: unknown): value is StoredResponse {
+  const { body, headers, varied } = (value ?? {}) as Partial<StoredResponse>
+  return body instanceof Uint8Array && Array.isArray(headers) && Array.isArray(varied)
+}
+
 /** Whether a stored response may answer this request (RFC 9111, 4.1). */
 export function isMadeFor({ varied }: StoredResponse, request: CachedRequest): boolean {
   return varied.every(([name, value]) => (request.header(name) ?? null) === value)

@@ -544,6 +544,21 @@ describe.each(Object.entries(caching))('on %s', (_name, startServer) => {
     expect(runs).toBe(2)
   })
 
+  it.each([['a text'], [null], [{ body: 'of another version' }]])(
+    'runs the handler where the store holds %j, and stores what it answers',
+    async (foreign) => {
+      const ownCache = createCache({ clock: () => now }) as unknown as Cache
+      await start({}, {}, ownCache)
+      vi.spyOn(ownCache, 'getOrSet').mockResolvedValueOnce(foreign as never)
+      const first = await get()
+      expect([first.status, first.headers['cache-status']]).toEqual([200, 'posthaste; fwd=miss; stored'])
+      vi.spyOn(ownCache, 'get').mockResolvedValueOnce(foreign as never)
+      expect((await get('/users', {}, 'HEAD')).headers['cache-status']).toBe('posthaste; fwd=miss')
+      const second = await get()
+      expect([second.headers['cache-status'], second.body.toString()]).toEqual(['posthaste; hit', json])
+    },
+  )
+
   it('misses once a tag is invalidated', async () => {
     await start({ tags: ['users'] })
     await get('/users', { 'accept-encoding': 'gzip' })
