@@ -5,6 +5,7 @@ import { openRequestScope } from './database/query-scope.ts'
 import type { Authorize } from './http/authorize.ts'
 import { type CompressOptions, createEngine } from './http/compressor.ts'
 import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
+import { unmatched } from './http/labels.ts'
 import { isRerun, rerunApplication, respondNode } from './http/node-cache.ts'
 import { compressNodeResponse } from './http/node-compression.ts'
 import { outcomeOf } from './http/outcome.ts'
@@ -240,8 +241,6 @@ interface Route {
 
 type Path = string | RegExp | readonly Path[]
 type Target = (layer: Layer & { readonly route: Route }, path: string) => boolean
-
-const unmatched = '(unmatched)'
 
 /**
  * Finds the pattern under which a request was answered, mount paths included. Express keeps only values in `baseUrl`, and

@@ -15,6 +15,7 @@ import {
 } from './http/compressor.ts'
 import type { EncodedHead } from './http/encoding-plan.ts'
 import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
+import { unmatched } from './http/labels.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
 import { headersForCache, type RequestHeaders, readHeaders } from './http/request-headers.ts'
@@ -89,7 +90,7 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
       const startedAt = monitor.start()
       const label = () => {
         const named = monitor.routeOf(request)
-        return named === undefined ? (own?.route ?? url ?? '(unmatched)') : named
+        return named === undefined ? (own?.route ?? url ?? unmatched) : named
       }
       const scope = openRequestScope(() => `${request.method} ${label()}`)
       request[scopeKey] = scope
@@ -169,7 +170,7 @@ export const compressResponses: FastifyPluginCallback<CompressResponsesOptions> 
       const { config, url } = request.routeOptions
       if (config.compress === false || encodedByCache.has(request)) return payload
       const onEncoded: OnEncoded | undefined =
-        save && ((rawBytes, sentBytes) => save(request.method, url ?? '(unmatched)', rawBytes, sentBytes))
+        save && ((rawBytes, sentBytes) => save(request.method, url ?? unmatched, rawBytes, sentBytes))
       return compressPayload(compressor, request, reply, payload, onEncoded)
     })
     done()

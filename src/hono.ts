@@ -7,6 +7,7 @@ import { type CompressOptions, createEngine } from './http/compressor.ts'
 import { respondFetch } from './http/fetch-cache.ts'
 import { compressFetchResponse } from './http/fetch-compression.ts'
 import type { HttpCacheOptions, ResponseStore } from './http/http-cache-options.ts'
+import { unmatched } from './http/labels.ts'
 import { outcomeOf } from './http/outcome.ts'
 import { createPerformanceRoutes, type PerformanceRoutesOptions } from './http/performance.ts'
 import { createResponseCache } from './http/response-cache.ts'
@@ -255,7 +256,7 @@ function labelOf({ req }: Context, status: number): string {
   if (reached !== undefined && !isMiddleware(reached)) return reached.path
   const target = routes.slice(req.routeIndex + 1).find((route) => !isMiddleware(route))
   if (target !== undefined) return target.path
-  return status === 404 || reached === undefined ? '(unmatched)' : reached.path
+  return status === 404 || reached === undefined ? unmatched : reached.path
 }
 
 function isMiddleware({ method, path }: { method: string; path: string }): boolean {

@@ -70,7 +70,7 @@ local function tagStamps(prefix, tags)
   local keys = {}
   for index, tag in ipairs(tags) do keys[index] = prefix .. 't:' .. tag end
   local stamps = getAll(keys)
-  for index = 1, #tags do stamps[index] = tonumber(stamps[index] or nil) or false end
+  for index = 1, #tags do stamps[index] = tonumber(stamps[index]) or false end
   return stamps
 end
 `

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { PerformanceMonitor } from '../monitor/monitor.ts'
+import { unmatched } from './labels.ts'
 
 /** A server of Node's, HTTP or HTTPS. */
 export interface UpgradingServer {
@@ -35,7 +36,7 @@ export function monitorUpgrades(
     socket.on('close', () => {
       const status = sentStatus() ?? 499
       const outcome = status === 101 ? 'upgrade' : status === 499 ? 'aborted' : 'completed'
-      const label = typeof route === 'string' ? route : (route(request) ?? '(unmatched)')
+      const label = typeof route === 'string' ? route : (route(request) ?? unmatched)
       monitor.record(method, label, status, startedAt, outcome)
     })
   })
