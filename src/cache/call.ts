@@ -1,6 +1,7 @@
 import type { CoarseTime } from './coarse-time.ts'
 import type { Entries } from './entries.ts'
 import type { Events } from './events.ts'
+import type { ExpectedEntries } from './expected-entries.ts'
 import type { FairDeadline } from './fair-deadline.ts'
 import type { Invalidations } from './invalidations.ts'
 import type { MemoryTier } from './memory-tier.ts'
@@ -17,6 +18,7 @@ export interface Parts {
   /** Whether this process knows of every invalidation that it should by then have heard of. */
   readonly coherence: { covers(now: number): boolean }
   readonly order: Invalidations
+  readonly expected: ExpectedEntries
   readonly entries: Entries
   readonly events: Events
   readonly time: CoarseTime

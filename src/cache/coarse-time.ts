@@ -26,12 +26,12 @@ export class CoarseTime {
   /** Milliseconds, up to one behind; more only within a piece of code that blocks the event loop. */
   now(): number {
     // Counted too, because no timer fires while promises follow upon promises.
-    return this.#usesLeft-- > 0 ? this.#cached : this.exact()
+    return this.#usesLeft-- > 0 ? this.#cached : this.#refresh()
   }
 
   /** The same in whole milliseconds since the cache was made, rounded up: V8 keeps a small integer without a box. */
   sinceStart(): number {
-    if (this.#usesLeft-- <= 0) this.exact()
+    if (this.#usesLeft-- <= 0) this.#refresh()
     return this.#cachedMs
   }
 
@@ -41,13 +41,24 @@ export class CoarseTime {
   }
 
   exact(): number {
-    this.#cached = this.#clock()
-    this.#cachedMs = Math.ceil(this.#cached - this.#start)
+    const time = this.#clock()
+    if (this.#usesLeft > 0) this.#keep(time)
+    return time
+  }
+
+  #refresh(): number {
+    const time = this.#clock()
+    this.#keep(time)
     if (this.#isCoarse) {
       this.#usesLeft = maxUses
       this.#timer ??= setTimeout(() => this.#forget(), 1).unref()
     }
-    return this.#cached
+    return time
+  }
+
+  #keep(time: number): void {
+    this.#cached = time
+    this.#cachedMs = Math.ceil(time - this.#start)
   }
 
   #forget(): void {

@@ -8,6 +8,7 @@ import { StoreCounters } from './counters.ts'
 import { carries, Engine } from './engine.ts'
 import { Entries } from './entries.ts'
 import { Events } from './events.ts'
+import { ExpectedEntries } from './expected-entries.ts'
 import { explain } from './explain.ts'
 import { FairDeadline } from './fair-deadline.ts'
 import { getOrSetMany } from './get-or-set-many.ts'
@@ -52,12 +53,14 @@ export function createCache<Name extends string = 'default', Tag extends string 
   }
   const opened = openStore(options, { settings, counters, events, time, listener })
   const memory = settings.memory === false ? noMemory : createMemoryTier(settings.memory)
+  const order = new Invalidations()
   const engine: Engine = new Engine({
     settings,
     memory,
     store: opened.store,
     coherence: opened.coherence,
-    order: new Invalidations(),
+    order,
+    expected: new ExpectedEntries(order),
     entries: new Entries(settings, opened.store !== undefined, time, counters),
     events,
     time,

@@ -7,7 +7,7 @@ import { MemoryEntry } from './memory-tier.ts'
 import type { CacheSettings } from './options.ts'
 import type { Profile } from './profile.ts'
 import { isValid } from './standard-schema.ts'
-import type { Found, StoredEntry } from './store.ts'
+import type { EntryHeader, Found, StoredEntry } from './store.ts'
 import { decodeValue, encodeValue, type ValueFormat } from './value-codec.ts'
 
 /** What is known of a new value. */
@@ -91,21 +91,43 @@ export class Entries {
   /**
    * An entry for this process from one of the store's.
    *
-   * @returns the reason when the entry is of another version, or not what the profile expects
+   * @returns the reason when the entry is of another version, or not what the profile expects; a promise only where it must be
+   * one, since most answers of the store need none
    * @throws when the entry cannot be read
    */
-  async fromStore(found: Found, begun: Tick, begunAt: number, expected?: Profile): Promise<MemoryEntry | MissReason> {
+  fromStore(
+    found: Found,
+    begun: Tick,
+    begunAt: number,
+    expected?: Profile,
+  ): MemoryEntry | MissReason | Promise<MemoryEntry | MissReason> {
     const { header, payload } = found.entry as StoredEntry
-    const { profiles, memory, freeze } = this.#settings
+    const { profiles } = this.#settings
     const profile = expected ?? profiles.get(header.profile) ?? (profiles.get('default') as Profile)
     if (profile.version !== header.version && (expected !== undefined || profiles.has(header.profile))) return 'version'
-    const raw = header.codec === 'none' ? payload : await decompress(payload, header.codec, header.rawBytes)
-    const value = decodeValue(header.format as ValueFormat, raw)
-    if (profile.validate !== undefined && !(await isValid(value, profile.validate))) return 'corrupt'
     const { ttlMs, staleMs, costMs, tags } = header
     const about = { profile, ttlMs, staleMs, costMs, tags, begun, begunAt }
-    // Without memory nobody asks how large it is.
-    const size = memory === false && !freeze ? unmeasured : this.inspect(value)
-    return this.toMemory(value, size, about, found.ageMs)
+    if (header.codec === 'none' && profile.validate === undefined)
+      return this.#revive(payload, header, about, found.ageMs)
+    return this.#unpack(payload, header, about, found.ageMs)
+  }
+
+  async #unpack(
+    payload: Buffer,
+    header: EntryHeader,
+    about: NewEntry,
+    ageMs: number | undefined,
+  ): Promise<MemoryEntry | MissReason> {
+    const raw = header.codec === 'none' ? payload : await decompress(payload, header.codec, header.rawBytes)
+    const entry = this.#revive(raw, header, about, ageMs)
+    const { validate } = about.profile
+    return validate === undefined || (await isValid(entry.value, validate)) ? entry : 'corrupt'
+  }
+
+  #revive(raw: Buffer, { format }: EntryHeader, about: NewEntry, ageMs: number | undefined): MemoryEntry {
+    const value = decodeValue(format as ValueFormat, raw)
+    // Without memory nobody asks how large it is, and nobody gets it a second time.
+    const size = this.#settings.memory === false ? unmeasured : this.inspect(value)
+    return this.toMemory(value, size, about, ageMs)
   }
 }

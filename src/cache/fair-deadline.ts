@@ -24,8 +24,8 @@ export class FairDeadline {
     this.ms = ms
   }
 
-  /** Settles like the work, or rejects with `late()` when the deadline passes first. */
-  race<Value>(work: PromiseLike<Value>, late: () => unknown): Promise<Value> {
+  /** Settles like the work, or rejects with `late()` when the deadline passes first; `tooLate` gets what comes after that. */
+  race<Value>(work: PromiseLike<Value>, late: () => unknown, tooLate?: (value: Value) => void): Promise<Value> {
     return new Promise<Value>((resolve, reject) => {
       const place = this.#waiting.length
       const waiting: Waiting = { ticksLeft: ticksPerDeadline, place, expire: () => reject(late()) }
@@ -33,6 +33,7 @@ export class FairDeadline {
       this.#timer ??= setInterval(() => this.#tick(), Math.max(1, this.ms / ticksPerDeadline)).unref()
       work.then(
         (value) => {
+          if (waiting.place === -1) return tooLate?.(value)
           this.#remove(waiting)
           resolve(value)
         },

@@ -25,9 +25,9 @@ export class Flight {
   readonly tags: Set<string>
   readonly answer: Promise<Answer>
   readonly resolve: (answer: Answer) => void
-  readonly reject: (reason: unknown) => void
   /** Whether a later load of the same key has begun, whose value is to be kept instead. */
   isSuperseded = false
+  readonly #reject: (reason: unknown) => void
   #waiters = 0
   #controller: AbortController | undefined
 
@@ -40,9 +40,13 @@ export class Flight {
     const { promise, resolve, reject } = deferred<Answer>()
     this.answer = promise
     this.resolve = resolve
-    this.reject = reject
+    this.#reject = reject
+  }
+
+  reject(reason: unknown): void {
     // Those who wait handle the error; there may be nobody.
-    promise.catch(() => {})
+    this.answer.catch(() => {})
+    this.#reject(reason)
   }
 
   /** Made when it is asked for: most searches end in the store, and a controller takes as long as reading an answer. */

@@ -81,5 +81,5 @@ function refuse(part: unknown): never {
 
 /** The key as UTF-8 can carry it: half a surrogate pair would become a replacement character, the same for all halves. */
 export function toStoreKey(key: string): string {
-  return /\p{Surrogate}/u.test(key) ? JSON.stringify(key) : key
+  return key.isWellFormed() ? key : JSON.stringify(key)
 }

@@ -62,9 +62,9 @@ export class KeyvStore implements Store {
     const carried = records.flatMap((record) => (typeof record === 'object' ? Object.keys(record.versions) : []))
     const versions = await this.#versions([...tags, ...carried])
     const states = records.map((record) => this.#stateOf(record, asText(generation), versions, tags))
-    const isGranted = states.map(
-      ({ state }) => mode === 'refresh' || mode === 'force' || (mode === 'load' && state !== 'fresh'),
-    )
+    const isGranted = states.map(({ state }) => {
+      return mode === 'refresh' || mode === 'force' || (mode !== 'get' && state !== 'fresh')
+    })
     if (!isGranted.includes(true)) return states
     const held = {
       generation: asText(generation) ?? (await this.#renew(this.#generationKey)),

@@ -14,7 +14,7 @@ export interface RedisClientLike {
   duplicate(): RedisClientLike
   on(event: string, listener: (...details: unknown[]) => void): unknown
   off(event: string, listener: (...details: unknown[]) => void): unknown
-  withTypeMapping(mapping: Readonly<Record<number, unknown>>): unknown
+  withCommandOptions(options: { readonly typeMapping: Readonly<Record<number, unknown>> }): unknown
   subscribe(channel: string, listener: (message: string) => void): Promise<unknown>
 }
 
@@ -43,12 +43,12 @@ const bulkString = 36
 
 /** The client's commands, answering with Buffers: values are bytes. */
 export function bufferCommands(client: RedisClientLike): RedisCommands {
-  return client.withTypeMapping({ [bulkString]: Buffer }) as RedisCommands
+  return client.withCommandOptions({ typeMapping: { [bulkString]: Buffer } }) as RedisCommands
 }
 
 export function isRedisClient(value: unknown): value is RedisClientLike {
   if (typeof value !== 'object' || value === null) return false
-  return ['connect', 'duplicate', 'withTypeMapping', 'evalSha'].every((method) => {
+  return ['connect', 'duplicate', 'withCommandOptions', 'evalSha'].every((method) => {
     return typeof (value as Record<string, unknown>)[method] === 'function'
   })
 }

@@ -83,8 +83,8 @@ export const foundStates = ['absent', 'corrupt', 'invalidated', 'expired', 'stal
  *
  * KEYS clock, entries, records of the named tags. ARGV mode, ticket (which also names a generation that begins), seen, number
  * of entries, the named tags as JSON.
- * Returns the clock's record, and for each entry the number of its state, whether a ticket was granted, its age in
- * microseconds, its bytes.
+ * Returns the clock's record, the server's time, and for each entry the number of its state, whether a ticket was granted, its
+ * age in microseconds, its bytes.
  */
 const read = `
 local ${foundStates.join(', ')} = ${foundStates.map((_, number) => number).join(', ')}
@@ -133,7 +133,7 @@ local function stateOf(entry)
   return expired, age
 end
 
-local results = { record }
+local results = { record, time }
 local isAnyGranted = false
 for index = 2, last do
   local entry = found[index]

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Change, ClockReading, Coherence } from './coherence.ts'
-import { packHead, parseEntry } from './entry-format.ts'
+import { EntryReader, packHead, parseDigits } from './entry-format.ts'
 import { toStoreKey } from './key.ts'
 import { bufferCommands, type RedisClientLike, type RedisCommands, type RedisSource } from './redis-client.ts'
 import { RedisConnection } from './redis-connection.ts'
@@ -17,6 +17,10 @@ import {
 } from './store.ts'
 
 const noTags: readonly string[] = []
+const nothing = Buffer.alloc(0)
+
+/** How long what is known of the server's time is relied on; clocks drift apart, and may be set. */
+const trustTimeMs = 60_000
 
 class RedisTicket {
   readonly id: string
@@ -41,6 +45,7 @@ export class RedisStore implements Store {
   readonly #coherence: Coherence
   readonly #now: () => number
   readonly #self = randomBytes(9).toString('hex')
+  readonly #entries = new EntryReader()
   #client: RedisClientLike | undefined
   #commands: RedisCommands | undefined
   #connection: RedisConnection | undefined
@@ -49,6 +54,10 @@ export class RedisStore implements Store {
   #ids = 0
   /** The highest stamp that an answer has shown. */
   #known = 0
+  /** The clock's record as it was last read. */
+  #clock: { readonly text: string; readonly reading: ClockReading | undefined } = { text: '', reading: undefined }
+  /** By how much the server's time is ahead of ours. */
+  #time = { aheadMs: 0, learnedAt: Number.NEGATIVE_INFINITY }
 
   constructor(source: RedisSource, namespace: string, coherence: Coherence, now: () => number) {
     this.#source = source
@@ -85,13 +94,15 @@ export class RedisStore implements Store {
     return this.#subscription?.isReady === true
   }
 
-  async read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[]> {
+  read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[]> {
+    return mode === 'expected' ? this.#look(keys, tags) : this.#search(keys, mode, tags)
+  }
+
+  async #search(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[]> {
     const id = this.#newId()
     const sentAt = this.#now()
     const known = this.#known
-    const asked = [this.#key('clock')]
-    for (const key of keys) asked.push(this.#key('e', key))
-    for (const tag of tags) asked.push(`${this.#prefix}t:${tag}`)
+    const asked = this.#keysOf(keys, tags)
     const answer = await this.#run<ReadAnswer>(scripts.read, asked, [
       mode,
       id,
@@ -101,16 +112,62 @@ export class RedisStore implements Store {
     ])
     const [asOf, generation] = String(answer[0]).split('|') as [string, string]
     this.#observe({ stamp: Number(asOf), generation }, sentAt, known)
+    // As if the question had taken no time on its way: entries then look a little older than they are, never younger.
+    this.#time = { aheadMs: answer[1] / 1_000 - sentAt, learnedAt: sentAt }
     return keys.map((_key, index) => {
-      const at = 1 + index * 4
+      const at = 2 + index * 4
       const ticket = answer[at + 1] === 1 ? new RedisTicket(id, asOf, generation) : undefined
-      return toFound(
+      return this.#toFound(
         foundStates[answer[at] as number] as Found['state'],
         (answer[at + 2] as number) / 1_000,
         answer[at + 3] as Buffer,
         ticket,
       )
     })
+  }
+
+  /**
+   * Reads without a script, because to run one takes Redis longer than anything else about a hit, and then with it, unless all
+   * the entries are there, fresh and current, and carry just the tags.
+   */
+  async #look(keys: readonly string[], tags: readonly string[]): Promise<Found[]> {
+    const sentAt = this.#now()
+    const known = this.#known
+    const { aheadMs, learnedAt } = this.#time
+    if (sentAt - learnedAt > trustTimeMs) return this.#search(keys, 'load', tags)
+    this.#coherence.isUsed = true
+    const records = await this.#ready().mGet(this.#keysOf(keys, tags))
+    const clock = this.#readClock(records[0])
+    if (clock === undefined) return this.#search(keys, 'load', tags)
+    this.#observe(clock, sentAt, known)
+    const stamps = records.slice(1 + keys.length).map(toStamp)
+    const seen: Seen = { clock, tags, stamps, nowMs: sentAt + aheadMs }
+    const found: Found[] = []
+    for (let index = 1; index <= keys.length; index++) {
+      const entry = this.#freshEntry(records[index] ?? nothing, seen)
+      if (entry === undefined) return this.#search(keys, 'load', tags)
+      found.push(entry)
+    }
+    return found
+  }
+
+  /** An entry, if it is fresh and current and carries just the tags; the script judges all others. */
+  #freshEntry(bytes: Buffer, { clock, nowMs, tags, stamps }: Seen): Found | undefined {
+    const entry = this.#entries.read(bytes)
+    if (entry === undefined || entry.generation !== clock.generation || entry.asOf > clock.stamp) return undefined
+    const { ttlMs, tags: carried } = entry.header
+    if (carried.length !== tags.length) return undefined
+    for (let index = 0; index < tags.length; index++) {
+      if (carried[index] !== tags[index] || !((stamps[index] as number) <= entry.asOf)) return undefined
+    }
+    const ageMs = Math.max(0, nowMs - entry.storedAt / 1_000)
+    return ageMs < ttlMs ? { state: 'fresh', ageMs, entry } : undefined
+  }
+
+  #toFound(state: Found['state'], ageMs: number, bytes: Buffer, ticket: Ticket | undefined): Found {
+    if (state !== 'fresh' && state !== 'stale') return { state, ageMs, ticket }
+    const entry = this.#entries.read(bytes)
+    return entry === undefined ? { state: 'corrupt', ticket } : { state, ageMs, ticket, entry }
   }
 
   async write(key: string, entry: StoredEntry, ticket: Ticket): Promise<WriteOutcome> {
@@ -172,9 +229,8 @@ export class RedisStore implements Store {
     const sentAt = this.#now()
     const known = this.#known
     // Not GET, which fails when there is something else under the key.
-    const [clock] = await this.#ready().mGet([this.#key('clock')])
-    const [stamp, generation] = String(clock ?? '').split('|')
-    if (generation !== undefined) this.#observe({ stamp: Number(stamp), generation }, sentAt, known)
+    const clock = this.#readClock((await this.#ready().mGet([this.#key('clock')]))[0])
+    if (clock !== undefined) this.#observe(clock, sentAt, known)
     // A lost clock is made anew by the next read or change; until then nothing in memory can be verified.
     else await this.read([], 'get', noTags)
   }
@@ -193,6 +249,24 @@ export class RedisStore implements Store {
 
   get #channel(): string {
     return `${this.#prefix}bus`
+  }
+
+  /** A reading of the clock's record, or `undefined` if it is lost or foreign. */
+  #readClock(record: Buffer | null | undefined): ClockReading | undefined {
+    const text = record?.toString('latin1') ?? ''
+    if (text === this.#clock.text) return this.#clock.reading
+    const fields = /^(\d+)\|(\w+)$/.exec(text)
+    const reading = fields ? { stamp: Number(fields[1]), generation: fields[2] as string } : undefined
+    this.#clock = { text, reading }
+    return reading
+  }
+
+  /** Of the clock, the entries, and the records of the tags. */
+  #keysOf(keys: readonly string[], tags: readonly string[]): string[] {
+    const all = [this.#key('clock')]
+    for (let index = 0; index < keys.length; index++) all.push(this.#key('e', keys[index]))
+    for (let index = 0; index < tags.length; index++) all.push(`${this.#prefix}t:${tags[index]}`)
+    return all
   }
 
   #key(kind: 'clock' | 'e' | 'l', key?: string): string {
@@ -262,16 +336,19 @@ class RewoundError extends Error {
   }
 }
 
-/** For each key the number of its state, whether a ticket was granted, the entry's age in microseconds, its bytes. */
-type ReadAnswer = [clock: Buffer, ...parts: (number | Buffer)[]]
+/** The clock's record, the time in microseconds, and for each key the number of its state, whether a ticket was granted, the entry's age in microseconds, its bytes. */
+type ReadAnswer = [clock: Buffer, time: number, ...parts: (number | Buffer)[]]
 
-function toFound(state: Found['state'], ageMs: number, bytes: Buffer, ticket: Ticket | undefined): Found {
-  if (state !== 'fresh' && state !== 'stale') return { state, ageMs, ticket }
-  try {
-    return { state, ageMs, ticket, entry: parseEntry(bytes) }
-  } catch {
-    return { state: 'corrupt', ticket }
-  }
+function toStamp(record: Buffer | null): number {
+  return record === null ? Number.NaN : parseDigits(record)
+}
+
+/** What one look at Redis showed beside the entries. */
+interface Seen {
+  readonly clock: ClockReading
+  readonly nowMs: number
+  readonly tags: readonly string[]
+  readonly stamps: readonly number[]
 }
 
 function change(part: Partial<Change>): Change {

@@ -33,18 +33,23 @@ export async function searchStore(
   call: Call,
   served: MemoryEntry | undefined,
 ): Promise<Search> {
-  const { order, time, settings } = parts
+  const { order, expected, time, settings } = parts
   const giveUpAt = time.exact() + settings.loadHardMs
-  let mode = firstMode(flight, call)
+  let mode = firstMode(flight, call, expected.has(call, time.exact()))
   for (let waitMs = pollFromMs; ; waitMs = Math.min(waitMs * 1.5, pollUpToMs)) {
     if (store.isConnecting) await store.connected()
     if (flight.isAborted) throw flight.controller.signal.reason
     flight.begun = order.tick
     flight.begunAt = time.exact()
-    const found = await store.readOne(call.key, mode, call.tags)
+    const found =
+      call.tags.length === 0
+        ? await store.readTogether(call.key, mode)
+        : (await store.read([call.key], mode, call.tags))?.[0]
     if (found === undefined) return { reason: 'unavailable' }
+    if (mode !== 'expected') expected.add(call.key, found, flight.begun, flight.begunAt)
 
-    const entry = await reviveEntry(parts, store, call.key, found, flight, call)
+    const revived = reviveEntry(parts, store, call.key, found, flight, call)
+    const entry = revived instanceof Promise ? await revived : revived
     if (entry instanceof MemoryEntry) {
       keepInMemory(parts, call.key, entry)
       const isNews = served === undefined || entry.loadedAt > served.loadedAt + 1
@@ -69,23 +74,25 @@ export async function searchStore(
 }
 
 /** The entry of an answer as this process uses it, or why there is none. What cannot be read is removed and counted. */
-export async function reviveEntry(
+export function reviveEntry(
   parts: Parts,
   store: StoreTier,
   key: string,
   found: Found,
   { begun, begunAt }: { readonly begun: number; readonly begunAt: number },
   call?: Call,
-): Promise<MemoryEntry | MissReason> {
-  if (found.entry === undefined) {
-    if (found.state === 'corrupt') await store.discard(key, new TypeError('an entry has a foreign beginning'))
-    return found.state as MissReason
-  }
-  try {
-    return await parts.entries.fromStore(found, begun, begunAt, call?.profile)
-  } catch (error) {
+): MemoryEntry | MissReason | Promise<MemoryEntry | MissReason> {
+  const discard = async (error: unknown) => {
     await store.discard(key, error)
-    return 'corrupt'
+    return 'corrupt' as const
+  }
+  if (found.state === 'corrupt') return discard(new TypeError('an entry has a foreign beginning'))
+  if (found.entry === undefined) return found.state as MissReason
+  try {
+    const revived = parts.entries.fromStore(found, begun, begunAt, call?.profile)
+    return revived instanceof Promise ? revived.catch(discard) : revived
+  } catch (error) {
+    return discard(error)
   }
 }
 
@@ -96,10 +103,11 @@ export function keepInMemory({ memory, order }: Parts, key: string, entry: Memor
   if (present === undefined || present.begun < entry.begun || present.loadedAt <= entry.loadedAt) memory.set(key, entry)
 }
 
-function firstMode(flight: Flight, call: Call): ReadMode {
+function firstMode(flight: Flight, call: Call, isExpected: boolean): ReadMode {
   if (call.isFresh) return 'force'
   if (flight.isRefresh) return 'refresh'
-  return call.ttlMs === 0 ? 'get' : 'load'
+  if (call.ttlMs === 0) return 'get'
+  return isExpected ? 'expected' : 'load'
 }
 
 function serveStale(entry: MemoryEntry, call: Call): Search {

@@ -54,7 +54,13 @@ export class StoreTier {
     const probe = () => this.#probe()
     this.#breaker = new Breaker({ ...settings.breaker, probe, onChange: () => this.#updateState() })
     const batch = (mode: ReadMode) => new ReadBatch((keys) => this.read(keys, mode, []))
-    this.#batches = { get: batch('get'), load: batch('load'), refresh: batch('refresh'), force: batch('force') }
+    this.#batches = {
+      get: batch('get'),
+      load: batch('load'),
+      expected: batch('expected'),
+      refresh: batch('refresh'),
+      force: batch('force'),
+    }
     this.#firstLoss.promise.catch(ignore)
     this.#preparing = store.prepare().finally(() => {
       this.#preparing = undefined
@@ -94,23 +100,14 @@ export class StoreTier {
   }
 
   /** What each key holds; `undefined` when the store cannot say. */
-  async read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[] | undefined> {
-    let late: Promise<Found[]> | undefined
-    const found = await this.#attempt('read', () => {
-      late = this.#store.read(keys, mode, tags)
-      return late
-    })
+  read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[] | undefined> {
+    const ask = () => this.#store.read(keys, mode, tags)
     // Whoever has stopped waiting will not load: others must not wait for it.
-    if (found === undefined) late?.then((answers) => this.#releaseAll(keys, answers), ignore)
-    return found
+    return this.#attempt('read', ask, (found) => this.#releaseAll(keys, found))
   }
 
-  /**
-   * What one key holds; `undefined` when the store cannot say. Reads without tags that are asked for at the same time are
-   * one round trip.
-   */
-  async readOne(key: string, mode: ReadMode, tags: readonly string[]): Promise<Found | undefined> {
-    if (tags.length > 0) return (await this.read([key], mode, tags))?.[0]
+  /** The same of one key and without tags; what is asked for at the same time is one round trip. */
+  readTogether(key: string, mode: ReadMode): Promise<Found | undefined> {
     return this.#batches[mode].read(key)
   }
 
@@ -158,9 +155,13 @@ export class StoreTier {
     await this.#store.close()
   }
 
-  #attempt<Answer>(operation: Operation, work: () => Promise<Answer>): Promise<Answer | undefined> {
+  #attempt<Answer>(
+    operation: Operation,
+    work: () => Promise<Answer>,
+    tooLate?: (answer: Answer) => void,
+  ): Promise<Answer | undefined> {
     if (this.#fatal !== undefined) return Promise.reject(this.#fatal)
-    if (!this.#breaker.isOpen) return this.#ask(operation, work)
+    if (!this.#breaker.isOpen) return this.#ask(operation, work, tooLate)
     this.#counters.errors.refused++
     return Promise.resolve(undefined)
   }
@@ -176,13 +177,18 @@ export class StoreTier {
     return answer === true
   }
 
-  async #ask<Answer>(operation: Operation, work: () => Promise<Answer>): Promise<Answer | undefined> {
+  async #ask<Answer>(
+    operation: Operation,
+    work: () => Promise<Answer>,
+    tooLate?: (answer: Answer) => void,
+  ): Promise<Answer | undefined> {
     // Loading a package takes time, and says nothing about the store.
     if (this.#preparing !== undefined) await this.#preparing.catch(ignore)
     const sentAt = performance.now()
     try {
       const connecting = this.#connecting
-      const answer = await this.#deadline.race(connecting === undefined ? work() : connecting.then(work), lateError)
+      const asked = connecting === undefined ? work() : connecting.then(work)
+      const answer = await this.#deadline.race(asked, lateError, tooLate)
       this.#breaker.succeeded()
       const took = performance.now() - sentAt
       this.#roundTripMs = this.#roundTripMs === 0 ? took : 0.9 * this.#roundTripMs + 0.1 * took

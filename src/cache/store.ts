@@ -6,6 +6,8 @@ export type ReadMode =
   | 'get'
   /** To load what is missing or stale, unless somebody else does. */
   | 'load'
+  /** The same, of what is likely to be there, fresh and with just the tags that are named; a store may look for that first. */
+  | 'expected'
   /** To load in any case, unless somebody else does. */
   | 'refresh'
   /** To load in any case, whoever else does. */
