@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import type { EntryHeader, StoredEntry } from './store.ts'
 
 /** The header without its tags, as JSON. */
@@ -41,11 +40,12 @@ export interface RedisEntry extends StoredEntry {
 type Head = Omit<RedisEntry, 'payload'>
 
 const maxHeads = 1_000
+const longestKept = 1_000
 
 /** Reads entries as the Redis scripts write them: `P2.<asOf>.<generation>.<storedAt>.`, what {@link packHead} made, the payload. */
 export class EntryReader {
   /** What stands before the payload, as it was read before: to read it anew takes longer than to read a small payload. */
-  readonly #heads = new LRUCache<string, Head>({ max: maxHeads })
+  readonly #heads = new Map<string, Head>()
 
   /** The entry, or `undefined` when the bytes are anything else. */
   read(bytes: Buffer): RedisEntry | undefined {
@@ -65,7 +65,8 @@ export class EntryReader {
       const tags: unknown = JSON.parse(bytes.toString('utf8', start[0].length, headerAt))
       const header = unpackHeader(bytes.toString('utf8', headerAt, text.length), tags)
       const head = { asOf: Number(start[1]), generation: start[2] as string, storedAt: Number(start[3]), header }
-      this.#heads.set(text, head)
+      if (this.#heads.size >= maxHeads) this.#heads.clear()
+      if (text.length <= longestKept) this.#heads.set(text, head)
       return head
     } catch {
       return undefined

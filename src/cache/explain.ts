@@ -22,11 +22,11 @@ export async function explain(engine: Engine, key: string): Promise<Explanation>
     freshForMs: header.ttlMs - (found.ageMs ?? 0),
     bytes: payload.length,
     codec: header.codec,
-    tags: header.tags,
+    tags: [...header.tags],
   }
 }
 
 function explainMemory(key: string, entry: MemoryEntry, now: number): Explanation {
   const { loadedAt, freshUntil, bytes, tags } = entry
-  return { key, tier: 'memory', ageMs: now - loadedAt, freshForMs: freshUntil - now, bytes, tags }
+  return { key, tier: 'memory', ageMs: now - loadedAt, freshForMs: freshUntil - now, bytes, tags: [...tags] }
 }

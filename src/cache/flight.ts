@@ -22,19 +22,20 @@ export class Flight {
   begun: Tick
   /** When that was. */
   begunAt: number
-  readonly tags: Set<string>
   readonly answer: Promise<Answer>
   readonly resolve: (answer: Answer) => void
   /** Whether a later load of the same key has begun, whose value is to be kept instead. */
   isSuperseded = false
   readonly #reject: (reason: unknown) => void
+  readonly #named: readonly string[]
+  #tags: Set<string> | undefined
   #waiters = 0
   #controller: AbortController | undefined
 
-  constructor(kind: { isFresh: boolean; isRefresh: boolean }, tags: Iterable<string>, begun: Tick, begunAt: number) {
+  constructor(kind: { isFresh: boolean; isRefresh: boolean }, tags: readonly string[], begun: Tick, begunAt: number) {
     this.isFresh = kind.isFresh
     this.isRefresh = kind.isRefresh
-    this.tags = new Set(tags)
+    this.#named = tags
     this.begun = begun
     this.begunAt = begunAt
     const { promise, resolve, reject } = deferred<Answer>()
@@ -49,7 +50,12 @@ export class Flight {
     this.#reject(reason)
   }
 
-  /** Made when it is asked for: most searches end in the store, and a controller takes as long as reading an answer. */
+  /** What its callers and its load have named. Made when it is asked for, like the controller: most searches need neither. */
+  get tags(): Set<string> {
+    this.#tags ??= new Set(this.#named)
+    return this.#tags
+  }
+
   get controller(): AbortController {
     this.#controller ??= new AbortController()
     return this.#controller

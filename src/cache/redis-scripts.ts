@@ -26,6 +26,8 @@ export interface RedisScript {
  * Stamps are written with `%.0f`, since Lua's own way of writing numbers keeps 14 digits.
  */
 const prelude = `
+-- From a key as it arrived: the client may have put a prefix of its own before each.
+local prefix = string.sub(KEYS[1], 1, -6)
 local function now()
   local time = redis.call('TIME')
   return time[1] * 1000000 + time[2]
@@ -65,7 +67,7 @@ local function getAll(keys)
   end
   return found
 end
-local function tagStamps(prefix, tags)
+local function tagStamps(tags)
   if #tags == 0 then return {} end
   local keys = {}
   for index, tag in ipairs(tags) do keys[index] = prefix .. 't:' .. tag end
@@ -93,7 +95,6 @@ local last = 1 + entries
 local found = getAll(KEYS)
 local clock, generation, record = readClock(KEYS[1], found[1], ticket, seen)
 local time = now()
-local prefix = string.sub(KEYS[1], 1, -6)
 
 local function areNamedCurrent(asOf)
   for index = last + 1, #KEYS do
@@ -107,7 +108,7 @@ local function areCurrent(tagsText, asOf)
   local tags, carried = cjson.decode(tagsText), {}
   for _, tag in ipairs(tags) do carried[prefix .. 't:' .. tag] = true end
   for index = last + 1, #KEYS do if not carried[KEYS[index]] then return false end end
-  for _, stamp in ipairs(tagStamps(prefix, tags)) do
+  for _, stamp in ipairs(tagStamps(tags)) do
     if not stamp or stamp > asOf then return false end
   end
   return true
@@ -164,19 +165,19 @@ return results
 /**
  * Stores a loaded entry if the ticket still stands and no tag was invalidated since.
  *
- * KEYS clock, entry, lease. ARGV ticket, asOf, generation, ms to live, head, payload, prefix, ms of a tag, tags.
+ * KEYS clock, entry, lease. ARGV ticket, asOf, generation, ms to live, head, payload, ms of a tag, tags.
  * Returns what became of it (1 stored, 0 invalidated, 2 the ticket is gone), clock, generation.
  */
 const write = `
-local ticket, asOf, generation, ms, head, payload, prefix, tagMs = unpack(ARGV, 1, 8)
-local tags = { unpack(ARGV, 9) }
+local ticket, asOf, generation, ms, head, payload, tagMs = unpack(ARGV, 1, 7)
+local tags = { unpack(ARGV, 8) }
 local found = redis.call('MGET', KEYS[1], KEYS[3])
 local clock, current = parseClock(found[1])
 if found[2] ~= ticket then return { 2, text(clock or 0), current or '' } end
 redis.call('DEL', KEYS[3])
 if not clock then return { 0, '0', '' } end
 local isCurrent = current == generation
-for index, stamp in ipairs(tagStamps(prefix, tags)) do
+for index, stamp in ipairs(tagStamps(tags)) do
   local key = prefix .. 't:' .. tags[index]
   if stamp then
     if stamp > tonumber(asOf) then isCurrent = false end
@@ -196,13 +197,13 @@ return { 1, text(clock), current }
 /**
  * Stores a value as of now.
  *
- * KEYS clock, entry, lease. ARGV seed, seen, ms to live, head, payload, prefix, ms of a tag, channel, message, tags.
+ * KEYS clock, entry, lease. ARGV seed, seen, ms to live, head, payload, ms of a tag, channel, message, tags.
  */
 const set = `
-local seed, seen, ms, head, payload, prefix, tagMs, channel, message = unpack(ARGV, 1, 9)
-local tags = { unpack(ARGV, 10) }
+local seed, seen, ms, head, payload, tagMs, channel, message = unpack(ARGV, 1, 8)
+local tags = { unpack(ARGV, 9) }
 local stamp, before, generation = advance(KEYS[1], seed, seen)
-for index, known in ipairs(tagStamps(prefix, tags)) do
+for index, known in ipairs(tagStamps(tags)) do
   keepFor(prefix .. 't:' .. tags[index], text(known or stamp), tagMs)
 end
 redis.call('DEL', KEYS[3])
@@ -212,11 +213,11 @@ redis.call('PUBLISH', channel, text(stamp) .. '|' .. text(before) .. '|' .. gene
 return { text(stamp), generation, text(before) }
 `
 
-/** Invalidates tags. KEYS clock. ARGV seed, seen, prefix, ms of a tag, channel, message, tags. */
+/** Invalidates tags. KEYS clock. ARGV seed, seen, ms of a tag, channel, message, tags. */
 const invalidate = `
-local seed, seen, prefix, tagMs, channel, message = unpack(ARGV, 1, 6)
+local seed, seen, tagMs, channel, message = unpack(ARGV, 1, 5)
 local stamp, before, generation = advance(KEYS[1], seed, seen)
-for index = 7, #ARGV do keepFor(prefix .. 't:' .. ARGV[index], text(stamp), tagMs) end
+for index = 6, #ARGV do keepFor(prefix .. 't:' .. ARGV[index], text(stamp), tagMs) end
 redis.call('PUBLISH', channel, text(stamp) .. '|' .. text(before) .. '|' .. generation .. '|' .. message)
 return { text(stamp), generation, text(before) }
 `
@@ -252,17 +253,16 @@ return 1
 export const scripts: Readonly<
   Record<'read' | 'write' | 'set' | 'invalidate' | 'remove' | 'clear' | 'release' | 'renew', RedisScript>
 > = {
-  read: script(read),
-  write: script(write),
-  set: script(set),
-  invalidate: script(invalidate),
-  remove: script(remove),
-  clear: script(clear),
+  read: script(prelude + read),
+  write: script(prelude + write),
+  set: script(prelude + set),
+  invalidate: script(prelude + invalidate),
+  remove: script(prelude + remove),
+  clear: script(prelude + clear),
   release: script(release),
   renew: script(renew),
 }
 
-function script(body: string): RedisScript {
-  const text = prelude + body
+function script(text: string): RedisScript {
   return { text, sha: createHash('sha1').update(text).digest('hex') }
 }

@@ -176,7 +176,7 @@ export class RedisStore implements Store {
     const ms = lifetime(entry)
     const sentAt = this.#now()
     const known = this.#known
-    const options = [id, asOf, generation, String(ms), packHead(header), payload, this.#prefix, tagLifetime(ms)]
+    const options = [id, asOf, generation, String(ms), packHead(header), payload, tagLifetime(ms)]
     const [outcome, stamp, current] = await this.#run<[number, Buffer, Buffer]>(
       scripts.write,
       [this.#key('clock'), this.#key('e', key), this.#key('l', key)],
@@ -190,7 +190,7 @@ export class RedisStore implements Store {
     const { header, payload } = entry
     const ms = lifetime(entry)
     const message = this.#coherence.pack(change({ keys: [key] }))
-    const options = [String(ms), packHead(header), payload, this.#prefix, tagLifetime(ms), this.#channel, message]
+    const options = [String(ms), packHead(header), payload, tagLifetime(ms), this.#channel, message]
     const keys = [this.#key('clock'), this.#key('e', key), this.#key('l', key)]
     await this.#change(scripts.set, keys, [...options, ...header.tags])
   }
@@ -203,7 +203,7 @@ export class RedisStore implements Store {
 
   async invalidate(tags: readonly string[]): Promise<void> {
     const message = this.#coherence.pack(change({ tags }))
-    const options = [this.#prefix, String(tagMarginMs), this.#channel, message]
+    const options = [String(tagMarginMs), this.#channel, message]
     await this.#change(scripts.invalidate, [this.#key('clock')], [...options, ...tags])
   }
 

@@ -46,7 +46,7 @@ export async function searchStore(
         ? await store.readTogether(call.key, mode)
         : (await store.read([call.key], mode, call.tags))?.[0]
     if (found === undefined) return { reason: 'unavailable' }
-    if (mode !== 'expected') expected.add(call.key, found, flight.begun, flight.begunAt)
+    expected.learn(call.key, found, flight)
 
     const revived = reviveEntry(parts, store, call.key, found, flight, call)
     const entry = revived instanceof Promise ? await revived : revived
@@ -66,6 +66,7 @@ export async function searchStore(
     if (served !== undefined) return { entry: served }
     if (stale !== undefined && !call.isFresh) return serveStale(stale, call)
 
+    if (mode === 'expected') mode = 'load'
     // An entry that Redis takes for good but this process does not: ask for the right to replace it.
     if (found.state === 'fresh') mode = 'refresh'
     if (time.exact() > giveUpAt) mode = 'force'

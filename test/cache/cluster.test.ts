@@ -35,12 +35,18 @@ describe.skipIf(!services.redis)('Redis Cluster', () => {
 
   async function keepsThePromise(namespace: string, redis: NonNullable<CacheOptions['redis']>): Promise<void> {
     const [one, two] = [createCache({ redis, namespace }), createCache({ redis, namespace })]
-    await until(() => one.set('key', 'old', { tags: ['a', 'b'] }))
-    await until(async () => (await two.getOrSet('key', () => 'new', { tags: ['a', 'b'] })) === 'old')
+    const three = createCache({ redis, namespace, memory: false })
+    const tags = ['a', 'b']
+    await until(() => one.set('key', 'old', { tags }))
+    await until(async () => (await two.getOrSet('key', () => 'new', { tags })) === 'old')
+    // The second time it is known to be there.
+    await until(async () => (await three.getOrSet('key', () => 'new', { tags })) === 'old')
+    expect(await three.getOrSet('key', () => 'new', { tags })).toBe('old')
     expect(await one.invalidateTags('b')).toEqual({ propagated: true, queued: false })
     await until(() => two.peek('key') === undefined, 2_000)
-    expect(await two.getOrSet('key', () => 'new', { tags: ['a', 'b'] })).toBe('new')
-    await Promise.all([one.close(), two.close()])
+    expect(await two.getOrSet('key', () => 'new', { tags })).toBe('new')
+    expect(await three.getOrSet('key', () => 'newer', { tags })).toBe('new')
+    await Promise.all([one.close(), two.close(), three.close()])
   }
 
   it('keeps the keys of a namespace in one slot, and the promise', async () => {

@@ -6,6 +6,12 @@ import { type Server, startRedis } from '../support/servers.ts'
 import { services } from '../support/services.ts'
 import { connect, type RedisClient, until } from './support.ts'
 
+/** The record of a clock that has gone on. */
+function later(record: string): string {
+  const [stamp, generation] = record.split('|')
+  return `${Number(stamp) + 1}|${generation}`
+}
+
 describe.skipIf(!services.redis)('a cache on Redis', () => {
   let server: Server
   let client: RedisClient
@@ -82,6 +88,102 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
       expect(await commandCounts(() => cache.getOrSetMany(ids, load, { key: (id) => ['user', id] }))).toMatchObject({
         evalsha: 1,
       })
+    })
+  })
+
+  describe('an entry that a read has found before', () => {
+    const tags = ['a', 'b', 'c']
+    let cache: Cache<string, string>
+
+    const key = (name: string) => `{${namespace}}:${name}`
+    const readCounts = async (work: () => Promise<unknown>) => {
+      const { 'config|resetstat': _reset, info: _info, ...counts } = await commandCounts(work)
+      return counts
+    }
+    const read = (value = 'new', options: object = {}) => cache.getOrSet('key', () => value, { tags, ...options })
+    const rewrite = async (name: string, change: (text: string) => string) => {
+      await client.set(key(name), change((await client.get(key(name))) as string))
+    }
+
+    beforeEach(async () => {
+      cache = await open({ memory: false })
+      await read('old')
+      expect(await read()).toBe('old')
+    })
+
+    it('takes 1 command and no script, be it one or many', async () => {
+      expect(await readCounts(() => read())).toEqual({ mget: 1 })
+      const load = (ids: readonly number[]) => new Map(ids.map((id) => [id, id]))
+      const ids = Array.from({ length: 50 }, (_, id) => id)
+      const readAll = () => cache.getOrSetMany(ids, load, { key: (id) => ['user', id] })
+      await readAll()
+      await readAll()
+      expect(await readCounts(readAll)).toEqual({ mget: 1 })
+    })
+
+    const outdating: Record<string, () => Promise<unknown>> = {
+      'a tag was invalidated': () =>
+        rewrite('clock', later).then(async () => {
+          await client.set(key('t:b'), String((await client.get(key('clock')))?.split('|')[0]))
+        }),
+      'everything was cleared': () => rewrite('clock', (text) => text.replace(/\|.*/, '|another')),
+      'it was deleted': () => client.del(key('e:key')),
+      'the clock was lost': () => client.del(key('clock')),
+      'the clock is garbage': () => client.set(key('clock'), 'garbage'),
+      'a tag was lost': () => client.del(key('t:c')),
+      'a tag is garbage': () => client.set(key('t:a'), '12x'),
+      'a tag is empty': () => client.set(key('t:a'), ''),
+      'it is garbage': () => client.set(key('e:key'), 'P2.1.2.3.4.5.6.7.8.9'),
+      'it is of another generation': () => rewrite('e:key', (text) => text.replace(/^(P2\.\d+)\.\w+/, '$1.another')),
+      'it is of later than the clock': () =>
+        rewrite('e:key', (text) => text.replace(/^P2\.\d+/, 'P2.9007199254740991')),
+      'it lacks a tag': () => rewrite('e:key', (text) => text.replace('["a","b","c"]', '["a","b","d"]')),
+      'it has fewer tags': () =>
+        rewrite('e:key', (text) => text.replace('.13.', '.9.').replace('["a","b","c"]', '["a","b"]')),
+      'its time is over': () => rewrite('e:key', (text) => text.replace(/^(P2\.\d+\.\w+)\.\d+/, '$1.1')),
+    }
+
+    it.each(Object.entries(outdating))('is loaded anew when %s', async (_what, outdate) => {
+      await outdate()
+      const counts = await commandCounts(async () => expect(await read()).toBe('new'))
+      // After the look, a read that grants the right to load, and what makes use of it or gives it back.
+      expect(counts.evalsha).toBe(2)
+    })
+
+    it('is what another process has put there meanwhile, with whatever further tags', async () => {
+      const other = await open()
+      await other.set('key', 'theirs', { tags: [...tags, 'd'] })
+      expect(await read()).toBe('theirs')
+      // Whose tags only the script can check.
+      const counts = await commandCounts(async () => expect(await read()).toBe('theirs'))
+      expect(counts).toMatchObject({ evalsha: 1 })
+      expect(counts.mget).toBeLessThanOrEqual(2)
+      await other.invalidateTags('d')
+      expect(await read()).toBe('new')
+    })
+
+    it('is not looked for when this process knows better', async () => {
+      await cache.invalidateTags('a')
+      expect(await commandCounts(() => read())).toMatchObject({ evalsha: 2 })
+      await read()
+      expect(await commandCounts(() => read('newest', { tags: ['a'] }))).toMatchObject({ evalsha: 1 })
+      expect(await commandCounts(() => read('newest', { fresh: true }))).toMatchObject({ evalsha: 2 })
+      await cache.set('key', 'set', { tags })
+      expect(await commandCounts(() => read())).toMatchObject({ evalsha: 1 })
+      await cache.getOrSet('short', () => 1, { ttl: '30ms' })
+      await cache.getOrSet('short', () => 1, { ttl: '30ms' })
+      await new Promise((resolve) => setTimeout(resolve, 35))
+      expect(await commandCounts(() => cache.getOrSet('short', () => 2))).toMatchObject({ evalsha: 2 })
+    })
+
+    it('is read by the script once a minute, which tells the time', async () => {
+      let now = 1_000_000
+      cache = await open({ memory: false, clock: () => now })
+      await read()
+      expect((await commandCounts(() => read())).evalsha).toBeUndefined()
+      now += 60_001
+      expect((await commandCounts(() => read())).evalsha).toBe(1)
+      expect((await commandCounts(() => read())).evalsha).toBeUndefined()
     })
   })
 

@@ -1,7 +1,7 @@
 import type { Cache } from 'posthaste'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { services } from '../support/services.ts'
-import { CacheGroup, cleanUp, gate, localStores, redisStores, uniqueNamespace } from './support.ts'
+import { CacheGroup, cleanUp, gate, localStores, prefixingRedis, redisStores, uniqueNamespace } from './support.ts'
 
 const namespaces: string[] = []
 const onRedis = services.redis === undefined ? [] : redisStores(services.redis)
@@ -9,6 +9,7 @@ const kinds = [
   ...localStores(),
   // All lead to the same store through a client: here one of each major.
   ...onRedis.filter(({ name }) => name === 'a Redis URL' || name === 'a Keyv 6 instance on Redis'),
+  ...(services.redis === undefined ? [] : [prefixingRedis(services.redis)]),
   { name: 'memory alone', isRaceProof: true, open: async () => ({ options: {}, close: async () => {} }) },
 ]
 

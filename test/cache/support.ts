@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import KeyvRedis5, { createClient } from '@keyv/redis'
 import { Keyv as Keyv5 } from 'keyv'
 import { type Cache, type CacheOptions, createCache } from 'posthaste'
-import KeyvRedis6 from '../support/keyv6/node_modules/@keyv/redis/dist/index.mjs'
+import KeyvRedis6, { createClient as createClient6 } from '../support/keyv6/node_modules/@keyv/redis/dist/index.mjs'
 import { Keyv as Keyv6, KeyvMemoryAdapter } from '../support/keyv6/node_modules/keyv/dist/index.mjs'
 
 export type RedisClient = ReturnType<typeof createClient>
@@ -93,6 +93,19 @@ export function redisStores(url: string): StoreKind[] {
       return { store: new Keyv6(adapter), disconnect: () => adapter.disconnect(true) }
     }),
   ]
+}
+
+/** A client that puts a prefix of its own before every key, and so shares nothing with those without. */
+export function prefixingRedis(url: string): StoreKind {
+  return {
+    name: 'a node-redis 6 client with a prefix of its own for keys',
+    isRaceProof: true,
+    async open() {
+      const client = createClient6({ url, keyPrefix: 'prefix:' })
+      await client.connect()
+      return { options: { redis: client as never }, close: async () => client.destroy() }
+    },
+  }
 }
 
 /** Opens caches on a store, all to be closed together. */
