@@ -2,12 +2,14 @@ import { open as openBentocache } from '../test/cache/torture/bentocache.ts'
 import { open as openCacheable } from '../test/cache/torture/cacheable.ts'
 import { runSchedule, schedules } from '../test/cache/torture/interleavings.ts'
 import { open as openPosthaste } from '../test/cache/torture/posthaste.ts'
+import { open as openWithoutMemory } from '../test/cache/torture/posthaste-without-memory.ts'
 import { runProcesses } from '../test/cache/torture/processes.ts'
 import type { OpenSubject } from '../test/cache/torture/subject.ts'
 import { startRedis } from '../test/support/servers.ts'
 
 const subjects: Readonly<Record<string, OpenSubject>> = {
   posthaste: openPosthaste,
+  'posthaste-without-memory': openWithoutMemory,
   bentocache: openBentocache,
   cacheable: openCacheable,
 }

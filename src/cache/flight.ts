@@ -1,4 +1,3 @@
-import { deferred } from './deferred.ts'
 import type { Tick } from './invalidations.ts'
 
 /** A value, and what it rests on. */
@@ -38,7 +37,7 @@ export class Flight {
     this.#named = tags
     this.begun = begun
     this.begunAt = begunAt
-    const { promise, resolve, reject } = deferred<Answer>()
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
     this.answer = promise
     this.resolve = resolve
     this.#reject = reject
@@ -72,7 +71,7 @@ export class Flight {
   }
 
   async #waitUnless(signal: AbortSignal): Promise<Answer> {
-    const aborted = deferred<never>()
+    const aborted = Promise.withResolvers<never>()
     const abort = () => aborted.reject(signal.reason)
     signal.addEventListener('abort', abort, { once: true })
     try {

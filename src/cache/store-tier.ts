@@ -1,7 +1,6 @@
 import { Breaker } from './breaker.ts'
 import type { Change } from './coherence.ts'
 import type { StoreCounters, StoreErrorKind } from './counters.ts'
-import { deferred } from './deferred.ts'
 import type { CacheErrorEvent, Events, StoreState } from './events.ts'
 import { FairDeadline } from './fair-deadline.ts'
 import type { CacheSettings } from './options.ts'
@@ -36,7 +35,7 @@ export class StoreTier {
   /** Whether the store answers again, and is being told what it missed. */
   #isCatchingUp = false
   #fatal: unknown
-  readonly #firstLoss = deferred<never>()
+  readonly #firstLoss = Promise.withResolvers<never>()
   readonly #listener: StoreListener = {
     troubled: (error) => this.#events.emit('error', { operation: 'connection', error }),
     lost: (error) => {
