@@ -46,7 +46,7 @@ export async function searchStore(
         ? await store.readTogether(call.key, mode)
         : (await store.read([call.key], mode, call.tags))?.[0]
     if (found === undefined) return { reason: 'unavailable' }
-    expected.learn(call.key, found, flight)
+    expected.learn(call, found, flight)
 
     const revived = reviveEntry(parts, store, call.key, found, flight, call)
     const entry = revived instanceof Promise ? await revived : revived

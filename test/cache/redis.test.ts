@@ -176,6 +176,26 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
       expect(await commandCounts(() => cache.getOrSet('short', () => 2))).toMatchObject({ evalsha: 2 })
     })
 
+    it('may be another, while nearly every first read of an entry is a hit', async () => {
+      const writer = await open()
+      const ids = Array.from({ length: 400 }, (_, id) => id)
+      await Promise.all(ids.map((id) => writer.set(['many', id], id, { tags })))
+      const readMany = (from: number, to: number) =>
+        readCounts(async () => {
+          for (const id of ids.slice(from, to)) {
+            expect(await cache.getOrSet(['many', id], () => 'loaded', { tags })).toBe(id)
+          }
+        })
+      await readMany(0, 200)
+      expect(await readMany(200, 300)).toEqual({ mget: 100 })
+      // Misses, which each take a look in vain only until it shows that hits are no longer the rule.
+      const misses = await readCounts(async () => {
+        for (const id of ids.slice(0, 50)) await cache.getOrSet(['missing', id], () => id, { tags })
+      })
+      expect(misses.evalsha).toBe(2 * 50)
+      expect((await readMany(300, 310)).evalsha).toBe(10)
+    })
+
     it('is read by the script once a minute, which tells the time', async () => {
       let now = 1_000_000
       cache = await open({ memory: false, clock: () => now })
