@@ -1,4 +1,3 @@
-import type { Call } from './call.ts'
 import type { Invalidations, Tick } from './invalidations.ts'
 import type { Found } from './store.ts'
 
@@ -12,6 +11,12 @@ interface Expected {
   /** What this process had learned when the entry was read. */
   readonly begun: Tick
   readonly freshUntil: number
+  readonly tags: readonly string[]
+}
+
+/** What is asked for. */
+interface Question {
+  readonly key: string
   readonly tags: readonly string[]
 }
 
@@ -36,7 +41,7 @@ export class ExpectedEntries {
   }
 
   /** Takes in what a read for a call has found. */
-  learn({ key, tags }: Call, { state, entry, ageMs = 0 }: Found, { begun, begunAt }: Begin): void {
+  learn({ key, tags }: Question, { state, entry, ageMs = 0 }: Found, { begun, begunAt }: Begin): void {
     const isFresh = state === 'fresh' && entry !== undefined
     if (!this.#found.has(key)) {
       const isHit = isFresh && isSame(entry.header.tags, tags)
@@ -51,7 +56,7 @@ export class ExpectedEntries {
   }
 
   /** Whether a fresh entry with just the tags of the call is likely. */
-  has({ key, tags }: Call, now: number): boolean {
+  has({ key, tags }: Question, now: number): boolean {
     const expected = this.#found.get(key)
     if (expected === undefined) return this.#share > likelyShare
     return now < expected.freshUntil && isSame(expected.tags, tags) && this.#order.isCurrent(expected.begun, key, tags)
