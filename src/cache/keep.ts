@@ -1,7 +1,7 @@
 import type { Call, Parts } from './call.ts'
 import type { NewEntry } from './entries.ts'
 import type { Flight } from './flight.ts'
-import { type Inspection, UnstorableValueError } from './inspect-value.ts'
+import type { Inspection } from './inspect-value.ts'
 import type { Profile } from './profile.ts'
 import type { Loaded } from './run-load.ts'
 import type { Ticket } from './store.ts'
@@ -42,7 +42,6 @@ export function tryInspect({ entries, events }: Parts, key: string, value: unkno
   try {
     return entries.inspect(value)
   } catch (error) {
-    if (!(error instanceof UnstorableValueError)) throw error
     events.emit('error', { operation: 'encode', error, key })
     return undefined
   }

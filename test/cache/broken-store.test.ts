@@ -1,3 +1,4 @@
+import { Keyv as Keyv5 } from 'keyv'
 import { createCache, type KeyvLike } from 'posthaste'
 import { describe, expect, it } from 'vitest'
 import { localStores, until } from './support.ts'
@@ -77,6 +78,34 @@ describe('a store that fails at its n-th call', () => {
   })
 })
 
+describe('a store that has missed more changes than are remembered', () => {
+  it('is cleared once it is back', async () => {
+    const map = new Map<string, string>()
+    let isDown = false
+    const onMap = (work: () => unknown) => async () => {
+      if (isDown) throw new Error('down')
+      return work()
+    }
+    const store: KeyvLike = {
+      get: (key: string) => onMap(() => map.get(key))() as Promise<string>,
+      set: (key: string, value: string) => onMap(() => map.set(key, value))(),
+      delete: (key: string) => onMap(() => map.delete(key))() as Promise<boolean>,
+    }
+    const cache = createCache({ store, memory: false, breaker: { coolDown: '10ms' } })
+    await cache.set('key', 'value', { tags: ['a'] })
+    expect(await cache.get('key')).toBe('value')
+    isDown = true
+    const tags = Array.from({ length: 10_000 }, (_, index) => `tag ${index}`)
+    expect(await cache.invalidateTags('one more', ...tags)).toEqual({ propagated: false, queued: true })
+    expect(cache.stats().store.queuedInvalidations).toBe(1)
+    await cache.invalidateTags('a')
+    isDown = false
+    await until(() => cache.stats().store.queuedInvalidations === 0)
+    expect(await cache.get('key')).toBeUndefined()
+    await cache.close()
+  })
+})
+
 describe('a slow store that was down', () => {
   it('is used again although changes go on without a pause', async () => {
     let isDown = true
@@ -117,6 +146,26 @@ describe('Keyv instances', () => {
     expect(await cache.get('key')).toBeUndefined()
     expect(await cache.getOrSet('key', () => 'again')).toBe('again')
     expect(await cache.get('key')).toBe('again')
+    await cache.close()
+  })
+
+  it('of the fifth major find the readable ones among many, over an adapter that reads many', async () => {
+    const map = new Map<string, string>()
+    const adapter = {
+      opts: {},
+      get: async (key: string) => map.get(key),
+      getMany: async (keys: string[]) => keys.map((key) => map.get(key)),
+      set: async (key: string, value: string) => void map.set(key, value),
+      delete: async (key: string) => map.delete(key),
+      clear: async () => map.clear(),
+      on: () => adapter,
+    }
+    const cache = createCache({ store: new Keyv5({ store: adapter as never }), namespace: 'many', memory: false })
+    await cache.set('good', 'value')
+    await cache.set('bad', 'value')
+    for (const key of map.keys()) if (key.includes('e:bad')) map.set(key, '{"value":')
+    expect(await cache.getMany(['good', 'bad', 'none'])).toEqual(['value', undefined, undefined])
+    expect(await cache.getOrSet('bad', () => 'again')).toBe('again')
     await cache.close()
   })
 })

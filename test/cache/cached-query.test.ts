@@ -78,6 +78,19 @@ describe.each(Object.entries(versions))('a cached query of %s', (_version, conne
     expect(tablesOf(shadow)).toEqual(['users'])
   })
 
+  it('does not take a recursive expression for a table', () => {
+    const query = db
+      .withRecursive('tree(id)', (with_) =>
+        with_
+          .selectFrom('teams')
+          .select('id')
+          .unionAll(with_.selectFrom('tree').innerJoin('users', 'users.team_id', 'tree.id').select('users.id')),
+      )
+      .selectFrom('tree')
+      .select('id')
+    expect(tablesOf(query)).toEqual(['teams', 'users'])
+  })
+
   it('runs in a transaction, where nothing is read from the cache or stored in it', async () => {
     const all = (on: Kysely<DB>) => on.selectFrom('users').select('name')
     await cachedQuery(cache, all(db))

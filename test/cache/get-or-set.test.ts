@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { runInNewContext } from 'node:vm'
 import { type Cache, type CacheOptions, ClosedError, createCache, LoadTimeoutError } from 'posthaste'
 import { describe, expect, it, vi } from 'vitest'
 import { gate, until } from './support.ts'
@@ -232,6 +233,46 @@ describe('loads', () => {
     finish.open()
   })
 
+  it('of many that bring no value leave the others who wait to load for themselves', async () => {
+    const { cache } = open()
+    const started = gate()
+    const many = cache.getOrSetMany(
+      ['a', 'b'],
+      async () => {
+        started.open()
+        await sleep(5)
+        return new Map([['b', 'from many']])
+      },
+      { key: (id) => id },
+    )
+    await started.promise
+    const alone = cache.getOrSet('a', () => 'alone')
+    const other = cache.getOrSet('b', () => 'alone')
+    expect(await many).toEqual(new Map([['b', 'from many']]))
+    expect(await alone).toBe('alone')
+    expect(await other).toBe('from many')
+  })
+
+  it('of many are aborted when nobody waits for any of them', async () => {
+    const { cache } = open()
+    const controller = new AbortController()
+    const started = gate()
+    let seen: AbortSignal | undefined
+    const many = cache.getOrSetMany(
+      ['a', 'b'],
+      (_ids, { signal }) => {
+        seen = signal
+        started.open()
+        return new Promise<never>(() => {})
+      },
+      { key: (id) => id, signal: controller.signal },
+    )
+    await started.promise
+    controller.abort(new Error('gone'))
+    await expect(many).rejects.toThrow('gone')
+    expect(seen?.aborted).toBe(true)
+  })
+
   it('do not begin for a signal that is aborted already', async () => {
     const { cache } = open()
     await cache.set('key', 'stored')
@@ -285,6 +326,58 @@ describe('loads', () => {
       (error: unknown) => ({ error }),
     )
     expect(outcome).toEqual({ error: thrown })
+  })
+})
+
+describe('a value that cannot be stored', () => {
+  it.each([
+    ['an instance', () => new URL('http://host')],
+    ['an instance of nothing', () => Object.create(Object.create(null))],
+    [
+      'one that contains itself',
+      () => {
+        const list: unknown[] = []
+        list.push(list)
+        return list
+      },
+    ],
+    [
+      'one that throws when it is looked at',
+      () => ({
+        get name() {
+          throw new Error('not now')
+        },
+      }),
+    ],
+  ])('is returned, and told of: %s', async (_what, make) => {
+    const { cache } = open()
+    const errors: unknown[] = []
+    cache.on('error', ({ operation, key }) => errors.push([operation, key]))
+    const made = make()
+    expect(await cache.getOrSet('key', () => made)).toBe(made)
+    expect(cache.peek('key')).toBeUndefined()
+    expect(await cache.set('key', made)).toBe(false)
+    expect(errors).toEqual([
+      ['encode', 'key'],
+      ['encode', 'key'],
+    ])
+  })
+
+  it('replaces what was stored by nothing', async () => {
+    const { cache } = open()
+    await cache.set('key', 'old')
+    expect(await cache.set('key', () => 'new')).toBe(false)
+    expect(await cache.get('key')).toBeUndefined()
+    await cache.set('key', 'old')
+    expect(await cache.set('key', 'new', { ttl: '0s' })).toBe(false)
+    expect(await cache.get('key')).toBeUndefined()
+  })
+
+  it('is no plain object of another realm', async () => {
+    const { cache } = open()
+    const foreign = runInNewContext('({ a: [1] })')
+    await cache.set('key', foreign)
+    expect(cache.peek('key')).toBe(foreign)
   })
 })
 
@@ -387,6 +480,16 @@ describe('stats and events', () => {
     ])
   })
 
+  it('are right after more invalidations than are remembered one by one', async () => {
+    const { cache } = open()
+    await cache.set('key', 'value', { tags: ['a'] })
+    await cache.invalidateTags('one more', ...Array.from({ length: 50_000 }, (_, index) => `tag ${index}`))
+    expect(await cache.get('key')).toBeUndefined()
+    await cache.set('key', 'value', { tags: ['a'] })
+    expect(await cache.get('key')).toBe('value')
+    expect(cache.stats().missesByReason.invalidated).toBe(1)
+  })
+
   it('explain where a value is', async () => {
     const { cache, pass } = open({ profiles: { default: { ttl: '1m', ...exact } } })
     expect(await cache.explain('key')).toEqual({ key: 'key', tier: 'none', reason: 'absent' })
@@ -395,6 +498,24 @@ describe('stats and events', () => {
     expect(await cache.explain('key')).toMatchObject({ tier: 'memory', ageMs: 1_000, freshForMs: 59_000, tags: ['a'] })
     await cache.invalidateTags('a')
     expect(await cache.explain('key')).toMatchObject({ tier: 'none', reason: 'invalidated' })
+    await cache.set('key', 'value')
+    pass(60_000)
+    expect(await cache.explain('key')).toMatchObject({ tier: 'none', reason: 'expired' })
+  })
+
+  it('survive a listener that throws, whose error goes where errors of no one go', async () => {
+    const { cache } = open()
+    const later = vi.spyOn(globalThis, 'queueMicrotask').mockImplementation(() => {})
+    const heard: unknown[] = []
+    cache.on('invalidate', () => {
+      throw new Error('in a listener')
+    })
+    cache.on('invalidate', ({ tags }) => heard.push(...tags))
+    await cache.invalidateTags('a')
+    expect(heard).toEqual(['a'])
+    const [[thrown]] = later.mock.calls as unknown as [[() => void]]
+    later.mockRestore()
+    expect(thrown).toThrow('in a listener')
   })
 })
 
@@ -430,6 +551,18 @@ describe('wrong use', () => {
     [{ redis: 'http://secret:password@host' }, 'Expected `redis` to be a URL that starts with redis:// or rediss://'],
     [{ redis: {} }, 'Expected `redis` to be a URL, options, or a client of node-redis 5, got an object'],
     [{ store: {} }, 'Expected `store` to be a Keyv instance or adapter, got an object'],
+    [{ store: new Map(), redis: 'redis://host' }, 'Expected only one of `redis` and `store`, got both'],
+    [{ redis: { defineCommand: () => {} } }, 'ioredis clients are not supported, give their URL instead'],
+    [{ namespace: '' }, 'Expected `namespace` to be'],
+    [{ name: '' }, "Expected `name` to be a text, got `''` (string)"],
+    [
+      { profiles: { a: { ttl: '1m', version: {} } } },
+      'Expected `profiles.a.version` to be a string or a number, got an object',
+    ],
+    [
+      { profiles: { a: { ttl: '1m', validate: 5 } } },
+      'Expected `profiles.a.validate` to be a function or a Standard Schema, got `5` (number)',
+    ],
     [{ breaker: { failures: 0 } }, 'Expected `breaker.failures` to be a whole number from 1 up, got `0` (number)'],
     [{ timeouts: { store: '0s' } }, "Expected `timeouts.store` to be longer than nothing, got `'0s'` (string)"],
   ])('of an option is an error at once: %j', (options, message) => {
@@ -446,6 +579,20 @@ describe('wrong use', () => {
     )
     await expect(cache.getOrSet('key', () => 1, { ttl: 5 as never })).rejects.toThrow('Expected `ttl`')
     await expect(cache.getOrSet(5 as never, () => 1)).rejects.toThrow('Expected `key` to be a string or an array')
+    await expect(cache.getOrSet('key', () => 1, { stale: '5 parsecs' as never })).rejects.toThrow('Expected `stale`')
+    await expect(cache.getOrSet('key', () => 1, { tags: 'a' as never })).rejects.toThrow(
+      "Expected `tags` to be an array, got `'a'` (string)",
+    )
+    await expect(cache.getOrSetMany([1], 5 as never, { key: String })).rejects.toThrow(
+      'Expected `load` to be a function, got `5` (number)',
+    )
+    await expect(cache.getOrSetMany([1], () => new Map(), {} as never)).rejects.toThrow(
+      'Expected `key` to be a function, got `undefined`',
+    )
+    await expect(cache.getOrSetMany([1], (() => ({ 1: 1 })) as never, { key: String })).rejects.toThrow(
+      'Expected `load` to return a Map, got an object',
+    )
+    expect(() => cache.wrap(5 as never, { name: 'five' })).toThrow('Expected `fn` to be a function, got `5` (number)')
     await expect(cache.invalidateTags(5 as never)).rejects.toThrow(
       'Expected every tag to be a string, got `5` (number)',
     )

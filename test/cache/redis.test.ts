@@ -4,7 +4,7 @@ import { type Cache, type CacheOptions, createCache } from 'posthaste'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Server, startRedis } from '../support/servers.ts'
 import { services } from '../support/services.ts'
-import { connect, type RedisClient, until } from './support.ts'
+import { connect, gate, type RedisClient, until } from './support.ts'
 
 /** The record of a clock that has gone on. */
 function later(record: string): string {
@@ -222,6 +222,12 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
       'tags that are no texts': () => damage('["tag"]', '[false]'),
       'a damaged header': () => damage('"default"', '"defaul""'),
       'a header of another kind': () => damage('"default"', '123456789'),
+      'a header that is no list': async () => {
+        const text = (await client.get(entry())) as string
+        const header = /(?<=\["tag"\])\[.*?\]/.exec(text)?.[0] as string
+        await damage(header, `"${'x'.repeat(header.length - 2)}"`)
+      },
+      'a header of fewer fields': () => damage('0,0,"default"', '"0,defau"'),
       'a truncated payload': async () => {
         const length = await client.strLen(entry())
         await client.set(entry(), (await client.getRange(entry(), 0, length - 4)) as string)
@@ -322,6 +328,26 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
     expect(loads).toBe(1)
   })
 
+  it('serves what is stale in memory while another process renews it, and then takes what that stored', async () => {
+    const options = { profiles: { lists: { ttl: '50ms', stale: '1m', jitter: 0 } } } as const
+    const [one, two] = await Promise.all([open(options), open(options)])
+    const lists = { profile: 'lists', tags: ['a'] }
+    const never = () => {
+      throw new Error('the other process loads')
+    }
+    await one.getOrSet('key', () => 'old', lists)
+    expect(await two.getOrSet('key', never, lists)).toBe('old')
+    await new Promise((resolve) => setTimeout(resolve, 60))
+    const { promise, open: finish } = gate<string>()
+    expect(await one.getOrSet('key', () => promise, lists)).toBe('old')
+    await until(() => client.exists(`{${namespace}}:l:key`))
+    expect(await two.getOrSet('key', never, lists)).toBe('old')
+    finish('new')
+    await until(() => one.peek('key') === 'new')
+    await until(async () => (await two.getOrSet('key', never, { ...lists, ttl: '1m' })) === 'new')
+    expect(two.stats().loads).toBe(0)
+  })
+
   it('compresses large values, and counts what that saves', async () => {
     const cache = await open({ memory: false })
     const rows = Array.from({ length: 500 }, (_, id) => ({ id, name: `user ${id}`, role: 'user' }))
@@ -393,6 +419,48 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
     await cache.close()
     expect(await own.ping()).toBe('PONG')
     own.destroy()
+  })
+
+  it('renews its right to store a value for as long as the load takes', async () => {
+    const cache = await open()
+    const done = cache.getOrSet('key', () => new Promise((resolve) => setTimeout(resolve, 2_500, 'late')))
+    await until(() => client.exists(`{${namespace}}:l:key`))
+    // As if most of its time had passed.
+    await client.pExpire(`{${namespace}}:l:key`, 2_000)
+    expect(await done).toBe('late')
+    expect(await (await open()).get('key')).toBe('late')
+  })
+
+  it('reads entries of profiles that it does not know', async () => {
+    const writer = await open({ profiles: { users: { ttl: '1m', stale: '1m', jitter: 0 } } })
+    await writer.set('key', 'Ann', { profile: 'users' })
+    const cache = await open()
+    expect(await cache.get('key')).toBe('Ann')
+    expect(await cache.explain('other')).toEqual({ key: 'other', tier: 'none', reason: 'absent' })
+  })
+
+  it('counts what is stale for expired, when it is only looked at', async () => {
+    const writer = await open({ memory: false })
+    await writer.set('key', 'old', { ttl: '20ms', stale: '1m' })
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    const cache = await open()
+    expect(await cache.get('key')).toBeUndefined()
+    expect(cache.stats().missesByReason.expired).toBe(1)
+  })
+
+  it('reads thousands of entries, with more tags than it remembers', async () => {
+    const cache = await open({ memory: false })
+    const long = Array.from({ length: 60 }, (_, index) => `a rather long name of a tag, number ${index}`)
+    await cache.set('long', 1, { tags: long })
+    const ids = Array.from({ length: 2_500 }, (_, id) => id)
+    for (let first = 0; first < ids.length; first += 500) {
+      await Promise.all(ids.slice(first, first + 500).map((id) => cache.set(['id', id], id, { tags: ['a'] })))
+    }
+    for (let round = 0; round < 3; round++) {
+      expect(await cache.getOrSet('long', () => 2, { tags: long })).toBe(1)
+      const found = await Promise.all(ids.map((id) => cache.getOrSet(['id', id], () => -1, { tags: ['a'] })))
+      expect(found).toEqual(ids)
+    }
   })
 
   it('lets the process end that closes it before it is connected', async () => {
