@@ -22,6 +22,12 @@ export interface CoherenceListener {
   lost(): void
 }
 
+/** The clock that an answer showed, whose message has not arrived yet. */
+interface Expectation {
+  readonly reading: ClockReading
+  readonly sentAt: number
+}
+
 /**
  * Tells up to when this process knows of every invalidation.
  *
@@ -42,7 +48,7 @@ export class Coherence {
   readonly #time: CoarseTime
   readonly #listener: CoherenceListener
   #seen: ClockReading | undefined
-  #expected: { readonly reading: ClockReading; readonly sentAt: number } | undefined
+  #expected: Expectation | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(withinMs: number, time: CoarseTime, listener: CoherenceListener) {
@@ -90,6 +96,8 @@ export class Coherence {
     }
     this.#seen = reading
     this.#verify(sentAt)
+    // Another answer may have been looked at before this one, and have shown the change already.
+    this.#meetExpectation()
   }
 
   /** Takes in a message: `<stamp>|<stamp before>|<generation>|<text>`. */
@@ -112,6 +120,7 @@ export class Coherence {
 
   #restart(reading: ClockReading, sentAt: number): void {
     this.#seen = reading
+    this.#forgetExpectation()
     this.#listener.lost()
     this.#verify(sentAt)
   }
@@ -123,23 +132,28 @@ export class Coherence {
   /** The store is ahead: its message must arrive soon, or it was lost. */
   #expect(reading: ClockReading, sentAt: number): void {
     // Only the first: while changes come steadily, the latest would never be met.
-    this.#expected ??= { reading, sentAt }
-    this.#timer ??= setTimeout(() => afterPoll(() => this.#giveUp()), Math.min(100, this.#withinMs / 4)).unref()
+    if (this.#expected !== undefined) return
+    const expected = { reading, sentAt }
+    this.#expected = expected
+    const giveUp = () => afterPoll(() => this.#giveUp(expected))
+    this.#timer = setTimeout(giveUp, Math.min(100, this.#withinMs / 4)).unref()
   }
 
   #meetExpectation(): void {
     if (this.#expected === undefined || (this.#seen?.stamp ?? 0) < this.#expected.reading.stamp) return
     this.#verify(this.#expected.sentAt)
+    this.#forgetExpectation()
+  }
+
+  #forgetExpectation(): void {
     this.#expected = undefined
     clearTimeout(this.#timer)
     this.#timer = undefined
   }
 
-  #giveUp(): void {
-    const expected = this.#expected
-    this.#timer = undefined
-    this.#expected = undefined
-    if (expected === undefined) return
+  #giveUp(expected: Expectation): void {
+    // It may have been met since the timer went off.
+    if (this.#expected !== expected) return
     this.#restart(expected.reading, expected.sentAt)
     this.onMissing()
   }
