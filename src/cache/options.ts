@@ -39,7 +39,10 @@ export interface CacheOptions<Name extends string = string, Tag extends string =
         readonly maxBytes?: number | undefined
       }
     | undefined
-  /** A URL, options of node-redis (cluster and sentinel too), or a node-redis client (5 or later), which is never closed. */
+  /**
+   * A URL, options of node-redis (for a cluster or sentinels too), or a client of node-redis (5 or later; a cluster's too, a
+   * sentinel's not), which is never closed. Replicas are never read, whatever the options say.
+   */
   readonly redis?: string | RedisOptions | RedisClientLike | undefined
   /** A Keyv instance or adapter, major 5 or 6. One on Redis is used through its client, as with `redis`. */
   readonly store?: KeyvLike | undefined

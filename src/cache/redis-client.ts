@@ -40,10 +40,16 @@ interface ScriptArguments {
 
 /** RESP's mark of a bulk string; node-redis turns into Buffers what is mapped so. */
 const bulkString = 36
+const typeMapping = { [bulkString]: Buffer }
 
 /** The client's commands, answering with Buffers: values are bytes. */
 export function bufferCommands(client: RedisClientLike): RedisCommands {
-  return client.withCommandOptions({ typeMapping: { [bulkString]: Buffer } }) as RedisCommands
+  return client.withCommandOptions({ typeMapping }) as RedisCommands
+}
+
+/** Whether all commands go to one server: a cluster and a sentinel may let replicas answer those that only read. */
+export function isSingleServer(client: RedisClientLike): boolean {
+  return !('slots' in client || 'getSentinelNode' in client)
 }
 
 export function isRedisClient(value: unknown): value is RedisClientLike {
@@ -95,7 +101,12 @@ async function createClient(options: object): Promise<RedisClientLike> {
   const { default: KeyvRedis } = await loadPeer(() => import('@keyv/redis'), '`redis`', install)
   // Commands must fail at once while there is no connection, and the way back must stay short.
   const socket = { connectTimeout: 2_000, reconnectStrategy: (tries: number) => Math.min(50 * 2 ** tries, 1_000) }
-  const given = options as { readonly socket?: object }
-  return new KeyvRedis({ disableOfflineQueue: true, ...options, socket: { ...socket, ...given.socket } })
-    .client as unknown as RedisClientLike
+  const given = options as { readonly socket?: object; readonly commandOptions?: object }
+  return new KeyvRedis({
+    disableOfflineQueue: true,
+    ...options,
+    socket: { ...socket, ...given.socket },
+    // A sentinel heeds no others.
+    commandOptions: { ...given.commandOptions, typeMapping },
+  }).client as unknown as RedisClientLike
 }

@@ -56,7 +56,7 @@ export class RedisConnection {
     // Without a listener a late error would end the process; and what is being connected now must not keep it alive.
     this.client.on('error', () => {})
     this.client.on('connect', () => this.client.unref?.())
-    if (this.client.isOpen) this.client.destroy()
+    if (this.client.isOpen) Promise.resolve(this.client.destroy()).catch(() => {})
   }
 
   #setAccepted(at: number | undefined): void {

@@ -2,7 +2,13 @@ import { randomBytes } from 'node:crypto'
 import type { Change, ClockReading, Coherence } from './coherence.ts'
 import { EntryReader, packHead, parseDigits } from './entry-format.ts'
 import { toStoreKey } from './key.ts'
-import { bufferCommands, type RedisClientLike, type RedisCommands, type RedisSource } from './redis-client.ts'
+import {
+  bufferCommands,
+  isSingleServer,
+  type RedisClientLike,
+  type RedisCommands,
+  type RedisSource,
+} from './redis-client.ts'
 import { RedisConnection } from './redis-connection.ts'
 import { foundStates, type RedisScript, scripts, tagMarginMs } from './redis-scripts.ts'
 import {
@@ -48,6 +54,7 @@ export class RedisStore implements Store {
   readonly #entries = new EntryReader()
   #client: RedisClientLike | undefined
   #commands: RedisCommands | undefined
+  #isSingle = false
   #connection: RedisConnection | undefined
   #subscription: RedisConnection | undefined
   #isClosed = false
@@ -76,6 +83,7 @@ export class RedisStore implements Store {
     const client = this.#client as RedisClientLike
     this.#connection = new RedisConnection(client, this.#source.given !== undefined, listener)
     this.#commands = bufferCommands(client)
+    this.#isSingle = isSingleServer(client)
     await this.#connection.open()
     // Without its messages the process is still coherent, through the clock that each answer carries.
     await this.#subscribe().catch((error: unknown) => listener.troubled(error))
@@ -134,7 +142,7 @@ export class RedisStore implements Store {
     const sentAt = this.#now()
     const known = this.#known
     const { aheadMs, learnedAt } = this.#time
-    if (sentAt - learnedAt > trustTimeMs) return this.#search(keys, 'load', tags)
+    if (!this.#isSingle || sentAt - learnedAt > trustTimeMs) return this.#search(keys, 'load', tags)
     this.#coherence.isUsed = true
     const records = await this.#ready().mGet(this.#keysOf(keys, tags))
     const clock = this.#readClock(records[0])
@@ -226,6 +234,10 @@ export class RedisStore implements Store {
 
   async ping(): Promise<void> {
     await this.#connection?.open()
+    if (!this.#isSingle) {
+      await this.#search([], 'get', noTags)
+      return
+    }
     const sentAt = this.#now()
     const known = this.#known
     // Not GET, which fails when there is something else under the key.
@@ -318,8 +330,8 @@ export class RedisStore implements Store {
   /** Messages take a connection of their own, always ours. */
   async #subscribe(): Promise<void> {
     this.#subscription?.drop()
+    const client = this.#source.given?.duplicate() ?? (await this.#source.open())
     if (this.#isClosed) return
-    const client = (this.#client as RedisClientLike).duplicate()
     this.#subscription = new RedisConnection(client, false, {})
     await this.#subscription.open()
     await client.subscribe(this.#channel, (message) => this.#coherence.receive(message))

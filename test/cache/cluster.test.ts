@@ -1,27 +1,16 @@
-import { rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createCluster } from '@keyv/redis'
 import { type CacheOptions, createCache } from 'posthaste'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Server, startRedis } from '../support/servers.ts'
 import { services } from '../support/services.ts'
-import { connect, type RedisClient, until } from './support.ts'
+import { commandsOf, connect, type RedisClient, until } from './support.ts'
 
 describe.skipIf(!services.redis)('Redis Cluster', () => {
-  const config = `posthaste-nodes-${process.pid}.conf`
   let server: Server
   let client: RedisClient
 
   beforeAll(async () => {
-    server = (await startRedis([
-      '--cluster-enabled',
-      'yes',
-      '--dir',
-      tmpdir(),
-      '--cluster-config-file',
-      config,
-    ])) as Server
+    server = (await startRedis(['--cluster-enabled', 'yes'])) as Server
     client = await connect(server.url)
     await client.sendCommand(['CLUSTER', 'ADDSLOTSRANGE', '0', '16383'])
     // A node that has just started takes nothing for two seconds.
@@ -30,7 +19,6 @@ describe.skipIf(!services.redis)('Redis Cluster', () => {
   afterAll(async () => {
     client.destroy()
     await server.stop()
-    rmSync(join(tmpdir(), config), { force: true })
   })
 
   async function keepsThePromise(namespace: string, redis: NonNullable<CacheOptions['redis']>): Promise<void> {
@@ -57,6 +45,27 @@ describe.skipIf(!services.redis)('Redis Cluster', () => {
     expect(slots.length).toBeGreaterThanOrEqual(4)
     expect(new Set(slots).size).toBe(1)
   })
+
+  it('is never asked for what a replica holds, which may lag behind', async () => {
+    const replica = (await startRedis(['--cluster-enabled', 'yes'])) as Server
+    const other = await connect(replica.url)
+    const [id] = String(await client.sendCommand(['CLUSTER', 'MYID'])).split('\n')
+    await other.sendCommand(['CLUSTER', 'MEET', '127.0.0.1', String(server.port)])
+    await until(() => other.sendCommand(['CLUSTER', 'REPLICATE', id as string]).catch(() => false), 10_000)
+    await until(async () => (await client.info('replication')).includes('state=online'), 10_000)
+    const slots = async () => (await client.sendCommand(['CLUSTER', 'SLOTS'])) as unknown[][]
+    // First and last slot, the node, its replica.
+    await until(async () => (await slots())[0]?.length === 4, 10_000)
+    const redis = { rootNodes: [{ url: server.url }], useReplicas: true }
+    await keepsThePromise('replicas', redis)
+    const cache = createCache({ redis, memory: false })
+    // The client chooses among all of them each time.
+    for (let reads = 0; reads < 20; reads++) await cache.getOrSet('key', () => 'value', { tags: ['a'] })
+    await cache.close()
+    expect((await commandsOf(other)).filter((name) => name !== 'set')).toEqual([])
+    other.destroy()
+    await replica.stop()
+  }, 30_000)
 
   it('may be used through a client that is given', async () => {
     const cluster = createCluster({ rootNodes: [{ url: server.url }] })

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -50,8 +50,27 @@ export async function startRedis(options: readonly string[] = [], port?: number)
   const binary = findBinary('redis-server')
   if (binary === undefined) return undefined
   const chosen = port ?? (await freePort())
-  const args = ['--port', String(chosen), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...options]
-  return launch(binary, args, chosen, `redis://127.0.0.1:${chosen}`)
+  const folder = mkdtempSync(join(tmpdir(), 'posthaste-redis-'))
+  const settings = ['--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no']
+  const args = ['--port', String(chosen), ...settings, ...options]
+  return launch(binary, args, chosen, `redis://127.0.0.1:${chosen}`, { folder })
+}
+
+/** Starts a sentinel that watches a Redis under the name `main`, and promotes its replica once it is gone for half a second. */
+export async function startSentinel(primary: Server): Promise<Server> {
+  const folder = mkdtempSync(join(tmpdir(), 'posthaste-sentinel-'))
+  const port = await freePort()
+  const lines = [
+    `port ${port}`,
+    'bind 127.0.0.1',
+    `sentinel monitor main 127.0.0.1 ${primary.port} 1`,
+    'sentinel down-after-milliseconds main 500',
+    'sentinel failover-timeout main 2000',
+  ]
+  const config = join(folder, 'sentinel.conf')
+  writeFileSync(config, `${lines.join('\n')}\n`)
+  const url = `redis://127.0.0.1:${port}`
+  return launch(findBinary('redis-server') as string, [config, '--sentinel'], port, url, { folder })
 }
 
 /** Starts a PostgreSQL of the test's own; `undefined` when its server programs are not installed. */
