@@ -1,5 +1,6 @@
 import type { Invalidations, Tick } from './invalidations.ts'
 import type { Found } from './store.ts'
+import { areSameTags } from './tags.ts'
 
 const maxKeys = 5_000
 /** A look in vain costs a round trip, which over a network is as long as what 20 or 40 looks save. */
@@ -44,7 +45,7 @@ export class ExpectedEntries {
   learn({ key, tags }: Question, { state, entry, ageMs = 0 }: Found, { begun, begunAt }: Begin): void {
     const isFresh = state === 'fresh' && entry !== undefined
     if (!this.#found.has(key)) {
-      const isHit = isFresh && isSame(entry.header.tags, tags)
+      const isHit = isFresh && areSameTags(entry.header.tags, tags)
       this.#share += (Number(isHit) - this.#share) / window
     }
     if (!isFresh) {
@@ -59,10 +60,8 @@ export class ExpectedEntries {
   has({ key, tags }: Question, now: number): boolean {
     const expected = this.#found.get(key)
     if (expected === undefined) return this.#share > likelyShare
-    return now < expected.freshUntil && isSame(expected.tags, tags) && this.#order.isCurrent(expected.begun, key, tags)
+    return (
+      now < expected.freshUntil && areSameTags(expected.tags, tags) && this.#order.isCurrent(expected.begun, key, tags)
+    )
   }
-}
-
-function isSame(carried: readonly string[], named: readonly string[]): boolean {
-  return carried.length === named.length && carried.every((tag, index) => tag === named[index])
 }

@@ -29,7 +29,7 @@ async function readFromStore(engine: Engine, key: string, reason: MissReason): P
   }
   if (store.isConnecting) await store.connected()
   const begin = { begun: order.tick, begunAt: time.exact() }
-  const found = await store.readTogether(key, 'get')
+  const found = await store.readOne(key, 'get', [])
   const entry = found === undefined ? 'unavailable' : await reviveEntry(engine.parts, store, key, found, begin)
   if (!(entry instanceof MemoryEntry) || found?.state !== 'fresh') {
     counters.misses[entry instanceof MemoryEntry ? 'expired' : entry]++

@@ -21,6 +21,7 @@ import {
   ticketMs,
   type WriteOutcome,
 } from './store.ts'
+import { areSameTags } from './tags.ts'
 
 const noTags: readonly string[] = []
 const nothing = Buffer.alloc(0)
@@ -30,14 +31,12 @@ const trustTimeMs = 60_000
 
 class RedisTicket {
   readonly id: string
-  /** The clock as it was when the ticket was granted, in Redis's own digits. */
-  readonly asOf: string
-  readonly generation: string
+  /** The clock as it was when the ticket was granted. */
+  readonly clock: ClockReading
 
-  constructor(id: string, asOf: string, generation: string) {
+  constructor(id: string, clock: ClockReading) {
     this.id = id
-    this.asOf = asOf
-    this.generation = generation
+    this.clock = clock
   }
 }
 
@@ -103,6 +102,7 @@ export class RedisStore implements Store {
   }
 
   read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<Found[]> {
+    this.#coherence.isUsed = true
     return mode === 'expected' ? this.#look(keys, tags) : this.#search(keys, mode, tags)
   }
 
@@ -118,13 +118,13 @@ export class RedisStore implements Store {
       String(keys.length),
       JSON.stringify(tags),
     ])
-    const [asOf, generation] = String(answer[0]).split('|') as [string, string]
-    this.#observe({ stamp: Number(asOf), generation }, sentAt, known)
+    const clock = this.#readClock(answer[0]) as ClockReading
+    this.#observe(clock, sentAt, known)
     // As if the question had taken no time on its way: entries then look a little older than they are, never younger.
     this.#time = { aheadMs: answer[1] / 1_000 - sentAt, learnedAt: sentAt }
     return keys.map((_key, index) => {
       const at = 2 + index * 4
-      const ticket = answer[at + 1] === 1 ? new RedisTicket(id, asOf, generation) : undefined
+      const ticket = answer[at + 1] === 1 ? new RedisTicket(id, clock) : undefined
       return this.#toFound(
         foundStates[answer[at] as number] as Found['state'],
         (answer[at + 2] as number) / 1_000,
@@ -143,12 +143,12 @@ export class RedisStore implements Store {
     const known = this.#known
     const { aheadMs, learnedAt } = this.#time
     if (!this.#isSingle || sentAt - learnedAt > trustTimeMs) return this.#search(keys, 'load', tags)
-    this.#coherence.isUsed = true
+    // Not GET, which fails when there is something else under the key.
     const records = await this.#ready().mGet(this.#keysOf(keys, tags))
     const clock = this.#readClock(records[0])
     if (clock === undefined) return this.#search(keys, 'load', tags)
     this.#observe(clock, sentAt, known)
-    const stamps = records.slice(1 + keys.length).map(toStamp)
+    const stamps = records.slice(1 + keys.length).map((record) => parseDigits(record ?? nothing))
     const seen: Seen = { clock, tags, stamps, nowMs: sentAt + aheadMs }
     const found: Found[] = []
     for (let index = 1; index <= keys.length; index++) {
@@ -164,10 +164,7 @@ export class RedisStore implements Store {
     const entry = this.#entries.read(bytes)
     if (entry === undefined || entry.generation !== clock.generation || entry.asOf > clock.stamp) return undefined
     const { ttlMs, tags: carried } = entry.header
-    if (carried.length !== tags.length) return undefined
-    for (let index = 0; index < tags.length; index++) {
-      if (carried[index] !== tags[index] || !((stamps[index] as number) <= entry.asOf)) return undefined
-    }
+    if (!areSameTags(carried, tags) || !stamps.every((stamp) => stamp <= entry.asOf)) return undefined
     const ageMs = Math.max(0, nowMs - entry.storedAt / 1_000)
     return ageMs < ttlMs ? { state: 'fresh', ageMs, entry } : undefined
   }
@@ -179,12 +176,12 @@ export class RedisStore implements Store {
   }
 
   async write(key: string, entry: StoredEntry, ticket: Ticket): Promise<WriteOutcome> {
-    const { id, asOf, generation } = ticket as RedisTicket
+    const { id, clock } = ticket as RedisTicket
     const { header, payload } = entry
     const ms = lifetime(entry)
     const sentAt = this.#now()
     const known = this.#known
-    const options = [id, asOf, generation, String(ms), packHead(header), payload, tagLifetime(ms)]
+    const options = [id, String(clock.stamp), clock.generation, String(ms), packHead(header), payload, tagLifetime(ms)]
     const [outcome, stamp, current] = await this.#run<[number, Buffer, Buffer]>(
       scripts.write,
       [this.#key('clock'), this.#key('e', key), this.#key('l', key)],
@@ -234,17 +231,7 @@ export class RedisStore implements Store {
 
   async ping(): Promise<void> {
     await this.#connection?.open()
-    if (!this.#isSingle) {
-      await this.#search([], 'get', noTags)
-      return
-    }
-    const sentAt = this.#now()
-    const known = this.#known
-    // Not GET, which fails when there is something else under the key.
-    const clock = this.#readClock((await this.#ready().mGet([this.#key('clock')]))[0])
-    if (clock !== undefined) this.#observe(clock, sentAt, known)
-    // A lost clock is made anew by the next read or change; until then nothing in memory can be verified.
-    else await this.read([], 'get', noTags)
+    await this.#look([], noTags)
   }
 
   async close(): Promise<void> {
@@ -292,6 +279,7 @@ export class RedisStore implements Store {
   }
 
   async #change(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<void> {
+    this.#coherence.isUsed = true
     const sentAt = this.#now()
     const known = this.#known
     const answer = await this.#run<[Buffer, Buffer, Buffer]>(script, keys, [this.#newId(), String(known), ...options])
@@ -304,7 +292,6 @@ export class RedisStore implements Store {
 
   async #run<Answer>(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<Answer> {
     const commands = this.#ready()
-    this.#coherence.isUsed = true
     const scriptArguments = { keys, arguments: options }
     try {
       return (await commands.evalSha(script.sha, scriptArguments)) as Answer
@@ -348,12 +335,11 @@ class RewoundError extends Error {
   }
 }
 
-/** The clock's record, the time in microseconds, and for each key the number of its state, whether a ticket was granted, the entry's age in microseconds, its bytes. */
+/**
+ * The clock's record, the time in microseconds, and for each key the number of its state, whether a ticket was granted, the
+ * entry's age in microseconds, its bytes.
+ */
 type ReadAnswer = [clock: Buffer, time: number, ...parts: (number | Buffer)[]]
-
-function toStamp(record: Buffer | null): number {
-  return record === null ? Number.NaN : parseDigits(record)
-}
 
 /** What one look at Redis showed beside the entries. */
 interface Seen {

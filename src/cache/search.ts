@@ -35,16 +35,13 @@ export async function searchStore(
 ): Promise<Search> {
   const { order, expected, time, settings } = parts
   const giveUpAt = time.exact() + settings.loadHardMs
-  let mode = firstMode(flight, call, expected.has(call, time.exact()))
+  let mode = firstMode(parts, flight, call)
   for (let waitMs = pollFromMs; ; waitMs = Math.min(waitMs * 1.5, pollUpToMs)) {
     if (store.isConnecting) await store.connected()
     if (flight.isAborted) throw flight.controller.signal.reason
     flight.begun = order.tick
     flight.begunAt = time.exact()
-    const found =
-      call.tags.length === 0
-        ? await store.readTogether(call.key, mode)
-        : (await store.read([call.key], mode, call.tags))?.[0]
+    const found = await store.readOne(call.key, mode, call.tags)
     if (found === undefined) return { reason: 'unavailable' }
     expected.learn(call, found, flight)
 
@@ -83,18 +80,19 @@ export function reviveEntry(
   { begun, begunAt }: { readonly begun: number; readonly begunAt: number },
   call?: Call,
 ): MemoryEntry | MissReason | Promise<MemoryEntry | MissReason> {
-  const discard = async (error: unknown) => {
-    await store.discard(key, error)
-    return 'corrupt' as const
-  }
-  if (found.state === 'corrupt') return discard(new TypeError('an entry has a foreign beginning'))
+  if (found.state === 'corrupt') return discard(store, key, new TypeError('an entry has a foreign beginning'))
   if (found.entry === undefined) return found.state as MissReason
   try {
     const revived = parts.entries.fromStore(found, begun, begunAt, call?.profile)
-    return revived instanceof Promise ? revived.catch(discard) : revived
+    return revived instanceof Promise ? revived.catch((error: unknown) => discard(store, key, error)) : revived
   } catch (error) {
-    return discard(error)
+    return discard(store, key, error)
   }
+}
+
+async function discard(store: StoreTier, key: string, error: unknown): Promise<'corrupt'> {
+  await store.discard(key, error)
+  return 'corrupt'
 }
 
 /** Keeps an entry that was read, unless something of it was invalidated meanwhile or there is a newer one. */
@@ -104,11 +102,11 @@ export function keepInMemory({ memory, order }: Parts, key: string, entry: Memor
   if (present === undefined || present.begun < entry.begun || present.loadedAt <= entry.loadedAt) memory.set(key, entry)
 }
 
-function firstMode(flight: Flight, call: Call, isExpected: boolean): ReadMode {
+function firstMode({ expected, time }: Parts, flight: Flight, call: Call): ReadMode {
   if (call.isFresh) return 'force'
   if (flight.isRefresh) return 'refresh'
   if (call.ttlMs === 0) return 'get'
-  return isExpected ? 'expected' : 'load'
+  return expected.has(call, time.exact()) ? 'expected' : 'load'
 }
 
 function serveStale(entry: MemoryEntry, call: Call): Search {

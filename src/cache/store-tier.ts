@@ -105,9 +105,9 @@ export class StoreTier {
     return this.#attempt('read', ask, (found) => this.#releaseAll(keys, found))
   }
 
-  /** The same of one key and without tags; what is asked for at the same time is one round trip. */
-  readTogether(key: string, mode: ReadMode): Promise<Found | undefined> {
-    return this.#batches[mode].read(key)
+  /** The same of one key. Reads without tags that are asked for at the same time are one round trip. */
+  readOne(key: string, mode: ReadMode, tags: readonly string[]): Promise<Found | undefined> {
+    return tags.length === 0 ? this.#batches[mode].read(key) : this.read([key], mode, tags).then((found) => found?.[0])
   }
 
   write(key: string, entry: StoredEntry, ticket: Ticket): Promise<WriteOutcome | undefined> {

@@ -20,3 +20,8 @@ export function tags<Tag extends string>(): TagSpec<Tag> {
 
 /** The tag of a table, allowed in every cache: `cachedQuery` sets it, and writes through an instrumented Kysely use it. */
 export type TableTag = `table:${string}`
+
+/** Whether two lists name the same tags in the same order. */
+export function areSameTags(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && some.every((tag, index) => tag === others[index])
+}

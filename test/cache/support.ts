@@ -20,11 +20,11 @@ export async function connect(url: string): Promise<RedisClient> {
   return client as RedisClient
 }
 
-/** Which commands a Redis has been sent, but for those by which it is looked at and kept up to date. */
+/** By which commands a Redis has been read. */
 export async function commandsOf(client: RedisClient): Promise<string[]> {
   const info = await client.info('commandstats')
   const names = [...info.matchAll(/cmdstat_([\w]+)(?:\|\w+)?:/g)].map(([, name]) => name as string)
-  return names.filter((name) => /^(get|mget|eval|evalsha|set)$/.test(name))
+  return names.filter((name) => /^(get|mget|eval|evalsha)$/.test(name))
 }
 
 /** Removes every key of the namespaces. */
