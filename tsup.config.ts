@@ -1,16 +1,82 @@
+import { globSync, readFileSync, writeFileSync } from 'node:fs'
+import { decode, encode, type SourceMapSegment } from '@jridgewell/sourcemap-codec'
+import { parse } from 'acorn'
+import type { PluginBuild } from 'esbuild'
 import { defineConfig, type Options } from 'tsup'
 import { defineDashboard } from './scripts/dashboard.ts'
 
 const config: Options = {
-  entry: ['src/index.ts', 'src/express.ts', 'src/fastify.ts', 'src/hono.ts'],
+  entry: ['src/*.ts'],
   format: 'esm',
   target: 'node22',
   platform: 'node',
+  sourcemap: true,
+  removeNodeProtocol: false,
   dts: true,
   define: defineDashboard(),
   clean: true,
   splitting: true,
   treeshake: true,
+  esbuildPlugins: [{ name: 'faces', setup: keepFaces }],
+  onSuccess: shrink,
+}
+
+/**
+ * The root imports the faces as files, and not the chunks behind them: esbuild would add to a bundle of one name every chunk that
+ * the root imports and that something imported later needs too.
+ */
+function keepFaces({ onResolve }: PluginBuild): void {
+  onResolve({ filter: /^\.\/[a-z]+\.ts$/ }, ({ path, importer }) =>
+    importer.endsWith('/src/index.ts') ? { path: path.replace(/ts$/, 'js'), external: true } : undefined,
+  )
+}
+
+/** Comments are for readers of the sources: without them the package is a twentieth smaller. Source maps lead to their lines. */
+async function shrink(): Promise<void> {
+  for (const file of globSync('dist/*.js')) {
+    const text = readFileSync(file, 'utf8')
+    const dropped = linesOfComments(text)
+    const keep = <Line>(lines: readonly Line[]) => lines.filter((_, index) => !dropped.has(index))
+    writeFileSync(file, keep(text.split('\n')).join('\n'))
+    const { sourcesContent: _, mappings, ...map } = JSON.parse(readFileSync(`${file}.map`, 'utf8')) as SourceMap
+    writeFileSync(
+      `${file}.map`,
+      JSON.stringify({ ...map, mappings: encode(keep(decode(mappings)).map(firstOfEachLine)) }),
+    )
+  }
+}
+
+/** The lines, counted from 0, that hold nothing but a comment for readers. */
+function linesOfComments(text: string): ReadonlySet<number> {
+  const lines = text.split('\n')
+  const dropped = new Set<number>()
+  parse(text, {
+    ecmaVersion: 'latest',
+    sourceType: 'module',
+    locations: true,
+    onComment(isBlock, comment, _start, _end, from, to) {
+      const before = lines[from!.line - 1]!.slice(0, from!.column)
+      const after = lines[to!.line - 1]!.slice(to!.column)
+      // Others tell bundlers what to leave alone.
+      const isForReaders = isBlock ? comment.startsWith('*') : !comment.startsWith('#')
+      if (!isForReaders || before.trim() !== '' || after.trim() !== '') return
+      for (let line = from!.line; line <= to!.line; line++) dropped.add(line - 1)
+    },
+  })
+  return dropped
+}
+
+/** Maps name files and lines. The text of the sources, and a mapping for each word, would double the package. */
+function firstOfEachLine(segments: readonly SourceMapSegment[]): SourceMapSegment[] {
+  return segments.filter(([, source, line], at) => {
+    const before = segments[at - 1]
+    return before === undefined || before[1] !== source || before[2] !== line
+  })
+}
+
+interface SourceMap {
+  readonly sourcesContent?: unknown
+  readonly mappings: string
 }
 
 export default defineConfig(config) as Options

@@ -1,15 +1,22 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 import { defineDashboard } from './scripts/dashboard.ts'
+import { packed } from './test/package/support/packed.ts'
+import { publicSuites } from './test/support/public-suites.ts'
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
 
 /** Tests import the faces by their public names and get the sources. */
-const faces = ['express', 'fastify', 'hono'].map((face) => ({
-  find: `posthaste/${face}`,
-  replacement: path(`./src/${face}.ts`),
-}))
-const alias = [...faces, { find: /^posthaste$/, replacement: path('./src/index.ts') }]
+const alias = [
+  { find: /^posthaste$/, replacement: path('./src/index.ts') },
+  { find: /^posthaste\/([a-z]+)$/, replacement: `${path('./src')}/$1.ts` },
+]
+
+/** The same names, as npm would install them. */
+const packedAlias = [
+  { find: /^posthaste$/, replacement: `${packed}/dist/index.js` },
+  { find: /^posthaste\/([a-z]+)$/, replacement: `${packed}/dist/$1.js` },
+]
 
 const config: ViteUserConfig = defineConfig({
   define: defineDashboard(),
@@ -20,22 +27,20 @@ const config: ViteUserConfig = defineConfig({
     maxWorkers: 4,
     // Loading the library anew for each file would cost a third of the time. What a test changes globally, it puts back.
     isolate: false,
-    // They also share these with the servers and browsers they start, which now and then makes one miss its time.
-    retry: 2,
     // A busy machine takes longer than the second that is the default.
     expect: { poll: { timeout: 10_000 } },
     coverage: {
       provider: 'v8',
       include: ['src/**'],
       // These run, and are tested, where this process cannot count: in a browser, and in the workers of a cluster.
-      exclude: ['src/dashboard/client/**', 'src/monitor/fleet/cluster.ts'],
+      exclude: ['src/dashboard/client/**', 'src/monitor/fleet/cluster-fleet.ts'],
       reporter: ['text', 'json-summary'],
     },
     projects: [
       {
         extends: true,
         resolve: { alias },
-        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/package/**'] },
+        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/{package,runtimes}/**'] },
       },
       {
         // The oldest Kysely that is promised, for whatever builds or runs queries.
@@ -45,7 +50,27 @@ const config: ViteUserConfig = defineConfig({
           name: 'kysely-0.28',
           include: ['test/{pagination,database}/**/*.test.ts'],
           // These never meet Kysely, or meet it where the majors do not differ.
-          exclude: ['test/pagination/{list-query,fields,link-header,explain}*', 'test/database/{pg-pool,mysql-pool}*'],
+          exclude: ['test/pagination/{list-query,explain}/**', 'test/pagination/link-header*', 'test/database/pool/*'],
+        },
+      },
+      {
+        // What is installed behaves as the sources do. Heaps and times at scale are measured once, on the sources.
+        extends: true,
+        resolve: { alias: packedAlias },
+        test: {
+          name: 'packed',
+          include: publicSuites().filter((suite) => !suite.endsWith('/scale.test.ts')),
+          globalSetup: './test/package/setup.ts',
+        },
+      },
+      {
+        // The same cases in five runtimes. Their suite is imported here for its names.
+        extends: true,
+        resolve: { alias: packedAlias },
+        test: {
+          name: 'runtimes',
+          include: ['test/runtimes/*.test.ts'],
+          globalSetup: './test/package/setup.ts',
         },
       },
       {

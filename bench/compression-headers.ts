@@ -9,7 +9,7 @@ import { compress as honoCompress } from 'hono/compress'
 import { compressResponses as onExpress } from '../src/express.ts'
 import { compressResponses as onFastify } from '../src/fastify.ts'
 import { compressResponses as onHono } from '../src/hono.ts'
-import { cases, faultsOf } from '../test/http/compression-cases.ts'
+import { cases, faultsOf } from '../test/http/compression/compression-cases.ts'
 import { answering, ask, type Installation } from '../test/support/answering.ts'
 
 interface Contestant {

@@ -1,6 +1,6 @@
 import { PerformanceObserver } from 'node:perf_hooks'
 import { setImmediate as turn } from 'node:timers/promises'
-import { wireText } from '../src/http/wire.ts'
+import { serializeStats } from '../src/http/performance/serialize-stats.ts'
 import { PerformanceMonitor } from '../src/index.ts'
 
 const endpoints = 500
@@ -36,9 +36,9 @@ export default async function run(): Promise<string> {
     rows.push(`| ${name} | ${medians.join(' | ')} |`)
   }
   await measure('snapshot()', () => monitor.snapshot())
-  await measure('GET /performance/stats', async () => wireText(await monitor.snapshotInTurns(), 'snake'))
+  await measure('GET /performance/stats', async () => serializeStats(await monitor.snapshotInTurns(), 'snake'))
   await measure('GET /performance/stats?limit=500', async () =>
-    wireText(await monitor.snapshotInTurns({ limit: endpoints }), 'snake'),
+    serializeStats(await monitor.snapshotInTurns({ limit: endpoints }), 'snake'),
   )
   await measure('GET /performance/metrics', () => Array.fromAsync(monitor.prometheus()))
   await measure('sample()', () => monitor.sample())

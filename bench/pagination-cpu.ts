@@ -9,7 +9,7 @@ export default async function run(): Promise<string> {
     `CPU time of a page of ${perPage} rows, with a driver that answers at once. The page by hand has one cursor, base64url of JSON, and checks nothing.`,
   ]
   for (const [title, candidates] of Object.entries(await questions())) {
-    const results = await compare(candidates, { iterations: 300, rounds: 60, warmUp: 20, measure: 'cpu' })
+    const results = await compare(candidates, { iterations: 300, rounds: 60, warmUp: 60, measure: 'cpu' })
     parts.push(`${title}:`, table(results))
   }
   return parts.join('\n\n')
@@ -32,16 +32,29 @@ function plainRows(from: number, count: number): Event[] {
   return Array.from({ length: count }, (_, at) => ({ id: from + at, status: 5, score: 5, title: `event ${from + at}` }))
 }
 
-/** With the columns that our statements add. */
-function rowsWithKeys(from: number, count: number): object[] {
-  return plainRows(from, count).map((row) => ({ ...row, phk0: '23:5', phk1: `23:${row.id}` }))
+/** With the columns that our statements add: the keys as PostgreSQL's `record_send` writes them, and the mark of the cursor's row. */
+function rowsWithKeys(from: number, count: number, isBehindCursor: boolean): object[] {
+  return plainRows(from, count).map((row, at) => {
+    const keys = { ...row, phk0: recordOf(row.status, row.id) }
+    return isBehindCursor ? { ...keys, phx0: at === 0 } : keys
+  })
+}
+
+function recordOf(...keys: readonly number[]): string {
+  const int4 = (value: number) => [23, 4, value].map(hex).join('')
+  const noText = [25, -1].map(hex).join('')
+  return hex(keys.length * 2) + keys.map(int4).join('') + noText.repeat(keys.length)
+}
+
+function hex(value: number): string {
+  return (value >>> 0).toString(16).padStart(8, '0')
 }
 
 async function questions(): Promise<Readonly<Record<string, Candidate[]>>> {
   const [first, behind] = [plainRows(1, perPage + 1), plainRows(perPage + 1, perPage + 1)]
-  const firstWithKeys = rowsWithKeys(1, perPage + 1)
+  const firstWithKeys = rowsWithKeys(1, perPage + 1, false)
   // From the row of the cursor on.
-  const behindWithKeys = rowsWithKeys(perPage, perPage + 2)
+  const behindWithKeys = rowsWithKeys(perPage, perPage + 2, true)
 
   const byHand = (key: Key, after?: string) =>
     candidate('Kysely by hand', after === undefined ? first : behind, () => pageByHand(key, after))

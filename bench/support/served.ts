@@ -95,10 +95,13 @@ function load(port: number, request: string, goOn: () => boolean, onData?: (chun
 }
 
 const lastChunk = Buffer.from('0\r\n\r\n')
+/** An answer with this status has no body, and need not say so. */
+const notModified = Buffer.from('304')
 
 /** The length of an answer, by its head, which fits into its first packet. */
 function lengthOf(start: Buffer): number {
   const end = start.indexOf('\r\n\r\n') + 4
+  if (start.subarray(9, 12).equals(notModified)) return end
   const length = /^content-length: (\d+)/im.exec(start.toString('latin1', 0, end))?.[1]
   return length === undefined ? Number.POSITIVE_INFINITY : end + Number(length)
 }

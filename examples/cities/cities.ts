@@ -8,6 +8,7 @@ import {
   int,
   listQuery,
   PerformanceMonitor,
+  type PoolStats,
   type Settings,
   tags,
   text,
@@ -35,6 +36,8 @@ export interface CitiesApp {
   find(id: string): Promise<CityTable | undefined>
   /** `GET /countries`: cities and population by country. */
   countries(): Promise<readonly Country[]>
+  /** `GET /countries/largest`: the three largest cities of each country. */
+  largest(): Promise<readonly CountryCities[]>
   /** `POST /cities/:id` with `{ "population": 1234 }`; `undefined` when there is no such city. */
   update(id: string, body: unknown): Promise<CityTable | undefined>
   close(): Promise<void>
@@ -44,6 +47,11 @@ interface Country {
   readonly country: string
   readonly cities: number
   readonly population: number
+}
+
+interface CountryCities {
+  readonly country: string
+  readonly largest: readonly Pick<CityTable, 'id' | 'name' | 'population'>[]
 }
 
 type CitiesCache = Cache<'pages' | 'cities' | 'countries', 'cities' | `city:${number}`>
@@ -57,10 +65,14 @@ function createCitiesCache(options: Settings['cache']): CitiesCache {
   })
 }
 
-export function createCitiesApp(database: KyselyConfig, settings: Settings): CitiesApp {
+export function createCitiesApp(
+  database: KyselyConfig,
+  settings: Settings,
+  pool?: { stats(): PoolStats } | undefined,
+): CitiesApp {
   const cache = createCitiesCache(settings.cache)
   const monitor = new PerformanceMonitor({ service: 'cities', caches: { cities: cache }, alerts: settings.alerts })
-  const db = new Kysely<Tables>(instrument(database, { monitor }))
+  const db = new Kysely<Tables>(instrument(database, { monitor, pool, autoBatch: true }))
   const { paginate } = createPaginator({ casing: 'snake', ...settings.pagination })
 
   return {
@@ -105,6 +117,24 @@ export function createCitiesApp(database: KyselyConfig, settings: Settings): Cit
             .orderBy(sql`population`, 'desc')
             .execute(),
         { profile: 'countries', tags: ['cities'] },
+      )
+    },
+
+    async largest() {
+      const countries = await db.selectFrom('cities').select('country').distinct().orderBy('country').execute()
+      // A query for each country, as it reads best. `autoBatch` sends them together.
+      return Promise.all(
+        countries.map(async ({ country }) => ({
+          country,
+          largest: await db
+            .selectFrom('cities')
+            .select(['id', 'name', 'population'])
+            .where('country', '=', country)
+            .orderBy('population', 'desc')
+            .orderBy('id', 'desc')
+            .limit(3)
+            .execute(),
+        })),
       )
     },
 

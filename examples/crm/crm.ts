@@ -12,7 +12,6 @@ import {
   PerformanceMonitor,
   readRows,
   settingsFromEnv,
-  tags,
 } from 'posthaste'
 import { answerErrors, compressResponses, monitorRequests, performanceRoutes } from 'posthaste/express'
 import { connect, migrate, type UserTable } from './database.ts'
@@ -35,11 +34,10 @@ export async function createCrm(env: Env = process.env): Promise<Crm> {
   const cache = createCache({
     name: 'crm',
     profiles: { users: '5m' },
-    tags: tags<'users' | `user:${number}`>(),
     ...settings.cache,
   })
   const monitor = new PerformanceMonitor({ service: 'crm', caches: { crm: cache }, alerts: settings.alerts })
-  const db = connect(env.DATABASE_URL, settings.pool, monitor)
+  const db = connect(env.DATABASE_URL, settings.pool, monitor, cache)
   await migrate(db)
   const { paginate } = createPaginator({ casing: 'snake', ...settings.pagination })
 
@@ -72,7 +70,7 @@ export async function createCrm(env: Env = process.env): Promise<Crm> {
         const { items, pagination } = await paginate(query, { ...page, unique: 'users.id' })
         return { items: items.map(toJson), pagination }
       },
-      { profile: 'users', tags: ['users'] },
+      { profile: 'users', tags: 'auto' },
     )
     response.json(list)
   })
@@ -92,7 +90,7 @@ export async function createCrm(env: Env = process.env): Promise<Crm> {
     const user = await cache.getOrSet(
       ['user', id],
       () => db.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst(),
-      { profile: 'users', tags: [`user:${id}`] },
+      { profile: 'users', tags: 'auto' },
     )
     if (user === undefined)
       response.status(404).json({ title: 'Not Found', status: 404, detail: 'There is no such user' })
@@ -109,7 +107,6 @@ export async function createCrm(env: Env = process.env): Promise<Crm> {
       response.status(404).json({ title: 'Not Found', status: 404, detail: 'There is no such user' })
       return
     }
-    await cache.invalidateTags('users', `user:${id}`)
     response.json(toJson(user))
   })
 
@@ -131,7 +128,6 @@ export async function createCrm(env: Env = process.env): Promise<Crm> {
       },
       { onError: 'skip', concurrency: 10 },
     )
-    await cache.invalidateTags('users', ...ids.filter(Number.isSafeInteger).map((id) => `user:${id}` as const))
     response.json({
       processed,
       failures: failures.map(({ items: [id], error }) => ({ id, reason: (error as Error).message })),

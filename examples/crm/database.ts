@@ -1,7 +1,15 @@
 import Database from 'better-sqlite3'
 import { type Generated, type Insertable, Kysely, PostgresDialect, SqliteDialect } from 'kysely'
 import pg from 'pg'
-import { chunks, instrument, type PerformanceMonitor, poolOptions, type Settings, tunePgPool } from 'posthaste'
+import {
+  type Cache,
+  chunks,
+  instrument,
+  type PerformanceMonitor,
+  poolOptions,
+  type Settings,
+  tunePgPool,
+} from 'posthaste'
 
 export interface UserTable {
   id: Generated<number>
@@ -19,21 +27,24 @@ export interface Tables {
 }
 
 /**
- * A tuned pool of PostgreSQL connections for a `DATABASE_URL`, else a database in memory; the monitor shows its queries either
- * way.
+ * A tuned pool of PostgreSQL connections for a `DATABASE_URL`, else a database in memory. Either way the monitor shows its
+ * queries, its writes invalidate what the cache has read, and queries of clients that left are cancelled.
  */
 export function connect(
   url: string | undefined,
   settings: Settings['pool'],
   monitor: PerformanceMonitor,
+  cache: Cache,
 ): Kysely<Tables> {
   if (url === undefined) {
     const dialect = new SqliteDialect({ database: new Database(':memory:') })
-    return new Kysely(instrument({ dialect }, { monitor }))
+    return new Kysely(instrument({ dialect }, { monitor, invalidates: cache, abandon: 'cancel' }))
   }
   const { options, tuning } = poolOptions('pg', settings)
   const pool = tunePgPool(new pg.Pool({ ...options, connectionString: url }), tuning)
-  return new Kysely(instrument({ dialect: new PostgresDialect({ pool }) }, { monitor, pool }))
+  return new Kysely(
+    instrument({ dialect: new PostgresDialect({ pool }) }, { monitor, pool, invalidates: cache, abandon: 'cancel' }),
+  )
 }
 
 /** Creates the tables and their indexes, and seeds 1,000 users where there are none: 150 of them active administrators. */

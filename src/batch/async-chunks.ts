@@ -1,25 +1,25 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Duration, parseDuration } from '../shared/duration.ts'
+import { expectOptions, type OptionKinds } from '../shared/arguments.ts'
+import { type Duration, parseDuration } from '../shared/time/duration.ts'
+import { startTimer } from '../shared/time/timers.ts'
 import { expectChunkSize } from './chunks.ts'
-import { type Items, Source } from './source.ts'
+import { closingIfThrown, closingUnstarted, endOfInput, type Items, Source } from './source.ts'
 
-/** Options of {@link asyncChunks}. */
 export interface AsyncChunksOptions {
-  /** Hands out a chunk that is not full once its first item has waited this long. @defaultValue no limit */
+  /** The longest time that an item waits for its chunk to become full. @defaultValue no limit */
   readonly maxWait?: Duration | undefined
-  /** Ends the reading: the next read rejects with the signal's reason, and the source is closed. */
+  /** Stops reading: the next call of `next()` rejects with the signal's reason, and the source is closed. */
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Cuts items into arrays of `size` while they arrive, or less when `maxWait` has passed.
+ * Groups items into arrays of `size` while they arrive. When `maxWait` has passed, a chunk may have fewer items.
  *
- * Nothing is read ahead of a full chunk; with `maxWait` one read of the source may stay under way between two chunks. The
- * source is closed when the result is.
+ * No item is read before it is needed. Only with `maxWait`, one read may be pending between two chunks. Closing the result
+ * closes the source.
  *
- * @param items - an async iterable, or an iterable
- * @param size - items a chunk, at most
- * @throws RangeError when `size` is no whole number from 1 to 2^32 - 1, TypeError for a `maxWait` that is no duration
+ * @param items - an async iterable or an iterable
+ * @param size - the number of items in a chunk
+ * @throws RangeError if `size` is not a whole number from 1 to 2^32 - 1; TypeError if `maxWait` is not a duration
  *
  * @example
  * ```ts
@@ -29,46 +29,31 @@ export interface AsyncChunksOptions {
 export function asyncChunks<Item>(
   items: Items<Item>,
   size = 100,
-  { maxWait, signal }: AsyncChunksOptions = {},
+  options: AsyncChunksOptions = {},
 ): AsyncIterableIterator<Item[]> {
   const source = new Source(items)
-  expectChunkSize(size, () => source.close().catch(() => {}))
-  const maxWaitMs = maxWait === undefined ? undefined : parseDuration(maxWait, 'maxWait')
+  const close = () => source.close().catch(() => {})
+  expectChunkSize(size, close)
+  const { maxWaitMs, signal } = closingIfThrown(close, () => parseOptions(options))
   const chunks = source.isAsync ? readAsync(source, size, maxWaitMs, signal) : readSync(source, size, signal)
-  return closing(chunks, source)
+  return closingUnstarted(chunks, (isStarted) => (isStarted ? undefined : source.close()))
 }
 
-/** Closes the source also when the result is closed before its first chunk, where a generator does not run its `finally`. */
-function closing<Item>(chunks: AsyncGenerator<Item[]>, source: Source<Item>): AsyncIterableIterator<Item[]> {
-  let started = false
-  return {
-    next() {
-      started = true
-      return chunks.next()
-    },
-    async return() {
-      if (!started) await source.close()
-      return chunks.return(undefined)
-    },
-    [Symbol.asyncIterator]() {
-      return this
-    },
-  }
+const asyncChunksOptions: OptionKinds<AsyncChunksOptions> = { maxWait: 'own', signal: 'signal' }
+
+function parseOptions(options: AsyncChunksOptions) {
+  expectOptions(options, asyncChunksOptions)
+  const { maxWait, signal } = options
+  return { maxWaitMs: maxWait === undefined ? undefined : parseDuration(maxWait, 'maxWait'), signal }
 }
 
 async function* readSync<Item>(source: Source<Item>, size: number, signal: AbortSignal | undefined) {
   try {
     for (;;) {
       signal?.throwIfAborted()
-      const chunk: Item[] = []
-      let step: IteratorResult<Item> | undefined
-      while (chunk.length < size) {
-        step = source.next()
-        if (step.done) break
-        chunk.push(step.value)
-      }
-      if (chunk.length > 0) yield chunk
-      if (step?.done) return
+      const chunk = source.takeChunk(size)
+      if (chunk !== endOfInput) yield chunk
+      if (chunk === endOfInput || chunk.length < size) return
     }
   } finally {
     await source.close()
@@ -87,21 +72,21 @@ async function* readAsync<Item>(
     let reading: Promise<IteratorResult<Item>> | undefined
     for (let done = false; !done; ) {
       const chunk: Item[] = []
-      let late: ReturnType<typeof timer> | undefined
+      let wait: ReturnType<typeof startWait> | undefined
       try {
         while (chunk.length < size) {
           signal?.throwIfAborted()
           reading ??= source.nextAsync()
-          const step = late === undefined ? await reading : await Promise.race([reading, late.passed])
+          const step = wait === undefined ? await reading : await Promise.race([reading, wait.passed])
           if (step === undefined) break
           reading = undefined
           done = step.done === true
           if (step.done) break
           chunk.push(step.value)
-          if (maxWaitMs !== undefined) late ??= timer(maxWaitMs)
+          if (maxWaitMs !== undefined) wait ??= startWait(maxWaitMs)
         }
       } finally {
-        late?.clear()
+        wait?.cancel()
       }
       signal?.throwIfAborted()
       if (chunk.length > 0) yield chunk
@@ -112,8 +97,8 @@ async function* readAsync<Item>(
   }
 }
 
-function timer(ms: number): { readonly passed: Promise<undefined>; clear(): void } {
-  const controller = new AbortController()
-  const passed = sleep(ms, undefined, { signal: controller.signal }).catch(() => undefined)
-  return { passed, clear: () => controller.abort() }
+function startWait(maxWaitMs: number): { readonly passed: Promise<undefined>; cancel(): void } {
+  const { promise: passed, resolve } = Promise.withResolvers<undefined>()
+  const timer = startTimer(() => resolve(undefined), maxWaitMs, { keepsAlive: true })
+  return { passed, cancel: () => timer.cancel() }
 }

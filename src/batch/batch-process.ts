@@ -1,15 +1,19 @@
-import type { BatchContext } from './context.ts'
-import type { BatchResult } from './errors.ts'
-import { type BatchOptions, parseBatchOptions } from './options.ts'
-import { processAll } from './process-all.ts'
-import type { Items } from './source.ts'
+import { expectFunction } from '../shared/arguments.ts'
+import { keepRunning } from '../shared/scope/work.ts'
+import { openRun, type Processor } from './open-run.ts'
+import { type BatchOptions, type BatchSettings, parseBatchOptions } from './options.ts'
+import type { BatchContext } from './processor-call.ts'
+import type { BatchResult } from './result.ts'
+import { ResultCollector } from './result-collector.ts'
+import { closingOnError, type Items } from './source.ts'
 
 /**
- * Processes items one by one, `concurrency` of them at a time, and settles only when no call is running any more.
+ * Processes items one by one, with `concurrency` calls at a time. When the promise settles, no call is running any more.
  *
- * @param items - an array, any iterable or async iterable, `readRows(...)` included
- * @param processItem - called with the item and a {@link BatchContext}; what it returns is a result
- * @throws BatchError when a failure stops the run; the signal's reason after an abort; what the source or a hook threw
+ * @param items - an array, an iterable or an async iterable, such as `readRows(...)`
+ * @param processItem - called with the item and a {@link BatchContext}; returns the item's result
+ * @throws BatchError when a failure stops the run; the signal's reason after an abort; any error of the source or a hook;
+ * TypeError or RangeError for a wrong argument
  *
  * @example
  * ```ts
@@ -23,15 +27,19 @@ export async function batchProcess<Item, Result, DB = never>(
   processItem: (item: Item, context: BatchContext<DB>) => Result | Promise<Result>,
   options: BatchOptions<Item, DB> = {},
 ): Promise<BatchResult<Item, Awaited<Result>>> {
-  return processAll(items, { kind: 'item', invoke: processItem as never }, parseBatchOptions(options, 10))
+  const settings = await closingOnError(items, () => {
+    expectFunction(processItem, 'processItem')
+    return parseBatchOptions(options, 10)
+  })
+  return processAll(items, { kind: 'item', invoke: processItem as never }, settings)
 }
 
 /**
- * Processes items in chunks of `batchSize`: one call, one statement, one request for many items.
+ * Processes items in chunks of `batchSize`: one call, one statement or one request for many items.
  *
- * @param items - an array, any iterable or async iterable, `readRows(...)` included
+ * @param items - an array, an iterable or an async iterable, such as `readRows(...)`
  * @param processChunk - called with up to `batchSize` items and a {@link BatchContext}; returns a list of results, or nothing
- * @throws BatchError when a failure stops the run; the signal's reason after an abort; what the source or a hook threw
+ * @throws BatchError when a failure stops the run; the signal's reason after an abort; any error of the source or a hook
  *
  * @example
  * ```ts
@@ -49,5 +57,35 @@ export async function batchProcessChunks<Item, Result = never, DB = never>(
   ) => readonly Result[] | void | Promise<readonly Result[] | void>,
   options: BatchOptions<Item, DB> = {},
 ): Promise<BatchResult<Item, Result>> {
-  return processAll(items, { kind: 'chunk', invoke: processChunk as never }, parseBatchOptions(options, 1))
+  const settings = await closingOnError(items, () => {
+    expectFunction(processChunk, 'processChunk')
+    return parseBatchOptions(options, 1)
+  })
+  return processAll(items, { kind: 'chunk', invoke: processChunk as never }, settings)
+}
+
+/** Runs the processor over all items, and collects the results. A batch goes on when the client that began it has left. */
+export function processAll<Item, Result>(
+  items: Items<Item>,
+  processor: Processor<Item>,
+  settings: BatchSettings<Item>,
+): Promise<BatchResult<Item, Result>> {
+  return keepRunning(() => collectResults(items, processor, settings))
+}
+
+async function collectResults<Item, Result>(
+  items: Items<Item>,
+  processor: Processor<Item>,
+  settings: BatchSettings<Item>,
+): Promise<BatchResult<Item, Result>> {
+  const opened = await openRun(items, processor, settings)
+  const { run, checkpointer } = opened
+  const collector = new ResultCollector<Item, Result>(opened.returnsLists)
+  await run.execute((batch) => {
+    const reached = collector.add(batch)
+    opened.reportProgress()
+    return reached && checkpointer.save(reached.end, reached.cursor)
+  })
+  await opened.close(settings.signal?.aborted === true)
+  return collector.toResult(opened)
 }

@@ -1,15 +1,15 @@
 import { describeValue } from '../shared/assertions.ts'
-import { expectIterable, isPlainArray } from './source.ts'
+import { expectIterable, expectStep, isPlainArray } from './source.ts'
 
 /**
- * Cuts items into arrays of `size`, the last one possibly shorter, while they are read.
+ * Groups items into arrays of `size` while they are read. The last array may be shorter.
  *
- * Behaves as TC39's `Iterator.prototype.chunks`: nothing is read ahead, and the source is closed when the result is, even
- * before the first chunk. Arrays are sliced.
+ * Behaves like TC39's `Iterator.prototype.chunks`: no item is read before it is needed, and closing the result closes the
+ * source, even before the first chunk. An array is sliced, not iterated.
  *
- * @param items - any iterable; for asynchronous ones there is {@link asyncChunks}
- * @param size - items a chunk
- * @throws RangeError when `size` is no whole number from 1 to 2^32 - 1
+ * @param items - an iterable; for an async iterable use `asyncChunks`
+ * @param size - the number of items in a chunk
+ * @throws RangeError if `size` is not a whole number from 1 to 2^32 - 1
  * @see https://github.com/tc39/proposal-iterator-chunking
  *
  * @example
@@ -24,13 +24,13 @@ export function chunks<Item>(items: Iterable<Item>, size = 100): IterableIterato
   return isPlainArray(items) ? new ArrayChunks<Item>(items, size) : new IteratorChunks(iterator, size)
 }
 
-/** Closes the source before it throws, as the proposal asks. */
+/** Closes the source before it throws, as the TC39 proposal requires. */
 export function expectChunkSize(size: unknown, close: () => unknown): void {
   if (Number.isInteger(size) && (size as number) >= 1 && (size as number) <= 2 ** 32 - 1) return
   try {
     close()
   } catch {
-    // The wrong size is the error to hear about.
+    // The caller needs to see the error of `size`.
   }
   throw new RangeError(`Expected \`size\` to be a whole number from 1 to 4294967295, got ${describeValue(size)}`)
 }
@@ -50,7 +50,7 @@ class ArrayChunks<Item> extends Iterator<Item[], undefined> {
     const start = this.#position
     if (start >= this.#items.length) return this.return()
     const chunk = this.#items.slice(start, start + this.#size)
-    // An array's own iterator has ended for good once it met the end, even if the array grows later.
+    // Like an array's own iterator, which stays at its end even if the array grows later.
     this.#position = chunk.length === this.#size ? start + this.#size : Number.POSITIVE_INFINITY
     return { done: false, value: chunk }
   }
@@ -62,7 +62,7 @@ class ArrayChunks<Item> extends Iterator<Item[], undefined> {
 }
 
 class IteratorChunks<Item> extends Iterator<Item[], undefined> {
-  #done = false
+  #isDone = false
   readonly #iterator: globalThis.Iterator<Item>
   readonly #size: number
 
@@ -74,7 +74,7 @@ class IteratorChunks<Item> extends Iterator<Item[], undefined> {
 
   override next(): IteratorResult<Item[], undefined> {
     const chunk: Item[] = []
-    while (!this.#done) {
+    while (!this.#isDone) {
       const step = this.#step()
       if (step.done) break
       chunk.push(step.value)
@@ -84,21 +84,21 @@ class IteratorChunks<Item> extends Iterator<Item[], undefined> {
   }
 
   override return(): IteratorReturnResult<undefined> {
-    if (!this.#done) {
-      this.#done = true
+    if (!this.#isDone) {
+      this.#isDone = true
       this.#iterator.return?.()
     }
     return { done: true, value: undefined }
   }
 
-  /** A source that ended or threw is neither asked again nor closed. */
+  /** After the end or an error, the source is neither read again nor closed. */
   #step(): IteratorResult<Item> {
     try {
-      const step = this.#iterator.next()
-      if (step.done) this.#done = true
+      const step = expectStep(this.#iterator.next())
+      if (step.done) this.#isDone = true
       return step
     } catch (error) {
-      this.#done = true
+      this.#isDone = true
       throw error
     }
   }

@@ -1,25 +1,26 @@
-import { conclude } from './conclude.ts'
-import type { BatchContext } from './context.ts'
+import { expectFunction, expectOptions } from '../shared/arguments.ts'
+import { keepRunning } from '../shared/scope/work.ts'
+import { untilAborted, withDeadline } from '../shared/time/waiting.ts'
+import type { Batch } from './batch.ts'
 import { openRun, type Processor } from './open-run.ts'
-import { type BatchOptions, type BatchSettings, parseBatchOptions } from './options.ts'
-import { progressOf } from './progress.ts'
-import type { Items } from './source.ts'
-import { Tally } from './tally.ts'
-import type { Unit } from './unit.ts'
+import { type BatchOptions, type BatchSettings, batchOptions, parseBatchOptions } from './options.ts'
+import type { BatchContext } from './processor-call.ts'
+import { ResultCollector } from './result-collector.ts'
+import { closeUnopened, closingIfThrown, closingUnstarted, expectItems, type Items } from './source.ts'
 
-/** Options of {@link mapBatches}. */
 export type MapBatchesOptions<Item> = Omit<BatchOptions<Item>, 'collect' | 'transaction'>
 
 /**
- * Processes items in chunks and hands out the results one by one, in the order of the input, while it goes on.
+ * Processes items in chunks, and yields the results one by one in the order of the input while it goes on.
  *
- * At most `concurrency` chunks are being processed or waiting for the reader, so a slow reader slows the run. Leaving the
- * loop stops it: what is running is told and waited for, and the source is closed. A checkpoint is saved when the reader
- * asks for more than the batch's results.
+ * At most `concurrency` chunks are being processed or wait for the consumer, so a slow consumer slows the run. Of an async
+ * source, one more chunk is read meanwhile. Leaving the
+ * loop stops the run: running calls are aborted and awaited, and the source is closed. The checkpoint of a batch is saved
+ * when the consumer asks for the result after it.
  *
- * @param items - an array, any iterable or async iterable, `readRows(...)` included
+ * @param items - an array, an iterable or an async iterable, such as `readRows(...)`
  * @param processChunk - called with up to `batchSize` items and a {@link BatchContext}; returns a list of results, or nothing
- * @throws (while reading) what `batchProcessChunks` rejects with, after the results that come before
+ * @throws (in the loop) the errors of `batchProcessChunks`, after the results that come before the failure
  *
  * @example
  * ```ts
@@ -35,88 +36,122 @@ export function mapBatches<Item, Result>(
   ) => readonly Result[] | void | Promise<readonly Result[] | void>,
   options: MapBatchesOptions<Item> = {},
 ): AsyncIterableIterator<Result> {
-  const settings = parseBatchOptions({ ...options, collect: true, transaction: undefined }, 1)
-  return stream(items, { kind: 'chunk', invoke: processChunk as never }, settings)
+  const close = () => closeUnopened(items)
+  const settings = closingIfThrown(
+    () => close().catch(() => {}),
+    () => {
+      expectFunction(processChunk, 'processChunk')
+      expectItems(items)
+      const { collect: _collect, transaction: _transaction, ...kinds } = batchOptions
+      expectOptions(options, kinds)
+      return parseBatchOptions({ ...options, collect: true, transaction: undefined }, 1)
+    },
+  )
+  const consumer = new AbortController()
+  const results = yieldResults<Item, Result>(
+    items,
+    { kind: 'chunk', invoke: processChunk as never },
+    settings,
+    consumer,
+  )
+  return closingUnstarted(results, (isStarted) => (isStarted ? consumer.abort() : close()))
 }
 
-async function* stream<Item, Result>(
+async function* yieldResults<Item, Result>(
   items: Items<Item>,
   processor: Processor<Item>,
   settings: BatchSettings<Item>,
+  consumer: AbortController,
 ): AsyncGenerator<Result, void, void> {
-  const { clock, onProgress } = settings
-  const started = clock()
-  const reader = new AbortController()
-  const signal = settings.signal === undefined ? reader.signal : AbortSignal.any([settings.signal, reader.signal])
-  const opened = await openRun(items, processor, { ...settings, signal })
-  const { run, checkpointer, total, close } = opened
-  const shelf = new Shelf<Item>(run.signal)
-  const tally = new Tally<Item, Result>(true)
-  run.onBatch = (unit) => {
-    onProgress?.(progressOf(run.counts, checkpointer.resumed, total, clock() - started))
-    return shelf.put(unit)
+  const signal = settings.signal === undefined ? consumer.signal : AbortSignal.any([settings.signal, consumer.signal])
+  const opened = await keepRunning(() => openRun(items, processor, { ...settings, signal }, { readsAhead: true }))
+  const { run, checkpointer } = opened
+  const buffer = new ReorderBuffer<Item>(run.signal)
+  const collector = new ResultCollector<Item, Result>(true)
+  const onBatch = (batch: Batch<Item>) => {
+    opened.reportProgress()
+    return buffer.put(batch)
   }
-  const finished = run.finish().then(() => shelf.close())
+  const executed = keepRunning(() => run.execute(onBatch)).then(() => buffer.close())
+  let isLeft = false
   try {
     for (let index = 0; ; index++) {
-      const unit = await shelf.take(index)
-      if (unit === undefined || run.stop?.kind === 'thrown') break
-      yield* unit.values.flat() as Result[]
-      await checkpointer.save(unit.end, unit.cursor)
-      unit.values.length = 0
-      tally.add(unit)
-      shelf.release(index)
+      const batch = await buffer.take(index)
+      if (batch === undefined || run.stopReason?.kind === 'thrown') break
+      yield* batch.takeValues().flat() as Result[]
+      await withinGrace(checkpointer.save(batch.end, batch.cursor), settings)
+      collector.add(batch)
+      buffer.release(index)
     }
   } finally {
-    reader.abort()
-    await finished
-    await close()
+    // `return()` was called while `next()` was waiting.
+    isLeft = consumer.signal.aborted
+    consumer.abort()
+    await executed
+    await opened.close(settings.signal?.aborted === true)
   }
-  conclude(opened, tally, clock() - started)
+  if (isLeft) return
+  collector.toResult(opened)
 }
 
-/** Finished batches, until the reader has taken them in order; whoever put one there waits until it was released. */
-class Shelf<Item> {
-  readonly #units = new Map<number, Unit<Item>>()
-  readonly #waiting = new Map<number, () => void>()
+/** Waits, after an abort up to `grace`. */
+async function withinGrace(
+  saving: Promise<void> | undefined,
+  { signal, graceMs }: Pick<BatchSettings<unknown>, 'signal' | 'graceMs'>,
+): Promise<void> {
+  if (saving === undefined) return
+  return untilAborted(saving, signal).catch((error: unknown) => {
+    if (signal?.aborted !== true) throw error
+    const giveUp = () => {
+      throw signal.reason
+    }
+    return withDeadline(saving, graceMs, giveUp)
+  })
+}
+
+/** Holds finished batches until the consumer takes them in order. The worker that puts one waits until it is released. */
+class ReorderBuffer<Item> {
+  readonly #batches = new Map<number, Batch<Item>>()
+  readonly #workersWaiting = new Map<number, () => void>()
   readonly #stopped: AbortSignal
-  #closed = false
-  #changed: () => void = () => {}
+  #isClosed = false
+  #wakeConsumer: () => void = () => {}
 
   constructor(stopped: AbortSignal) {
     this.#stopped = stopped
-    // A stopped run must be able to end: nobody waits for the reader any more.
+    // The workers of a stopped run must end, even if the consumer takes nothing more.
     stopped.addEventListener('abort', () => {
-      for (const index of [...this.#waiting.keys()]) this.release(index)
+      for (const index of [...this.#workersWaiting.keys()]) this.release(index)
     })
   }
 
-  put(unit: Unit<Item>): Promise<void> {
-    this.#units.set(unit.index, unit)
-    this.#changed()
+  put(batch: Batch<Item>): Promise<void> {
+    this.#batches.set(batch.index, batch)
+    this.#wakeConsumer()
     if (this.#stopped.aborted) return Promise.resolve()
-    return new Promise((resolve) => this.#waiting.set(unit.index, resolve))
+    return new Promise((resolve) => this.#workersWaiting.set(batch.index, resolve))
   }
 
-  /** The batch of this number; `undefined` when it will not come. */
-  async take(index: number): Promise<Unit<Item> | undefined> {
-    while (!this.#units.has(index) && !this.#closed) {
+  /** Resolves with the batch of this index, or with `undefined` if the run ended without it. */
+  async take(index: number): Promise<Batch<Item> | undefined> {
+    while (!this.#batches.has(index) && !this.#isClosed) {
       await new Promise<void>((resolve) => {
-        this.#changed = resolve
+        this.#wakeConsumer = resolve
       })
     }
-    const unit = this.#units.get(index)
-    this.#units.delete(index)
-    return unit
+    const batch = this.#batches.get(index)
+    this.#batches.delete(index)
+    return batch
   }
 
+  /** Lets the worker of this batch go on. */
   release(index: number): void {
-    this.#waiting.get(index)?.()
-    this.#waiting.delete(index)
+    this.#workersWaiting.get(index)?.()
+    this.#workersWaiting.delete(index)
   }
 
   close(): void {
-    this.#closed = true
-    this.#changed()
+    this.#isClosed = true
+    this.#wakeConsumer()
   }
 }

@@ -1,76 +1,131 @@
-import { retried, timed } from './calls.ts'
-import { Checkpointer } from './checkpointer.ts'
-import type { Checkpoint } from './checkpoints.ts'
-import type { Invoke } from './context.ts'
-import { chunkFeed, itemFeed } from './feed.ts'
+import { watchRejection } from '../shared/rejections.ts'
+import { sleep, untilAborted } from '../shared/time/waiting.ts'
+import { type Checkpoint, parseCheckpoint } from './checkpoints/checkpoint-store.ts'
+import { Checkpointer } from './checkpoints/checkpointer.ts'
+import { callForEach, inTransaction } from './checkpoints/transaction.ts'
 import type { BatchSettings } from './options.ts'
-import { Run, type Work } from './run.ts'
-import { type Items, isResumable, Source } from './source.ts'
-import { inTransaction, itemized } from './transaction.ts'
+import { type Invoke, withRetries, withTimeout } from './processor-call.ts'
+import { progressOf } from './progress.ts'
+import { ReadAhead } from './read-ahead.ts'
+import { type Inputs, Run, type Work } from './run.ts'
+import { closingOnError, endOfInput, type Items, isResumable, Source } from './source.ts'
 
-/** The user's function, and what it is called with. */
+/** The user's function, and whether it is called with an item or with a chunk. */
 export type Processor<Item> =
   | { readonly kind: 'item'; readonly invoke: Invoke<Item, unknown> }
   | { readonly kind: 'chunk'; readonly invoke: Invoke<readonly Item[], unknown> }
 
-/** A run that is ready to go. */
+/** A run that is ready to be executed. */
 export interface OpenRun<Item> {
   readonly run: Run<Item>
   readonly checkpointer: Checkpointer
-  /** Whether each call returns a list of results, or one. */
+  /** Whether each call returns a list of results, or one result. */
   readonly returnsLists: boolean
-  /** Items in all, where that is known. */
-  readonly total: number | undefined
-  /** Closes the source. */
-  close(): Promise<void>
+  /** Calls the user's `onProgress`. */
+  reportProgress(): void
+  /** The time since the run was opened. */
+  elapsedMs(): number
+  /** Closes the source. A read that is pending is waited for up to `grace`; after an abort it is not. */
+  close(isAborted: boolean): Promise<void>
 }
 
-/** Puts a run together: the source from its checkpoint on, and the processor with what the options wrap around it. */
+interface OpenOptions {
+  /** Reads one chunk of an async source while the chunk before it is processed. */
+  readonly readsAhead?: boolean
+}
+
+/** Opens the source at the checkpoint, and wraps the processor as the options say. A run that cannot begin closes it. */
 export async function openRun<Item>(
   items: Items<Item>,
   processor: Processor<Item>,
   settings: BatchSettings<Item>,
+  options: OpenOptions = {},
 ): Promise<OpenRun<Item>> {
-  const { batchSize, delayMs, signal, checkpoint, transaction, timeoutMs, graceMs, retrier } = settings
+  const { clock } = settings
+  const { saved, startedAt } = await closingOnError(items, async () => {
+    const startedAt = clock()
+    return { saved: await loadCheckpoint(settings), startedAt }
+  })
+  const source = await openSource(items, saved, settings.signal)
+  return closingOnError(source, () =>
+    createOpenRun(source, processor, settings, {
+      ...options,
+      resumed: saved?.processed ?? 0,
+      total: settings.total ?? sizeOf(items),
+      elapsedMs: () => clock() - startedAt,
+    }),
+  )
+}
+
+async function loadCheckpoint<Item>({ signal, checkpoint, transaction }: BatchSettings<Item>) {
   signal?.throwIfAborted()
+  if (checkpoint === undefined) return undefined
+  const { key } = checkpoint
+  const saved: unknown = await untilAborted(
+    transaction?.checkpoint?.store.open(key) ?? checkpoint.store.load(key),
+    signal,
+  )
+  signal?.throwIfAborted()
+  // A store of the user's may return anything.
+  return saved === undefined || saved === null ? undefined : parseCheckpoint(saved, `the checkpoint '${key}'`)
+}
+
+interface RunPosition extends OpenOptions {
+  readonly resumed: number
+  readonly total: number | undefined
+  readonly elapsedMs: () => number
+}
+
+function createOpenRun<Item>(
+  source: Source<Item>,
+  processor: Processor<Item>,
+  settings: BatchSettings<Item>,
+  { readsAhead = false, resumed, total, elapsedMs }: RunPosition,
+): OpenRun<Item> {
+  const { batchSize, delayMs, checkpoint, transaction, timeoutMs, graceMs, retrier } = settings
   const controller = new AbortController()
-  const saved = await (transaction?.checkpoint
-    ? transaction.checkpoint.store.open(transaction.checkpoint.key)
-    : checkpoint?.store.load(checkpoint.key))
-  signal?.throwIfAborted()
-  const source = await openSource(items, saved, signal)
   controller.signal.addEventListener('abort', () => source.interrupt())
-  const checkpointer = new Checkpointer(settings, saved?.processed ?? 0)
+  const checkpointer = new Checkpointer(checkpoint, resumed)
 
   const limit = <Input>(invoke: Invoke<Input, unknown>) =>
-    timeoutMs === undefined ? invoke : timed(invoke, timeoutMs, graceMs)
-  const repeat = <Input>(invoke: Invoke<Input, unknown>) => (retrier === undefined ? invoke : retried(invoke, retrier))
-  const cursorAt = (position: number) => source.cursorAt(position)
-  const feedOptions = { delayMs, signal: controller.signal }
-  const makeRun = <Input>(work: Pick<Work<Input>, 'feed' | 'invoke' | 'perBatch' | 'isChunked'>) =>
-    new Run<Item>({ ...(work as Work), start: checkpointer.resumed, cursorAt }, settings, controller)
+    timeoutMs === undefined ? invoke : withTimeout(invoke, timeoutMs, graceMs)
+  const repeat = <Input>(invoke: Invoke<Input, unknown>) =>
+    retrier === undefined ? invoke : withRetries(invoke, retrier)
+  const chunks = readsAhead && source.isAsync ? new ReadAhead(source, batchSize) : chunksOf(source, batchSize)
+  const cursorAt = (position: number) => (chunks instanceof ReadAhead ? chunks : source).cursorAt(position)
+  const createRun = <Input>(
+    source: Inputs<Input>,
+    invoke: Invoke<Input, unknown>,
+    { inputsPerBatch, isChunked }: Pick<Work, 'inputsPerBatch' | 'isChunked'>,
+  ) => {
+    const inputs = createInputs(source, { inputsPerBatch, delayMs, signal: controller.signal })
+    const work = { inputs, invoke: repeat(invoke), inputsPerBatch, isChunked, start: checkpointer.resumed, cursorAt }
+    return new Run<Item>(work as unknown as Work, settings, controller)
+  }
 
   let run: Run<Item>
   if (processor.kind === 'item' && transaction === undefined) {
-    const feed = itemFeed(source, { ...feedOptions, perBatch: batchSize })
-    run = makeRun({ feed, invoke: repeat(limit(processor.invoke)), perBatch: batchSize, isChunked: false })
+    run = createRun(source, limit(processor.invoke), { inputsPerBatch: batchSize, isChunked: false })
   } else {
-    const feed = chunkFeed(source, batchSize, { ...feedOptions, perBatch: 1 })
-    const single = processor.kind === 'item' ? itemized(limit(processor.invoke)) : limit(processor.invoke)
-    const invoke = transaction === undefined ? single : inTransaction(single, transaction, checkpointer, cursorAt)
-    run = makeRun({ feed, invoke: repeat(invoke), perBatch: 1, isChunked: true })
+    const perChunk = processor.kind === 'item' ? callForEach(limit(processor.invoke)) : limit(processor.invoke)
+    const invoke = transaction === undefined ? perChunk : inTransaction(perChunk, transaction, checkpointer, cursorAt)
+    run = createRun(chunks, invoke, { inputsPerBatch: 1, isChunked: true })
   }
   return {
     run,
     checkpointer,
     returnsLists: processor.kind === 'chunk' || transaction !== undefined,
-    total: settings.total ?? sizeOf(items),
-    // What closing throws is heard only when nothing else was thrown.
-    close: () => source.close().catch((error) => run.halt('thrown', error)),
+    reportProgress() {
+      const returned: unknown = settings.onProgress?.(progressOf(run.counts, checkpointer.resumed, total, elapsedMs()))
+      watchRejection(returned, (error) => run.halt('thrown', error))
+    },
+    elapsedMs,
+    // An error of closing is reported only if nothing else has stopped the run.
+    close: (isAborted) => source.close(isAborted ? 0 : graceMs).catch((error) => run.halt('thrown', error)),
   }
 }
 
-/** The source from the checkpoint on: by its cursor where it can seek, else read again and dropped. */
+/** Seeks to the checkpoint if the source has cursors; otherwise reads the items before the checkpoint and drops them. */
 async function openSource<Item>(
   items: Items<Item>,
   saved: Checkpoint | undefined,
@@ -78,15 +133,49 @@ async function openSource<Item>(
 ): Promise<Source<Item>> {
   if (saved === undefined) return new Source(items)
   const { processed, cursor } = saved
-  if (cursor !== undefined && isResumable(items)) return new Source(items.resumeFrom(cursor), processed)
+  if (cursor !== undefined && isResumable(items)) {
+    return closingOnError(items, () => new Source(items.resumeFrom(cursor), processed, items))
+  }
   const source = new Source(items)
   const interrupt = () => source.interrupt()
   signal?.addEventListener('abort', interrupt)
-  await source.skip(processed)
-  signal?.removeEventListener('abort', interrupt)
-  if (!signal?.aborted) return source
-  await source.close()
-  throw signal.reason
+  return closingOnError(source, async () => {
+    await source.skip(processed).finally(() => signal?.removeEventListener('abort', interrupt))
+    signal?.throwIfAborted()
+    return source
+  })
+}
+
+function chunksOf<Item>(source: Source<Item>, size: number): Inputs<Item[]> {
+  return {
+    isAsync: source.isAsync,
+    take: () => source.takeChunk(size),
+    takeAsync: () => source.takeChunkAsync(size),
+  }
+}
+
+/** Lets workers read a source at the same time: asynchronous reads queue up. Waits `delayMs` before each batch but the first. */
+function createInputs<Input>(
+  source: Inputs<Input>,
+  { inputsPerBatch, delayMs, signal }: { inputsPerBatch: number; delayMs: number; signal: AbortSignal },
+): Inputs<Input> {
+  let taken = 0
+  let hasEnded = false
+  const read = async () => {
+    if (hasEnded) return endOfInput
+    if (delayMs > 0 && taken > 0 && taken % inputsPerBatch === 0) await sleep(delayMs, { signal }).catch(() => {})
+    if (signal.aborted) return endOfInput
+    taken++
+    const input = source.isAsync ? await source.takeAsync() : source.take()
+    hasEnded = input === endOfInput
+    return input
+  }
+  let lastRead: Promise<Input | typeof endOfInput> | undefined
+  return {
+    isAsync: source.isAsync || delayMs > 0,
+    take: () => source.take(),
+    takeAsync: () => (lastRead = lastRead === undefined ? read() : lastRead.then(read)),
+  }
 }
 
 function sizeOf(items: unknown): number | undefined {

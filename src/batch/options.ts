@@ -1,123 +1,148 @@
 import type { Kysely } from 'kysely'
+import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { describeValue, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
-import { type Clock, systemClock } from '../shared/clock.ts'
-import { type Duration, parseDuration } from '../shared/duration.ts'
-import { createRetrier, type RetryOptions } from '../shared/retry.ts'
-import { type CheckpointStore, isTransactional, type TransactionalCheckpointStore } from './checkpoints.ts'
-import type { BatchFailure } from './errors.ts'
+import { createRetrier, type Retrier, type RetryOptions } from '../shared/retry.ts'
+import { type Clock, systemClock } from '../shared/time/clock.ts'
+import { type Duration, parseDuration } from '../shared/time/duration.ts'
+import {
+  type CheckpointStore,
+  type CheckpointTarget,
+  isTransactional,
+  type TransactionalCheckpointStore,
+} from './checkpoints/checkpoint-store.ts'
 import type { BatchProgress } from './progress.ts'
+import type { BatchFailure } from './result.ts'
 
 /**
- * What happens to a failure that was not cured by retrying: the run stops; the item, or the chunk, is left out; or the
- * chunk is halved until the items that fail stand alone, and these are left out.
+ * What a failure does after all retries: `'stop'` stops the run; `'skip'` skips the item, or the whole chunk; `'isolate'`
+ * halves the chunk until each item that fails is alone, and skips only those items.
  */
 export type OnError = 'stop' | 'skip' | 'isolate'
 
-/** Options of `batchProcess`, `batchProcessChunks` and `mapBatches`. */
+/** Options of `batchProcess`, `batchProcessChunks` and `mapBatches`. `ctx` is the `BatchContext` of a call. */
 export interface BatchOptions<Item, DB = never> {
   /**
-   * Processor calls in flight.
+   * Processor calls in flight. `Infinity` starts a call for every item, or chunk, as soon as it is read, so the whole input
+   * must fit into memory.
    * @defaultValue 10 items for `batchProcess`; 1 chunk for the others; 1 with `transaction`
    */
   readonly concurrency?: number | undefined
-  /** Items a chunk; for `batchProcess` the unit of `delay`, progress and checkpoint. @defaultValue 100 */
+  /** Items in a chunk; for `batchProcess`, items after which `delay`, progress and checkpoint come. @defaultValue 100 */
   readonly batchSize?: number | undefined
   /**
-   * What a failure leads to, or a function that decides for each.
+   * What a failure does, or a function that decides for each failure.
    * @defaultValue 'stop', and 'skip' when `maxFailures` is given
    */
   readonly onError?: OnError | ((failure: BatchFailure<Item>) => OnError | Promise<OnError>) | undefined
-  /** Failed items that are put up with; one more stops the run. @defaultValue no limit */
+  /** Failed items that are allowed. One more stops the run. @defaultValue no limit, like `Infinity` */
   readonly maxFailures?: number | undefined
-  /** Further attempts for each call, or how to make them. @defaultValue 0 */
+  /** How often a call that fails is repeated, or the options of `withRetry`. @defaultValue 0 */
   readonly retry?: number | RetryOptions | undefined
   /**
-   * Time for one attempt. Then `ctx.signal` fires, and the attempt has failed with a `TimeoutError`.
+   * The time limit of one attempt. After it `ctx.signal` is aborted, and the attempt fails with a `TimeoutError`.
    * @defaultValue no limit
    */
   readonly timeout?: Duration | undefined
   /**
-   * Time for a call to end after its `ctx.signal` fired. Then it is abandoned: no longer waited for, never retried, and
-   * counted in `abandoned`.
+   * The time in which a call must end after its `ctx.signal` was aborted. A call that takes longer is abandoned: the run
+   * neither waits for it nor repeats it, and counts it in `abandoned`.
    * @defaultValue '5s'
    */
   readonly grace?: Duration | undefined
-  /** Pause before each batch but the first. @defaultValue none */
+  /** How long to wait before each batch but the first. @defaultValue '0ms' */
   readonly delay?: Duration | undefined
-  /** Stops the run: `ctx.signal` fires, and when no call is running any more the promise rejects with the reason. */
+  /** Stops the run: `ctx.signal` is aborted, and the promise rejects with the reason when no call is running any more. */
   readonly signal?: AbortSignal | undefined
-  /** Items in all, for the progress. @defaultValue the length of an array; the size of a Set or Map */
+  /** Items in the whole input, for the progress. @defaultValue the length of an array; the size of a Set or Map */
   readonly total?: number | undefined
   /** Called after each batch. */
   readonly onProgress?: ((progress: BatchProgress) => void) | undefined
   /** Whether results are kept. @defaultValue true */
   readonly collect?: boolean | undefined
   /**
-   * Where the run writes down how far it is, under a key of the run's own, and begins when it is started again. After a
-   * crash the batches in flight are processed again, unless `transaction` is set.
+   * Saves how far the run is. A later run with the same key resumes there. After a crash, the batches that were in flight
+   * are processed again, unless `transaction` is set.
    */
-  readonly checkpoint?: { readonly key: string; readonly store: CheckpointStore } | undefined
+  readonly checkpoint?:
+    | {
+        /** The name of the job. */
+        readonly key: string
+        /** Where checkpoints are kept. */
+        readonly store: CheckpointStore
+      }
+    | undefined
   /**
-   * Runs each batch in a transaction, `ctx.trx`, that also holds the checkpoint: what is written through it is written
-   * exactly once. Needs a `concurrency` of 1, and `kyselyCheckpoints` of the same database as the checkpoint's store.
+   * Runs each batch in a transaction, `ctx.trx`, which also saves the checkpoint, so that writes through `ctx.trx` happen
+   * exactly once. Requires `concurrency` 1. The checkpoint's store must be `kyselyCheckpoints` of the same database.
    */
   readonly transaction?: Kysely<DB> | undefined
-  /** For tests: tells the time of progress and results. */
+  /** The clock of progress and results, for tests. */
   readonly clock?: Clock | undefined
 }
 
-/** The options, checked and with their defaults. */
-export interface BatchSettings<Item> {
+/** {@link BatchOptions} after validation, with defaults. */
+export interface BatchSettings<Item>
+  extends Pick<BatchOptions<Item>, 'signal' | 'total' | 'onProgress' | 'checkpoint'> {
   readonly concurrency: number
   readonly batchSize: number
   readonly decide: (failure: BatchFailure<Item>) => OnError | Promise<OnError>
   readonly maxFailures: number
-  readonly retrier: ReturnType<typeof createRetrier> | undefined
+  readonly retrier: Retrier | undefined
   readonly timeoutMs: number | undefined
   readonly graceMs: number
   readonly delayMs: number
-  readonly signal: AbortSignal | undefined
-  readonly total: number | undefined
-  readonly onProgress: ((progress: BatchProgress) => void) | undefined
   readonly collect: boolean
-  readonly checkpoint: { readonly key: string; readonly store: CheckpointStore } | undefined
   readonly transaction: TransactionSettings | undefined
   readonly clock: Clock
-  /** Where the items begin in a larger input, and the key of that. */
+  /** The position of these items in a larger input, and the key of that input. */
   readonly origin: { readonly index: number; readonly batch: number; readonly key: string | undefined }
 }
 
 export interface TransactionSettings {
   readonly db: Kysely<unknown>
-  readonly checkpoint: { readonly key: string; readonly store: TransactionalCheckpointStore } | undefined
+  readonly checkpoint: CheckpointTarget<TransactionalCheckpointStore> | undefined
+}
+
+export const batchOptions: OptionKinds<BatchOptions<unknown>> = {
+  concurrency: 'own',
+  batchSize: 'own',
+  onError: 'own',
+  maxFailures: 'own',
+  retry: 'nullable',
+  timeout: 'own',
+  grace: 'nullable',
+  delay: 'nullable',
+  signal: 'signal',
+  total: 'own',
+  onProgress: 'function',
+  collect: 'boolean',
+  checkpoint: { key: 'own', store: 'own' },
+  transaction: 'own',
+  clock: 'function',
 }
 
 const policies = ['stop', 'skip', 'isolate'] as const
 
-/** @throws TypeError or RangeError that names the first wrong option */
+/** @throws TypeError or RangeError for the first wrong option */
 export function parseBatchOptions<Item, DB>(
   options: BatchOptions<Item, DB>,
   defaultConcurrency: number,
 ): BatchSettings<Item> {
+  expectOptions(options, batchOptions)
   const { retry = 0, maxFailures, checkpoint, onError = maxFailures === undefined ? 'stop' : 'skip' } = options
   const { timeout, grace = '5s', delay = '0ms', collect = true, clock = systemClock, signal, onProgress } = options
   const transaction = parseTransaction(options)
-  const retryOptions = typeof retry === 'number' ? { retries: expectWholeNumber(retry, 'retry') } : retry
-  if (checkpoint !== undefined && typeof checkpoint.key !== 'string') {
-    throw new TypeError(`Expected \`checkpoint.key\` to be a string, got ${describeValue(checkpoint.key)}`)
-  }
   return {
-    concurrency: expectWholeNumber(options.concurrency ?? (transaction ? 1 : defaultConcurrency), 'concurrency', {
-      min: 1,
-      max: transaction ? 1 : undefined,
-    }),
+    concurrency: transaction
+      ? expectWholeNumber(options.concurrency ?? 1, 'concurrency', { min: 1, max: 1 })
+      : expectLimit(options.concurrency ?? defaultConcurrency, 'concurrency', 1),
     batchSize: expectWholeNumber(options.batchSize ?? 100, 'batchSize', { min: 1, max: 2 ** 32 - 1 }),
     decide: createDecider(onError),
-    maxFailures: maxFailures === undefined ? Number.POSITIVE_INFINITY : expectWholeNumber(maxFailures, 'maxFailures'),
-    retrier: retry === 0 ? undefined : createRetrier(retryOptions, 'retry'),
-    timeoutMs: timeout === undefined ? undefined : timerMs(timeout, 'timeout'),
-    graceMs: timerMs(grace, 'grace'),
-    delayMs: timerMs(delay, 'delay'),
+    maxFailures: expectLimit(maxFailures ?? Number.POSITIVE_INFINITY, 'maxFailures', 0),
+    retrier: parseRetry(retry),
+    timeoutMs: timeout === undefined ? undefined : parseDuration(timeout, 'timeout'),
+    graceMs: parseDuration(grace, 'grace'),
+    delayMs: parseDuration(delay, 'delay'),
     total: options.total === undefined ? undefined : expectWholeNumber(options.total, 'total'),
     signal,
     onProgress,
@@ -129,9 +154,15 @@ export function parseBatchOptions<Item, DB>(
   }
 }
 
-/** A longer timer would fire at once. */
-function timerMs(value: Duration, option: string): number {
-  return Math.min(parseDuration(value, option), 2 ** 31 - 1)
+/** Limits may be `Infinity`, which numbers of things may not. */
+function expectLimit(value: unknown, option: string, min: number): number {
+  return value === Number.POSITIVE_INFINITY ? value : expectWholeNumber(value, option, { min })
+}
+
+function parseRetry(retry: unknown): Retrier | undefined {
+  if (retry === 0) return undefined
+  if (typeof retry === 'number') return createRetrier({ retries: expectWholeNumber(retry, 'retry') }, 'retry')
+  return createRetrier(retry as RetryOptions, 'retry')
 }
 
 function createDecider<Item>(onError: NonNullable<BatchOptions<Item>['onError']>): BatchSettings<Item>['decide'] {
@@ -146,7 +177,17 @@ function parseTransaction<Item, DB>({
   transaction,
   checkpoint,
 }: BatchOptions<Item, DB>): TransactionSettings | undefined {
+  if (checkpoint !== undefined) {
+    // A surrogate without its other half has no UTF-8.
+    if (typeof checkpoint.key !== 'string' || !checkpoint.key.isWellFormed()) {
+      throw new TypeError(
+        `Expected \`checkpoint.key\` to be a string of whole characters, got ${describeValue(checkpoint.key)}`,
+      )
+    }
+    expectObject(checkpoint.store, 'checkpoint.store', ['load', 'save'])
+  }
   if (transaction === undefined) return undefined
+  expectObject(transaction, 'transaction', ['transaction'])
   const db = transaction as unknown as Kysely<unknown>
   if (checkpoint === undefined) return { db, checkpoint }
   const { key, store } = checkpoint

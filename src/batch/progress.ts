@@ -1,31 +1,31 @@
 /** How far a run is. */
 export interface BatchProgress {
-  /** Items that are finished, the failed ones among them. */
+  /** Items that are finished, including those that failed. */
   readonly processed: number
-  /** Items that failed for good. */
+  /** Items that failed in all their attempts. */
   readonly failed: number
   /** Items that are being processed. */
   readonly inFlight: number
-  /** Items that earlier runs had finished, according to the checkpoint. They are not in `processed`. */
+  /** Items that earlier runs finished, according to the checkpoint. `processed` does not include them. */
   readonly resumed: number
-  /** Items in all, when that is known. */
+  /** Items in the whole input, if that is known. */
   readonly total?: number
-  /** Of this run so far. */
+  /** The average since this run started. */
   readonly itemsPerSecond: number
-  /** How long the rest takes at this speed, when `total` is known. */
+  /** The time that the rest takes at this speed. Absent when `total` is unknown. */
   readonly etaMs?: number
   readonly elapsedMs: number
 }
 
-/** The numbers a run keeps. */
-export interface Counts {
+/** Numbers of items that a run counts. */
+export interface ItemCounts {
   processed: number
   failed: number
   inFlight: number
 }
 
 export function progressOf(
-  { processed, failed, inFlight }: Counts,
+  { processed, failed, inFlight }: ItemCounts,
   resumed: number,
   total: number | undefined,
   elapsedMs: number,

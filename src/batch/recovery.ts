@@ -1,124 +1,132 @@
-import { CheckpointConflict } from './conflict.ts'
-import { Call, type Invoke } from './context.ts'
-import type { BatchFailure } from './errors.ts'
+import { type Batch, expectList } from './batch.ts'
+import { CheckpointConflict } from './checkpoints/checkpoint-store.ts'
 import type { BatchSettings } from './options.ts'
-import type { Counts } from './progress.ts'
-import { expectList, type Unit } from './unit.ts'
+import { type Invoke, ProcessorCall } from './processor-call.ts'
+import type { BatchFailure } from './result.ts'
 
-/** Why a run ended before its input: a failure of the processor, or something thrown that is passed on as it is. */
-export interface Stop {
+/** Why a run stopped before the end of its input. The error of a run that stopped as `'thrown'` is thrown unchanged. */
+export interface StopReason {
   readonly kind: 'error' | 'maxFailures' | 'thrown'
   readonly error: unknown
 }
 
-/** What dealing with failures needs of a run. */
-export interface Recovering {
-  readonly counts: Counts
+/** The parts of a run that the recovery uses. */
+export interface RunState {
+  /** Aborted when the run stops. */
   readonly signal: AbortSignal
-  readonly stop: Stop | undefined
+  readonly stopReason: StopReason | undefined
+  /** The run's promise has settled. Calls that are still running are abandoned, and their results dropped. */
   readonly isSettled: boolean
-  abandoned: number
-  begun(size: number): void
-  ended(size: number, succeeded: boolean): void
-  halt(kind: Stop['kind'], error: unknown): void
+  countCallStart(size: number): void
+  countCallEnd(size: number, isSuccess: boolean): void
+  countAbandonedCall(): void
+  /** Returns how many items have failed in this run. */
+  countFailedItems(size: number): number
+  /** Stops the run. Only the first reason counts. */
+  halt(kind: StopReason['kind'], error: unknown): void
 }
 
-/** What becomes of items whose call failed: they stop the run, are left out, or are tried again in halves. */
+/** Items of one call that failed, or that are processed again after a failure. */
+interface Part<Item> {
+  readonly items: readonly Item[]
+  readonly call: ProcessorCall
+  readonly batch: Batch<Item>
+  /** The index of the first call's value in `batch.values`. */
+  readonly slot: number
+}
+
+/**
+ * Deals with failed calls as `onError` says: stops the run, skips the items, or tries them again in halves. Its methods
+ * return false when the run stops and the items are not finished.
+ */
 export class Recovery<Item> {
-  readonly #run: Recovering
+  readonly #run: RunState
   readonly #invoke: Invoke<readonly Item[], unknown>
   readonly #settings: BatchSettings<Item>
 
-  constructor(run: Recovering, invoke: Invoke<readonly Item[], unknown>, settings: BatchSettings<Item>) {
+  constructor(run: RunState, invoke: Invoke<readonly Item[], unknown>, settings: BatchSettings<Item>) {
     this.#run = run
     this.#invoke = invoke
     this.#settings = settings
   }
 
-  /** Deals with a failure as `onError` says. False when the run stops and the items are not done. */
-  async recover(items: readonly Item[], call: Call, error: unknown, unit: Unit<Item>, slot: number): Promise<boolean> {
+  async recover(part: Part<Item>, error: unknown): Promise<boolean> {
+    const { items, call, batch } = part
     if (error instanceof CheckpointConflict) this.#run.halt('thrown', error)
-    if (call.abandoned) this.#run.abandoned++
+    if (call.isAbandoned) this.#run.countAbandonedCall()
     const failure = failureOf(items, call, error)
-    if (this.#run.stop !== undefined) {
-      if (!this.#isAbort(error)) this.#record(failure, unit)
+    if (this.#run.stopReason !== undefined) {
+      if (!this.#isAbort(error)) this.#record(failure, batch)
       return false
     }
-    const decided = this.#settings.decide(failure)
-    // Nothing may begin between a failure and the stop it leads to.
-    const policy = typeof decided === 'string' ? decided : await decided
+    const decision = this.#settings.decide(failure)
+    // Awaited only if it is a promise: no call may start between a failure and the stop that it causes.
+    const policy = typeof decision === 'string' ? decision : await decision
     if (this.#run.isSettled) return false
     if (policy === 'stop') {
-      this.#record(failure, unit)
+      this.#record(failure, batch)
       this.#run.halt('error', error)
       return false
     }
-    if (call.failedAt !== undefined) return this.#leaveOut(items, call, failure, unit, slot)
-    // A call that may be running still is not repeated, in parts neither.
-    if (policy === 'isolate' && items.length > 1 && !call.abandoned) return this.#halve(items, call, unit, slot)
-    return this.#record(failure, unit)
+    if (call.failedAt !== undefined) return this.#repeatWithout(call.failedAt, part, failure)
+    // An abandoned call may still be running, so its items are not processed again.
+    if (policy === 'isolate' && items.length > 1 && !call.isAbandoned) return this.#halve(part)
+    return this.#record(failure, batch)
   }
 
-  /** Halves a range that fails, until the items that fail stand alone. */
-  async #halve(items: readonly Item[], call: Call, unit: Unit<Item>, slot: number): Promise<boolean> {
+  /** Halves a part that fails, until the items that fail are alone. */
+  async #halve(part: Part<Item>): Promise<boolean> {
+    const { items, batch } = part
     const middle = items.length >> 1
-    const right = items.slice(middle)
-    const rightCall = this.#callAt(call, middle)
-    const failed = unit.failures.length
-    if (!(await this.#redo(items.slice(0, middle), this.#callAt(call, 0), unit, slot))) return false
-    // When the left half is sound, the right one must hold the failure, and need not be tried as a whole.
-    return unit.failures.length === failed && right.length > 1
-      ? this.#halve(right, rightCall, unit, slot)
-      : this.#redo(right, rightCall, unit, slot)
+    const right = this.#slice(part, middle)
+    const failuresBefore = batch.failures.length
+    if (!(await this.#repeat(this.#slice(part, 0, middle)))) return false
+    // If the left half succeeds, the right half contains the failure, and is halved without a call for the whole of it.
+    const isFailureRight = batch.failures.length === failuresBefore
+    return isFailureRight && right.items.length > 1 ? this.#halve(right) : this.#repeat(right)
   }
 
-  /** Repeats a rolled back range without the one item that is known to have failed. */
-  async #leaveOut(
-    items: readonly Item[],
-    call: Call,
-    failure: BatchFailure<Item>,
-    unit: Unit<Item>,
-    slot: number,
-  ): Promise<boolean> {
-    const at = call.failedAt as number
-    if (!(await this.#redo(items.slice(0, at), this.#callAt(call, 0), unit, slot))) return false
-    if (!this.#record(failure, unit)) return false
-    return this.#redo(items.slice(at + 1), this.#callAt(call, at + 1), unit, slot)
+  /** Repeats a part that was rolled back, without the one item that is known to have failed. */
+  async #repeatWithout(failedAt: number, part: Part<Item>, failure: BatchFailure<Item>): Promise<boolean> {
+    if (!(await this.#repeat(this.#slice(part, 0, failedAt)))) return false
+    if (!this.#record(failure, part.batch)) return false
+    return this.#repeat(this.#slice(part, failedAt + 1))
   }
 
-  #callAt(call: Call, offset: number): Call {
-    return new Call(call.index + offset, call.batch, this.#run.signal, this.#settings.origin.key)
+  #slice({ items, call, batch, slot }: Part<Item>, start: number, end?: number): Part<Item> {
+    const partCall = new ProcessorCall(call.index + start, call.batch, this.#run.signal, this.#settings.origin.key)
+    return { items: items.slice(start, end), call: partCall, batch, slot }
   }
 
-  /** Calls the processor for a part of a chunk. False when the run stops and the part is not done. */
-  async #redo(items: readonly Item[], call: Call, unit: Unit<Item>, slot: number): Promise<boolean> {
+  /** Calls the processor for a part of a chunk. */
+  async #repeat(part: Part<Item>): Promise<boolean> {
+    const { items, call, batch, slot } = part
     if (items.length === 0) return true
-    if (this.#run.stop !== undefined) return false
-    this.#run.begun(items.length)
+    if (this.#run.stopReason !== undefined) return false
+    this.#run.countCallStart(items.length)
     let value: unknown
     try {
       value = await this.#invoke(items, call)
       expectList(value)
     } catch (error) {
       if (this.#run.isSettled) return false
-      this.#run.ended(items.length, false)
-      return this.recover(items, call, error, unit, slot)
+      this.#run.countCallEnd(items.length, false)
+      return this.recover(part, error)
     }
     if (this.#run.isSettled) return false
-    this.#run.ended(items.length, true)
+    this.#run.countCallEnd(items.length, true)
     if (this.#settings.collect && Array.isArray(value)) {
-      unit.values[slot] = ((unit.values[slot] ?? []) as unknown[]).concat(value)
+      batch.values[slot] = ((batch.values[slot] ?? []) as unknown[]).concat(value)
     }
     return true
   }
 
-  /** Counts a failure for good. False when it is one too many. */
-  #record(failure: BatchFailure<Item>, unit: Unit<Item>): boolean {
-    unit.failures.push(failure)
-    this.#run.counts.processed += failure.items.length
-    this.#run.counts.failed += failure.items.length
-    if (this.#run.counts.failed > this.#settings.maxFailures) this.#run.halt('maxFailures', failure.error)
-    return this.#run.stop === undefined
+  /** Adds a failure to the batch, and stops the run if it is one too many. */
+  #record(failure: BatchFailure<Item>, batch: Batch<Item>): boolean {
+    batch.failures.push(failure)
+    const failed = this.#run.countFailedItems(failure.items.length)
+    if (failed > this.#settings.maxFailures) this.#run.halt('maxFailures', failure.error)
+    return this.#run.stopReason === undefined
   }
 
   #isAbort(error: unknown): boolean {
@@ -127,7 +135,7 @@ export class Recovery<Item> {
   }
 }
 
-function failureOf<Item>(items: readonly Item[], call: Call, error: unknown): BatchFailure<Item> {
+function failureOf<Item>(items: readonly Item[], call: ProcessorCall, error: unknown): BatchFailure<Item> {
   const { index, attempt: attempts, failedAt } = call
   if (failedAt === undefined) return { error, items, index, attempts }
   return { error, items: [items[failedAt] as Item], index: index + failedAt, attempts }

@@ -1,58 +1,68 @@
 import { setMaxListeners } from 'node:events'
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import { Call, type Invoke } from './context.ts'
-import type { Feed } from './feed.ts'
+import { yieldIfDue } from '../shared/time/slices.ts'
+import { startTimer, type Timer } from '../shared/time/timers.ts'
+import { Batch, expectList } from './batch.ts'
 import type { BatchSettings } from './options.ts'
-import type { Counts } from './progress.ts'
-import { type Recovering, Recovery, type Stop } from './recovery.ts'
-import { end } from './source.ts'
-import { expectList, Unit } from './unit.ts'
+import { type Invoke, ProcessorCall } from './processor-call.ts'
+import type { ItemCounts } from './progress.ts'
+import { Recovery, type RunState, type StopReason } from './recovery.ts'
+import { endOfInput } from './source.ts'
 
-/** What a run works through. An input is an item, or a chunk of items. */
+/** What a run processes. An input of the processor is an item, or a chunk of items. */
 export interface Work<Input = unknown> {
-  readonly feed: Feed<Input>
+  readonly inputs: Inputs<Input>
   readonly invoke: Invoke<Input, unknown>
-  /** Inputs a batch. */
-  readonly perBatch: number
+  /** How many inputs make a batch. */
+  readonly inputsPerBatch: number
   readonly isChunked: boolean
-  /** The position of the first input, where the run resumes. */
+  /** The position in the input at which the run starts or resumes. */
   readonly start: number
-  /** The source's cursor at a position up to which it was read. */
+  /** The source's cursor at a position, if the source was read up to that position. */
   readonly cursorAt: (position: number) => string | undefined
 }
 
-/** How long the event loop may be kept busy by a processor and a source that never wait. */
-const turnMs = 20
+/** Supplies the inputs one after another. */
+export interface Inputs<Input> {
+  /** Says which of the two methods to call. */
+  readonly isAsync: boolean
+  take(): Input | typeof endOfInput
+  takeAsync(): Promise<Input | typeof endOfInput>
+}
 
 /**
- * A number of workers, each of which takes an input, calls the processor, and goes on.
+ * A number of workers, each of which takes an input, calls the processor, and repeats.
  *
- * Workers never reject: what goes wrong stops the run, which is over when every worker has ended, or when `grace` has
- * passed since it was stopped. So nothing runs on unnoticed.
+ * Workers never reject: an error stops the run. The run settles when all workers have ended, or when `grace` has passed
+ * since it stopped. So no call goes on unnoticed.
  */
-export class Run<Item> implements Recovering {
-  readonly counts: Counts = { processed: 0, failed: 0, inFlight: 0 }
-  stop: Stop | undefined
-  /** Nobody waits for the calls that may be running. */
+export class Run<Item> implements RunState {
+  readonly counts: ItemCounts = { processed: 0, failed: 0, inFlight: 0 }
+  stopReason: StopReason | undefined
   isSettled = false
+  /** Batches that are finished. */
   batches = 0
+  /** Calls that were abandoned. */
   abandoned = 0
-  /** Called with every batch that is complete, in any order; the worker that completed it waits. */
-  onBatch: (unit: Unit<Item>) => void | Promise<void> = () => {}
-  /** Batches that are begun and not complete. */
-  readonly open: Set<Unit<Item>> = new Set()
+  /** Batches that are started and not finished. */
+  readonly openBatches: Set<Batch<Item>> = new Set()
 
   readonly #work: Work
   readonly #settings: BatchSettings<Item>
   readonly #controller: AbortController
   readonly #recovery: Recovery<Item>
-  #unit: Unit<Item> | undefined
-  #units = 0
+  #onBatch: (batch: Batch<Item>) => void | Promise<void> = () => {}
+  /** The batch to which inputs are being added. */
+  #fillingBatch: Batch<Item> | undefined
+  #nextBatchIndex = 0
   #position: number
-  #calls = 0
-  #ended = false
-  #turn = performance.now()
-  #stopped: (() => void) | undefined
+  #runningCalls = 0
+  #workers = 0
+  /** Workers that wait for an input. */
+  #readers = 0
+  #isStarting = true
+  readonly #ended = Promise.withResolvers<void>()
+  #isInputRead = false
+  #startGrace: (() => void) | undefined
 
   constructor(work: Work, settings: BatchSettings<Item>, controller: AbortController) {
     this.#work = work
@@ -60,69 +70,119 @@ export class Run<Item> implements Recovering {
     this.#controller = controller
     this.#position = work.start
     this.#recovery = new Recovery(this, work.invoke as Invoke<readonly Item[], unknown>, settings)
-    // Every call may listen to the one signal.
+    // Every running call may add a listener to the one signal, which is no leak.
     setMaxListeners(0, controller.signal)
   }
 
-  /** Fires when the run stops. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }
 
-  /** Resolves when no call is running any more, or those that are have been given up. */
-  async finish(): Promise<void> {
-    const { signal, concurrency, graceMs } = this.#settings
+  /**
+   * Processes the input. Resolves when no call is running any more, or when those that are running are abandoned.
+   *
+   * @param onBatch - called with each finished batch, in any order; the worker that finished the batch awaits it
+   */
+  async execute(onBatch: (batch: Batch<Item>) => void | Promise<void>): Promise<void> {
+    const { signal, graceMs } = this.#settings
+    this.#onBatch = onBatch
     const abort = () => this.halt('thrown', signal?.reason)
     signal?.addEventListener('abort', abort)
-    let grace: NodeJS.Timeout | undefined
-    const givenUp = new Promise<void>((resolve) => {
-      this.#stopped = () => {
-        grace = setTimeout(resolve, graceMs)
-      }
-    })
-    const workers: Promise<void>[] = []
-    while (workers.length < concurrency && !this.#ended && this.stop === undefined) workers.push(this.#runWorker())
-    await Promise.race([Promise.all(workers), givenUp])
-    clearTimeout(grace)
+    const gracePassed = Promise.withResolvers<void>()
+    let graceTimer: Timer | undefined
+    this.#startGrace = () => {
+      graceTimer = startTimer(gracePassed.resolve, graceMs, { keepsAlive: true })
+    }
+    // The signal may have been aborted since the run was opened.
+    if (signal?.aborted) abort()
+    await this.#startWorkers()
+    await Promise.race([this.#ended.promise, gracePassed.promise])
+    graceTimer?.cancel()
     signal?.removeEventListener('abort', abort)
     this.isSettled = true
-    this.abandoned += this.#calls
+    this.abandoned += this.#runningCalls
   }
 
-  /** Begins the end: no further call is made, and those that run are told. The first reason counts. */
-  halt(kind: Stop['kind'], error: unknown): void {
-    if (this.stop !== undefined) return
-    this.stop = { kind, error }
+  /** Stops the run: no call is started any more, and running calls are aborted. Only the first reason counts. */
+  halt(kind: StopReason['kind'], error: unknown): void {
+    if (this.stopReason !== undefined) return
+    this.stopReason = { kind, error }
     const reason = kind === 'thrown' ? error : new DOMException('Another call of this run failed', 'AbortError')
     this.#controller.abort(reason)
-    this.#stopped?.()
+    this.#startGrace?.()
+  }
+
+  countCallStart(size: number): void {
+    this.counts.inFlight += size
+    this.#runningCalls++
+  }
+
+  countCallEnd(size: number, isSuccess: boolean): void {
+    this.counts.inFlight -= size
+    this.#runningCalls--
+    if (isSuccess) this.counts.processed += size
+  }
+
+  countAbandonedCall(): void {
+    this.abandoned++
+  }
+
+  countFailedItems(size: number): number {
+    this.counts.processed += size
+    this.counts.failed += size
+    return this.counts.failed
+  }
+
+  /** Starts a worker for each call that may be in flight, as far as there are inputs. */
+  async #startWorkers(): Promise<void> {
+    const { concurrency } = this.#settings
+    // Of an async source, each worker starts the next one when it has an input: there may be any number of workers.
+    const count = this.#work.inputs.isAsync ? 1 : concurrency
+    for (let started = 0; started < count && !this.#isInputRead && this.stopReason === undefined; started++) {
+      if (started > 0 && started % 64 === 0) await yieldIfDue()
+      void this.#runWorker()
+    }
+    this.#isStarting = false
+    if (this.#workers === 0) this.#ended.resolve()
   }
 
   async #runWorker(): Promise<void> {
+    this.#workers++
     try {
-      await this.#loop()
+      await this.#processInputs()
     } catch (error) {
-      // The source, a checkpoint, or one of the user's hooks.
+      // The source, the checkpoint store or a hook threw.
       this.halt('thrown', error)
     }
+    if (--this.#workers === 0 && !this.#isStarting) this.#ended.resolve()
   }
 
-  async #loop(): Promise<void> {
-    const { feed, invoke, isChunked } = this.#work
+  /** Starts one more worker, unless one waits for an input already. It may read at once. */
+  #startReader(): void {
+    if (this.#readers === 0 && this.#workers < this.#settings.concurrency) void this.#runWorker()
+  }
+
+  async #processInputs(): Promise<void> {
+    const { inputs, invoke, isChunked } = this.#work
     const { signal } = this
     const { collect, origin } = this.#settings
-    while (this.stop === undefined) {
-      const input = feed.isAsync ? await feed.takeAsync() : feed.take()
-      if (input === end) return this.#end()
-      if (this.stop !== undefined) return
+    while (this.stopReason === undefined) {
+      if (inputs.isAsync) this.#readers++
+      const input = inputs.isAsync ? await inputs.takeAsync() : inputs.take()
+      if (inputs.isAsync) this.#readers--
+      if (input === endOfInput) return this.#endInput()
+      if (this.stopReason !== undefined) return
       const size = isChunked ? (input as Item[]).length : 1
-      const call = new Call(origin.index + this.#position, origin.batch + this.#units, signal, origin.key)
-      const unit = this.#admit(size)
-      const slot = unit.taken - 1
+      const batchIndex = origin.batch + this.#nextBatchIndex
+      const call = new ProcessorCall(origin.index + this.#position, batchIndex, signal, origin.key)
+      const batch = this.#addToBatch(size)
+      const slot = batch.startedCalls - 1
+      // Not before the batch has its cursor, which the next read changes.
+      if (inputs.isAsync) this.#startReader()
 
       let value: unknown
       let failure: { readonly error: unknown } | undefined
-      this.begun(size)
+      this.countCallStart(size)
       try {
         const returned = invoke(input, call)
         value = isPromiseLike(returned) ? await returned : returned
@@ -130,74 +190,57 @@ export class Run<Item> implements Recovering {
       } catch (error) {
         failure = { error }
       }
-      // A result of a call that was given up has nowhere to go.
+      // The run has settled: drop late results.
       if (this.isSettled) return
-      this.ended(size, failure === undefined)
+      this.countCallEnd(size, failure === undefined)
       if (failure === undefined) {
-        if (collect) unit.values[slot] = value
+        if (collect) batch.values[slot] = value
       } else {
         const items = isChunked ? (input as Item[]) : [input as unknown as Item]
-        if (!(await this.#recovery.recover(items, call, failure.error, unit, slot))) return
+        if (!(await this.#recovery.recover({ items, call, batch, slot }, failure.error))) return
       }
-      unit.finished++
-      if (unit.full && unit.finished === unit.taken) {
-        const completed = this.#complete(unit)
-        if (completed !== undefined) await completed
+      batch.finishedCalls++
+      if (batch.isFinished) {
+        const finishing = this.#finishBatch(batch)
+        if (finishing !== undefined) await finishing
       }
     }
   }
 
-  /** The batch that the next input belongs to. */
-  #admit(size: number): Unit<Item> {
-    let unit = this.#unit
-    if (unit === undefined) {
-      unit = this.#unit = new Unit(this.#units, this.#position)
-      this.open.add(unit)
+  /** Adds the next input to a batch, and returns that batch. */
+  #addToBatch(size: number): Batch<Item> {
+    let batch = this.#fillingBatch
+    if (batch === undefined) {
+      batch = this.#fillingBatch = new Batch(this.#nextBatchIndex, this.#position)
+      this.openBatches.add(batch)
     }
-    unit.items += size
+    batch.itemCount += size
     this.#position += size
-    if (++unit.taken === this.#work.perBatch) this.#close(unit)
-    return unit
+    if (++batch.startedCalls === this.#work.inputsPerBatch) this.#sealBatch(batch)
+    return batch
   }
 
-  #close(unit: Unit<Item>): void {
-    unit.full = true
-    unit.cursor = this.#work.cursorAt(unit.end)
-    this.#unit = undefined
-    this.#units++
+  #sealBatch(batch: Batch<Item>): void {
+    batch.isFull = true
+    batch.cursor = this.#work.cursorAt(batch.end)
+    this.#fillingBatch = undefined
+    this.#nextBatchIndex++
   }
 
-  #end(): void | Promise<void> {
-    this.#ended = true
-    const unit = this.#unit
-    if (unit === undefined || this.stop !== undefined) return
-    this.#close(unit)
-    if (unit.finished === unit.taken) return this.#complete(unit)
+  #endInput(): void | Promise<void> {
+    this.#isInputRead = true
+    const batch = this.#fillingBatch
+    if (batch === undefined || this.stopReason !== undefined) return
+    this.#sealBatch(batch)
+    if (batch.isFinished) return this.#finishBatch(batch)
   }
 
-  begun(size: number): void {
-    this.counts.inFlight += size
-    this.#calls++
-  }
-
-  ended(size: number, succeeded: boolean): void {
-    this.counts.inFlight -= size
-    this.#calls--
-    if (succeeded) this.counts.processed += size
-  }
-
-  #complete(unit: Unit<Item>): void | Promise<void> {
-    this.open.delete(unit)
+  #finishBatch(batch: Batch<Item>): void | Promise<void> {
+    this.openBatches.delete(batch)
     this.batches++
-    const settled = this.onBatch(unit)
-    const isLate = performance.now() - this.#turn > turnMs
-    if (settled !== undefined || isLate) return this.#settle(settled, isLate)
-  }
-
-  async #settle(settled: void | Promise<void>, isLate: boolean): Promise<void> {
-    await settled
-    if (isLate) await nextTurn()
-    this.#turn = performance.now()
+    const handled = this.#onBatch(batch)
+    // A source and a processor that never wait would block the event loop until the end of the input.
+    return handled === undefined ? yieldIfDue() : handled.then(yieldIfDue)
   }
 }
 

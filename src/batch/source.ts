@@ -1,33 +1,40 @@
 import { describeValue } from '../shared/assertions.ts'
+import { startTimer } from '../shared/time/timers.ts'
 
-/** What is read from a source when there is nothing more. */
-export const end: unique symbol = Symbol('end')
+/** Returned instead of an item when the source has no more. */
+export const endOfInput: unique symbol = Symbol('end of input')
 
-/** What can be processed: an array, any iterable, any async iterable. */
+/** The input of a run: an array, an iterable or an async iterable. */
 export type Items<Item> = Iterable<Item> | AsyncIterable<Item>
 
-/** A source that can begin anywhere, as `readRows` and `readChunks` return. */
+/** A source that can start after any item, such as `readRows` and `readChunks` return. */
 export interface ResumableSource<Item> extends AsyncIterable<Item> {
-  /** The same items, from the one behind the cursor. */
+  /** Returns the items that come after the cursor. */
   resumeFrom(cursor: string): AsyncIterable<Item>
-  /** The place of the item that was read last. Sources without this property hand it out as the items' own `cursor`. */
+  /** The cursor of the item that was read last. A source without this property has a `cursor` in each item instead. */
   readonly cursor?: string | null | undefined
 }
 
-/** An iterator, synchronous or not, that is read by one reader at a time and can be let go while it hangs. */
+/** Reads the items of an input. A read that hangs can be interrupted. Reads must not overlap. */
 export class Source<Item> {
   readonly isAsync: boolean
   readonly #items: Items<Item>
+  readonly #original: Items<Item>
   readonly #iterator: Iterator<Item> | AsyncIterator<Item>
   #position: number
   readonly #array: readonly Item[] | undefined
   #last: Item | undefined
-  #done = false
+  #isDone = false
+  #isClosed = false
   #interrupt: (() => void) | undefined
 
-  /** @param position - how many items of the input lie before this source */
-  constructor(items: Items<Item>, position = 0) {
+  /**
+   * @param position - how many items of the input come before this source
+   * @param original - the source that `items` are the rest of, which is closed as well
+   */
+  constructor(items: Items<Item>, position = 0, original: Items<Item> = items) {
     this.#items = items
+    this.#original = original
     this.#position = position
     this.isAsync = Symbol.asyncIterator in Object(items)
     if (!this.isAsync) expectIterable(items)
@@ -37,65 +44,85 @@ export class Source<Item> {
       : (items as Iterable<Item>)[Symbol.iterator]()
   }
 
-  /** The next item of a synchronous source, or {@link end}. */
-  take(): Item | typeof end {
-    if (this.#array !== undefined) {
-      return this.#position < this.#array.length ? (this.#array[this.#position++] as Item) : end
-    }
-    const step = this.next()
-    return step.done ? end : step.value
+  /** How many items of the input were read. */
+  get position(): number {
+    return this.#position
   }
 
-  /** Up to `size` items of a synchronous source, or {@link end}. */
-  takeChunk(size: number): Item[] | typeof end {
+  /** The next item of a synchronous source, or {@link endOfInput}. */
+  take(): Item | typeof endOfInput {
+    if (this.#array !== undefined) {
+      return this.#position < this.#array.length ? (this.#array[this.#position++] as Item) : endOfInput
+    }
+    try {
+      const step = expectStep((this.#iterator as Iterator<Item>).next())
+      if (!step.done) return step.value
+      this.#isDone = true
+      return endOfInput
+    } catch (error) {
+      this.#isDone = true
+      throw error
+    }
+  }
+
+  /** Up to `size` items of a synchronous source, or {@link endOfInput}. */
+  takeChunk(size: number): Item[] | typeof endOfInput {
     let chunk: Item[] = []
     if (this.#array !== undefined) {
       chunk = this.#array.slice(this.#position, this.#position + size)
       this.#position += chunk.length
     } else {
-      for (let step: IteratorResult<Item>; chunk.length < size; chunk.push(step.value)) {
-        step = this.next()
-        if (step.done) break
+      for (let item = this.take(); item !== endOfInput; item = this.take()) {
+        if (chunk.push(item) === size) break
       }
     }
-    return chunk.length > 0 ? chunk : end
+    return chunk.length > 0 ? chunk : endOfInput
   }
 
-  /** The next step of a synchronous source. */
-  next(): IteratorResult<Item> {
-    try {
-      const step = (this.#iterator as Iterator<Item>).next()
-      if (step.done) this.#done = true
-      return step
-    } catch (error) {
-      this.#done = true
-      throw error
+  async takeAsync(): Promise<Item | typeof endOfInput> {
+    const step = await this.nextAsync()
+    return step.done ? endOfInput : step.value
+  }
+
+  async takeChunkAsync(size: number): Promise<Item[] | typeof endOfInput> {
+    const chunk: Item[] = []
+    for (let step: IteratorResult<Item>; chunk.length < size; chunk.push(step.value)) {
+      step = await this.nextAsync()
+      if (step.done) break
     }
+    return chunk.length > 0 ? chunk : endOfInput
   }
 
-  /** The next item of an asynchronous source; ends early when the source is interrupted. */
+  /** The next iterator result of an asynchronous source. An interrupted read ends like the end of the input. */
   nextAsync(): Promise<IteratorResult<Item>> {
-    if (this.#done) return Promise.resolve({ done: true, value: undefined })
+    if (this.#isDone) return Promise.resolve({ done: true, value: undefined })
     return new Promise((resolve, reject) => {
+      const fail = (error: unknown) => {
+        this.#interrupt = undefined
+        this.#isDone = true
+        reject(error)
+      }
       this.#interrupt = () => resolve({ done: true, value: undefined })
-      // A chain of its own for every item: a race against one long-lived promise would keep them all in memory.
-      Promise.resolve((this.#iterator as AsyncIterator<Item>).next()).then(
-        (step) => {
-          this.#interrupt = undefined
-          if (step.done) this.#done = true
-          else {
-            this.#last = step.value
-            this.#position++
-          }
-          resolve(step)
-        },
-        (error) => {
-          this.#interrupt = undefined
-          this.#done = true
-          reject(error)
-        },
-      )
+      // One promise for each item: `Promise.race` with a long-lived promise would keep all of them in memory.
+      Promise.resolve((this.#iterator as AsyncIterator<Item>).next()).then((step) => {
+        this.#interrupt = undefined
+        try {
+          resolve(this.#accept(step))
+        } catch (error) {
+          fail(error)
+        }
+      }, fail)
     })
+  }
+
+  /** @throws TypeError when it is no iterator result, and what a getter of it throws */
+  #accept(step: IteratorResult<Item>): IteratorResult<Item> {
+    if (expectStep(step).done) this.#isDone = true
+    else {
+      this.#last = step.value
+      this.#position++
+    }
+    return step
   }
 
   /** Reads items and drops them. */
@@ -104,36 +131,121 @@ export class Source<Item> {
       this.#position = count
       return
     }
-    for (let step: IteratorResult<Item> | undefined; count > 0 && !step?.done; count--) {
-      step = this.isAsync ? await this.nextAsync() : this.next()
+    for (let item: Item | typeof endOfInput | undefined; count > 0 && item !== endOfInput; count--) {
+      item = this.isAsync ? await this.takeAsync() : this.take()
     }
   }
 
-  /** The cursor that stands at this position of the input, if the source has cursors and was read up to there. */
+  /** The cursor at this position of the input, if the source has cursors and was read exactly up to the position. */
   cursorAt(position: number): string | undefined {
     if (!isResumable(this.#items) || position !== this.#position) return undefined
     const { cursor } = 'cursor' in this.#items ? this.#items : ((this.#last ?? {}) as { cursor?: unknown })
     return typeof cursor === 'string' ? cursor : undefined
   }
 
-  /** Ends the read that is under way, if there is one. */
+  /** Ends the pending read, if there is one. */
   interrupt(): void {
     this.#interrupt?.()
   }
 
-  /** Closes a source that was not read to its end. One that hangs in a read is told, but not waited for. */
-  async close(): Promise<void> {
-    if (this.#done) return
-    this.#done = true
-    const closed = this.#iterator.return?.()
-    if (this.#interrupt === undefined) await closed
-    else Promise.resolve(closed).catch(() => {})
+  /**
+   * Closes a source that was not read to its end.
+   *
+   * @param graceMs - how long to wait for a read that is pending. A generator is closed after it.
+   */
+  async close(graceMs = 0): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    try {
+      if (!this.#isDone) await this.#closeIterator(graceMs)
+    } finally {
+      if (this.#original !== this.#items) await closeUnopened(this.#original)
+    }
+  }
+
+  async #closeIterator(graceMs: number): Promise<void> {
+    this.#isDone = true
+    const isReading = this.#interrupt !== undefined
+    const closed = Promise.resolve(this.#iterator.return?.())
+    if (!isReading) await closed
+    else if (graceMs > 0) await withinGrace(closed, graceMs)
+    else closed.catch(() => {})
   }
 }
 
-/** Whether the items can be read from a cursor on. */
+async function withinGrace(closed: Promise<unknown>, graceMs: number): Promise<void> {
+  closed.catch(() => {})
+  const { promise: passed, resolve } = Promise.withResolvers<void>()
+  const timer = startTimer(resolve, graceMs, { keepsAlive: true })
+  await Promise.race([closed, passed]).finally(() => timer.cancel())
+}
+
+/** Closes a source that was not iterated. Only an iterator can be closed: other iterables have opened nothing yet. */
+export async function closeUnopened(items: unknown): Promise<void> {
+  const iterator = Object(items) as { return?: unknown }
+  if (typeof iterator.return === 'function') await iterator.return()
+}
+
+/** Calls the function, and closes the source if it fails. */
+export async function closingOnError<Value>(
+  source: Items<unknown> | Source<unknown>,
+  fn: () => Value | Promise<Value>,
+): Promise<Value> {
+  try {
+    return await fn()
+  } catch (error) {
+    // The caller needs to see the first error.
+    await (source instanceof Source ? source.close() : closeUnopened(source)).catch(() => {})
+    throw error
+  }
+}
+
+/** Calls the function, and closes the source if it throws. For callers that cannot wait. */
+export function closingIfThrown<Value>(close: () => unknown, fn: () => Value): Value {
+  try {
+    return fn()
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+/** An iterator that closes its source even if nobody asks for an item: a generator that has not started has no `finally`. */
+export function closingUnstarted<Item>(
+  generator: AsyncGenerator<Item>,
+  close: (isStarted: boolean) => unknown,
+): AsyncIterableIterator<Item> {
+  let isStarted = false
+  return {
+    next() {
+      isStarted = true
+      return generator.next()
+    },
+    async return() {
+      await close(isStarted)
+      isStarted = true
+      return generator.return(undefined)
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
+}
+
+/** Whether the source can resume from a cursor. */
 export function isResumable<Item>(items: Items<Item>): items is ResumableSource<Item> {
   return typeof (items as Partial<ResumableSource<Item>>).resumeFrom === 'function'
+}
+
+/** @throws TypeError when it is no iterator result, as a loop would */
+export function expectStep<Step>(step: Step): Step {
+  if (typeof step === 'object' && step !== null) return step
+  throw new TypeError(`Expected \`next()\` of \`items\` to return an iterator result, got ${describeValue(step)}`)
+}
+
+/** @throws TypeError when the value is neither an iterable nor an async iterable */
+export function expectItems(items: unknown): void {
+  if (!(Symbol.asyncIterator in Object(items))) expectIterable(items)
 }
 
 /** @throws TypeError when the value cannot be iterated */
@@ -142,7 +254,7 @@ export function expectIterable(items: unknown): void {
   throw new TypeError(`Expected \`items\` to be iterable, got ${describeValue(items)}`)
 }
 
-/** Whether slices of the array are what its iterator would give. */
+/** Whether the value is an array with the standard iterator, so that slices contain the same items. */
 export function isPlainArray(items: unknown): items is readonly never[] {
   return Array.isArray(items) && items[Symbol.iterator] === Array.prototype[Symbol.iterator]
 }

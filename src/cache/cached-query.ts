@@ -1,8 +1,9 @@
-import { queryTables } from './query-tables.ts'
+import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
+import { queryTables } from '../shared/sql/query-tables.ts'
 import type { TableTag } from './tags.ts'
 import type { Cache, EntryOptions } from './types.ts'
 
-/** A Kysely query, as far as it is used here. */
+/** The methods of a Kysely query that {@link cachedQuery} calls. */
 export interface CacheableQuery<Row> {
   compile(): { readonly sql: string; readonly parameters: readonly unknown[]; readonly query: object }
   execute(): Promise<Row[]>
@@ -14,18 +15,35 @@ interface PluginLike {
   transformResult<Args extends { readonly result: unknown }>(args: Args): Promise<Args['result']>
 }
 
-/** How the rows of a query are cached. */
+/** Options of {@link cachedQuery}. */
 export interface CachedQueryOptions<Name extends string = string, Tag extends string = string>
   extends EntryOptions<Name, Tag> {
-  /** Keeps apart the entries of databases that share a namespace and are asked in the same words. */
+  /**
+   * Begins the key. Needed when the same SQL goes to several databases that share a namespace, or returns other rows through
+   * plugins, as with and without `CamelCasePlugin`.
+   */
   readonly name?: string | undefined
+  /**
+   * The Kysely instance or transaction that the query was built from, which knows whether it is a transaction. Without it that
+   * is found from the way in which Kysely calls a plugin.
+   */
+  readonly db?: { readonly isTransaction: boolean } | undefined
+}
+
+const cachedQueryOptions: OptionKinds<CachedQueryOptions> = {
+  name: 'text',
+  db: 'object',
+  profile: 'own',
+  ttl: 'own',
+  stale: 'own',
+  tags: 'texts',
 }
 
 /**
- * The rows of a Kysely query, cached under its SQL and parameters, with the tag `table:<name>` of every table that it reads.
- * Inside a transaction the query runs, and nothing is read from the cache or stored in it.
+ * Runs a Kysely query and caches its rows. The key is its SQL and parameters; the tags are `table:<name>` for every table that
+ * it reads, and those given. Inside a transaction the query always runs, without the cache.
  *
- * @throws TypeError for a query with raw SQL, which may read any table, unless `tags` are given
+ * @throws TypeError for a query that writes, and for one with raw SQL, which may read any table, unless `tags` are given
  *
  * @example
  * ```ts
@@ -38,10 +56,16 @@ export async function cachedQuery<Row, Name extends string, Tag extends string>(
   query: CacheableQuery<Row>,
   options: CachedQueryOptions<Name, Tag> = {},
 ): Promise<Row[]> {
-  if (isInTransaction(query)) return query.execute()
-  const { name = '', tags = [], ...rest } = options
+  expectObject(cache, 'cache', ['getOrSet'], 'a cache')
+  expectObject(query, 'query', ['compile', 'execute', 'withPlugin'], 'a query that was not executed')
+  expectOptions(options, cachedQueryOptions)
+  const { name = '', tags = [], db, ...rest } = options
+  if (db === undefined ? isInTransaction(query) : db.isTransaction) return query.execute()
   const { sql, parameters, query: node } = query.compile()
-  const { tables, hasRawSql } = queryTables(node)
+  const { tables, writes, hasRawSql } = queryTables(node)
+  if (writes.length > 0) {
+    throw new TypeError(`Expected \`query\` to only read, got one that writes to ${writes.join(', ')}`)
+  }
   if (hasRawSql && tags.length === 0) {
     throw new TypeError('Expected `tags` for a query with raw SQL, whose tables cannot be told, got none')
   }
@@ -53,8 +77,9 @@ export async function cachedQuery<Row, Name extends string, Tag extends string>(
 }
 
 /**
- * Whether the query belongs to a transaction. Kysely says so nowhere, but passes a query of a transaction on from one executor
- * to another before a plugin sees it, which shows on the stack. Method names stay when code is minified; class names do not.
+ * Whether the query belongs to a transaction. Kysely has no property for that, but in a transaction a query passes through two
+ * executors before a plugin sees it, which shows on the stack. The test looks for a method's name, because minifiers keep those
+ * and change the names of classes.
  */
 function isInTransaction(query: CacheableQuery<unknown>): boolean {
   let executors = 0
@@ -70,10 +95,11 @@ function isInTransaction(query: CacheableQuery<unknown>): boolean {
 }
 
 function stack(): readonly string[] {
-  const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 5
+  const { stackTraceLimit, prepareStackTrace } = Error
+  // The program's own `prepareStackTrace` may return no text.
+  Object.assign(Error, { stackTraceLimit: 5, prepareStackTrace: undefined })
   const { stack: text = '' } = new Error()
-  Error.stackTraceLimit = limit
-  // The first lines are the message, this function and its caller.
+  Object.assign(Error, { stackTraceLimit, prepareStackTrace })
+  // The first two lines are the message and this function.
   return text.split('\n').slice(2)
 }

@@ -1,17 +1,32 @@
-/** Why a value was not there to be served. */
+/** Why a read was a miss. */
 export type MissReason =
   | 'absent'
   | 'expired'
   | 'invalidated'
   | 'version'
   | 'corrupt'
-  /** The store could not be asked, or did not answer. */
+  /** The store is down, or did not answer. */
   | 'unavailable'
   /** `fresh: true` was given. */
   | 'bypassed'
 
-/** Which kind of error the store made. */
-export type StoreErrorKind = 'timeout' | 'connection' | 'decode' | 'write' | 'refused'
+/** Redis' own words for refusals that only its operator can lift. */
+export type RedisRefusal = 'OOM' | 'NOPERM' | 'MISCONF' | 'WRONGPASS'
+
+/** `refused`: the store was not asked, because it was down. */
+export type StoreErrorKind = 'timeout' | 'connection' | 'decode' | 'write' | 'refused' | RedisRefusal
+
+const storeErrorKinds: readonly StoreErrorKind[] = [
+  'timeout',
+  'connection',
+  'decode',
+  'write',
+  'refused',
+  'OOM',
+  'NOPERM',
+  'MISCONF',
+  'WRONGPASS',
+]
 
 const missReasons: readonly MissReason[] = [
   'absent',
@@ -23,11 +38,11 @@ const missReasons: readonly MissReason[] = [
   'bypassed',
 ]
 
-/** What one profile did. A request is one caller asking for one key, and has one outcome. */
+/** The counters of one profile. A request is one caller asking for one key. It is either a hit or a miss. */
 export interface ProfileStats {
   /** `hits + misses`. */
   readonly requests: number
-  /** Answered without a load of its own: `memory + store + stale + coalesced`. */
+  /** Requests that started no load: `memory + store + stale + coalesced`. */
   readonly hits: number
   readonly misses: number
   /** `hits / requests`, 0 before the first request. */
@@ -37,16 +52,16 @@ export interface ProfileStats {
     readonly store: number
     /** Served past its `ttl` while a load renews it. */
     readonly stale: number
-    /** Shared a load that another caller had started. */
+    /** Shared the load of another caller. */
     readonly coalesced: number
   }
   readonly missesByReason: Readonly<Record<MissReason, number>>
-  /** Loads that were run, refreshes in the background included. */
+  /** Calls of `load`, refreshes in the background included. */
   readonly loads: number
   readonly loadErrors: number
 }
 
-/** Plain numbers, because they are raised on the hot path. */
+/** Plain fields, because the hot path increments them. */
 export class ProfileCounters {
   memory = 0
   store = 0
@@ -61,7 +76,7 @@ export class ProfileCounters {
   }
 }
 
-/** The stats of several profiles taken together. */
+/** The stats of several profiles as if they were one. */
 export function summarize(counters: Iterable<ProfileCounters>): ProfileStats {
   const hitsByKind = { memory: 0, store: 0, stale: 0, coalesced: 0 }
   const missesByReason = zeros(missReasons)
@@ -91,9 +106,9 @@ export function summarize(counters: Iterable<ProfileCounters>): ProfileStats {
   }
 }
 
-/** What the store did wrong, and what compression saved. */
+/** Errors of the store, and bytes before and after compression. */
 export class StoreCounters {
-  readonly errors: Record<StoreErrorKind, number> = zeros(['timeout', 'connection', 'decode', 'write', 'refused'])
+  readonly errors: Record<StoreErrorKind, number> = zeros(storeErrorKinds)
   rawBytes = 0
   storedBytes = 0
 

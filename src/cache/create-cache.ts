@@ -1,32 +1,40 @@
-import { expectOneOf } from '../shared/assertions.ts'
+import { randomUUID } from 'node:crypto'
+import { expectOptions } from '../shared/arguments.ts'
+import { describeValue, expectOneOf } from '../shared/assertions.ts'
 import { ClosedError } from '../shared/errors.ts'
-import type { Call } from './call.ts'
-import { CoarseTime } from './coarse-time.ts'
-import type { Change, CoherenceListener } from './coherence.ts'
-import { collectStats } from './collect-stats.ts'
-import { StoreCounters } from './counters.ts'
-import { carries, Engine } from './engine.ts'
-import { Entries } from './entries.ts'
-import { Events } from './events.ts'
-import { ExpectedEntries } from './expected-entries.ts'
-import { explain } from './explain.ts'
-import { FairDeadline } from './fair-deadline.ts'
-import { getOrSetMany } from './get-or-set-many.ts'
-import { Invalidations } from './invalidations.ts'
+import { cacheIdentity } from '../shared/scope/reads.ts'
+import { currentReads } from '../shared/scope/work.ts'
+import {
+  type Call,
+  entryOptions,
+  expectTags,
+  expectWrapped,
+  neededTags,
+  resolveCall,
+  resolveTagChange,
+} from './call-options.ts'
+import { StoreCounters, summarize } from './counters.ts'
+import { Engine } from './engine.ts'
+import { createEvents, toEvent } from './events.ts'
 import { encodeKey, type Key } from './key.ts'
-import { createMemoryTier, type MemoryEntry, noMemory } from './memory-tier.ts'
-import { openStore } from './open-store.ts'
+import { getOrSetMany } from './load-many.ts'
+import { CoarseTime } from './memory/coarse-time.ts'
+import { type Change, InvalidationLog } from './memory/invalidation-log.ts'
+import { type MemoryEntry, MemoryTier } from './memory/memory-tier.ts'
 import { type CacheOptions, resolveOptions } from './options.ts'
-import { readEntries } from './read-entries.ts'
-import { expectTags, resolveCall } from './resolve-call.ts'
-import { setValue } from './set-value.ts'
-import type { Cache, GetOrSetOptions, Invalidation } from './types.ts'
-import { wrap } from './wrap.ts'
+import { Reader } from './reader.ts'
+import type { CoherenceListener } from './redis/coherence.ts'
+import { openStore } from './store/open-store.ts'
+import type { Cache, CacheStats, GetOrSetOptions, Invalidation, TagStamps, WrapOptions, Wrapped } from './types.ts'
+import { Writer } from './writer.ts'
+
+type Answer = (key: Key, load: unknown, given?: GetOrSetOptions, tagsOf?: Call['tagsOf']) => Promise<unknown>
 
 const none: readonly string[] = []
 
 /**
- * A cache that cannot serve what was invalidated: in this process's memory, and with `redis` or `store` shared by many.
+ * Makes a cache that never serves an invalidated value: in this process's memory, and with `redis` or `store` shared by many
+ * processes.
  *
  * @throws TypeError or RangeError when an option is wrong
  *
@@ -41,45 +49,50 @@ export function createCache<Name extends string = 'default', Tag extends string 
   options: CacheOptions<Name, Tag> = {},
 ): Cache<Name, Tag> {
   const settings = resolveOptions(options)
+  /** Made when it is first needed: Workers gives no random values at module level. */
+  let instance: string | undefined
+  const identity = {}
   const time = new CoarseTime(options.clock)
-  const events = new Events()
+  const events = createEvents()
   const counters = new StoreCounters()
   const listener: CoherenceListener = {
     changed(change) {
-      engine.outdate(change)
-      events.emit('invalidate', { ...change, origin: 'remote' })
+      writer.outdate(change)
+      events.emit('invalidate', toEvent(change, 'remote'))
     },
     lost: () => listener.changed({ tags: none, keys: none, all: true }),
   }
-  const opened = openStore(options, { settings, counters, events, time, listener })
-  const memory = settings.memory === false ? noMemory : createMemoryTier(settings.memory)
-  const order = new Invalidations()
-  const engine: Engine = new Engine({
-    settings,
-    memory,
-    store: opened.store,
-    coherence: opened.coherence,
-    order,
-    expected: new ExpectedEntries(order),
-    entries: new Entries(settings, opened.store !== undefined, time, counters),
-    events,
-    time,
-    loadDeadline: new FairDeadline(settings.loadHardMs),
-  })
+  const { store, coherence, close: closeStore } = openStore(options, { settings, counters, events, time, listener })
+  const log = new InvalidationLog()
+  const verifiedForMs = store === undefined ? Number.POSITIVE_INFINITY : settings.withinMs
+  const memory = new MemoryTier({ limits: settings.memory, log, time, coherence, verifiedForMs })
+  const reader = new Reader({ settings, memory, log, store, time })
+  const onOutdated = (change: Change) => engine.dropOutdated(change)
+  const writer: Writer = new Writer({ settings, memory, log, store, counters, events, time, onOutdated })
+  const engine: Engine = new Engine({ settings, memory, log, reader, writer, events, time, coherence, identity })
   let isClosed = false
 
-  /** The entry of a hit in memory that needs no further thought. */
+  /** The entry in memory, if it may be served without a decision. */
   function hit(key: Key, given: GetOrSetOptions | undefined): MemoryEntry | undefined {
-    const entry = memory.get(encodeKey(key))
-    if (entry === undefined || !engine.isPlain(entry)) return undefined
-    if (given === undefined) return entry
-    const { fresh, signal, tags } = given
-    if (fresh === true || signal?.aborted || (tags !== undefined && !carries(entry.tags, tags))) return undefined
+    const entry = memory.getReady(encodeKey(key))
+    if (entry === undefined) return undefined
+    if (given) {
+      const { fresh, signal, tags } = given
+      if (fresh === true || signal?.aborted) return undefined
+      if (tags !== undefined && !entry.hasTags(neededTags(tags))) return undefined
+    }
+    recordUse(entry)
     return entry
   }
 
-  // Not async: a hit in memory allocates nothing, it hands out the promise that its entry holds.
-  function answer(key: Key, load: unknown, given?: GetOrSetOptions, tagsOf?: Call['tagsOf']): Promise<unknown> {
+  /** What the running code makes of the entry depends on the entry's tags. */
+  function recordUse(entry: MemoryEntry | undefined): MemoryEntry | undefined {
+    if (entry !== undefined) currentReads()?.addValue(identity, entry.tags, coherence.seenStamp)
+    return entry
+  }
+
+  // Not async: a hit in memory allocates nothing, because it returns the promise that its entry holds.
+  const answer: Answer = (key, load, given, tagsOf) => {
     try {
       const entry = hit(key, given)
       if (entry === undefined) {
@@ -97,53 +110,93 @@ export function createCache<Name extends string = 'default', Tag extends string 
     if (isClosed) throw new ClosedError(`The cache \`${settings.name}\` is closed`)
   }
 
-  async function change(part: Partial<Change>): Promise<Invalidation> {
+  async function invalidate(change: Partial<Change>): Promise<Invalidation> {
     expectOpen()
-    return engine.change({ tags: none, keys: none, all: false, ...part })
+    return writer.invalidate({ tags: none, keys: none, all: false, ...change })
+  }
+
+  async function readStamps(tags: readonly string[], since: TagStamps | undefined): Promise<TagStamps | undefined> {
+    expectOpen()
+    expectTags(tags)
+    const now = store === undefined ? ownStamps(tags) : await store.stamps(tags, since !== undefined)
+    return now && since ? { ...now, stamps: unchangedStamps(now, since) } : now
+  }
+
+  function ownStamps(tags: readonly string[]): TagStamps {
+    instance ??= randomUUID()
+    return { generation: instance, at: log.sequence, stamps: tags.map((tag) => log.stampOf(tag.toWellFormed())) }
+  }
+
+  function stats(): CacheStats {
+    const profiles = [...settings.profiles.values()]
+    const total = summarize(profiles.map((profile) => profile.counters))
+    const errors = counters.total
+    return {
+      ...total,
+      errors,
+      errorRate: errors === 0 ? 0 : Math.min(1, errors / Math.max(1, total.requests)),
+      errorsByKind: { ...counters.errors },
+      memory: memory.stats(),
+      store: {
+        state: store?.state ?? 'off',
+        roundTripMs: store?.roundTripMs ?? 0,
+        coherenceMs: coherence.ageMs,
+        queuedInvalidations: store?.queuedChanges ?? 0,
+      },
+      compression: { rawBytes: counters.rawBytes, storedBytes: counters.storedBytes },
+      byProfile: Object.fromEntries(profiles.map((profile) => [profile.name, profile.counters.stats()])),
+    }
   }
 
   async function close(): Promise<void> {
     if (isClosed) return
     isClosed = true
     engine.close(new ClosedError(`The cache \`${settings.name}\` was closed`))
-    await opened.close()
+    memory.clear()
+    await closeStore()
   }
 
-  const cache: Cache = {
+  const cache: Cache & { readonly [cacheIdentity]: object } = {
     name: settings.name,
     getOrSet: (key, load, given) => answer(key, load, given) as Promise<never>,
     async get(key) {
       expectOpen()
-      const [entry] = await readEntries(engine, [encodeKey(key)])
-      return entry?.value as never
+      const [entry] = await reader.readFresh([encodeKey(key)])
+      return recordUse(entry)?.value as never
     },
     peek: (key) => hit(key, undefined)?.value as never,
     async has(key) {
       expectOpen()
-      const [entry] = await readEntries(engine, [encodeKey(key)])
-      return entry !== undefined
+      const [entry] = await reader.readFresh([encodeKey(key)])
+      return recordUse(entry) !== undefined
     },
     async getMany(keys) {
       expectOpen()
-      const entries = await readEntries(engine, keys.map(encodeKey))
-      return entries.map((entry) => entry?.value as never)
+      if (!Array.isArray(keys)) throw new TypeError(`Expected \`keys\` to be an array, got ${describeValue(keys)}`)
+      const entries = await reader.readFresh(keys.map(encodeKey))
+      return entries.map((entry) => recordUse(entry)?.value as never)
     },
     async getOrSetMany(ids, load, given) {
       expectOpen()
-      return getOrSetMany(engine, ids, load, given)
+      return getOrSetMany(engine, settings, ids, load, given)
     },
     async set(key, value, given) {
       expectOpen()
-      return setValue(engine, encodeKey(key), value, given)
+      if (given !== undefined) expectOptions(given, entryOptions)
+      return writer.set(encodeKey(key), value, given)
     },
-    delete: async (...keys) => change({ keys: keys.map(encodeKey) }),
-    invalidateTags: async (...tags) => change({ tags: expectTags(tags) }),
-    clear: () => change({ all: true }),
-    wrap: (fn, given) => wrap(cache, answer, fn, given),
-    stats: () => collectStats(engine, counters, opened.coherence),
+    delete: async (...keys) => invalidate({ keys: keys.map(encodeKey) }),
+    invalidateTags: async (...given) => invalidate(resolveTagChange(given)),
+    clear: () => invalidate({ all: true }),
+    wrap(fn, given) {
+      expectWrapped(settings, fn, given as never)
+      return wrap(cache, answer, fn as never, given as never) as never
+    },
+    stamps: (tags, options) => readStamps(tags, options?.since),
+    stats,
     async explain(key) {
       expectOpen()
-      return explain(engine, encodeKey(key))
+      return reader.explain(encodeKey(key))
     },
     on(event, listener) {
       expectOneOf<string>(event, 'event', ['error', 'state', 'invalidate'])
@@ -151,6 +204,40 @@ export function createCache<Name extends string = 'default', Tag extends string 
     },
     close,
     [Symbol.asyncDispose]: close,
+    [cacheIdentity]: identity,
   }
   return cache as unknown as Cache<Name, Tag>
+}
+
+/** The stamps of tags that were not invalidated since. */
+function unchangedStamps(now: TagStamps, since: TagStamps): TagStamps['stamps'] {
+  if (now.generation !== since.generation) return now.stamps.map(() => undefined)
+  return now.stamps.map((stamp) => {
+    const isUnchanged = typeof stamp === 'number' ? stamp <= Number(since.at) : now.at === since.at
+    return isUnchanged ? stamp : undefined
+  })
+}
+
+function wrap<Args extends readonly unknown[], Result>(
+  cache: Pick<Cache, 'peek' | 'delete'>,
+  answer: Answer,
+  fn: (...args: Args) => Result,
+  { name, key, tags, ...rest }: WrapOptions<Args, Awaited<Result>>,
+): Wrapped<Args, Awaited<Result>> {
+  const options: GetOrSetOptions = typeof tags === 'function' ? rest : { ...rest, tags }
+  const freshOptions: GetOrSetOptions = { ...options, fresh: true }
+
+  function keyOf(...args: Args): Key {
+    return [name, key === undefined ? args : key(...args)]
+  }
+  function run(args: Args, given: GetOrSetOptions): Promise<Awaited<Result>> {
+    const tagsOf = typeof tags === 'function' ? (result: unknown) => tags(args, result as Awaited<Result>) : undefined
+    return answer(keyOf(...args), () => fn(...args), given, tagsOf) as Promise<Awaited<Result>>
+  }
+  return Object.assign((...args: Args) => run(args, options), {
+    fresh: (...args: Args) => run(args, freshOptions),
+    peek: (...args: Args) => cache.peek<Awaited<Result>>(keyOf(...args)),
+    invalidate: (...args: Args) => cache.delete(keyOf(...args)),
+    keyOf,
+  })
 }

@@ -1,250 +1,285 @@
-import { type Call, NoValueError, type Parts } from './call.ts'
-import type { CoarseTime } from './coarse-time.ts'
-import type { Change } from './coherence.ts'
+import { isWorkers } from '../shared/runtime.ts'
+import { timeWait } from '../shared/scope/request-scope.ts'
+import { wait } from '../shared/scope/wait-names.ts'
+import { abandonmentIsEnabled } from '../shared/scope/work.ts'
+import { startTimer } from '../shared/time/timers.ts'
+import type { Call } from './call-options.ts'
 import type { MissReason } from './counters.ts'
-import { type Answer, Flight } from './flight.ts'
-import type { Invalidations } from './invalidations.ts'
-import { keepLoaded } from './keep.ts'
-import type { MemoryEntry } from './memory-tier.ts'
-import { runLoad } from './run-load.ts'
-import { type Search, searchStore } from './search.ts'
-import { type Ticket, ticketMs } from './store.ts'
-import type { Invalidation } from './types.ts'
+import type { Events } from './events.ts'
+import type { CoarseTime } from './memory/coarse-time.ts'
+import { countHit } from './memory/fifo-cache.ts'
+import { BoundedTimestamps, type Change, type InvalidationLog, type Start } from './memory/invalidation-log.ts'
+import { MemoryEntry, type MemoryTier } from './memory/memory-tier.ts'
+import type { CacheSettings } from './options.ts'
+import type { LoadNeeded, Reader } from './reader.ts'
+import { type Answer, NoValueError, SharedLoad } from './shared-load.ts'
+import { FairDeadline } from './store/fair-deadline.ts'
+import type { Lease } from './store/store.ts'
+import type { Writer } from './writer.ts'
 
 /** After a refresh that failed, the stale value is served this long before the next try. */
 const retryAfterMs = 1_000
+const maxPaused = 10_000
 
-/** Finds values, loads what is missing, and keeps what was loaded, in the order that the promise needs. */
+/** What the engine works with. */
+interface EngineDependencies {
+  readonly settings: CacheSettings
+  readonly memory: MemoryTier
+  readonly log: InvalidationLog
+  readonly reader: Reader
+  readonly writer: Writer
+  readonly events: Events
+  readonly time: CoarseTime
+  readonly coherence: { readonly seenStamp: number }
+  /** Of the cache: see `cacheIdentity`. */
+  readonly identity: object
+}
+
+/** Decides which caller loads and which callers wait, so that one key has one load at a time. */
 export class Engine {
-  readonly parts: Parts
-  readonly #flights = new Map<string, Flight>()
-
+  readonly #memory: MemoryTier
+  readonly #log: InvalidationLog
+  readonly #reader: Reader
+  readonly #writer: Writer
+  readonly #events: Events
   readonly #time: CoarseTime
-  readonly #order: Invalidations
-  readonly #coherence: Parts['coherence']
+  readonly #coherence: EngineDependencies['coherence']
+  readonly #identity: object
+  readonly #warn: CacheSettings['warn']
+  readonly #loadSoftMs: number
+  readonly #loadDeadline: FairDeadline
+  readonly #loads = new Map<string, SharedLoad>()
+  /** When keys may be loaded again whose refresh has failed. Not in their entries, which memory may not hold. */
+  readonly #retryAt = new BoundedTimestamps(maxPaused)
 
-  constructor(parts: Parts) {
-    this.parts = parts
-    this.#time = parts.time
-    this.#order = parts.order
-    this.#coherence = parts.coherence
-  }
-
-  /** Whether a hit in memory needs no further thought. The hot path: two comparisons for an entry that was checked before. */
-  isPlain(entry: MemoryEntry): boolean {
-    if (entry.checked !== this.#order.tick && !this.#areTagsCurrent(entry)) return false
-    return this.#time.sinceStart() < entry.sureUntil || this.#isCovered(entry)
-  }
-
-  /** Whether nothing that this process knows, or should have heard by now, speaks against the entry. */
-  isCurrent(entry: MemoryEntry): boolean {
-    const now = this.#time.now()
-    if (now >= entry.trustedUntil && !this.#coherence.covers(now)) return false
-    return entry.checked === this.#order.tick || this.#areTagsCurrent(entry)
-  }
-
-  #isCovered(entry: MemoryEntry): boolean {
-    const now = this.#time.now()
-    return now < entry.plainUntil && (now < entry.trustedUntil || this.#coherence.covers(now))
-  }
-
-  #areTagsCurrent(entry: MemoryEntry): boolean {
-    if (!this.#order.areTagsCurrent(entry.begun, entry.tags)) return false
-    entry.checked = this.#order.tick
-    return true
+  constructor({ settings, memory, log, reader, writer, events, time, coherence, identity }: EngineDependencies) {
+    this.#memory = memory
+    this.#log = log
+    this.#reader = reader
+    this.#writer = writer
+    this.#events = events
+    this.#time = time
+    this.#coherence = coherence
+    this.#identity = identity
+    this.#warn = settings.warn
+    this.#loadSoftMs = settings.loadSoftMs
+    this.#loadDeadline = new FairDeadline(settings.loadHardMs)
   }
 
   /** The value for a call: from memory, from the store, or loaded. */
   async answer(call: Call): Promise<unknown> {
-    const { order } = this.parts
-    const asked = order.tick
+    const askedAt = this.#log.sequence
     call.signal?.throwIfAborted()
+    if (call.owner?.isAbandoned) throw call.owner.reason
     try {
       const answer = await this.#ask(call)
-      if (answer.begun >= asked || order.isCurrent(answer.begun, call.key, answer.tags)) return answer.value
+      if (answer.sequence >= askedAt || this.#isUsable(answer, call.key)) return answer.value
     } catch (error) {
       if (!(error instanceof NoValueError) || call.isPartOfMany) throw error
     }
-    // A load that began before this caller asked is no answer to it if something of it had been invalidated in between,
-    // as with tags that a load names at its end. What is found now began later.
+    // The shared load began before this call, and one of its tags was invalidated in between. The next one begins now.
     return (await this.#ask(call)).value
   }
 
-  /** Outdates something here at once, and then everywhere. */
-  async change(change: Change): Promise<Invalidation> {
-    this.outdate(change)
-    this.parts.events.emit('invalidate', { ...change, origin: 'local' })
-    if (this.parts.store === undefined) return { propagated: true, queued: false }
-    const outcome = await this.parts.store.change(change)
-    // Once more: what began in between may have read what the store held before.
-    this.outdate(change)
-    return outcome
+  /** Later callers of these keys begin a load of their own instead of joining an outdated one. */
+  dropOutdated({ keys, all }: Change): void {
+    for (const key of keys) this.#loads.delete(key)
+    if (all) this.#loads.clear()
   }
 
-  /** Outdates something in this process. */
-  outdate({ tags, keys, all }: Change): void {
-    const { order, memory } = this.parts
-    if (tags.length > 0) order.addTags(tags)
-    if (keys.length > 0) order.addKeys(keys)
-    for (const key of keys) {
-      memory.delete(key)
-      this.#flights.delete(key)
-    }
-    if (!all) return
-    order.addAll()
-    memory.clear()
-    this.#flights.clear()
-  }
-
+  /** Aborts all loads; on Workers they belong to other requests. */
   close(reason: unknown): void {
-    for (const flight of this.#flights.values()) flight.controller.abort(reason)
-    this.#flights.clear()
-    this.parts.memory.clear()
+    if (!isWorkers) for (const load of this.#loads.values()) load.abort(reason)
+    this.#loads.clear()
   }
 
   #ask(call: Call): Answer | Promise<Answer> {
-    const { memory, time } = this.parts
-    const entry = call.isFresh ? undefined : memory.get(call.key)
+    const entry = call.isFresh ? undefined : this.#memory.get(call.key)
     if (entry === undefined || !this.#isServable(entry, call)) return this.#join(call, entry)
-    const now = time.now()
+    call.reads?.addValue(this.#identity, entry.tags, this.#coherence.seenStamp)
+    const now = this.#time.now()
     if (now < entry.freshUntil) {
       call.profile.counters.memory++
-      if (isEarly(entry, now)) this.#refresh(call, entry)
+      if (isEarlyRefreshDue(entry, now) && !this.#isPaused(call.key)) this.#refresh(call, entry)
       return entry
     }
     call.profile.counters.stale++
-    if (now < entry.retryAt) return entry
-    return this.#refresh(call, entry).wait(call.signal)
+    countHit(entry)
+    if (this.#isPaused(call.key)) return entry
+    return this.#waitFor(this.#refresh(call, entry), call)
+  }
+
+  /** Whether nothing that the answer depends on was invalidated since its load began. A stale entry may still be served. */
+  #isUsable(answer: Answer, key: string): boolean {
+    if (!(answer instanceof MemoryEntry)) {
+      // What is not known to be unchanged is only as late as its load.
+      return answer.reads?.unknown === undefined && this.#log.isCurrent(answer.sequence, key, answer.tags)
+    }
+    const isCurrent = this.#log.isKeyCurrent(answer.sequence, key) && this.#memory.isCurrent(answer)
+    return isCurrent && this.#time.now() < answer.staleUntil
   }
 
   #isServable(entry: MemoryEntry, { tags }: Call): boolean {
-    return this.parts.time.now() < entry.staleUntil && this.isCurrent(entry) && carries(entry.tags, tags)
+    // In this order, because the check of its tags may find it stale.
+    return this.#memory.isCurrent(entry) && this.#time.now() < entry.staleUntil && entry.hasTags(tags)
   }
 
-  /** Shares the search that is under way, or begins one. */
-  #join(call: Call, outdated: MemoryEntry | undefined): Promise<Answer> {
-    const running = this.#flights.get(call.key)
+  #isPaused(key: string): boolean {
+    return this.#time.exact() < (this.#retryAt.get(key) ?? 0)
+  }
+
+  /** Waits for the load that is under way, or begins one. */
+  #join(call: Call, unservable: MemoryEntry | undefined): Promise<Answer> {
+    const running = this.#loads.get(call.key)
     if (running !== undefined && this.#isJoinable(running, call)) {
+      running.addTags(call.tags)
+      if (!this.#mayShare(running, call)) return this.#askAfter(running, call)
       call.profile.counters.coalesced++
-      for (const tag of call.tags) running.tags.add(tag)
-      return running.wait(call.signal)
+      return timeWait(wait.cache, () => this.#waitFor(running, call, true))
     }
-    const flight = this.#begin(call, { isFresh: call.isFresh, isRefresh: false }, running)
-    void this.#run(
-      flight,
-      call,
-      reasonOf(outdated, call, (entry) => this.isCurrent(entry)),
-    )
-    return flight.wait(call.signal)
+    const load = this.#begin(call, { isFresh: call.isFresh, isRefresh: false }, running)
+    load.ended = this.#run(load, call, this.#missReason(unservable, call))
+    return this.#waitFor(load, call)
   }
 
-  #isJoinable(flight: Flight, call: Call): boolean {
-    if (flight.isAborted || (call.isFresh && !flight.isFresh)) return false
-    const { order } = this.parts
-    return order.isCurrent(flight.begun, call.key, flight.tags) && order.areTagsCurrent(flight.begun, call.tags)
+  /** Whether a caller that comes now may have the answer of the load. */
+  #mayShare({ startedAt, stale }: SharedLoad, call: Call): boolean {
+    return this.#memory.isVerifiedSince(startedAt) && (stale === undefined || this.#isServable(stale, call))
   }
 
-  /** Renews an entry that is still served. */
-  #refresh(call: Call, entry: MemoryEntry): Flight {
-    const running = this.#flights.get(call.key)
+  /** Asks once the load has ended: what invalidated its value, without this process having heard of it, the store knows. */
+  async #askAfter(running: SharedLoad, call: Call): Promise<Answer> {
+    await timeWait(wait.cache, () => running.waitForEnd(call))
+    return this.#ask(call)
+  }
+
+  /** @param isJoined - whether the load began before the call: its value is no later than what this process has heard of */
+  #waitFor(load: SharedLoad, call: Call, isJoined = false): Promise<Answer> {
+    const { reads } = call
+    const waiting = load.wait(call)
+    if (reads === undefined) return waiting
+    return waiting.then((answer) => {
+      const { memoryStamp = Number.POSITIVE_INFINITY } = answer.reads ?? {}
+      const stamp = isJoined ? Math.min(this.#coherence.seenStamp, memoryStamp) : memoryStamp
+      reads.addValue(this.#identity, answer.tags, stamp)
+      if (answer.reads?.unknown !== undefined) reads.addUnknown(answer.reads.unknown)
+      return answer
+    })
+  }
+
+  #isJoinable(load: SharedLoad, call: Call): boolean {
+    // A request of Workers cannot wait for another's promise.
+    if (isWorkers) return false
+    if (load.isAborted || (call.isFresh && !load.isFresh)) return false
+    return this.#log.isCurrent(load.sequence, call.key, load.tags) && this.#log.areTagsCurrent(load.sequence, call.tags)
+  }
+
+  /** Begins to renew an entry that is still served, unless that is under way. */
+  #refresh(call: Call, entry: MemoryEntry): SharedLoad {
+    const running = this.#loads.get(call.key)
     if (running !== undefined && this.#isJoinable(running, call)) return running
-    const flight = this.#begin(call, { isFresh: false, isRefresh: true }, running)
-    this.#answerStale(flight, entry)
-    void this.#run(flight, call, 'expired', entry)
-    return flight
+    const load = this.#begin(call, { isFresh: false, isRefresh: true }, running)
+    this.#answerStale(load, entry)
+    load.ended = this.#run(load, call, 'expired', entry)
+    return load
   }
 
-  #begin(call: Call, kind: { isFresh: boolean; isRefresh: boolean }, running: Flight | undefined): Flight {
-    const { order, time } = this.parts
+  #begin(call: Call, kind: { isFresh: boolean; isRefresh: boolean }, running: SharedLoad | undefined): SharedLoad {
     if (running !== undefined) running.isSuperseded = true
-    const flight = new Flight(kind, call.tags, order.tick, time.exact())
-    this.#flights.set(call.key, flight)
-    return flight
+    const load = new SharedLoad(call, kind, this.#start(), this.#identity)
+    this.#loads.set(call.key, load)
+    return load
   }
 
-  /** Lets a flight answer with the stale value, now or when the load turns out to take long. */
-  #answerStale(flight: Flight, entry: MemoryEntry): void {
-    const { loadSoftMs } = this.parts.settings
-    if (loadSoftMs === 0) {
-      flight.resolve(entry)
+  #start(): Start {
+    return { sequence: this.#log.sequence, startedAt: this.#time.exact() }
+  }
+
+  /** Answers with the stale value: at once, or after `timeouts.loadSoft` if the load takes longer. */
+  #answerStale(load: SharedLoad, entry: MemoryEntry): void {
+    load.stale = entry
+    if (this.#loadSoftMs === 0) {
+      load.resolve(entry)
       return
     }
-    const timer = setTimeout(() => flight.resolve(entry), loadSoftMs).unref()
-    flight.answer.finally(() => clearTimeout(timer)).catch(() => {})
+    const timer = startTimer(() => load.resolve(entry), this.#loadSoftMs)
+    load.answer.finally(() => timer.cancel()).catch(() => {})
   }
 
-  async #run(flight: Flight, call: Call, reason: MissReason, served?: MemoryEntry): Promise<void> {
+  /** @param served - the entry that is to be renewed */
+  async #run(load: SharedLoad, call: Call, reason: MissReason, served?: MemoryEntry): Promise<void> {
     let stale = served
     try {
-      const { store } = this.parts
-      const found = store === undefined ? { reason } : await searchStore(this.parts, store, flight, call, served)
-      if ('entry' in found) return flight.resolve(found.entry)
-      if (served === undefined) this.#count(flight, call, found)
-      if (found.ticket === undefined) this.#beginAnew(flight)
+      const found = this.#reader.hasStore
+        ? await timeWait(wait.cache, () => this.#reader.readOrLease(load, call, served))
+        : { reason }
+      if ('entry' in found) return load.resolve(found.entry)
+      if (found.stale !== undefined && !call.isFresh && this.#isPaused(call.key)) {
+        if (served === undefined) call.profile.counters.stale++
+        if (found.lease !== undefined) this.#writer.releaseLease(call.key, found.lease)
+        return load.resolve(found.stale)
+      }
+      if (served === undefined) this.#countMiss(load, call, found)
+      // A lease dates from its read. Without one the load begins now.
+      if (found.lease === undefined) load.restart(this.#start())
       stale ??= found.stale
-      await this.#load(flight, call, found.ticket, stale)
+      await this.#load(load, call, found.lease, stale)
     } catch (error) {
-      if (stale === undefined || call.isFresh) return flight.reject(error)
-      stale.retryAt = this.parts.time.exact() + retryAfterMs
-      this.parts.events.emit('error', { operation: 'load', error, key: call.key })
-      flight.resolve(stale)
+      if (stale === undefined || call.isFresh) return load.reject(error)
+      this.#retryAt.set([call.key], this.#time.exact() + retryAfterMs)
+      this.#events.emit('error', { operation: 'load', error, key: call.key })
+      load.resolve(stale)
     } finally {
-      if (this.#flights.get(call.key) === flight) this.#flights.delete(call.key)
+      if (this.#loads.get(call.key) === load) this.#loads.delete(call.key)
     }
   }
 
-  /** A load that nothing was read for begins now. */
-  #beginAnew(flight: Flight): void {
-    flight.begun = this.parts.order.tick
-    flight.begunAt = this.parts.time.exact()
-  }
-
-  #count(flight: Flight, call: Call, { reason, stale }: Exclude<Search, { entry: MemoryEntry }>): void {
+  /** Counts a miss, or a hit on a stale entry, which is then served. */
+  #countMiss(load: SharedLoad, call: Call, { reason, stale }: LoadNeeded): void {
     if (stale === undefined || call.isFresh) {
       call.profile.counters.misses[reason]++
       return
     }
     call.profile.counters.stale++
-    this.#answerStale(flight, stale)
+    this.#answerStale(load, stale)
   }
 
-  async #load(flight: Flight, call: Call, ticket: Ticket | undefined, stale: MemoryEntry | undefined): Promise<void> {
-    const { store, time, loadDeadline } = this.parts
+  async #load(load: SharedLoad, call: Call, lease: Lease | undefined, stale: MemoryEntry | undefined): Promise<void> {
     const { key, profile } = call
-    const old = stale && { value: stale.value, ageMs: time.exact() - stale.loadedAt }
-    const renewal = ticket && setInterval(() => void store?.renew(key, ticket), ticketMs / 3).unref()
+    const shown = stale && { value: stale.value, ageMs: this.#time.exact() - stale.loadedAt }
+    const stopRenewing = lease && this.#writer.holdLease(key, lease, load)
     profile.counters.loads++
     try {
-      const loaded = await runLoad(call.load, flight.tags, old, flight.controller, loadDeadline)
-      await keepLoaded(this.parts, flight, call, loaded, ticket)
-      flight.resolve({ value: loaded.value, begun: flight.begun, tags: flight.tags })
+      const loaded = await load.run(call.load, shown, this.#loadDeadline)
+      this.#warnOfUnknown(load)
+      await this.#writer.storeLoaded(load, call, loaded, lease)
+      load.resolve({ value: loaded.value, sequence: load.sequence, tags: load.tags, reads: load.reads })
     } catch (error) {
       if (!(error instanceof NoValueError)) profile.counters.loadErrors++
-      if (ticket !== undefined) void store?.release(key, ticket)
+      // Nobody waits for what is left of it, such as the other queries of a `Promise.all`.
+      if (abandonmentIsEnabled()) load.abort(error)
+      if (lease !== undefined) this.#writer.releaseLease(key, lease)
       throw error
     } finally {
-      clearInterval(renewal)
+      stopRenewing?.()
     }
   }
-}
 
-/** XFetch: the closer to its end and the costlier its load, the likelier an entry is renewed before it ends. */
-function isEarly({ plainUntil, freshUntil, costMs }: MemoryEntry, now: number): boolean {
-  return plainUntil < freshUntil && now - costMs * Math.log(Math.random()) >= freshUntil
-}
-
-/** Why what memory holds could not answer; without a store, why the call is a miss. */
-function reasonOf(entry: MemoryEntry | undefined, call: Call, isCurrent: (entry: MemoryEntry) => boolean): MissReason {
-  if (call.isFresh) return 'bypassed'
-  if (entry === undefined) return 'absent'
-  return isCurrent(entry) && carries(entry.tags, call.tags) ? 'expired' : 'invalidated'
-}
-
-/** Whether an entry was stored with all the tags that a caller names. */
-export function carries(tags: readonly string[], named: readonly string[]): boolean {
-  for (let index = 0; index < named.length; index++) {
-    const tag = named[index] as string
-    if (tags[index] !== tag && !tags.includes(tag)) return false
+  #warnOfUnknown({ reads }: SharedLoad): void {
+    if (reads?.unknown === undefined) return
+    const message = `A value with \`tags: 'auto'\` was not stored, because ${reads.unknown}. Write the query with the builder, or name the tags`
+    this.#warn({ code: 'CACHE_TAGS_UNKNOWN', message })
   }
-  return true
+
+  /** Why memory could not answer: without a store, the reason of the miss. */
+  #missReason(entry: MemoryEntry | undefined, call: Call): MissReason {
+    if (call.isFresh) return 'bypassed'
+    if (entry === undefined) return 'absent'
+    return this.#memory.isCurrent(entry) && entry.hasTags(call.tags) ? 'expired' : 'invalidated'
+  }
+}
+
+/** XFetch: the nearer its end and the slower its load, the likelier an entry is renewed early. */
+function isEarlyRefreshDue({ refreshCheckAt, freshUntil, costMs }: MemoryEntry, now: number): boolean {
+  return refreshCheckAt < freshUntil && now - costMs * Math.log(Math.random()) >= freshUntil
 }

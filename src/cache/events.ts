@@ -1,52 +1,52 @@
-/** Something that went wrong without failing a call. */
+import { Emitter } from '../shared/emitter.ts'
+import type { Change } from './memory/invalidation-log.ts'
+
+/** An error that failed no call. */
 export interface CacheErrorEvent {
-  /** What was being done. */
   readonly operation: 'read' | 'write' | 'invalidate' | 'decode' | 'encode' | 'load' | 'connection'
   readonly error: unknown
-  /** The encoded key, where the error belongs to one. */
+  /** The encoded key, if the error concerns one key. */
   readonly key?: string | undefined
 }
 
-/** The store's state: `off` without one, `degraded` when it answers but this process does not hear of invalidations. */
+/** `off` without a store; `degraded` when the store answers, but late or without messages about invalidations. */
 export type StoreState = 'off' | 'up' | 'degraded' | 'down'
 
-/** What was made outdated, by this process or by another. */
+/** An invalidation by this process (`local`) or by another (`remote`). */
 export interface InvalidateEvent {
   readonly origin: 'local' | 'remote'
   readonly tags: readonly string[]
   /** Encoded keys. */
   readonly keys: readonly string[]
-  /** Whether everything was made outdated: by `clear()`, or because messages were missed. */
+  /** Whether everything was invalidated: by `clear()`, or because messages were missed. */
   readonly all: boolean
+  /** Present when the entries with the tags became stale, as `invalidateTags` with `serveStale` makes them. */
+  readonly serveStale?: true | undefined
 }
 
-/** The events of a cache and what their listeners get. */
+/** Each event of a cache, with the argument of its listeners. */
 export interface CacheEvents {
   readonly error: CacheErrorEvent
   readonly state: { readonly state: StoreState }
   readonly invalidate: InvalidateEvent
 }
 
-/** Listeners by event. One that throws harms nobody else: its error surfaces as an uncaught exception, as a timer's would. */
-export class Events {
-  readonly #listeners = new Map<keyof CacheEvents, Set<(payload: never) => void>>()
+export type Events = Emitter<CacheEvents>
 
-  on<Name extends keyof CacheEvents>(name: Name, listener: (payload: CacheEvents[Name]) => void): () => void {
-    const listeners = this.#listeners.get(name) ?? new Set()
-    this.#listeners.set(name, listeners)
-    listeners.add(listener)
-    return () => void listeners.delete(listener)
-  }
+export type StoreOperation = CacheErrorEvent['operation']
 
-  emit<Name extends keyof CacheEvents>(name: Name, payload: CacheEvents[Name]): void {
-    for (const listener of this.#listeners.get(name) ?? []) {
-      try {
-        ;(listener as (payload: CacheEvents[Name]) => void)(payload)
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error
-        })
-      }
-    }
-  }
+/** An error of a listener becomes an uncaught exception, as in a timer. The cache and other listeners go on. */
+export function createEvents(): Events {
+  return new Emitter((error) =>
+    queueMicrotask(() => {
+      throw error
+    }),
+  )
+}
+
+export function toEvent(
+  { tags, keys, all, isSoft = false }: Change,
+  origin: InvalidateEvent['origin'],
+): InvalidateEvent {
+  return { origin, tags, keys, all, ...(isSoft && { serveStale: true as const }) }
 }

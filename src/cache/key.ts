@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { types } from 'node:util'
 import { describeValue } from '../shared/assertions.ts'
-import { isPlainObject } from './plain-object.ts'
+import { isPlainObject } from '../shared/plain-object.ts'
 
 /**
- * What an entry is stored under: a string, or a tuple whose parts are encoded one by one without loss, so that they cannot
- * run into each other and `['a', 1]` is not `['a', '1']`. Parts are strings, numbers, bigints, booleans, `null`, `undefined`,
- * `Date`s, `Uint8Array`s, arrays and plain objects of these; the order of an object's keys does not matter.
+ * The key of an entry: a string or a tuple. Each part of a tuple is encoded without loss, so `['a', 1]` is not `['a', '1']`.
+ * Parts are strings, numbers, bigints, booleans, `null`, `undefined`, `Date`s, `Uint8Array`s, and arrays and plain objects of
+ * these. The order of an object's fields does not matter.
  */
 export type Key = string | readonly unknown[]
 
@@ -14,9 +14,9 @@ const maxLength = 200
 const maxDepth = 32
 
 /**
- * One string for a key, a different one for every different key. What is longer than 200 characters becomes its SHA-256.
+ * Encodes a key as a string; different keys have different strings. A string of more than 200 characters becomes its SHA-256.
  *
- * @throws TypeError for anything that is no {@link Key}
+ * @throws TypeError when it is no {@link Key}
  */
 export function encodeKey(key: Key): string {
   if (typeof key === 'string') {
@@ -27,7 +27,7 @@ export function encodeKey(key: Key): string {
   throw new TypeError(`Expected \`key\` to be a string or an array, got ${describeValue(key)}`)
 }
 
-/** The first characters of encoded tuples, of encoded strings and of hashes: no plain string may begin like them. */
+/** Encoded tuples, encoded strings and hashes begin with these characters, so a plain string that does is encoded too. */
 function isReserved(code: number): boolean {
   return code === 0x5b /* [ */ || code === 0x22 /* " */ || code === 0x23 /* # */
 }
@@ -70,6 +70,8 @@ function encodeObject(part: object, depth: number): string {
   if (types.isUint8Array(part))
     return `B${Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('base64')}`
   if (!isPlainObject(part)) return refuse(part)
+  // Some query builders name their operators by symbols: left out, `{ [gt]: 1 }` would be the key of `{ [lt]: 1 }`.
+  if (Object.getOwnPropertySymbols(part).length > 0) refuse(Object.getOwnPropertySymbols(part)[0])
   const fields = Object.keys(part).sort()
   return `{${fields.map((field) => `${JSON.stringify(field)}:${encodePart(part[field], depth)}`).join(',')}}`
 }
@@ -79,7 +81,7 @@ function refuse(part: unknown): never {
   throw new TypeError(`Expected every part of \`key\` to be plain data, got ${what}`)
 }
 
-/** The key as UTF-8 can carry it: half a surrogate pair would become a replacement character, the same for all halves. */
+/** UTF-8 would replace every lone surrogate by the same character, so keys with lone surrogates are encoded as JSON. */
 export function toStoreKey(key: string): string {
   return key.isWellFormed() ? key : JSON.stringify(key)
 }

@@ -1,38 +1,40 @@
+import { expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
-import type { Clock } from '../shared/clock.ts'
-import { type Duration, parseDuration } from '../shared/duration.ts'
+import { readEnv } from '../shared/runtime.ts'
+import type { Clock } from '../shared/time/clock.ts'
+import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'
-import { type CompressionSettings, resolveCodec } from './compression.ts'
-import type { KeyvLike } from './keyv-client.ts'
+import type { KeyvLike } from './keyv/keyv-client.ts'
 import { type Profile, type ProfileOptions, resolveProfiles } from './profile.ts'
-import type { RedisClientLike, RedisOptions } from './redis-client.ts'
+import type { RedisClientLike, RedisOptions } from './redis/redis-client.ts'
 import type { TagSpec } from './tags.ts'
+import { type CompressionSettings, resolveCodec } from './value/compression.ts'
 
-/** What {@link createCache} takes. Without `redis` and `store` the cache lives in this process's memory alone. */
+/** For {@link createCache}. Without `redis` and `store` the cache lives in this process's memory alone. */
 export interface CacheOptions<Name extends string = string, Tag extends string = string> {
-  /** @defaultValue `'cache'` */
+  /** The name of the cache in warnings, and of the application that a namespace belongs to. @defaultValue `'cache'` */
   readonly name?: string | undefined
   /**
-   * Begins every key in the store; processes with the same namespace share their entries. Up to 64 letters, digits and
-   * `:`, `_`, `.`, `-`.
+   * The prefix of every key in the store. Processes with the same namespace share their entries. Up to 64 letters, digits
+   * and `:`, `_`, `.`, `-`.
    *
    * @defaultValue the name
    */
   readonly namespace?: string | undefined
-  /** Kinds of entries by name. `default` is there in any case, with 5 minutes. */
+  /** Kinds of entries by name. `default` always exists; its `ttl` is 5 minutes unless declared otherwise. */
   readonly profiles?: Readonly<Record<Name, Duration | ProfileOptions>> | undefined
   /** The tags' type: `tags<'users' | `user:${number}`>()`. */
   readonly tags?: TagSpec<Tag> | undefined
-  /** Lifetimes that override those of the profiles of the same name, case and underscores aside; from the environment. */
+  /** Lifetimes that override those of profiles, usually from the environment. Case and underscores in names are ignored. */
   readonly ttls?: Readonly<Record<string, Duration>> | undefined
-  /** Bounds of the memory tier; `false`: no memory tier. */
+  /** The limits of the memory tier, or `false` for no memory tier. */
   readonly memory?:
     | false
     | {
         /** @defaultValue 10,000 */
         readonly maxEntries?: number | undefined
         /**
-         * An estimate of what keys and values take in the heap.
+         * The heap that keys and values may take, by estimate. A larger value is not stored, and not read from the store.
          *
          * @defaultValue 64 MiB
          */
@@ -40,8 +42,9 @@ export interface CacheOptions<Name extends string = string, Tag extends string =
       }
     | undefined
   /**
-   * A URL, options of node-redis (for a cluster or sentinels too), or a client of node-redis (5 or later; a cluster's too, a
-   * sentinel's not), which is never closed. Replicas are never read, whatever the options say.
+   * A URL; options of node-redis, also for a cluster or sentinels; or a client of node-redis 5 or later, also for a cluster
+   * but not for sentinels. The cache never closes a client that it is given. Replicas are never read, whatever the options
+   * say.
    */
   readonly redis?: string | RedisOptions | RedisClientLike | undefined
   /** A Keyv instance or adapter, major 5 or 6. One on Redis is used through its client, as with `redis`. */
@@ -49,31 +52,35 @@ export interface CacheOptions<Name extends string = string, Tag extends string =
   readonly timeouts?:
     | {
         /**
-         * How long the store may take to answer, time in which the event loop is blocked not counted.
+         * How long the store may take to answer. Time in which the event loop is blocked does not count.
          *
          * @defaultValue `'250ms'`
          */
         readonly store?: Duration | undefined
         /**
-         * How long a caller waits for a load before it is given the stale value, where there is one.
+         * How long a caller waits for a load before it gets the stale value, if there is one.
          *
          * @defaultValue `'0s'`
          */
         readonly loadSoft?: Duration | undefined
-        /** @defaultValue `'30s'` */
+        /**
+         * How long a load may take. Then it is aborted, and its callers get a `LoadTimeoutError`.
+         *
+         * @defaultValue `'30s'`
+         */
         readonly loadHard?: Duration | undefined
       }
     | undefined
   readonly breaker?:
     | {
         /**
-         * Timeouts in a row after which the store counts as down. A lost connection counts at once.
+         * Timeouts in a row after which the store counts as down. After a lost connection it counts as down at once.
          *
          * @defaultValue 3
          */
         readonly failures?: number | undefined
         /**
-         * How long the store is left alone before it is tried again, in the background.
+         * How long the cache waits before it tries a store that is down again. It tries in the background.
          *
          * @defaultValue `'1s'`
          */
@@ -83,14 +90,14 @@ export interface CacheOptions<Name extends string = string, Tag extends string =
   readonly coherence?:
     | {
         /**
-         * The age up to which this process's memory may lag behind another's invalidation when no message of it arrives.
+         * How long this process's memory may serve an entry that another process has invalidated, when no message arrives.
          *
          * @defaultValue `'2s'`
          */
         readonly within?: Duration | undefined
       }
     | undefined
-  /** Of values in the store. */
+  /** How values in the store are compressed, or `false`. Values in memory are not compressed. */
   readonly compression?:
     | false
     | {
@@ -103,7 +110,7 @@ export interface CacheOptions<Name extends string = string, Tag extends string =
          */
         readonly codec?: 'auto' | 'zstd' | 'gzip' | 'brotli' | undefined
         /**
-         * The share that must be saved for the compressed form to be kept.
+         * The share that must be saved for the compressed bytes to be stored.
          *
          * @defaultValue `0.1`
          */
@@ -111,21 +118,25 @@ export interface CacheOptions<Name extends string = string, Tag extends string =
       }
     | undefined
   /**
-   * Freeze the plain objects and arrays of stored values, so that a caller who changes a shared value finds out.
+   * Freezes the plain objects and arrays in stored values, so that changing a shared value throws an error.
    *
    * @defaultValue true unless `NODE_ENV` is `production`
    */
   readonly freeze?: boolean | undefined
+  /** Returns milliseconds, for tests. @defaultValue the process's monotonic clock */
   readonly clock?: Clock | undefined
+  /** Receives each warning, once per code. @defaultValue `process.emitWarning` */
   readonly onWarn?: OnWarn | undefined
 }
 
-/** The options as the cache uses them. */
+/** The options, checked, with defaults filled in and durations in milliseconds. */
 export interface CacheSettings {
   readonly name: string
   readonly namespace: string
   readonly profiles: ReadonlyMap<string, Profile>
   readonly memory: false | { readonly maxEntries: number; readonly maxBytes: number }
+  /** The heap that one value may take. */
+  readonly maxValueBytes: number
   readonly storeTimeoutMs: number
   readonly loadSoftMs: number
   readonly loadHardMs: number
@@ -136,15 +147,35 @@ export interface CacheSettings {
   readonly warn: OnWarn
 }
 
-/**
- * The options with defaults filled in.
- *
- * @throws TypeError or RangeError that names the first option which is wrong
- */
+const cacheOptions: OptionKinds<CacheOptions> = {
+  name: 'own',
+  namespace: 'own',
+  profiles: 'object',
+  tags: 'object',
+  ttls: 'object',
+  memory: 'own',
+  redis: 'own',
+  store: 'own',
+  timeouts: { store: 'own', loadSoft: 'own', loadHard: 'own' },
+  breaker: { failures: 'own', coolDown: 'own' },
+  coherence: { within: 'own' },
+  compression: 'own',
+  freeze: 'boolean',
+  clock: 'function',
+  onWarn: 'function',
+}
+
+const defaultMaxBytes = 64 * 1024 * 1024
+
+/** @throws TypeError or RangeError that names the first wrong option */
 export function resolveOptions(options: CacheOptions<string, string>): CacheSettings {
+  expectOptions(options, cacheOptions)
   const { name = 'cache', timeouts = {}, breaker = {}, coherence = {}, memory = {}, compression = {} } = options
-  const { freeze = process.env.NODE_ENV !== 'production' } = options
-  const { maxEntries = 10_000, maxBytes = 64 * 1024 * 1024 } = memory || {}
+  const { freeze = readEnv('NODE_ENV') !== 'production' } = options
+  if (memory !== false) expectOptions(memory, { maxEntries: 'own', maxBytes: 'own' }, 'memory')
+  if (compression !== false)
+    expectOptions(compression, { minBytes: 'own', codec: 'own', minGain: 'own' }, 'compression')
+  const { maxEntries = 10_000, maxBytes = defaultMaxBytes } = memory || {}
   const { minBytes = 2048, codec = 'auto', minGain = 0.1 } = compression || {}
   const warn = createWarner(options.onWarn)
   if (options.redis !== undefined && options.store !== undefined) {
@@ -158,6 +189,7 @@ export function resolveOptions(options: CacheOptions<string, string>): CacheSett
       maxEntries: expectWholeNumber(maxEntries, 'memory.maxEntries', { min: 1 }),
       maxBytes: expectWholeNumber(maxBytes, 'memory.maxBytes', { min: 1 }),
     },
+    maxValueBytes: maxBytes,
     storeTimeoutMs: parsePositive(timeouts.store ?? '250ms', 'timeouts.store'),
     loadSoftMs: parseDuration(timeouts.loadSoft ?? '0s', 'timeouts.loadSoft'),
     loadHardMs: parsePositive(timeouts.loadHard ?? '30s', 'timeouts.loadHard'),
@@ -171,7 +203,7 @@ export function resolveOptions(options: CacheOptions<string, string>): CacheSett
       codec: resolveCodec(expectOneOf(codec, 'compression.codec', ['auto', 'zstd', 'gzip', 'brotli'])),
       minGain: expectNumber(minGain, 'compression.minGain', { min: 0, max: 1 }),
     },
-    freeze: expectOneOf(freeze, 'freeze', [true, false]),
+    freeze,
     warn,
   }
 }
@@ -181,7 +213,7 @@ function expectText(value: unknown, option: string): string {
   throw new TypeError(`Expected \`${option}\` to be a text, got ${describeValue(value)}`)
 }
 
-/** Kept to harmless characters: stores may read others as patterns or separators. */
+/** Stores may read other characters as patterns or separators. */
 function expectNamespace(value: unknown): string {
   if (typeof value === 'string' && /^[\w:.-]{1,64}$/.test(value)) return value
   throw new TypeError(

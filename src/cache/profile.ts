@@ -1,47 +1,48 @@
+import { expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { describeValue, expectNumber, expectOneOf } from '../shared/assertions.ts'
-import { type Duration, parseDuration } from '../shared/duration.ts'
+import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import type { OnWarn } from '../shared/warnings.ts'
 import { ProfileCounters } from './counters.ts'
-import type { Validate } from './standard-schema.ts'
+import type { Validate } from './value/validation.ts'
 
-/** How entries of a kind live. A profile given as a {@link Duration} has that `ttl` and the defaults. */
+/** How long entries of one kind live. A profile given as a {@link Duration} has that `ttl` and the defaults. */
 export interface ProfileOptions {
   /** How long an entry is fresh. `'0s'`: nothing is stored, and concurrent callers still share one load. */
   readonly ttl: Duration
   /**
-   * How long an entry is served beyond its `ttl` while one load renews it in the background, and when that load fails. It
-   * covers age only: an invalidated value is never served.
+   * How long an entry is served beyond its `ttl`: while one load renews it in the background, and when that load fails. An
+   * invalidated entry is never served, however young it is.
    *
    * @defaultValue `'0s'`
    */
   readonly stale?: Duration | undefined
   /**
-   * `'auto'` renews an entry shortly before it expires, the sooner the longer its load took, so that an entry in steady use
-   * never expires (XFetch: Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015).
+   * `'auto'` renews an entry shortly before it expires, earlier if its load took longer, so that an entry in steady use never
+   * expires (XFetch: Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015).
    *
    * @defaultValue `false`
    */
   readonly refreshAhead?: 'auto' | false | undefined
   /**
-   * The share of `ttl`, from 0 to 0.5, of which a random part is taken off, so that entries stored together do not expire
-   * together.
+   * Shortens each `ttl` by a random share between 0 and this, so that entries which were stored together do not expire
+   * together. From 0 to 0.5.
    *
    * @defaultValue `0.1`
    */
   readonly jitter?: number | undefined
-  /** How long a copy in memory may answer before the store is asked. By default as long as the entry is fresh. */
+  /** How long a copy in memory is used before the store is read again. By default as long as the entry is fresh. */
   readonly memoryTtl?: Duration | undefined
-  /** The `ttl` of `null` and `undefined`; `'0s'`: absence is not stored. By default the same as `ttl`. */
+  /** The `ttl` of `null` and `undefined`. With `'0s'` they are not stored. By default the same as `ttl`. */
   readonly negativeTtl?: Duration | undefined
   /** `false`: never compress entries of this profile. */
   readonly compress?: boolean | undefined
-  /** To be changed when the shape of the values changes: entries of another version are misses. */
+  /** Change it when the shape of the values changes: entries of another version are misses. */
   readonly version?: string | number | undefined
-  /** A function or a Standard Schema that checks what comes from the store; what fails is a miss, never an error. */
+  /** A function or a Standard Schema that checks each value from the store. A value that fails is a miss, never an error. */
   readonly validate?: Validate | undefined
 }
 
-/** A profile as the cache uses it: defaults filled in, durations in milliseconds, and its counters. */
+/** A profile with its defaults filled in, durations in milliseconds, and its counters. */
 export interface Profile {
   readonly name: string
   readonly ttlMs: number
@@ -58,7 +59,7 @@ export interface Profile {
 
 const defaultTtl = '5m'
 
-/** The profiles by name, `default` among them, with the lifetimes of `ttls` put in place of their own. */
+/** The profiles by name, `default` included. Lifetimes in `ttls` replace those of the profiles. */
 export function resolveProfiles(
   profiles: Readonly<Record<string, Duration | ProfileOptions>> = {},
   ttls: Readonly<Record<string, Duration>> = {},
@@ -78,9 +79,21 @@ export function resolveProfiles(
   return resolved
 }
 
-/** `CACHE_TTL_USER_LISTS` is meant for the profile `userLists`. */
+/** Maps `USER_LISTS`, as in `CACHE_TTL_USER_LISTS`, and `userLists` to the same name. */
 function fold(name: string): string {
   return name.toLowerCase().replace(/[_-]/g, '')
+}
+
+const profileOptions: OptionKinds<ProfileOptions> = {
+  ttl: 'own',
+  stale: 'own',
+  refreshAhead: 'own',
+  jitter: 'own',
+  memoryTtl: 'own',
+  negativeTtl: 'own',
+  compress: 'boolean',
+  version: 'own',
+  validate: 'own',
 }
 
 function resolveProfile(name: string, input: Duration | ProfileOptions, ttlMs: number | undefined): Profile {
@@ -89,6 +102,7 @@ function resolveProfile(name: string, input: Duration | ProfileOptions, ttlMs: n
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`Expected \`${at}\` to be a duration like '5m' or options, got ${describeValue(input)}`)
   }
+  expectOptions(options, profileOptions, at)
   const { ttl, stale = '0s', refreshAhead = false, jitter = 0.1, memoryTtl, negativeTtl, compress = true } = options
   const ownTtlMs = parseDuration(ttl, `${at}.ttl`)
   return {
@@ -99,7 +113,7 @@ function resolveProfile(name: string, input: Duration | ProfileOptions, ttlMs: n
     jitter: expectNumber(jitter, `${at}.jitter`, { min: 0, max: 0.5 }),
     memoryTtlMs: memoryTtl === undefined ? Number.POSITIVE_INFINITY : parseDuration(memoryTtl, `${at}.memoryTtl`),
     negativeTtlMs: negativeTtl === undefined ? undefined : parseDuration(negativeTtl, `${at}.negativeTtl`),
-    compress: expectOneOf(compress, `${at}.compress`, [true, false]),
+    compress,
     version: expectVersion(options.version, at),
     validate: expectValidate(options.validate, at),
     counters: new ProfileCounters(),

@@ -1,12 +1,12 @@
 declare const tagType: unique symbol
 
-/** Carries the names of a cache's tags in its type; made by {@link tags}. */
+/** The type of a cache's tags; made by {@link tags}. */
 export interface TagSpec<Tag extends string> {
   readonly [tagType]?: Tag
 }
 
 /**
- * Declares the tags of a cache, so that a wrong one does not compile.
+ * Declares the tags of a cache, so that code with a wrong tag does not compile.
  *
  * @example
  * ```ts
@@ -18,10 +18,5 @@ export function tags<Tag extends string>(): TagSpec<Tag> {
   return {}
 }
 
-/** The tag of a table, allowed in every cache: `cachedQuery` sets it, and writes through an instrumented Kysely use it. */
+/** The tag of a table, allowed in every cache. `cachedQuery` sets it; writes through an instrumented Kysely invalidate it. */
 export type TableTag = `table:${string}`
-
-/** Whether two lists name the same tags in the same order. */
-export function areSameTags(some: readonly string[], others: readonly string[]): boolean {
-  return some.length === others.length && some.every((tag, index) => tag === others[index])
-}

@@ -1,18 +1,21 @@
-import type { Duration } from '../shared/duration.ts'
+import type { Duration } from '../shared/time/duration.ts'
 import type { MissReason, ProfileStats, StoreErrorKind } from './counters.ts'
 import type { CacheEvents, StoreState } from './events.ts'
 import type { Key } from './key.ts'
 import type { TableTag } from './tags.ts'
 
-/** What a `load` function is given. */
+/** The argument of a `load` function. */
 export interface LoadContext<Tag extends string = string> {
-  /** Aborted when the load takes longer than `timeouts.loadHard`, when nobody waits for it any more, and by `close()`. */
+  /**
+   * Aborted when the load takes longer than `timeouts.loadHard`, when no caller waits any more, and by `close()`. With
+   * `instrument({ abandon: 'cancel' })` a caller stops waiting when its request is abandoned.
+   */
   readonly signal: AbortSignal
-  /** The value that this load is to renew, when there is one whose age is all that is wrong with it. */
+  /** The value that this load renews: one that is too old, but was not invalidated. */
   readonly stale?: { readonly value: unknown; readonly ageMs: number } | undefined
-  /** Adds tags that are known only now; as safe as tags given beforehand. */
+  /** Adds tags that are known only during the load. They are as safe as tags in the options. */
   tag(...tags: (Tag | TableTag)[]): void
-  /** Sets the lifetime of this one value. */
+  /** Sets the lifetime of this value. */
   ttl(ttl: Duration): void
   /** Returns the value without storing it. */
   skip(): void
@@ -21,61 +24,76 @@ export interface LoadContext<Tag extends string = string> {
 /** Makes a value that is not in the cache. */
 export type Load<Value, Tag extends string = string> = (ctx: LoadContext<Tag>) => Value | PromiseLike<Value>
 
-/** How one entry is stored and read. */
+/** Options of one entry. */
 export interface EntryOptions<Name extends string = string, Tag extends string = string> {
-  /** @defaultValue `'default'`, 5 minutes unless declared otherwise */
+  /** The profile of the entry. @defaultValue `'default'`, 5 minutes unless declared otherwise */
   readonly profile?: Name | undefined
-  /** Instead of the profile's. */
+  /** Replaces the profile's `ttl`. */
   readonly ttl?: Duration | undefined
-  /** Instead of the profile's. */
+  /** Replaces the profile's `stale`. */
   readonly stale?: Duration | undefined
   /** An entry that was stored without one of these tags is a miss. */
   readonly tags?: readonly (Tag | TableTag)[] | undefined
 }
 
-/** How a value is got or loaded. */
+/** Options of `getOrSet`. */
 export interface GetOrSetOptions<Name extends string = string, Tag extends string = string>
-  extends EntryOptions<Name, Tag> {
-  /** Load anew in any case, and share the load with other callers that want it fresh. */
+  extends Omit<EntryOptions<Name, Tag>, 'tags'> {
+  /**
+   * The tags of the entry. An entry that was stored without one of these tags is a miss. `'auto'` takes the tag `table:<name>`
+   * of every table that queries of an instrumented `Kysely` read while `load` ran, and the tags of cached values that it used.
+   * If the tables are not known, as after raw SQL, the value is returned but not stored, and a warning says why
+   * (`CACHE_TAGS_UNKNOWN`).
+   */
+  readonly tags?: readonly (Tag | TableTag)[] | 'auto' | undefined
+  /** Calls `load` even if a value is stored. Callers that ask for a fresh value at the same time share that load. */
   readonly fresh?: boolean | undefined
   /** Ends this caller's wait. The load goes on while another caller waits for it. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** How many values are got or loaded at once. */
+/** Options of `getOrSetMany`. */
 export interface GetOrSetManyOptions<Id, Value, Name extends string = string, Tag extends string = string>
   extends Omit<GetOrSetOptions<Name, Tag>, 'tags'> {
   readonly key: (id: Id) => Key
   readonly tags?: ((id: Id, value: Value) => readonly (Tag | TableTag)[]) | undefined
 }
 
-/** What a function of `getOrSetMany` is given beside the ids. */
+/** The second argument of a `load` function of `getOrSetMany`. */
 export interface LoadManyContext {
   /** As in {@link LoadContext}. */
   readonly signal: AbortSignal
 }
 
-/** What became of an invalidation. */
+/** For `Cache.invalidateTags`. */
+export interface InvalidateOptions {
+  /** Whether entries may be served while one load renews them, within their `stale`. @defaultValue `false` */
+  readonly serveStale?: boolean | undefined
+}
+
+/** How far an invalidation has reached. */
 export interface Invalidation {
-  /** It holds in the store, and so for every process; always true without a store. */
+  /** Whether the store has it, and so every process. Always true without a store. */
   readonly propagated: boolean
-  /** The store could not be told; it holds in this process, and will be sent before the store is used again. */
+  /** Whether only this process has it, because the store is down. It is sent before the store is used again. */
   readonly queued: boolean
 }
 
-/** How a function is cached. */
+/** Options of `wrap`. */
 export interface WrapOptions<
   Args extends readonly unknown[],
   Result,
   Name extends string = string,
   Tag extends string = string,
 > extends Omit<EntryOptions<Name, Tag>, 'tags'> {
-  /** Keeps the entries of two functions apart; needed because `function.name` is not unique. */
+  /** Begins the keys of this function. `function.name` would not be unique. */
   readonly name: string
-  /** What of the arguments makes the key; by default all of them. */
+  /** Makes the key from the arguments. By default the key is all of them. */
   readonly key?: ((...args: Args) => Key) | undefined
+  /** `'auto'`: see {@link GetOrSetOptions}. */
   readonly tags?:
     | readonly (Tag | TableTag)[]
+    | 'auto'
     | ((args: Args, result: Result) => readonly (Tag | TableTag)[])
     | undefined
 }
@@ -83,7 +101,7 @@ export interface WrapOptions<
 /** A cached function. */
 export interface Wrapped<Args extends readonly unknown[], Result> {
   (...args: Args): Promise<Result>
-  /** Runs the function in any case, and stores the result. */
+  /** Calls the function even if a result is stored, and stores the new one. */
   fresh(...args: Args): Promise<Result>
   /** The result, if it is in memory. */
   peek(...args: Args): Result | undefined
@@ -95,7 +113,7 @@ export interface Wrapped<Args extends readonly unknown[], Result> {
 
 /** Cumulative counters since the cache was made, and the present state of its tiers. */
 export interface CacheStats<Name extends string = string> extends ProfileStats {
-  /** Errors of the store, those included that the breaker spared it: `errorsByKind` added up. No error fails a read. */
+  /** Errors of the store: the sum of `errorsByKind`, refused operations included. No error fails a read. */
   readonly errors: number
   /** `errors / requests`, at most 1; 1 when there were errors and no requests. */
   readonly errorRate: number
@@ -103,9 +121,9 @@ export interface CacheStats<Name extends string = string> extends ProfileStats {
   readonly memory: { readonly entries: number; readonly bytes: number; readonly evictions: number }
   readonly store: {
     readonly state: StoreState
-    /** Moving average of the time an answer takes, 0 before the first. */
+    /** Moving average of the time until an answer, 0 before the first. */
     readonly roundTripMs: number
-    /** How long ago this process last knew of every invalidation: the age that an outdated copy here could have. */
+    /** Milliseconds since this process last knew of every invalidation: for so long an outdated entry may have been served. */
     readonly coherenceMs: number
     readonly queuedInvalidations: number
   }
@@ -113,7 +131,17 @@ export interface CacheStats<Name extends string = string> extends ProfileStats {
   readonly byProfile: Readonly<Record<Name, ProfileStats>>
 }
 
-/** Where a key's value is, or why it is nowhere. */
+/** What stands for the state of some tags: see {@link Cache.stamps}. */
+export interface TagStamps {
+  /** Stamps of different generations cannot be compared. */
+  readonly generation: string
+  /** The latest change of any tag. */
+  readonly at: number | string
+  /** In the order of the tags. Each changes when its tag is invalidated. `undefined`: nothing can be said of the tag. */
+  readonly stamps: readonly (number | string | undefined)[]
+}
+
+/** Where the value of a key is stored, or why it would be a miss. */
 export interface Explanation {
   /** The key as it is in the store, without the namespace. */
   readonly key: string
@@ -131,22 +159,22 @@ export interface Explanation {
 export interface Cache<Name extends string = string, Tag extends string = string> extends AsyncDisposable {
   readonly name: string
   /**
-   * The stored value, else what `load` returns, which is stored. Concurrent callers of one key share one load, and its error.
-   * Errors of the store never surface; errors of `load` reach every caller unchanged and are not stored.
+   * The stored value. If there is none, calls `load` and stores its result. Concurrent callers of one key share one load and
+   * its error. Errors of the store never reach a caller. Errors of `load` reach every caller unchanged and are not stored.
    *
-   * @throws LoadTimeoutError when the load takes longer than `timeouts.loadHard`; `signal.reason` when this caller's wait ends
+   * @throws LoadTimeoutError when the load takes longer than `timeouts.loadHard`; `signal.reason` when the signal is aborted
    */
   getOrSet<Value>(key: Key, load: Load<Value, Tag>, options?: GetOrSetOptions<Name, Tag>): Promise<Value>
-  /** The fresh value, or `undefined`; `has` tells a stored `undefined` from none. */
+  /** The fresh value, or `undefined`. Use `has` to tell a stored `undefined` from a miss. */
   get<Value = unknown>(key: Key): Promise<Value | undefined>
-  /** The fresh value in this process's memory: synchronous, and in no counter. */
+  /** The fresh value in this process's memory. Synchronous, and not counted. */
   peek<Value = unknown>(key: Key): Value | undefined
   has(key: Key): Promise<boolean>
   /** The fresh values, in the order of the keys, in one round trip. */
   getMany<Value = unknown>(keys: readonly Key[]): Promise<(Value | undefined)[]>
   /**
-   * A value for each id, those missing loaded by one call of `load`. Ids that `load` leaves out of its map are left out of
-   * the result, and nothing is stored for them.
+   * A value for each id. One call of `load` loads those that are missing. Ids that `load` leaves out of its map are left out
+   * of the result, and nothing is stored for them.
    */
   getOrSetMany<Id, Value>(
     ids: Iterable<Id>,
@@ -157,30 +185,45 @@ export interface Cache<Name extends string = string, Tag extends string = string
     options: GetOrSetManyOptions<Id, Value, Name, Tag>,
   ): Promise<Map<Id, Value>>
   /**
-   * Stores a value in both tiers, and has other processes drop their copies. Not safe for a value that was read earlier,
-   * because what it was read from may have changed: there, `getOrSet(key, load, { fresh: true })` is.
+   * Stores a value in both tiers, and makes other processes drop their copies. For a value that was read from a database use
+   * `getOrSet(key, load, { fresh: true })` instead: the database may have changed since the read.
    *
-   * @returns whether it is stored in every tier; false for `ttl: '0s'`, for values that are no data, and while the store is down
+   * @returns whether it is stored in every tier; false for `ttl: '0s'`, for values that are no plain data, and while the store
+   * is down
    */
   set(key: Key, value: unknown, options?: EntryOptions<Name, Tag>): Promise<boolean>
   delete(...keys: Key[]): Promise<Invalidation>
   /**
-   * Makes every entry with one of the tags a miss, at a cost that does not depend on how many there are. Values whose load
-   * began before it are never served here again, nor elsewhere later than `coherence.within` after it.
+   * Makes every entry with one of the tags a miss. The cost does not depend on the number of entries. Values whose load began
+   * earlier are never served again: in this process at once, and in others `coherence.within` later at the latest.
    */
   invalidateTags(...tags: [Tag | TableTag, ...(Tag | TableTag)[]]): Promise<Invalidation>
-  /** Makes everything in the namespace a miss, at once and in one step; the store frees the space as lifetimes end. */
+  /**
+   * With `serveStale: true`, entries with one of the tags become stale instead of misses: they are served while one load renews
+   * them, for at most the `stale` of their profile. The old value may be seen that long; without `stale` it is dropped at once.
+   */
+  invalidateTags(...given: [Tag | TableTag, ...(Tag | TableTag)[], InvalidateOptions]): Promise<Invalidation>
+  /** Makes every entry of the namespace a miss, in one step. The store frees the space as lifetimes end. */
   clear(): Promise<Invalidation>
   /** The same function, cached. */
-  wrap<Args extends readonly unknown[], Result>(
-    fn: (...args: Args) => Result,
-    options: WrapOptions<Args, Awaited<Result>, Name, Tag>,
-  ): Wrapped<Args, Awaited<Result>>
+  wrap<Fn extends (...args: never) => unknown>(
+    fn: Fn,
+    options: WrapOptions<Parameters<Fn>, Awaited<ReturnType<Fn>>, Name, Tag>,
+  ): Wrapped<Parameters<Fn>, Awaited<ReturnType<Fn>>>
+  /**
+   * What stands for the state of tags, for a validator of something that depends on them, such as an entity tag. Asks the store,
+   * not the memory of this process.
+   *
+   * @param options - `since`: an earlier answer. The validator of something that was made after it may use the stamps, because
+   *   those of tags that were invalidated since are `undefined`; tags that have no stamp yet get one
+   * @returns `undefined` when the store cannot be reached
+   */
+  stamps(tags: readonly string[], options?: { readonly since?: TagStamps | undefined }): Promise<TagStamps | undefined>
   stats(): CacheStats<Name>
-  /** Where the value of a key is, or why it is a miss. Changes nothing, and is in no counter. */
+  /** Where the value of a key is stored, or why it would be a miss. Changes nothing, and is not counted. */
   explain(key: Key): Promise<Explanation>
-  /** Listens, and returns the function that ends it. */
+  /** Adds a listener. Returns a function that removes it. */
   on<Event extends keyof CacheEvents>(event: Event, listener: (payload: CacheEvents[Event]) => void): () => void
-  /** Stops timers, ends loads in the background and closes connections that the cache opened. */
+  /** Stops timers, aborts loads, and closes the connections that the cache opened. */
   close(): Promise<void>
 }

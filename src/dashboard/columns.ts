@@ -5,20 +5,19 @@ import { decimal, share, whole } from './format.ts'
 export interface Column {
   readonly key: string
   readonly label: string
-  /** What the label is short for. */
+  /** The label in full. */
   readonly title: string
-  /** What to sort by. */
+  /** The table is sorted by this value. */
   readonly value: (endpoint: PageEndpoint) => number | string | null
   readonly show: (endpoint: PageEndpoint) => string
 }
 
-/** Which column the table is sorted by, and how. */
 export interface Sort {
   readonly column: string
   readonly order: 'asc' | 'desc'
 }
 
-/** Time that an endpoint's completed requests took together. */
+/** The time of all completed requests together, in milliseconds. */
 function totalTime({ count, latency_ms }: PageEndpoint): number {
   return count * (latency_ms.avg ?? 0)
 }
@@ -37,12 +36,19 @@ export const columns: readonly Column[] = [
   },
   measured('count', 'Requests', 'Completed requests in the window', ({ count }) => count, whole),
   measured('rate', 'Per s', 'Completed requests a second', ({ per_second }) => per_second, decimal),
-  measured('errors', '5xx', 'Answered with a status of 500 to 599', serverErrors, whole),
-  measured('error-rate', '5xx share', 'Share of completed requests', ({ error_rate }) => error_rate, share),
-  measured('aborted', 'Aborted', 'The client left before the answer', ({ aborted }) => aborted, whole),
   measured('p50', 'P50 ms', 'Half of the requests were faster', ({ latency_ms }) => latency_ms.p50, decimal),
   measured('p95', 'P95 ms', '95 of 100 requests were faster', ({ latency_ms }) => latency_ms.p95, decimal),
   measured('p99', 'P99 ms', '99 of 100 requests were faster', ({ latency_ms }) => latency_ms.p99, decimal),
+  measured('aborted', 'Gave up', 'The client left before the answer', ({ aborted }) => aborted, whole),
+  measured(
+    'unanswered',
+    'Waiting',
+    'Under way for longer than the threshold of slow requests',
+    ({ unanswered }) => unanswered,
+    whole,
+  ),
+  measured('errors', '5xx', 'Answered with a status of 500 to 599', serverErrors, whole),
+  measured('error-rate', '5xx share', 'Share of completed requests', ({ error_rate }) => error_rate, share),
   measured(
     'corrected',
     'P95 with stalls',
@@ -56,20 +62,20 @@ export const columns: readonly Column[] = [
 
 const defaultSort: Sort = { column: 'time', order: 'desc' }
 
-/** The sort that a query string asks for; what it does not know is the default. */
+/** Reads the sort from a query string; unknown values mean the default. */
 export function parseSort(query: URLSearchParams): Sort {
   const column = query.get('sort')
   if (!columns.some(({ key }) => key === column)) return defaultSort
   return { column: column as string, order: query.get('order') === 'asc' ? 'asc' : 'desc' }
 }
 
-/** What a click on the header of a column asks for: numbers the largest first, names from A; again, the other way round. */
+/** The sort after a click on a column's header: numbers from the largest, names from A; a second click reverses the order. */
 export function nextSort({ column, order }: Sort, key: string): Sort {
   const flipped = order === 'asc' ? 'desc' : 'asc'
   return { column: key, order: column === key ? flipped : key === 'endpoint' ? 'asc' : 'desc' }
 }
 
-/** A sorted copy; what has no value comes last in either order. */
+/** A sorted copy. Endpoints without a value come last in either order. */
 export function sortEndpoints(endpoints: readonly PageEndpoint[], { column, order }: Sort): PageEndpoint[] {
   const { value } = columns.find(({ key }) => key === column) as Column
   const sign = order === 'asc' ? 1 : -1

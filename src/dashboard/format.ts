@@ -1,4 +1,4 @@
-/** What stands where nothing was measured. */
+/** Shown instead of a value that was not measured. */
 export const nothing = '–'
 
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
@@ -15,7 +15,7 @@ export function number(value: number | null): string {
   return Math.abs(value) < 1_000 ? three.format(value) : grouped.format(value)
 }
 
-/** A measurement of a table, three digits wide: 0.04, 7.20, 41.9, 1,250. */
+/** Two or three digits, for a column of a table: 0.04, 7.20, 41.9, 1,250. */
 export function decimal(value: number | null): string {
   if (value === null) return nothing
   if (value > 0 && value < 0.005) return '<0.01'
@@ -23,26 +23,27 @@ export function decimal(value: number | null): string {
   return value.toFixed(value < 9.995 ? 2 : 1)
 }
 
-/** A share of 100, with its sign. */
+/** A percentage from 0 to 100, with its sign. */
 export function percent(value: number | null): string {
   if (value === null) return nothing
   if (value > 0 && value < 0.01) return '<0.01%'
   return `${value < 10 ? Math.round(value * 100) / 100 : value < 100 ? Math.round(value * 10) / 10 : Math.round(value)}%`
 }
 
-/** A share of 1, as a share of 100. */
+/** A share from 0 to 1, as a percentage. */
 export function share(value: number | null): string {
   return percent(value === null ? null : value * 100)
 }
 
 /** 3.5 MiB */
-export function bytes(value: number): string {
+export function bytes(value: number | null): string {
+  if (value === null) return nothing
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
   const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, value)) / 10))
   return `${number(value / 1_024 ** power)} ${units[power]}`
 }
 
-/** The two largest units of a span: 1 h 28 min. */
+/** A length of time in its two largest units: 1 h 28 min. */
 export function span(valueMs: number): string {
   const seconds = Math.max(0, Math.round(valueMs / 1_000))
   const parts: [number, string][] = [
@@ -60,12 +61,30 @@ export function span(valueMs: number): string {
     .join(' ')
 }
 
-/** `12:04:59 UTC` of an ISO 8601 time: the same on the server and in any browser. */
+/** What the window covers: `last 5 min`, or less soon after the start. */
+export function coverage(document: { readonly window_ms: number; readonly covered_ms: number }): string {
+  const { window_ms, covered_ms } = document
+  const covered = coveredSpan(document)
+  return covered === span(window_ms) ? `last ${covered}` : `last ${span(covered_ms)}, of up to ${span(window_ms)}`
+}
+
+/** A full window is up to one sixtieth shorter than its name says, because it slides in slices. */
+export function coveredSpan({
+  window_ms,
+  covered_ms,
+}: {
+  readonly window_ms: number
+  readonly covered_ms: number
+}): string {
+  return span(covered_ms >= (window_ms * 59) / 60 ? window_ms : covered_ms)
+}
+
+/** `12:04:59 UTC` from an ISO 8601 time, the same on the server and in any browser. */
 export function clockTime(iso: string): string {
   return `${iso.slice(11, 19)} UTC`
 }
 
-/** How long before the document an instant was. */
+/** The time from `iso` to `now`: 3 min 20 s ago. */
 export function ago(iso: string, now: string): string {
   return `${span(Date.parse(now) - Date.parse(iso))} ago`
 }

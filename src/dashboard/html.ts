@@ -1,4 +1,4 @@
-/** Text that is HTML already. */
+/** Text that is already escaped HTML. */
 export class Markup {
   readonly text: string
 
@@ -7,15 +7,21 @@ export class Markup {
   }
 }
 
-/** What may stand in a template: texts and numbers are escaped, lists joined, and what is not there leaves nothing. */
+/** A value in a template: text and numbers are escaped, lists are joined, `null`, `undefined` and `false` are empty. */
 export type Content = Markup | string | number | null | undefined | false | readonly Content[]
 
 /**
- * A piece of HTML whose values are escaped, so that a route named `<script>` is a name. Values belong between tags or in
- * quoted attributes.
+ * Builds HTML and escapes the values, so that a route named `<script>` is shown as a name. Put values between tags or in quoted
+ * attributes only.
  */
 export function html(strings: TemplateStringsArray, ...values: readonly Content[]): Markup {
   return new Markup(String.raw({ raw: strings }, ...values.map(textOf)))
+}
+
+/** A method and its route, which a narrow column may break after a slash. */
+export function endpointName(method: string, route: string): Markup {
+  const segments = route.split('/').map((segment, place) => html`${place > 0 && html`/<wbr>`}${segment}`)
+  return html`<span class="method">${method}</span> ${segments}`
 }
 
 function textOf(content: Content): string {

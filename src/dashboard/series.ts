@@ -1,4 +1,4 @@
-import type { PageDocument } from './document.ts'
+import type { PagePoint } from './document.ts'
 import { decimal, percent, whole } from './format.ts'
 
 /** One line of a chart. */
@@ -6,23 +6,23 @@ interface Series {
   /** Names its colour in the style sheet. */
   readonly colour: 'blue' | 'amber' | 'red' | 'violet' | 'teal'
   readonly label: string
-  /** So that lines differ by more than their colour. */
+  /** Lines of one chart must differ by more than their colour. */
   readonly dashed?: boolean
-  readonly value: (document: PageDocument, previous: PageDocument | undefined) => number | null
+  readonly value: (point: PagePoint) => number | null
 }
 
-/** A chart over the time that the page has been open, a window long at most. */
+/** A chart over the window. */
 export interface Chart {
   readonly id: string
   readonly title: string
   readonly unit: string
   readonly format: (value: number | null) => string
-  /** Where the scale ends at least. */
+  /** The scale ends at this value or above. */
   readonly least: number
   readonly series: readonly Series[]
 }
 
-const hundredfold = (value: number | null) => (value === null ? null : value * 100)
+const toPercent = (value: number | null) => (value === null ? null : value * 100)
 
 export const charts: readonly Chart[] = [
   {
@@ -32,15 +32,10 @@ export const charts: readonly Chart[] = [
     format: decimal,
     least: 0.1,
     series: [
-      { colour: 'blue', label: 'P50', value: ({ requests }) => requests.latency_ms.p50 },
-      { colour: 'amber', label: 'P95', value: ({ requests }) => requests.latency_ms.p95 },
-      { colour: 'red', label: 'P99', value: ({ requests }) => requests.latency_ms.p99 },
-      {
-        colour: 'violet',
-        label: 'P95 with stalls',
-        dashed: true,
-        value: ({ requests }) => requests.corrected_ms?.p95 ?? null,
-      },
+      { colour: 'blue', label: 'P50', value: ({ latency_ms }) => latency_ms.p50 },
+      { colour: 'amber', label: 'P95', value: ({ latency_ms }) => latency_ms.p95 },
+      { colour: 'red', label: 'P99', value: ({ latency_ms }) => latency_ms.p99 },
+      { colour: 'violet', label: 'P95 with stalls', dashed: true, value: ({ corrected_p95_ms }) => corrected_p95_ms },
     ],
   },
   {
@@ -49,7 +44,7 @@ export const charts: readonly Chart[] = [
     unit: 'per second',
     format: decimal,
     least: 0.1,
-    series: [{ colour: 'blue', label: 'Ended', value: requestRate }],
+    series: [{ colour: 'blue', label: 'Completed', value: ({ per_second }) => per_second }],
   },
   {
     id: 'in-flight',
@@ -57,17 +52,17 @@ export const charts: readonly Chart[] = [
     unit: 'requests',
     format: whole,
     least: 4,
-    series: [{ colour: 'teal', label: 'Now', value: ({ requests }) => requests.in_flight }],
+    series: [{ colour: 'teal', label: 'Now', value: ({ in_flight }) => in_flight }],
   },
   {
     id: 'errors',
     title: 'Errors',
-    unit: '% of the window’s requests',
+    unit: '% of completed requests',
     format: percent,
     least: 1,
     series: [
-      { colour: 'red', label: '5xx', value: ({ requests }) => statusShare(requests, '5xx') },
-      { colour: 'amber', label: '4xx', dashed: true, value: ({ requests }) => statusShare(requests, '4xx') },
+      { colour: 'red', label: '5xx', value: ({ error_rate }) => toPercent(error_rate) },
+      { colour: 'amber', label: '4xx', dashed: true, value: ({ client_error_rate }) => toPercent(client_error_rate) },
     ],
   },
   {
@@ -77,9 +72,9 @@ export const charts: readonly Chart[] = [
     format: percent,
     least: 100,
     series: [
-      { colour: 'blue', label: 'CPU', value: ({ system }) => system.cpu_percent },
-      { colour: 'teal', label: 'Memory', dashed: true, value: ({ system }) => system.memory_percent },
-      { colour: 'violet', label: 'Event loop', value: ({ system }) => hundredfold(system.event_loop.utilization) },
+      { colour: 'blue', label: 'CPU', value: ({ cpu_percent }) => cpu_percent },
+      { colour: 'teal', label: 'Memory', dashed: true, value: ({ memory_percent }) => memory_percent },
+      { colour: 'violet', label: 'Event loop', value: (point) => toPercent(point.event_loop_utilization) },
     ],
   },
   {
@@ -89,20 +84,13 @@ export const charts: readonly Chart[] = [
     format: decimal,
     least: 0.1,
     series: [
-      { colour: 'blue', label: 'P99', value: ({ system }) => system.event_loop.delay_ms?.p99 ?? null },
-      { colour: 'red', label: 'Longest', dashed: true, value: ({ system }) => system.event_loop.delay_ms?.max ?? null },
+      { colour: 'blue', label: 'P99', value: ({ event_loop_delay_ms }) => event_loop_delay_ms?.p99 ?? null },
+      {
+        colour: 'red',
+        label: 'Longest',
+        dashed: true,
+        value: ({ event_loop_delay_ms }) => event_loop_delay_ms?.max ?? null,
+      },
     ],
   },
 ]
-
-/** Between two documents what really ended; for the first one, the mean of the window. */
-function requestRate({ generated_at, requests }: PageDocument, previous: PageDocument | undefined): number {
-  const seconds = previous === undefined ? 0 : (Date.parse(generated_at) - Date.parse(previous.generated_at)) / 1_000
-  if (previous === undefined || seconds <= 0) return requests.per_second
-  // A fleet's total falls when a member leaves.
-  return Math.max(0, requests.total - previous.requests.total) / seconds
-}
-
-function statusShare({ count, status }: PageDocument['requests'], kind: string): number | null {
-  return count === 0 ? null : (100 * (status[kind] ?? 0)) / count
-}

@@ -1,13 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import type { CallSite } from './types.ts'
 
-/** Where a query was built, and the loop around it. */
+/** The line that built a query, and the line of the loop around it. */
 export interface CallSites {
   readonly callSite?: CallSite | undefined
   readonly loopSite?: CallSite | undefined
 }
 
-/** The stack at this moment, not yet formatted: about 2 us. */
+/** Captures the current stack in about 2 us. It is formatted only when `stack` is read. */
 export function captureStack(): { readonly stack?: string } {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 50
@@ -18,9 +18,9 @@ export function captureStack(): { readonly stack?: string } {
 }
 
 /**
- * The lines of the user's code on a stack. The first of them built the query. The loop is the caller of `map`, `forEach`
- * and their like; without one it is the function that was running when the query was built, the last one before the
- * stack leaves the user's code: after an `await`, V8 has resumed exactly the function that awaits in its loop.
+ * Finds the user's code on a stack. Its first frame built the query. The loop is the caller of `map`, `forEach` and similar
+ * built-ins. Without such a call, it is the last frame before the stack leaves the user's code: after an `await`, V8 resumes
+ * the function that awaits in its loop, so that function is the outermost one on the stack.
  */
 export function callSitesOf({ stack = '' }: { readonly stack?: string }): CallSites {
   const frames = stack.split('\n').slice(1).map(parseFrame)
@@ -28,15 +28,15 @@ export function callSitesOf({ stack = '' }: { readonly stack?: string }): CallSi
   if (first === -1) return {}
   let loop = first
   for (let index = first; index < frames.length; index += 1) {
-    const { site, iterates, async } = frames[index] as Frame
-    if (iterates) {
+    const { site, isIteration, isAsync } = frames[index] as Frame
+    if (isIteration) {
       const caller = frames.slice(index).find((frame) => frame.site !== undefined)
       return { callSite: frames[first]?.site, loopSite: caller?.site ?? frames[loop]?.site }
     }
-    // Code that was resumed from a queue says nothing about who runs now, unless there is nothing else.
-    if (site === undefined || (async && !frames[first]?.async)) break
+    // Async frames show who awaits, not who runs now. They count only when the stack has no other frames of the user.
+    if (site === undefined || (isAsync && !frames[first]?.isAsync)) break
     loop = index
-    if (async && index > first) break
+    if (isAsync && index > first) break
   }
   return { callSite: frames[first]?.site, loopSite: frames[loop]?.site }
 }
@@ -48,29 +48,45 @@ export function formatCallSite({ function: name, file, line, column }: CallSite)
 }
 
 interface Frame {
-  /** Unset for Node's own frames, packages and this library. */
+  /** `undefined` for frames of Node, of packages and of this library. */
   readonly site: CallSite | undefined
-  /** A built-in that calls a function for each item. */
-  readonly iterates: boolean
-  readonly async: boolean
+  /** Whether it is a built-in that calls a function for each item. */
+  readonly isIteration: boolean
+  readonly isAsync: boolean
 }
 
-const own = fileURLToPath(new URL('.', import.meta.url))
-const iteration =
+/**
+ * The folder of this feature's sources, found once from this file's place on a stack. Empty in the package, whose frames are in
+ * `node_modules`.
+ */
+let ownFolder: string | undefined
+
+function findOwnFolder(): string {
+  const { stack = '' } = captureStack()
+  const file = /at .*?\(?([^()\s]+\/src\/database\/)call-site\.ts:/.exec(stack)?.[1]
+  return file === undefined ? '' : toPath(file)
+}
+
+const iterationName =
   /^(?:Array|Map|Set|Iterator|\w*Array)\.(?:map|forEach|flatMap|from|fromAsync|filter|reduce|some|every)$/
 
 function parseFrame(line: string): Frame {
   const match = /^\s*at (?<async>async )?(?:(?<name>.+?) \()?(?<place>[^()]+?)\)?$/.exec(line)
   const { name, place = '' } = match?.groups ?? {}
-  const async = match?.groups?.async !== undefined
+  const isAsync = match?.groups?.async !== undefined
   const position = /^(?<file>.+?):(?<line>\d+):(?<column>\d+)$/.exec(place)?.groups
-  if (position === undefined) return { site: undefined, iterates: iteration.test(name ?? ''), async }
+  if (position === undefined) return { site: undefined, isIteration: iterationName.test(name ?? ''), isAsync }
   const file = toPath(position.file as string)
-  if (file.startsWith('node:') || file.includes('/node_modules/') || file.startsWith(own)) {
-    return { site: undefined, iterates: false, async }
+  if (file.startsWith('node:') || file.includes('/node_modules/') || isOwn(file)) {
+    return { site: undefined, isIteration: false, isAsync }
   }
   const site = { file, line: Number(position.line), column: Number(position.column) }
-  return { site: name === undefined ? site : { function: name, ...site }, iterates: false, async }
+  return { site: name === undefined ? site : { function: name, ...site }, isIteration: false, isAsync }
+}
+
+function isOwn(file: string): boolean {
+  ownFolder ??= findOwnFolder()
+  return ownFolder !== '' && file.startsWith(ownFolder)
 }
 
 function toPath(file: string): string {

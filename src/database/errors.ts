@@ -1,19 +1,19 @@
 import { PosthasteError } from '../shared/errors.ts'
 import type { NPlusOne } from './types.ts'
 
-/** Who has a connection of the pool, for how long, and where it was taken. */
+/** A caller that holds a connection of the pool. */
 export interface Holder {
   readonly heldMs: number
-  /** The query scope that took it, as in `GET /users/:id`. */
+  /** The query scope that took it, such as `GET /users/:id`. */
   readonly scope?: string | undefined
   /** The line that took it; known when `leakAfter` is set. */
   readonly callSite?: string | undefined
 }
 
-/** `ERR_POOL_TIMEOUT`: no connection of the pool became free in time. The message names who holds them. */
+/** `ERR_POOL_TIMEOUT`: no connection of the pool became free in time. The message names the callers that hold them. */
 export class PoolTimeoutError extends PosthasteError {
   readonly code = 'ERR_POOL_TIMEOUT'
-  /** Who had the connections when time was up, longest first. */
+  /** The callers that held the connections at that moment, longest first. */
   readonly holders: readonly Holder[]
 
   constructor(message: string, holders: readonly Holder[]) {
@@ -28,14 +28,14 @@ export class QueryTimeoutError extends PosthasteError {
 }
 
 /**
- * `ERR_COMMIT_AMBIGUOUS`: the connection was lost while COMMIT was under way, so the transaction may or may not have
- * been applied. It is never retried.
+ * `ERR_COMMIT_AMBIGUOUS`: the connection was lost during COMMIT, so the transaction may or may not have been applied. It is
+ * never retried.
  */
 export class CommitAmbiguousError extends PosthasteError {
   readonly code = 'ERR_COMMIT_AMBIGUOUS'
 }
 
-/** `ERR_N_PLUS_ONE`: one request ran the same query over and over, where `mode: 'throw'` or `noNPlusOne` forbids it. */
+/** `ERR_N_PLUS_ONE`: one scope repeated a query, and `mode: 'throw'` or `noNPlusOne` forbids it. */
 export class NPlusOneError extends PosthasteError {
   readonly code = 'ERR_N_PLUS_ONE'
   readonly finding: NPlusOne

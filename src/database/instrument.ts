@@ -1,26 +1,32 @@
-import type { Dialect, KyselyConfig } from 'kysely'
+import type { CompiledQuery, Dialect, KyselyConfig, QueryCompiler } from 'kysely'
+import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
-import { parseDuration } from '../shared/duration.ts'
+import { readEnv } from '../shared/runtime.ts'
+import { enableScopes } from '../shared/scope/request-scope.ts'
+import { announceReads, enableAbandonment } from '../shared/scope/work.ts'
+import { dialectOf, type SqlDialect } from '../shared/sql/dialect.ts'
+import { parseDuration } from '../shared/time/duration.ts'
 import { createWarner } from '../shared/warnings.ts'
-import { dialectOf, type SqlDialect } from './dialect.ts'
-import { IndexAdvisor } from './index-advice.ts'
-import { InstrumentedDriver } from './instrumented-driver.ts'
-import type { Borrow, Instruments } from './instruments.ts'
-import { NPlusOneDetector } from './n-plus-one.ts'
-import { OutsideTransactions } from './outside-transactions.ts'
+import { createAutoBatch } from './auto-batch/create-auto-batch.ts'
+import { Abandonment } from './cancel/abandonment.ts'
+import { replaceKyselyMutex } from './driver/connection-mutex.ts'
+import { InstrumentedDriver } from './driver/instrumented-driver.ts'
+import { IndexAdvisor } from './index-advice/index-advisor.ts'
+import { QueryPlans } from './index-advice/query-plans.ts'
+import type { Instrumentation, WithOwnConnection } from './instrumentation.ts'
+import { NPlusOneDetector } from './n-plus-one/n-plus-one-detector.ts'
+import { poolAdvice } from './pool/pool-demand.ts'
 import { QueryObserver } from './query-observer.ts'
-import { QueryPlans } from './query-plans.ts'
 import { registerReport } from './query-report.ts'
-import { lookForScopes } from './query-scope.ts'
-import { takeOverQueue } from './single-connection.ts'
-import { SlowQueries } from './slow-queries.ts'
+import { SlowQueries } from './statistics/slow-queries.ts'
+import { StrayQueries } from './transactions/stray-queries.ts'
+import { WriteInvalidation } from './transactions/write-invalidation.ts'
 import type { InstrumentOptions, QueryReport } from './types.ts'
-import { WriteInvalidation } from './write-invalidation.ts'
 
 /**
- * Instruments a `Kysely`: counts and times its queries by shape, keeps the slow ones with their plan, finds what one
- * request repeats, tells a cache what was written, and limits how long a query may take. The configuration comes back with
- * its dialect wrapped; `queryReport(db)` shows what was seen.
+ * Instruments a `Kysely`: counts and times its queries by shape, keeps the slow ones with their plans, finds queries that one
+ * request repeats, invalidates the tables that were written in a cache, and limits how long a query may take. Returns the
+ * configuration with its dialect wrapped. `queryReport(db)` shows the results.
  *
  * @throws TypeError or RangeError for a bad option, and for `timeout` on SQLite, whose queries cannot be cancelled
  *
@@ -30,31 +36,92 @@ import { WriteInvalidation } from './write-invalidation.ts'
  * ```
  */
 export function instrument<Config extends KyselyConfig>(config: Config, options: InstrumentOptions = {}): Config {
+  expectConfig(config)
+  expectOptions(options, instrumentOptions)
+  const { monitor, invalidates, pool } = options
+  if (monitor !== undefined) expectObject(monitor, 'monitor', ['recordTiming'], 'a PerformanceMonitor')
+  if (invalidates !== undefined) expectObject(invalidates, 'invalidates', ['invalidateTags'], 'a cache')
+  if (pool !== undefined) expectObject(pool, 'pool', ['stats'], 'a pool of `tunePgPool` or `tuneMysqlPool`')
   return { ...config, dialect: instrumentDialect(config.dialect, options) }
 }
 
+const instrumentOptions: OptionKinds<InstrumentOptions> = {
+  monitor: 'own',
+  invalidates: 'own',
+  pool: 'own',
+  slow: 'own',
+  explain: 'own',
+  nPlusOne: 'own',
+  statementCache: 'own',
+  timeout: 'own',
+  autoBatch: 'own',
+  abandon: 'own',
+  indexAdvice: 'boolean',
+  onQuery: 'function',
+  onSlow: 'function',
+  onNPlusOne: 'function',
+  onWarn: 'function',
+}
+
+/** @throws TypeError when it is no configuration of a `Kysely`, such as the `Kysely` itself */
+function expectConfig(config: KyselyConfig): void {
+  expectObject(config, 'config', [], 'the configuration of a Kysely, { dialect }')
+  if ('getExecutor' in config) {
+    throw new TypeError(
+      'Expected `config` to be the configuration of a Kysely, got a Kysely: write new Kysely(instrument({ dialect }))',
+    )
+  }
+  expectObject(config.dialect, 'config.dialect', ['createQueryCompiler'], 'a dialect of Kysely')
+}
+
 function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialect {
-  const kind = dialectOf(dialect.createQueryCompiler())
-  const { instruments, report } = createInstruments(kind, options)
-  const { observer } = instruments
+  let driver: InstrumentedDriver | undefined
+  const mayCancel = options.timeout !== undefined || options.abandon === 'cancel'
+  const mustCancelOnItsThread = mayCancel && replaceKyselyMutex(dialect.createAdapter())
+  const sqlDialect = dialectOf(dialect.createQueryCompiler())
+  let compiler: QueryCompiler | undefined
+  const compile: QueryCompiler['compileQuery'] = (node, queryId) => {
+    compiler ??= dialect.createQueryCompiler()
+    return compiler.compileQuery(node, queryId)
+  }
+  const autoBatch = createAutoBatch(options.autoBatch, sqlDialect, compile)
+  const { instrumentation, report: reportQueries } = createInstrumentation(
+    sqlDialect,
+    mustCancelOnItsThread,
+    options,
+    autoBatch.couldJoin,
+    compile,
+    (use) =>
+      driver === undefined
+        ? Promise.reject(new Error('The driver has not been created yet'))
+        : driver.withOwnConnection(use),
+  )
+  const { observer } = instrumentation
+  const report = (): QueryReport => ({ ...reportQueries(), autoBatch: autoBatch.report() })
+  options.monitor?.addSource?.('database', report)
   return {
     createAdapter() {
       const adapter = dialect.createAdapter()
       registerReport(adapter, report)
-      takeOverQueue(adapter)
+      replaceKyselyMutex(adapter)
       return adapter
     },
-    createDriver: () =>
-      new InstrumentedDriver(dialect.createDriver(), instruments, takeOverQueue(dialect.createAdapter())),
+    createDriver() {
+      const hasSingleConnection = replaceKyselyMutex(dialect.createAdapter())
+      const inner = dialect.createDriver()
+      driver = new InstrumentedDriver(inner, instrumentation, hasSingleConnection)
+      return autoBatch.wrapDriver(driver, inner.constructor.name, instrumentation, hasSingleConnection)
+    },
     createIntrospector: (db) => dialect.createIntrospector(db),
     createQueryCompiler() {
-      // In place, as others recognise compilers by their class. It runs within `execute()`, with the caller on the stack,
-      // and costs less than a plugin, which every query has to await.
+      // Patched in place, because other code recognises compilers by their class. It runs inside `execute()`, with the
+      // caller on the stack, and costs less than a plugin, which every query would have to await.
       const compiler = dialect.createQueryCompiler()
       const compile = compiler.compileQuery.bind(compiler)
       compiler.compileQuery = (node, queryId) => {
         const query = compile(node, queryId)
-        observer.built(query)
+        observer.recordBuilt(query)
+        autoBatch.recordBuilt(query)
         return query
       }
       return compiler
@@ -62,49 +129,71 @@ function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialec
   }
 }
 
-function createInstruments(
+function createInstrumentation(
   dialect: SqlDialect,
+  mustCancelOnItsThread: boolean,
   options: InstrumentOptions,
-): { readonly instruments: Instruments; readonly report: () => QueryReport } {
-  lookForScopes()
+  couldJoin: ((query: CompiledQuery) => boolean) | undefined,
+  compile: QueryCompiler['compileQuery'],
+  withOwnConnection: WithOwnConnection,
+): { readonly instrumentation: Instrumentation; readonly report: () => Omit<QueryReport, 'autoBatch'> } {
+  enableScopes()
+  announceReads()
   const { monitor, invalidates, pool, slow = '200ms', explain = defaultExplain(), nPlusOne = {} } = options
-  const { statementCache, timeout, indexAdvice = true, onQuery, onSlow, onNPlusOne } = options
+  const { statementCache, timeout, abandon = false, indexAdvice = true, onQuery, onSlow, onNPlusOne } = options
   const onWarn = createWarner(options.onWarn)
   expectOneOf(explain, 'explain', [false, 'plan'])
-  const borrow: Borrow = (use) => instruments.borrow(use)
-  const advisor = new IndexAdvisor(dialect, borrow)
-  const plans = new QueryPlans(dialect, borrow, async (query, shape, plan) => {
-    if (indexAdvice) await advisor.consider(query, shape, plan)
+  expectOneOf(abandon, 'abandon', ['cancel', false])
+  if (abandon === 'cancel') enableAbandonment()
+  const advisor = new IndexAdvisor(dialect, withOwnConnection, (node) => compile(node, adviceQueryId))
+  const plans = new QueryPlans(dialect, withOwnConnection, async (query, shape, plan) => {
+    if (indexAdvice) await advisor.addFor(query, shape, plan)
   })
   const slowQueries = new SlowQueries(
     parseDuration(slow, 'slow'),
     explain === 'plan' ? (query, shape) => plans.explain(query, shape) : undefined,
     onSlow,
   )
-  const detector = nPlusOne === false ? undefined : new NPlusOneDetector(nPlusOne, onNPlusOne, onWarn)
-  const observer = new QueryObserver({ detector, slow: slowQueries, monitor, onQuery })
-  const instruments: Instruments = {
+  const detector =
+    nPlusOne === false ? undefined : new NPlusOneDetector(nPlusOne, { dialect, onNPlusOne, onWarn, couldJoin })
+  const observer = new QueryObserver({ dialect, detector, slowQueries, monitor, onQuery })
+  const strayQueries = new StrayQueries(onWarn)
+  const timeoutMs = parseTimeout(timeout, dialect, mustCancelOnItsThread)
+  const abandonment =
+    abandon === 'cancel' ? new Abandonment((query) => observer.statistics.statementOf(query)) : undefined
+  const instrumentation: Instrumentation = {
     dialect,
     observer,
-    outside: new OutsideTransactions(onWarn),
+    strayQueries,
     invalidation: invalidates === undefined ? undefined : new WriteInvalidation(invalidates, dialect, onWarn),
     timesAcquisition: onQuery !== undefined,
-    timeoutMs: timeoutOf(timeout, dialect),
-    statements: statementsOf(statementCache, dialect),
+    timeoutMs,
+    abandonment,
+    // SQLite and PGlite run a query on the thread that would have to cancel it.
+    cancels: timeoutMs !== undefined || (abandonment !== undefined && dialect !== 'sqlite' && !mustCancelOnItsThread),
+    statementLimit: parseStatementCache(statementCache, dialect),
     onUnreachableCache: typeof statementCache === 'number' ? () => onWarn(unreachableCache) : undefined,
-    borrow: () => Promise.reject(new Error('The driver has not been created yet')),
+    withOwnConnection,
+    onWarn,
   }
-  const report = (): QueryReport => ({
-    queries: observer.statistics.snapshot(),
-    slow: slowQueries.list(),
-    nPlusOne: detector?.findings() ?? [],
-    advice: advisor.list(),
-    outsideTransaction: instruments.outside.list(),
-    ...(pool === undefined ? {} : { pool: pool.stats() }),
-  })
-  monitor?.addSource?.('database', report)
-  return { instruments, report }
+  const report = (): Omit<QueryReport, 'autoBatch'> => {
+    const stats = pool?.stats()
+    const sizing = stats === undefined ? undefined : poolAdvice(stats)
+    return {
+      queries: observer.statistics.snapshot(),
+      slow: slowQueries.list(),
+      nPlusOne: detector?.findings() ?? [],
+      advice: advisor.list(),
+      outsideTransaction: strayQueries.list(),
+      ...(abandonment === undefined ? {} : { abandoned: abandonment.counts() }),
+      ...(stats === undefined ? {} : { pool: stats }),
+      ...(sizing === undefined ? {} : { poolAdvice: sizing }),
+    }
+  }
+  return { instrumentation, report }
 }
+
+const adviceQueryId = { queryId: 'posthaste-advice' }
 
 const unreachableCache = {
   code: 'STATEMENT_CACHE_UNREACHABLE',
@@ -112,20 +201,25 @@ const unreachableCache = {
 }
 
 function defaultExplain(): false | 'plan' {
-  return process.env.NODE_ENV === 'production' ? false : 'plan'
+  return readEnv('NODE_ENV') === 'production' ? false : 'plan'
 }
 
-function timeoutOf(timeout: InstrumentOptions['timeout'], dialect: SqlDialect): number | undefined {
+function parseTimeout(
+  timeout: InstrumentOptions['timeout'],
+  dialect: SqlDialect,
+  mustCancelOnItsThread: boolean,
+): number | undefined {
   if (timeout === undefined) return undefined
-  if (dialect === 'sqlite') {
+  if (dialect === 'sqlite' || mustCancelOnItsThread) {
+    const name = dialect === 'sqlite' ? 'SQLite' : 'PGlite'
     throw new TypeError(
-      '`timeout` needs a database that can cancel a query; SQLite runs it on the thread that would have to',
+      `\`timeout\` needs a database that can cancel a query: leave it out for ${name}, which runs queries on the thread of your code`,
     )
   }
   return parseDuration(timeout, 'timeout')
 }
 
-function statementsOf(statementCache: InstrumentOptions['statementCache'], dialect: SqlDialect): number {
+function parseStatementCache(statementCache: InstrumentOptions['statementCache'], dialect: SqlDialect): number {
   if (statementCache === undefined) return dialect === 'sqlite' ? 100 : 0
   if (statementCache === false) return 0
   if (dialect === 'mysql' || dialect === 'mssql') {

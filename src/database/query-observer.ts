@@ -1,14 +1,17 @@
 // The global of the same name is a getter that costs a quarter of reading the clock.
 import { performance } from 'node:perf_hooks'
 import type { CompiledQuery } from 'kysely'
-import type { NPlusOneDetector } from './n-plus-one.ts'
-import { currentScope, type QueryScope } from './query-scope.ts'
-import { QueryStatistics, type Statement } from './query-statistics.ts'
-import type { RepeatedQuery } from './repeated-query.ts'
-import type { SlowQueries } from './slow-queries.ts'
+import { wait } from '../shared/scope/wait-names.ts'
+import { holdLoop } from '../shared/scope/waits.ts'
+import type { SqlDialect } from '../shared/sql/dialect.ts'
+import { lookupsOf } from './auto-batch/joined-query.ts'
+import type { NPlusOneDetector } from './n-plus-one/n-plus-one-detector.ts'
+import { currentScope, type QueryScope } from './n-plus-one/query-scope.ts'
+import type { RepeatedQuery } from './n-plus-one/repeated-query.ts'
+import { QueryStatistics, type Statement } from './statistics/query-statistics.ts'
+import type { SlowQueries } from './statistics/slow-queries.ts'
 import type { QueryEvent, QueryMonitor } from './types.ts'
 
-/** What a query that runs has to remember until it ends. */
 export interface RunningQuery {
   readonly query: CompiledQuery
   readonly statement: Statement
@@ -19,65 +22,79 @@ export interface RunningQuery {
   readonly startedAt: number
 }
 
-interface Parts {
+interface QueryObserverOptions {
+  readonly dialect: SqlDialect
   readonly detector: NPlusOneDetector | undefined
-  readonly slow: SlowQueries
+  readonly slowQueries: SlowQueries
   readonly monitor: QueryMonitor | undefined
   readonly onQuery: ((event: QueryEvent) => void) | undefined
 }
 
-/** Watches the queries of one `Kysely`: counts, times, and passes them on to whoever wants to know. */
+/** Counts and times the queries of one `Kysely`, and reports them to the detector, the monitor and the listeners. */
 export class QueryObserver {
-  readonly statistics: QueryStatistics = new QueryStatistics()
-  readonly #parts: Parts
+  readonly statistics: QueryStatistics
+  readonly #detector: NPlusOneDetector | undefined
+  readonly #slowQueries: SlowQueries
+  readonly #monitor: QueryMonitor | undefined
+  readonly #onQuery: ((event: QueryEvent) => void) | undefined
+  /** The query that was built last and has not started yet. */
   #built: CompiledQuery | undefined
 
-  constructor(parts: Parts) {
-    this.#parts = parts
+  constructor({ dialect, detector, slowQueries, monitor, onQuery }: QueryObserverOptions) {
+    this.statistics = new QueryStatistics(dialect)
+    this.#detector = detector
+    this.#slowQueries = slowQueries
+    this.#monitor = monitor
+    this.#onQuery = onQuery
   }
 
-  /** The compiler made a query; as a rule it runs next. */
-  built(query: CompiledQuery): void {
+  recordBuilt(query: CompiledQuery): void {
     this.#built = query
-    if (this.#parts.detector !== undefined && currentScope() !== undefined) {
-      this.#parts.detector.built(this.statistics.of(query), query)
+    if (this.#detector !== undefined && currentScope() !== undefined) {
+      this.#detector.recordBuilt(this.statistics.statementOf(query), query)
     }
   }
 
-  /** The shape of what was built and has not run, which is what wants a connection now. */
-  next(): string | undefined {
-    return this.#built === undefined ? undefined : this.statistics.of(this.#built).shape.text
+  /** The shape of the query that was built and has not started: a caller that requests a connection now is about to run it. */
+  builtShape(): string | undefined {
+    return this.#built === undefined ? undefined : this.statistics.statementOf(this.#built).shape.text
   }
 
-  /**
-   * A query is about to run.
-   *
-   * @throws what the N+1 detector throws in mode `'throw'`
-   */
-  starts(query: CompiledQuery, acquireMs: number, inTransaction: boolean): RunningQuery {
-    const statement = this.statistics.of(query)
+  /** @throws NPlusOneError or QueryBudgetError in mode `'throw'` */
+  recordStart(query: CompiledQuery, acquireMs: number, inTransaction: boolean, streamed: boolean): RunningQuery {
+    const lookups = lookupsOf(query)
+    const statement = this.statistics.statementOf(lookups?.[0] ?? query)
     this.#built = undefined
     const scope = currentScope()
     let repeated: RepeatedQuery | undefined
     if (scope !== undefined && statement.control === undefined) {
-      for (let each: QueryScope | undefined = scope; each !== undefined; each = each.parent) each.queries += 1
-      repeated = this.#parts.detector?.runs(scope, statement, query)
+      scope.countQuery()
+      repeated = this.#detector?.recordRun(scope, statement, query)
     }
-    return { query, statement, scope, repeated, acquireMs, inTransaction, startedAt: performance.now() }
+    const startedAt = performance.now()
+    // The wait for a stream is that for its chunks.
+    if (!streamed) scope?.request.waits.begin(wait.database, startedAt)
+    return { query, statement, scope, repeated, acquireMs, inTransaction, startedAt }
   }
 
-  /** @param error - why it failed, if it did */
-  ended(running: RunningQuery, rows: number, streamed: boolean, error?: unknown): void {
-    const durationMs = performance.now() - running.startedAt
+  /** @param error - set when the query failed */
+  recordEnd(running: RunningQuery, rows: number, streamed: boolean, error?: unknown): void {
+    const now = performance.now()
+    const durationMs = now - running.startedAt
     const { statement, scope, repeated } = running
-    const { monitor, slow, onQuery } = this.#parts
-    statement.shape.record(durationMs, rows, error !== undefined)
-    if (repeated !== undefined) repeated.totalMs += durationMs
-    monitor?.recordTiming('db.query', durationMs)
-    if (durationMs >= slow.thresholdMs && statement.control === undefined) {
-      slow.add(running.query, statement.shape, { durationMs, rows, scope: scope?.name })
+    if (scope !== undefined && !streamed) {
+      const { waits } = scope.request
+      waits.end(wait.database, now)
+      holdLoop(waits, now)
     }
-    if (onQuery !== undefined) tell(onQuery, eventOf(running, durationMs, rows, streamed, error))
+    statement.shape.record(durationMs, rows, error !== undefined)
+    repeated?.addDuration(durationMs)
+    this.#monitor?.recordTiming('db.query', durationMs)
+    if (durationMs >= this.#slowQueries.thresholdMs && statement.control === undefined) {
+      const joined = joinedOf(running.query)
+      this.#slowQueries.add(running.query, statement.shape, { durationMs, rows, scope: scope?.name, ...joined })
+    }
+    if (this.#onQuery !== undefined) notify(this.#onQuery, eventOf(running, durationMs, rows, streamed, error))
   }
 }
 
@@ -100,13 +117,20 @@ function eventOf(
     rows,
     inTransaction,
     streamed,
+    ...joinedOf(query),
     ...(error === undefined ? {} : { error }),
     ...(name === undefined ? {} : { scope: name }),
   }
 }
 
-/** A listener's mistake must not fail the query it was told about. */
-function tell<Event>(listener: (event: Event) => void, event: Event): void {
+/** How many lookups a joined statement answers. */
+function joinedOf(query: CompiledQuery): { readonly lookups?: number } {
+  const lookups = lookupsOf(query)
+  return lookups === undefined ? {} : { lookups: lookups.length }
+}
+
+/** An error in a listener must not fail the query. */
+function notify<Event>(listener: (event: Event) => void, event: Event): void {
   try {
     listener(event)
   } catch {}

@@ -1,10 +1,12 @@
 import type { DialectAdapter } from 'kysely'
+import { expectObject } from '../shared/arguments.ts'
 import type { QueryReport } from './types.ts'
 
-const reports = new WeakMap<DialectAdapter, () => QueryReport>()
+const reportsByAdapter = new WeakMap<DialectAdapter, () => QueryReport>()
 
 /**
- * What `instrument` has seen of a `Kysely`, its transactions and whatever `withPlugin` and `withSchema` made of it.
+ * Reports the queries that `instrument` has seen on a `Kysely`, on its transactions, and on every `Kysely` that
+ * `withPlugin` and `withSchema` derived from it.
  *
  * @throws TypeError when the `Kysely` was not made with `instrument`
  *
@@ -14,7 +16,8 @@ const reports = new WeakMap<DialectAdapter, () => QueryReport>()
  * ```
  */
 export function queryReport(db: InstrumentedKysely): QueryReport {
-  const report = reports.get(db.getExecutor().adapter)
+  expectObject(db, 'db', ['getExecutor'], 'a Kysely')
+  const report = reportsByAdapter.get(db.getExecutor().adapter)
   if (report === undefined) throw new TypeError('Expected `db` to be a Kysely made with `instrument(config)`')
   return report()
 }
@@ -24,7 +27,7 @@ export interface InstrumentedKysely {
   getExecutor(): { readonly adapter: DialectAdapter }
 }
 
-/** The adapter is the one thing that all descendants of a `Kysely` share. */
+/** Finds the report by the adapter, the only object that a `Kysely` shares with all that is derived from it. */
 export function registerReport(adapter: DialectAdapter, report: () => QueryReport): void {
-  reports.set(adapter, report)
+  reportsByAdapter.set(adapter, report)
 }

@@ -1,41 +1,43 @@
-import type { Duration } from '../shared/duration.ts'
+import type { Duration } from '../shared/time/duration.ts'
 import type { OnWarn } from '../shared/warnings.ts'
 
-/** What a query does. `'other'` are DDL, raw statements whose first word says nothing, and transaction control. */
+/** `'other'` stands for DDL, transaction control, and raw SQL that starts with another word. */
 export type QueryOperation = 'select' | 'insert' | 'update' | 'delete' | 'merge' | 'other'
 
-/** A line of the user's own code. */
+/** A line of the user's code. */
 export interface CallSite {
-  /** As V8 names it; `undefined` at the top level of a module and in anonymous functions. */
+  /** In V8's notation; `undefined` at the top level of a module and in anonymous functions. */
   readonly function?: string | undefined
   readonly file: string
   readonly line: number
   readonly column: number
 }
 
-/** One query that ran, as `onQuery` gets it. */
+/** One query that has run, as passed to `onQuery`. */
 export interface QueryEvent {
-  /** Never with values: parameters are not part of it. */
+  /** With placeholders, never with the values of parameters. */
   readonly sql: string
-  /** {@link QueryEvent.sql} with lists of parameters and rows folded, the same for every run of the same query. */
+  /** {@link QueryEvent.sql} with lists of parameters and rows folded, so that all runs of a query have the same shape. */
   readonly shape: string
   readonly operation: QueryOperation
-  /** Tables it reads or writes, without their schema. */
+  /** Tables that the query reads or writes, without their schema. */
   readonly tables: readonly string[]
   readonly durationMs: number
-  /** How long its connection took to get; 0 for the second query on a connection. */
+  /** How long the query waited for its connection; 0 for later queries on the same connection. */
   readonly acquireMs: number
-  /** Rows it returned. */
+  /** Number of rows returned. */
   readonly rows: number
-  /** Why it failed. */
+  /** Set when the query failed. */
   readonly error?: unknown
   readonly inTransaction: boolean
   readonly streamed: boolean
-  /** The query scope it ran in, as in `GET /users/:id`. */
+  /** The query scope, such as `GET /users/:id`. */
   readonly scope?: string | undefined
+  /** How many lookups the statement answers, when `autoBatch` has joined them. `shape` is the shape of one of them. */
+  readonly lookups?: number | undefined
 }
 
-/** All runs of one query shape since the start. */
+/** Totals of one query shape since the start. */
 export interface QueryStats {
   readonly shape: string
   readonly operation: QueryOperation
@@ -58,149 +60,219 @@ export interface SlowQuery {
   readonly durationMs: number
   readonly rows: number
   readonly scope?: string | undefined
-  /** The database's own plan, once EXPLAIN has answered: one line a step, or the JSON that PostgreSQL and MySQL give. */
+  /** How many lookups it answered, when `autoBatch` has joined them. The plan is the one of the whole statement. */
+  readonly lookups?: number | undefined
+  /** The database's plan, one line a step. Not there until EXPLAIN has answered. */
   readonly plan?: string | undefined
 }
 
-/** A pattern that one request should not have. */
+/** A pattern of queries that a request should avoid. */
 export interface NPlusOne {
-  /** The same query with other values, the same query with the same values, or more queries than `maxQueries`. */
+  /** `'n+1'`: one query repeated with other values; `'duplicate'`: with the same values; `'budget'`: more than `maxQueries`. */
   readonly kind: 'n+1' | 'duplicate' | 'budget'
   readonly shape: string
-  /** Runs within the scope, still counting while it is open. */
+  /** Runs within the scope so far. */
   readonly count: number
   readonly distinctParameters: number
-  /** Of these runs together. */
+  /** Total duration of these runs. */
   readonly totalMs: number
   readonly scope: string
   /** The line that built the query. */
   readonly callSite?: CallSite | undefined
-  /** The line of the loop around it; the same as `callSite` when the query stands in the loop itself. */
+  /** The line of the loop around it. Equals `callSite` when the loop's own function builds the query. */
   readonly loopSite?: CallSite | undefined
-  /** What to write instead, in Kysely. */
+  /** Kysely code that would replace the repeated query. */
   readonly suggestion: string
 }
 
-/** An index that would help a slow query. */
+/** An index that would speed up a slow query. */
 export interface IndexAdvice {
   readonly table: string
+  /** Its columns in their order; `ddl` has their directions. */
   readonly columns: readonly string[]
   /** The migration, in Kysely. */
   readonly kysely: string
   /** The same in SQL. */
   readonly ddl: string
-  /** The query it is for. */
+  /** The slow query. */
   readonly shape: string
-  /** Whether the planner of SQLite chose it in a copy of the schema with the same statistics; elsewhere it is a proposal. */
+  /**
+   * Whether SQLite's planner chose the index, in a copy of the schema with the same statistics. On other databases always
+   * `false`: there the estimates of the planner (PostgreSQL) or counted rows (MySQL, MariaDB) say that the cost falls by half.
+   */
   readonly proven: boolean
-  /** The plan without it. */
+  /** The plan without the index. */
   readonly before: string
-  /** The plan with it, where it was proven. */
+  /** The plan with the index, when `proven`. */
   readonly after?: string | undefined
 }
 
-/** A query that took its own connection while its request held a transaction: `db` where `trx` was meant, as a rule. */
+/** A query on a second connection while its scope held a transaction: most often `db` where `trx` was meant. */
 export interface OutsideTransaction {
   readonly shape: string
-  /** Those that got their connection. With a single one none does: 0 tells of a query that has been waiting for long. */
+  /** Runs that got their connection. 0 means that the query has only waited, as it does when there is a single connection. */
   readonly count: number
   readonly scope: string
   readonly callSite?: CallSite | undefined
 }
 
-/** A pool as it is now, and what it did so far. */
+/** The state of a pool, and its counters since the start. */
 export interface PoolStats {
-  /** Connections that exist. */
+  /** Open connections. */
   readonly total: number
   readonly idle: number
-  /** Connections somebody holds. */
+  /** Connections that callers hold. */
   readonly inUse: number
-  /** Callers that wait for one. */
+  /** Callers that wait for a connection. */
   readonly waiting: number
   readonly max: number
   readonly acquired: number
-  /** Callers that gave up: `ERR_POOL_TIMEOUT`. */
+  /** Requests for a connection that failed with `ERR_POOL_TIMEOUT`. */
   readonly timeouts: number
   readonly pings: number
-  /** Connections that a ping found dead. */
+  /** Pings that found a connection dead. */
   readonly failedPings: number
-  /** Connections closed because of their age. */
+  /** Connections replaced because of their age, or because their server has become read-only. */
   readonly recycled: number
   /** Connections held longer than `leakAfter`. */
   readonly leaks: number
-  /** Errors of connections that somebody held, which would have ended the process. */
+  /** Connections lost while in use. Without the tuning, each error would have ended the process. */
   readonly lostInUse: number
+  /** What callers asked for in the busiest minute; `undefined` while that is too little to say. */
+  readonly demand?:
+    | {
+        /** How long it lasted: less than 60 while it is the first. */
+        readonly seconds: number
+        /** Connections asked for. */
+        readonly requests: number
+        /** How long each was held, on average. */
+        readonly holdMs: number
+        /** How long callers waited for it, on average. */
+        readonly waitMs: number
+      }
+    | undefined
 }
 
-/** What the instrumentation has seen. */
 export interface QueryReport {
-  /** The shapes that cost the most time in total, first. */
+  /** The shapes with the longest total time first. */
   readonly queries: readonly QueryStats[]
-  /** The last 100, newest first. */
+  /** The last 100 slow queries, newest first. */
   readonly slow: readonly SlowQuery[]
   readonly nPlusOne: readonly NPlusOne[]
   readonly advice: readonly IndexAdvice[]
   readonly outsideTransaction: readonly OutsideTransaction[]
+  /** The queries that nobody waited for any more; only with `abandon: 'cancel'`. */
+  readonly abandoned?: AbandonedQueries | undefined
   readonly pool?: PoolStats | undefined
+  /** How many connections the measured waits and holds call for, in a sentence. Needs `pool`, and some demand. */
+  readonly poolAdvice?: string | undefined
+  readonly autoBatch: AutoBatchReport
 }
 
-/** What writes tell about the tables they changed. Every `Cache` is one. */
+/** Numbers of SELECTs that were ended because the client had left, or the deadline had passed. */
+export interface AbandonedQueries {
+  /** Cancelled on the server while they ran. */
+  readonly cancelled: number
+  /** Ended while they waited for a connection. */
+  readonly dequeued: number
+  /** Asked for afterwards, and not sent. */
+  readonly refused: number
+}
+
+/** What `autoBatch` has joined; zeros while it is off. */
+export interface AutoBatchReport {
+  /** Lookups that were joined. */
+  readonly queries: number
+  /** The statements that answered them. */
+  readonly statements: number
+  /** Shapes of which at least two lookups have met in one turn, those with the most joined lookups first. */
+  readonly shapes: readonly AutoBatchShape[]
+}
+
+export interface AutoBatchShape {
+  readonly shape: string
+  readonly queries: number
+  readonly statements: number
+  /** Why the lookups run separately. Some reasons end by themselves: after five minutes the shape is tried again. */
+  readonly refused?: string | undefined
+}
+
+export interface AutoBatchOptions {
+  /** The most lookups of one statement. @defaultValue 500; on MySQL and SQLite never more than 100 */
+  readonly maxBatch?: number | undefined
+}
+
+/** Invalidates cached entries by tag after a write. Every `Cache` is one. */
 export interface TagInvalidator {
   invalidateTags(...tags: `table:${string}`[]): unknown
 }
 
-/** What the instrumentation needs of a monitor. `PerformanceMonitor` is one. */
+/** Receives durations and the report. `PerformanceMonitor` is one. */
 export interface QueryMonitor {
   recordTiming(name: string, durationMs: number): void
   addSource?(name: string, read: () => unknown): unknown
 }
 
-/** When and how repeated queries are reported. */
 export interface NPlusOneOptions {
-  /** Runs of one shape within one scope from which it is a pattern. @defaultValue 5 */
+  /** How many runs of one shape within one scope make a pattern. @defaultValue 5 */
   readonly threshold?: number | undefined
   /**
-   * `'warn'` tells `onNPlusOne`, or `onWarn` without one; `'throw'` rejects the query that reaches the threshold with
+   * `'warn'` calls `onNPlusOne`, or else `onWarn`; `'throw'` rejects the query that reaches the threshold with
    * `ERR_N_PLUS_ONE`; `'silent'` only fills the report. @defaultValue `'warn'`
    */
   readonly mode?: 'warn' | 'throw' | 'silent' | undefined
 }
 
-/** Options of `instrument`. */
 export interface InstrumentOptions {
-  /** Gets the durations as `db.query`, and shows the report in its `database` section. */
+  /** Records the durations as `db.query`, and shows the report in its `database` section. */
   readonly monitor?: QueryMonitor | undefined
-  /** Is told `table:<name>` for every table a write changed, after COMMIT. */
+  /** Invalidates the tag `table:<name>` of every table that a write changed, after COMMIT. */
   readonly invalidates?: TagInvalidator | undefined
   /** The tuned pool, for `queryReport(db).pool`. */
   readonly pool?: { stats(): PoolStats } | undefined
-  /** From when a query counts as slow. @defaultValue `'200ms'` */
+  /** A query that takes this long or longer is slow. @defaultValue `'200ms'` */
   readonly slow?: Duration | undefined
   /**
-   * Asks the database for the plan of a slow SELECT: plain EXPLAIN, which executes nothing, on a connection of its own,
+   * Asks the database for the plan of a slow SELECT: by plain EXPLAIN, which executes nothing, on a separate connection,
    * once per shape and hour. @defaultValue `'plan'`, and `false` when `NODE_ENV` is `production`
    */
   readonly explain?: false | 'plan' | undefined
   /** Finds queries that one scope repeats. @defaultValue `{ threshold: 5, mode: 'warn' }` */
   readonly nPlusOne?: false | NPlusOneOptions | undefined
   /**
-   * Prepared statements kept per connection. On SQLite the database must come from `cachedStatements` or `nodeSqlite`.
-   * PostgreSQL gets named statements from a query's second run on; leave it off behind a PgBouncer before 1.21.
+   * Prepared statements kept per connection. On SQLite the database must come from `cachedStatements` or `nodeSqlite`. On
+   * PostgreSQL a query becomes a named statement on its second run; leave it off behind a PgBouncer before 1.21.
    * @defaultValue 100 on SQLite, `false` elsewhere
    */
   readonly statementCache?: number | false | undefined
   /**
-   * Cancels a query on the server when it takes longer, and rejects it with `ERR_QUERY_TIMEOUT`. Of a stream it limits the
-   * wait for each part of the rows, not the time its reader takes. @defaultValue none
+   * Cancels a query on the server when it takes longer, and rejects it with `ERR_QUERY_TIMEOUT`. For a stream it limits the
+   * wait for each chunk of rows, not the time that the reader takes. @defaultValue none
    */
   readonly timeout?: Duration | undefined
-  /** Derives indexes for slow SELECTs whose plan scans or sorts. Needs `explain`. @defaultValue true */
+  /**
+   * What happens to the SELECTs of a request whose client has left, or whose `deadline` has passed, and of a load in the cache
+   * that nobody waits for. `'cancel'`: those that run are cancelled on the server, those that wait for a connection leave the
+   * queue, later ones are not sent, and all reject with the reason of the request's signal. Writes, transactions and what a
+   * batch reads always run to their end. On SQLite a query that runs cannot be cancelled.
+   *
+   * @defaultValue false
+   */
+  readonly abandon?: 'cancel' | false | undefined
+  /**
+   * Joins lookups that one turn of the event loop asks for, as `Promise.all` and GraphQL resolvers do: those with the same
+   * SQL and other values travel as one statement, with the rows, types and errors of separate queries.
+   *
+   * @defaultValue false
+   */
+  readonly autoBatch?: boolean | AutoBatchOptions | undefined
+  /** Proposes indexes for slow SELECTs whose plan scans or sorts. Needs `explain`. @defaultValue true */
   readonly indexAdvice?: boolean | undefined
-  /** Called after every query. What it throws is ignored. */
+  /** Called after every query. Errors that it throws are ignored. */
   readonly onQuery?: ((event: QueryEvent) => void) | undefined
-  /** Called after every slow query; `plan` is not there yet. */
+  /** Called after every slow query, before its `plan` is known. Errors that it throws are ignored. */
   readonly onSlow?: ((query: SlowQuery) => void) | undefined
-  /** Called for each pattern: when its scope ends, or when it shows after that. */
+  /** Called for each pattern when its scope ends, or at once if the scope has ended. */
   readonly onNPlusOne?: ((finding: NPlusOne) => void) | undefined
   /** Receives warnings. @defaultValue `process.emitWarning` */
   readonly onWarn?: OnWarn | undefined

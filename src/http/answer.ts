@@ -1,25 +1,29 @@
-/** A finished HTTP answer, to be written out by an adapter. */
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+
+/** An answer for an adapter to send. */
 export interface HttpAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  /** Text, or pieces of text to be written one after another. */
+  /** A text, or its pieces, each sent as it comes. */
   readonly body: string | AsyncIterable<string>
 }
 
-/** What our handlers need to know of a request. */
+/** The part of a request that our handlers read. */
 export interface HttpRequest {
   readonly method: string
-  /** The path, without the query string, as the route's option names it. */
+  /** The path without the query string, relative to where the routes are mounted. */
   readonly path: string
   readonly query: URLSearchParams
   header(name: string): string | undefined
   /** The framework's own request, for the user's `authorize`. */
   readonly original: unknown
-  /** Its connection, on Node. */
+  /** The connection, on Node. */
   readonly socket?: object | undefined
 }
 
-/** Never cached, never indexed: what our own pages answer with. */
+/** Our own pages must not be cached, indexed, or taken for another type. */
 const privateHeaders = { 'cache-control': 'no-store', 'x-robots-tag': 'noindex', 'x-content-type-options': 'nosniff' }
 
 export function answer(status: number, contentType: string, body: HttpAnswer['body'], headers = {}): HttpAnswer {
@@ -35,10 +39,40 @@ const titles: Readonly<Record<number, string>> = {
   401: 'Unauthorized',
   403: 'Forbidden',
   404: 'Not Found',
+  405: 'Method Not Allowed',
   503: 'Service Unavailable',
 }
 
-/** A problem document (RFC 9457). */
+/** Answers with a problem document (RFC 9457). */
 export function problem(status: number, detail: string, headers = {}): HttpAnswer {
   return json(status, { title: titles[status], status, detail }, 'application/problem+json', headers)
+}
+
+/** @param url - the path and query as the client sent them */
+export function readHttpRequest(
+  request: { readonly method: string; readonly headers: IncomingHttpHeaders; readonly socket: object },
+  url: string,
+  path: string,
+): HttpRequest {
+  const { method, socket } = request
+  const start = url.indexOf('?')
+  const query = new URLSearchParams(start === -1 ? '' : url.slice(start))
+  const header = (name: string) => request.headers[name] as string | undefined
+  return { method, path, query, header, original: request, socket }
+}
+
+export async function sendAnswer(
+  response: ServerResponse,
+  method: string,
+  { status, headers, body }: HttpAnswer,
+): Promise<void> {
+  response.writeHead(status, { ...headers })
+  if (typeof body === 'string' || method === 'HEAD') {
+    response.end(method === 'HEAD' ? '' : body)
+    return
+  }
+  await pipeline(Readable.from(body), response).catch((error: NodeJS.ErrnoException) => {
+    // The client left, which is not an error of the application.
+    if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
+  })
 }

@@ -1,146 +1,208 @@
 import type { ServerResponse } from 'node:http'
 import type { Transform } from 'node:stream'
+import { isDestroyed, PendingEnd } from './pending-end.ts'
+import {
+  canReopen,
+  changeHead,
+  compileHead,
+  type HeadChange,
+  reopenHead,
+  replaceMethods,
+  stageHead,
+} from './response-head.ts'
 
-/** Decides what becomes of an answer that a handler gives through Node's response. */
+/** Decides what becomes of an answer that a handler gives through Node's response. The head is complete, and can change. */
 export interface Interceptor {
-  /**
-   * The body came in one piece, and the head is not sent.
-   *
-   * @returns what changes the head and gives the body to send; while it is promised, what the handler does has no effect
-   */
-  whole(body: Buffer | string): FinishAnswer | Promise<FinishAnswer>
-  /** The body comes in pieces, or the head must go first: what to write them to, or nothing to send them as they are. */
-  pieces(): Transform | undefined
+  /** The body came in one piece. */
+  whole(body: Buffer | string): WholeChange | Promise<WholeChange>
+  /** The body comes in pieces, or the head must go first. */
+  pieces(): PiecesChange
 }
 
-export type FinishAnswer = () => string | Uint8Array | undefined
+export interface WholeChange extends HeadChange {
+  /** The body to send; `undefined` for the one that the handler gave. */
+  readonly body: Uint8Array | undefined
+}
+
+export interface PiecesChange extends HeadChange {
+  /** What to write the pieces to; `undefined` sends them as they are. */
+  readonly encoder: Transform | undefined
+}
 
 /**
- * Puts an {@link Interceptor} between a handler and its response. For the handler nothing changes, but that the head is sent
- * with the first bytes of the body, even after `writeHead()`. The methods are replaced on this one object, and stay, because
- * others may have replaced them since: once all is decided they hand everything on. The last interceptor is asked first.
+ * Puts an {@link Interceptor} between a handler and its response. It is asked at the first `write`, `end` or `flushHeaders`;
+ * until then the response is Node's own, and a head that `writeHead()` has compiled is opened again. From then on the head is
+ * sent when Node would send it, and what Node throws is thrown to the handler; any later error destroys the response.
+ *
+ * The methods are replaced on this one object, and stay, because others may have replaced them since.
+ *
+ * @returns sends what the encoder holds back
  */
-export function intercept(response: ServerResponse, interceptor: Interceptor): void {
+export function intercept(response: ServerResponse, interceptor: Interceptor): () => void {
   const { write, end, writeHead, flushHeaders } = response
   let isDecided = false
-  let isHeld = false
   let encoder: Transform | undefined
+  let pending: PendingEnd | undefined
 
-  const begin = () => {
-    if (isDecided) return
+  const isOver = () => response.writableEnded || isDestroyed(response)
+
+  /** Runs what sends the head. If Node refuses the head, the response is as before. */
+  const decide = (change: HeadChange, send: () => void) => {
+    const undo = changeHead(response, change)
     isDecided = true
-    encoder = interceptor.pieces()
-    if (encoder !== undefined) divert(response, encoder, { write, end })
-  }
-  const send = (finish: FinishAnswer) => end.call(response, finish(), 'utf8')
-
-  /** A handler that goes on after its answer, or fails, must find the answer given. */
-  const sendLater = (promised: Promise<FinishAnswer>) => {
-    const { statusCode } = response
-    const release = () => {
-      isHeld = false
-      Reflect.deleteProperty(response, 'headersSent')
-      response.statusCode = statusCode
+    try {
+      send()
+    } catch (error) {
+      isDecided = false
+      undo()
+      throw error
     }
-    isHeld = true
-    Object.defineProperty(response, 'headersSent', { value: true, configurable: true })
+  }
+
+  const begin = (given?: number) => {
+    if (isDecided) return
+    reopenHead(response)
+    const status = given ?? response.statusCode
+    const pieces = interceptor.pieces()
+    try {
+      decide(pieces, () => {
+        if (!response.headersSent) response.writeHead(status)
+        if (pieces.encoder !== undefined) flushHeaders.call(response)
+      })
+    } catch (error) {
+      pieces.encoder?.destroy()
+      throw error
+    }
+    encoder = pieces.encoder
+    if (encoder !== undefined) divert(response, encoder, (chunk) => write.call(response, chunk, 'utf8'), sending)
+  }
+
+  const sending = <Result>(send: () => Result): Result => (pending === undefined ? send() : pending.send(send))
+
+  const sendWhole = (change: WholeChange, args: readonly unknown[], wasCompiled: boolean) =>
+    decide(change, () => {
+      if (wasCompiled) writeHead.call(response, response.statusCode)
+      if (change.body === undefined) end.apply(response, args as never)
+      else end.call(response, change.body, 'utf8', readEnd(args).done)
+    })
+
+  const sendLater = (promised: Promise<WholeChange>, args: readonly unknown[], wasCompiled: boolean) => {
+    // Node compiles the head now, so that it throws to the handler and reports the head as sent.
+    if (canReopen(response)) response.writeHead(response.statusCode)
+    isDecided = true
+    pending = new PendingEnd(response)
+    const finish = (send: () => void) => {
+      if (isDestroyed(response)) return
+      pending?.release()
+      pending = undefined
+      try {
+        send()
+      } catch (error) {
+        response.destroy(error as Error)
+      }
+    }
     promised.then(
-      (finish) => {
-        release()
-        if (!response.destroyed) send(finish)
-      },
-      (error) => {
-        release()
-        response.destroy(error)
-      },
+      (change) =>
+        finish(() => {
+          reopenHead(response)
+          sendWhole(change, args, wasCompiled)
+        }),
+      (error) => finish(() => response.destroy(error)),
     )
   }
 
-  response.writeHead = (...args: unknown[]) =>
-    isDecided ? writeHead.apply(response, args as never) : stageHead(response, args)
-  response.flushHeaders = () => {
-    begin()
-    flushHeaders.call(response)
-  }
-  response.write = (...args: unknown[]) => {
-    begin()
-    if (isHeld) return false
-    return encoder === undefined ? write.apply(response, args as never) : encoder.write(...(args as [chunk: unknown]))
-  }
-  response.end = (...args: unknown[]) => {
-    if (isHeld) return response
-    const { chunk, encoding, done } = readEnd(args)
-    const isBody = chunk === undefined || typeof chunk === 'string' || chunk instanceof Uint8Array
-    // What is no body is left to Node, for the error that it throws.
-    if (encoder === undefined && (isDecided || !isBody)) return end.apply(response, args as never)
-    if (done !== undefined) response.once('finish', done)
-    if (encoder !== undefined) {
-      encoder.end(chunk, encoding as BufferEncoding)
+  replaceMethods(response, {
+    writeHead(...args: unknown[]) {
+      if (isDecided || isOver() || response.headersSent) return writeHead.apply(response, args as never)
+      if (canReopen(response)) {
+        compileHead(response, args)
+        return response
+      }
+      stageHead(response, args)
+      begin(args[0] as number)
       return response
-    }
-    isDecided = true
-    const finish = interceptor.whole(toBody(chunk as string | Uint8Array | undefined, encoding))
-    if (finish instanceof Promise) sendLater(finish)
-    else send(finish)
-    return response
-  }
+    },
+    flushHeaders() {
+      // The head of a pending answer can still change.
+      if (pending !== undefined) return
+      if (!isOver()) begin()
+      flushHeaders.call(response)
+    },
+    write(...args: unknown[]) {
+      if (pending !== undefined && (pending.refusesAny || isBody(response, args[0], args[1])))
+        return pending.refuseWrite(args.at(-1))
+      // Let Node reject invalid chunks and encodings.
+      if (isOver() || !isBody(response, args[0], args[1])) return write.apply(response, args as never)
+      begin()
+      if (encoder === undefined) return write.apply(response, args as never)
+      return encoder.write(...(args as [chunk: unknown]))
+    },
+    end(...args: unknown[]) {
+      const { chunk, encoding, done } = readEnd(args)
+      if (pending !== undefined) {
+        if (!pending.refuseEnd(chunk, done)) end.apply(response, args as never)
+        return response
+      }
+      // Let Node reject invalid chunks and encodings.
+      if (isOver() || !(chunk === undefined || isBody(response, chunk, encoding)))
+        return end.apply(response, args as never)
+      if (encoder !== undefined) {
+        const last = chunk === undefined ? undefined : toBody(chunk as string | Uint8Array, encoding)
+        pending = new PendingEnd(response)
+        encoder.once('end', () => {
+          pending?.release()
+          pending = undefined
+          end.call(response, undefined as never, 'utf8', done)
+        })
+        encoder.end(last)
+        return response
+      }
+      if (isDecided) return end.apply(response, args as never)
+      const body = toBody(chunk as string | Uint8Array | undefined, encoding)
+      // While a head cannot be compiled without sending it, the handler must not wait for the body.
+      if (body.length > maxWaitingBytes && !response.headersSent && !canReopen(response)) {
+        begin()
+        return response.end(...(args as []))
+      }
+      const wasCompiled = reopenHead(response)
+      const change = interceptor.whole(body)
+      if (change instanceof Promise) sendLater(change, args, wasCompiled)
+      else sendWhole(change, args, wasCompiled)
+      return response
+    },
+  })
+  return () => (encoder as { flush?(): void } | undefined)?.flush?.()
 }
 
-/** Calls the function before the head of a response is sent, when it is complete but for what the function changes. */
-export function beforeHead(response: ServerResponse, change: () => void): void {
-  const { writeHead } = response
-  let isChanged = false
-  response.writeHead = (...args: unknown[]) => {
-    if (isChanged) return writeHead.apply(response, args as never)
-    isChanged = true
-    // Node itself gives the status alone.
-    if (args.length > 1 || args[0] !== response.statusCode) stageHead(response, args)
-    change()
-    return writeHead.call(response, response.statusCode)
-  }
-}
+/** Shorter bodies are compressed at once. */
+const maxWaitingBytes = 16 * 1024
 
 /** From here on the handler writes to the encoder, and the encoder to the response. */
 function divert(
   response: ServerResponse,
   encoder: Transform,
-  { write, end }: Pick<ServerResponse, 'write' | 'end'>,
+  write: (chunk: Buffer) => boolean,
+  sending: (send: () => boolean) => boolean,
 ): void {
   const { emit } = response
   encoder.on('data', (chunk: Buffer) => {
-    if (!write.call(response, chunk, 'utf8')) encoder.pause()
+    if (sending(() => write(chunk))) return
+    encoder.pause()
+    // Over HTTP/1 Node does not say that the socket has drained to a response that counts as ended.
+    if (response.req.httpVersionMajor === 1) response.socket?.once('drain', () => encoder.resume())
   })
-  encoder.on('end', () => end.call(response, undefined, 'utf8'))
   encoder.on('error', (error) => response.destroy(error))
   encoder.on('drain', () => emit.call(response, 'drain'))
   response.once('close', () => encoder.destroy())
   // That the socket has drained is for the encoder; the handler may go on when the encoder says so.
-  response.emit = (event: string, ...args: unknown[]) => {
-    if (event !== 'drain') return emit.call(response, event, ...args)
-    encoder.resume()
-    return true
-  }
-}
-
-/** Puts into the head what `writeHead` was given, to be sent with the body. */
-function stageHead(response: ServerResponse, [status, ...rest]: readonly unknown[]): ServerResponse {
-  const message = typeof rest[0] === 'string' ? (rest.shift() as string) : undefined
-  response.statusCode = status as number
-  if (message !== undefined) response.statusMessage = message
-  setHeaders(response, rest[1] ?? rest[0])
-  return response
-}
-
-/** As `writeHead` takes them: an object, a flat list of names and values, or a list of pairs. */
-function setHeaders(response: ServerResponse, headers: unknown): void {
-  if (!Array.isArray(headers)) {
-    for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value as string)
-    return
-  }
-  const flat: unknown[] = headers.flat()
-  const pairs = Array.from({ length: flat.length / 2 }, (_, index) => flat.slice(index * 2, index * 2 + 2) as string[])
-  for (const [name] of pairs) response.removeHeader(name as string)
-  for (const [name, value] of pairs) response.appendHeader(name as string, value as string)
+  replaceMethods(response, {
+    emit(event: string, ...args: unknown[]) {
+      if (event !== 'drain') return emit.call(response, event, ...args)
+      encoder.resume()
+      return true
+    },
+  })
+  Object.defineProperty(response, 'writableNeedDrain', { get: () => encoder.writableNeedDrain, configurable: true })
 }
 
 interface EndArguments {
@@ -150,14 +212,21 @@ interface EndArguments {
 }
 
 /** `end(done)`, `end(chunk, done)`, `end(chunk, encoding, done)`. */
-function readEnd([first, second, third]: readonly unknown[]): EndArguments {
+export function readEnd([first, second, third]: readonly unknown[]): EndArguments {
   if (typeof first === 'function') return { chunk: undefined, encoding: undefined, done: first as () => void }
   const chunk = first ?? undefined
   if (typeof second === 'function') return { chunk, encoding: undefined, done: second as () => void }
   return { chunk, encoding: (second as string | undefined) ?? undefined, done: third as (() => void) | undefined }
 }
 
-function toBody(chunk: string | Uint8Array | undefined, encoding: string | undefined): string | Buffer {
+/** Whether Node takes the chunk for a part of the body. Over HTTP/2 it takes any view of bytes. */
+export function isBody(response: ServerResponse, chunk: unknown, encoding: unknown): chunk is string | Uint8Array {
+  const isBytes = chunk instanceof Uint8Array || (ArrayBuffer.isView(chunk) && response.req.httpVersionMajor > 1)
+  if (!isBytes && typeof chunk !== 'string') return false
+  return typeof encoding !== 'string' || Buffer.isEncoding(encoding) || (isBytes && encoding === 'buffer')
+}
+
+export function toBody(chunk: string | Uint8Array | undefined, encoding: string | undefined): string | Buffer {
   if (chunk === undefined) return ''
   if (typeof chunk !== 'string') return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
   return encoding === undefined || encoding === 'utf8' || encoding === 'utf-8'

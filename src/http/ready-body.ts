@@ -1,35 +1,36 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** A body that was there, or what was there of it and how to get at the rest. */
+/** A whole body, or the pieces of one that was not ready at once. */
 export type ReadyBody =
   | { readonly isWhole: true; readonly bytes: Buffer }
   | {
       readonly isWhole: false
-      /** What was read already, and the rest. */
+      /** All pieces, also those that were read already. */
       readonly pieces: AsyncIterable<Uint8Array>
-      /** Gives the rest up, also while a piece is waited for. */
+      /** Cancels the rest, even while the next piece is awaited. */
       cancel(): void
     }
 
-/** A body that is made as fast as it is read is no longer taken for a whole one when it is longer than this. */
+/** A longer body is treated as one in pieces, even if its source is as fast as the reader. */
 const maxReadyBytes = 1024 * 1024
 
 /**
- * Reads what is there without waiting. The body of a response never says whether it is a text or comes in pieces, but a text
- * is read to its end before the event loop has turned once.
+ * Reads as much of a body as is ready. A `Response` does not say whether its body is a text or comes in pieces, but a text can
+ * be read to its end before the event loop turns.
  */
 export async function readReady(body: ReadableStream<Uint8Array>): Promise<ReadyBody> {
   const reader = body.getReader()
   const chunks: Uint8Array[] = []
   let bytes = 0
-  const turn = setImmediate(undefined)
+  const nextTurn = setImmediate(undefined)
   for (;;) {
     const reading = reader.read()
-    const result = await Promise.race([reading, turn])
+    const result = await Promise.race([reading, nextTurn])
     if (result?.done) return { isWhole: true, bytes: Buffer.concat(chunks) }
     if (result !== undefined) {
-      chunks.push(result.value)
-      bytes += result.value.length
+      const chunk = toBytes(result.value)
+      chunks.push(chunk)
+      bytes += chunk.length
     }
     if (result === undefined || (bytes > maxReadyBytes && chunks.length > 1)) {
       const next = result === undefined ? reading : reader.read()
@@ -44,5 +45,10 @@ async function* rest(
   reader: ReadableStreamDefaultReader<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   yield* chunks
-  for (let result = await next; !result.done; result = await reader.read()) yield result.value
+  for (let result = await next; !result.done; result = await reader.read()) yield toBytes(result.value)
+}
+
+/** Streams of text are no bodies by the standard, but servers send them. */
+function toBytes(chunk: Uint8Array | string): Uint8Array {
+  return typeof chunk === 'string' ? Buffer.from(chunk) : chunk
 }

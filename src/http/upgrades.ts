@@ -1,20 +1,23 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { PerformanceMonitor } from '../monitor/monitor.ts'
-import { unmatched } from './labels.ts'
+import { expectObject, expectText } from '../shared/arguments.ts'
+import { watchRejection } from '../shared/rejections.ts'
+import { expectMonitor } from './expect-call.ts'
+import { unmatched } from './measure-request.ts'
 
-/** A server of Node's, HTTP or HTTPS. */
+/** Node's HTTP or HTTPS server. */
 export interface UpgradingServer {
   prependListener(event: 'upgrade', listener: (request: IncomingMessage, socket: Duplex) => void): unknown
 }
 
 /**
- * Counts WebSockets, whose requests Node hands to the server's event `upgrade` and not to Express: as upgrades when they are
- * accepted, with their status when they are refused. Packages that bring them to Express, as express-ws does, need nothing
- * but `monitorRequests`.
+ * Counts WebSocket requests, which Node gives to the server's event `upgrade` and not to Express. An accepted one counts as an
+ * upgrade, a refused one with its status. With a package that routes them through Express, such as `express-ws`,
+ * `monitorRequests` is enough.
  *
- * @param route - what the connections are counted under, the same for all or by request; `undefined` for a path that nobody
- *   serves
+ * @param route - the label of all connections, or a function that returns the label of a request, `undefined` for a path that
+ *   has no WebSocket
  *
  * @example
  * ```ts
@@ -26,23 +29,37 @@ export function monitorUpgrades(
   server: UpgradingServer,
   route: string | ((request: IncomingMessage) => string | undefined),
 ): void {
-  // Before the listener that accepts, which may do so at once.
+  expectMonitor(monitor)
+  expectObject(server, 'server', ['prependListener'], "a server of 'node:http'")
+  if (typeof route !== 'function') expectText(route, 'route')
+  const labelOf = (request: IncomingMessage) => {
+    if (typeof route === 'string') return route
+    try {
+      const label: unknown = route(request)
+      watchRejection(label)
+      return typeof label === 'string' && label !== '' ? label : unmatched
+    } catch {
+      // Thrown in a listener, the error would end the process.
+      return unmatched
+    }
+  }
+  // In front of the application's listener, which may accept the socket at once.
   server.prependListener('upgrade', (request, socket) => {
     const [path] = (request.url as string).split('?', 1) as [string]
     const method = request.method as string
     if (monitor.ignores(method, path)) return
-    const startedAt = monitor.start()
+    // Long-lived even before it is accepted: how long the application takes to do so is not known apart.
+    const startedAt = monitor.start({ original: request, method, route: null, isLongLived: true })
     const sentStatus = watchStatus(socket)
     socket.on('close', () => {
       const status = sentStatus() ?? 499
       const outcome = status === 101 ? 'upgrade' : status === 499 ? 'aborted' : 'completed'
-      const label = typeof route === 'string' ? route : (route(request) ?? unmatched)
-      monitor.record(method, label, status, startedAt, outcome)
+      monitor.record(method, labelOf(request), status, startedAt, outcome)
     })
   })
 }
 
-/** Reads the status off the first bytes that are sent: the head of the answer is written by hand. */
+/** Reads the status from the first bytes that are sent: the application writes the head of the answer itself. */
 function watchStatus(socket: Duplex): () => number | undefined {
   const { write, end } = socket
   let status: number | undefined

@@ -1,66 +1,37 @@
+import { expectFunction, expectText } from '../shared/arguments.ts'
 import { expectOneOf } from '../shared/assertions.ts'
-import { runAtOnce, runInTurns } from '../shared/turns.ts'
+import { runAtOnce, runInSlices } from '../shared/time/slices.ts'
+import { startInterval, type Timer } from '../shared/time/timers.ts'
 import type { Warning } from '../shared/warnings.ts'
-import { Alerts } from './alerts.ts'
-import { type CacheCounters, CacheWatch } from './caches.ts'
-import { type DocumentContext, documentOf, trafficContext } from './document.ts'
-import { Emitter } from './emitter.ts'
-import { endpointWidth } from './endpoint.ts'
-import { type Exposed, families, type Naming } from './exposition/families.ts'
-import { encodeHdr } from './exposition/hdr.ts'
-import { exposeText } from './exposition/text.ts'
-import type { Publication } from './fleet/codec.ts'
-import { Fleet } from './fleet/fleet.ts'
-import { type CheckFunction, type CheckOptions, Health, type HealthKind } from './health.ts'
-import { causeOf, type Observed, observe } from './observations.ts'
+import type { AdmissionSource, AdmissionStats } from './admission/admission.ts'
+import type { CacheCounters } from './cache-watch.ts'
+import type { PrometheusOptions } from './exposition/prometheus-options.ts'
+import type { HealthKind, HealthWait } from './health/health.ts'
+import type { CheckFunction, CheckOptions } from './health/health-check.ts'
+import type { HealthReport } from './health/health-report.ts'
 import { type MonitorOptions, type MonitorSettings, resolveOptions } from './options.ts'
-import type { Reading } from './reading.ts'
-import { type CompletedRequest, Recorder, type RecorderEvents } from './recorder.ts'
-import { SystemSampler } from './system/sampler.ts'
-import { Tally } from './tally.ts'
-import { describeEndpoint, readEndpoint } from './traffic.ts'
+import type { Recorder } from './recorder.ts'
+import type { CompletedRequest, RecordedTiming } from './recorder-events.ts'
+import { createServices, type MonitorServices } from './services.ts'
+import type { StatsDocuments } from './stats-documents.ts'
+import { findOverload, type GcPause, type OverloadReason } from './system/sampler.ts'
+import type { RequestWaits } from './traffic/breakdown.ts'
+import type { OpenRequest } from './traffic/open-requests.ts'
 import type {
   ActiveAlert,
-  AlertEvent,
-  CheckEvent,
   DatabaseSection,
   EndpointStats,
-  HealthReport,
+  MonitorEvents,
+  OtherOutcome,
   Outcome,
-  OverloadReason,
-  SlowRequest,
-  StallEvent,
   StatsDocument,
   StatsQuery,
   SystemStats,
 } from './types.ts'
 
-/** What a monitor tells its listeners. */
-export interface MonitorEvents {
-  /** An alert fired, is still firing, or was resolved. */
-  alert: AlertEvent
-  /** A request took longer than `slow.threshold`. */
-  slow: SlowRequest
-  /** The event loop was blocked. */
-  stall: StallEvent
-  /** A health check came to another status. */
-  check: CheckEvent
-}
-
-/** How metrics are written. */
-export interface PrometheusOptions {
-  /** OpenMetrics 1.0 instead of text format 0.0.4. @defaultValue false */
-  readonly openMetrics?: boolean | undefined
-  /**
-   * `otel`: `http_server_request_duration_seconds{http_request_method,http_route,http_response_status_code}`; `classic`:
-   * `http_request_duration_seconds{method,route,status_code}`, for existing dashboards. @defaultValue `'otel'`
-   */
-  readonly naming?: Naming | undefined
-}
-
 /**
- * Measures what a server does: latencies of each route pattern as real percentiles over a sliding window, errors, event loop
- * stalls and who causes them, processor and memory against what the process may use, caches, and health.
+ * Measures a server: latency percentiles of each route pattern over a sliding window, errors, event loop stalls and the
+ * endpoints that cause them, CPU and memory as shares of what the process may use, caches, and health.
  *
  * @example
  * ```ts
@@ -71,81 +42,52 @@ export interface PrometheusOptions {
  */
 export class PerformanceMonitor {
   readonly #settings: MonitorSettings
-  readonly #clock: MonitorSettings['clock']
+  readonly #services: MonitorServices
   readonly #recorder: Recorder
-  readonly #caches: CacheWatch
-  readonly #system: SystemSampler
-  readonly #alerts: Alerts
-  readonly #fleet: Fleet
-  readonly #health: Health
-  readonly #events: Emitter<MonitorEvents & RecorderEvents>
-  readonly #sources = new Map<string, () => unknown>()
-  readonly #begunAt: number
-  #timer: NodeJS.Timeout | undefined
+  readonly #documents: StatsDocuments
+  #timer: Timer | undefined
 
-  /** @throws TypeError or RangeError when an option is wrong */
+  /** @throws TypeError or RangeError when an option is invalid */
   constructor(options: MonitorOptions = {}) {
     const settings = resolveOptions(options)
-    const { clock, layout, slicing, maxEndpoints } = settings
     this.#settings = settings
-    this.#clock = clock
-    this.#begunAt = clock()
-    this.#caches = new CacheWatch(settings.caches, slicing, this.#begunAt)
-    this.#events = new Emitter((error) => this.#warnOf('MONITOR_LISTENER', 'A listener threw', error))
-    this.#recorder = new Recorder(settings, this.#events)
-    this.#health = new Health(settings.checkIntervalMs, clock, (event) => this.#events.emit('check', event))
-    this.#system = new SystemSampler({
-      readers: settings.readers,
-      slicing,
-      disk: settings.disk,
-      processes: settings.processes,
-      clock,
-      onStall: (ms) => this.#events.emit('stall', { at: new Date(clock()).toISOString(), ms }),
-    })
-    this.#alerts = new Alerts(
-      settings.rules,
-      slicing.windowMs,
-      () => causeOf(this.#observed(clock()), this.#recorder.coveredMs(clock())),
-      (event) => this.#events.emit('alert', event),
-    )
-    this.#fleet = new Fleet({
-      transport: settings.fleet,
-      instance: settings.instance,
-      layout,
-      windowMs: slicing.windowMs,
-      maxEndpoints,
-      publication: () => this.#publication(),
-      onError: (error) => this.#warnOf('MONITOR_FLEET', 'The fleet cannot be reached', error),
-    })
+    const services = createServices(settings)
+    this.#services = services
+    this.#recorder = services.recorder
+    this.#documents = services.documents
     if (settings.sampleMs !== false) {
-      this.#system.watch()
-      this.#timer = setInterval(() => void this.sample(), settings.sampleMs).unref()
+      this.#services.system.watch()
+      this.#timer = startInterval(() => void this.sample(), settings.sampleMs)
     }
   }
 
   /**
-   * Begins a request and returns its start stamp, for {@link record}. Counts as in flight until it is recorded. The stamps
-   * also tell which requests waited for a blocked event loop, so take one for each request, first thing.
+   * Starts a request and returns its start stamp, for {@link record}. The request counts as in flight until it is recorded. The
+   * stamps also reveal which requests waited for a blocked event loop, so call it for each request, before anything else.
+   *
+   * @param request - describes the request while it is under way, so that one that is never answered is seen too
    */
-  start(): number {
-    return this.#recorder.start()
+  start(request?: OpenRequest): number {
+    return this.#recorder.start(request)
   }
 
-  /** Whether requests of this method and path are not to be counted; adapters ask before they start one. */
+  /** Whether the option `ignore` excludes requests of this method and path; adapters ask before they start a request. */
   ignores(method: string, path: string): boolean {
     return this.#settings.ignore(method, path)
   }
 
   /**
-   * Ends a request. Never throws, and allocates nothing once the endpoint was seen.
+   * Records a request that has ended. Never throws. Allocates nothing once the endpoint has recorded a request.
    *
-   * @param method - of the request
-   * @param route - the pattern, `/users/:id`; never a URL, or each URL becomes an endpoint; `null` for a request
-   *   that `setRoute` took out
-   * @param status - of the answer
-   * @param startedAt - what {@link start} returned
+   * @param method - the HTTP method
+   * @param route - the pattern, as in `/users/:id`; never a URL, or each URL becomes an endpoint; `null` for a request
+   *   that `setRoute` removed
+   * @param status - the status of the response
+   * @param startedAt - the stamp that {@link start} returned
    * @param outcome - how it ended; only completed requests enter the percentiles
-   * @param traceparent - the request's header of that name, for the list of slow requests; a function is asked only for those
+   * @param traceparent - the request's header of that name, for the list of slow requests; a function is called for
+   *   slow requests only
+   * @param waits - where its time went, for `EndpointStats.breakdown`
    */
   record(
     method: string,
@@ -154,180 +96,187 @@ export class PerformanceMonitor {
     startedAt: number,
     outcome: Outcome = 'completed',
     traceparent?: string | (() => string | undefined) | undefined,
+    waits?: RequestWaits | undefined,
   ): void {
-    this.#recorder.record(method, route, status, startedAt, outcome, traceparent)
+    this.#recorder.record(method, route, status, startedAt, outcome, traceparent, waits)
   }
 
   /**
-   * Calls the listener with each completed request, as `otelMetrics` does. It is called in the hot path: what it costs, each
-   * request costs.
+   * Calls the listener with each completed request. It runs inside {@link record}, so each request pays for its time.
    *
    * @returns a function that removes it
    */
   onRequest(listener: (request: CompletedRequest) => void): () => void {
-    return this.#events.on('request', listener)
+    return this.#services.events.on('request', listener)
   }
 
-  /** Puts in how long something other than a request took; not a number counts as 0. */
+  /** Calls the listener with each duration of `recordTiming` and `time`; returns a function that removes it. */
+  onTiming(listener: (timing: RecordedTiming) => void): () => void {
+    return this.#services.events.on('timing', listener)
+  }
+
+  /** Calls the listener with each garbage collection; returns a function that removes it. */
+  onGc(listener: (pause: GcPause) => void): () => void {
+    return this.#services.events.on('gc', listener)
+  }
+
+  /** Numbers of requests that did not complete since the start, by endpoint and outcome. */
+  *otherOutcomes(): Generator<OtherOutcome> {
+    yield* this.#recorder.otherOutcomes()
+  }
+
+  /** Records the duration of something other than a request. `NaN` counts as 0. */
   recordTiming(name: string, durationMs: number): void {
     this.#recorder.recordTiming(name, durationMs)
   }
 
-  /** Runs the function and records how long it took, whether it succeeded or not. Its result and errors pass through. */
+  /** Runs the function and records its duration, also when it fails. Returns its result or throws its error. */
   async time<Value>(name: string, fn: () => Value | PromiseLike<Value>): Promise<Value> {
-    const startedAt = this.#clock()
+    expectText(name, 'name')
+    expectFunction(fn, 'fn')
+    const startedAt = this.#settings.clock()
     try {
       return await fn()
     } finally {
-      this.recordTiming(name, this.#clock() - startedAt)
+      this.recordTiming(name, this.#settings.clock() - startedAt)
     }
   }
 
-  /**
-   * Names the route of a request that was started, over whatever the adapter would have found; `null` takes it out of the
-   * statistics.
-   */
+  /** Sets the route of a started request, instead of the adapter's; `null` removes the request from the statistics. */
   setRoute(request: object, label: string | null): void {
     this.#recorder.setRoute(request, label)
   }
 
-  /** What {@link setRoute} said about a request. */
+  /** The route that {@link setRoute} set; `undefined` when it was not called for this request. */
   routeOf(request: object): string | null | undefined {
     return this.#recorder.routeOf(request)
   }
 
   /**
-   * Adds a section that another part of the program supplies: `database` fills the document's section of that name, any
-   * other name appears under `additions`. A source that throws is left out of the document.
+   * Adds a section to the documents: `database` fills the section of that name, any other name appears under `additions`.
+   * `read` is called for each document. When it throws, the section is left out.
    *
-   * @returns a function that takes the source away
+   * @returns a function that removes the section
    */
   addSource<Name extends string>(
     name: Name,
     read: () => Name extends 'database' ? DatabaseSection : unknown,
   ): () => void {
-    this.#sources.set(name, read)
-    return () => {
-      if (this.#sources.get(name) === read) this.#sources.delete(name)
-    }
+    return this.#documents.addSource(name, read)
   }
 
-  /** What this process did in the window. */
+  /** The numbers of this process in the window. */
   snapshot(query: StatsQuery = {}): StatsDocument {
-    this.#judge()
-    return runAtOnce(this.#document(query))
+    this.#services.alerts.judge()
+    return runAtOnce(this.#documents.ofProcess(query))
   }
 
   /**
-   * The same document, made in pieces of a few milliseconds, between which the event loop goes on; requests that end meanwhile
-   * may be in some of its numbers only. With hundreds of endpoints, this is what to answer requests with.
+   * The same document as {@link snapshot}, made in slices of a few milliseconds between which the event loop turns. Use it to
+   * answer requests, because hundreds of endpoints take long. Requests that end meanwhile may be in some of its numbers only.
    */
   async snapshotInTurns(query: StatsQuery = {}): Promise<StatsDocument> {
-    await this.#judgeInTurns()
-    return runInTurns(this.#document(query))
+    await this.#services.alerts.judgeInSlices()
+    return runInSlices(this.#documents.ofProcess(query))
   }
 
   /**
-   * What all processes of the fleet did in their windows: this one as it is now, the others as they published last. Their
-   * histograms are added up, so the percentiles are those of all requests. System, alerts, database and slow requests are
-   * this process's. A fleet that cannot be reached costs the others' numbers, never an error.
+   * The numbers of all processes of the fleet: this one as it is now, the others as they published last. Percentiles are those
+   * of all requests, because the histograms are added up. The sections system, alerts, database and slow requests are those of
+   * this process. When the fleet cannot be reached, the document contains this process alone.
    */
   async fleetSnapshot(query: StatsQuery = {}): Promise<StatsDocument> {
-    const { reading, fleet } = await this.#fleet.read()
-    const began = performance.now()
-    return runInTurns(documentOf(reading, query, this.#settings, this.#documentContext(this.#clock(), began, fleet)))
+    const { reading, fleet } = await this.#services.fleet.read()
+    return runInSlices(this.#documents.ofFleet(reading, query, fleet))
   }
 
-  /** One endpoint, if it was seen. */
+  /** One endpoint; `undefined` when it has recorded no request. */
   endpoint(method: string, route: string): EndpointStats | undefined {
-    const now = this.#clock()
-    const endpoint = this.#recorder.find(method, route)
-    if (endpoint === undefined) return undefined
-    return describeEndpoint(readEndpoint(endpoint, now), trafficContext(this.#settings, this.#recorder.coveredMs(now)))
+    return this.#documents.endpoint(method, route)
   }
 
   /**
    * The metrics for Prometheus, in pieces: text format 0.0.4, or OpenMetrics 1.0. Counters and histograms run since the
    * start.
    *
-   * @throws TypeError when `naming` is unknown
+   * @throws TypeError when `naming` or `scope` is unknown
    */
-  prometheus({ openMetrics = false, naming = 'otel' }: PrometheusOptions = {}): AsyncIterable<string> {
-    expectOneOf(naming, 'naming', ['otel', 'classic'])
-    return this.#expose(openMetrics, naming)
+  prometheus(options: PrometheusOptions = {}): AsyncIterable<string> {
+    return this.#services.exposeMetrics(options)
   }
 
   /**
-   * The latencies of an endpoint in the window, in microseconds, for HdrHistogram's own tools: version 2, compressed,
-   * base64. Empty when the endpoint was not seen.
+   * The latencies of an endpoint in the window, in microseconds, for HdrHistogram's own tools: version 2, compressed, base64.
+   * The histogram is empty when the endpoint has recorded no request. Loads `hdr-histogram-js` when it is first called.
    */
-  toHdr(method: string, route: string): string {
-    const { layout } = this.#settings
-    const endpoint = this.#recorder.find(method, route)
-    const tally = new Tally(endpointWidth(layout), layout)
-    endpoint?.window.readInto(tally, this.#clock())
-    return encodeHdr(tally, layout)
+  toHdr(method: string, route: string): Promise<string> {
+    return this.#documents.toHdr(method, route)
   }
 
-  /** Requests that have started and not ended. */
+  /** Upper bounds of the histogram's buckets, in seconds; see the option `buckets`. */
+  get bucketBounds(): number[] {
+    return this.#settings.boundsUs.map((us) => us / 1_000_000)
+  }
+
+  /** Number of requests that have started and not ended. */
   get inFlight(): number {
     return this.#recorder.inFlight
   }
 
   /** The process and the machine, as sampled last. */
   system(): SystemStats {
-    if (this.#timer === undefined) this.#system.sampleIfOld()
-    return this.#system.stats(this.#clock())
+    this.#services.system.sampleIfDue()
+    return this.#services.system.stats(this.#settings.clock())
   }
 
-  /** Counters of the watched caches since their start. */
+  /** Counters of the caches in the option `caches`, since each cache's start. */
   cacheCounters(): ReadonlyArray<readonly [name: string, counters: CacheCounters]> {
-    return this.#caches.lifetime()
+    return this.#services.caches.lifetime()
   }
 
-  /** Alerts that are not `ok`, judged now. */
+  /** Judges the alerts now and returns those that are not `ok`. */
   alerts(): ActiveAlert[] {
-    this.#judge()
-    return this.#alerts.list()
+    this.#services.alerts.judge()
+    return this.#services.alerts.list()
   }
 
   /**
-   * Takes a sample of the system and judges the alerts, as the timer does every `sampleInterval`. The promise is of the
-   * slower parts, disk and other processes; it never rejects.
+   * Samples the system and judges the alerts, as happens every `sampleInterval`. The promise also waits for the samples of
+   * disks and other processes. It never rejects.
    */
   async sample(): Promise<void> {
+    this.#settings.wall.compare()
     try {
-      const slower = this.#system.sample()
-      await this.#judgeInTurns()
-      await slower
+      const sampled = this.#services.system.sample()
+      await this.#services.alerts.judgeInSlices()
+      await sampled
     } catch (error) {
-      this.#warnOf('MONITOR_SAMPLE', 'Sampling failed', error)
+      this.#services.warn('MONITOR_SAMPLE', 'Sampling failed', error)
     }
   }
 
-  /** Why requests should be turned away now, by the last sample; `undefined` when they should not. */
+  /** Why the server should turn requests away now, by the last sample; `undefined` when it should not. */
   overload(): OverloadReason | undefined {
-    const { overload: limits } = this.#settings
-    const { eventLoop, memory, memoryPercent } = this.#system.stats(this.#clock())
-    const signs = [
-      { kind: 'event_loop' as const, value: eventLoop.delayMs?.p50 ?? 0, limit: limits.eventLoopMs },
-      // Without a limit of our own, a full machine is not ours to answer for.
-      {
-        kind: 'memory' as const,
-        value: memory.limitSource === 'system' ? 0 : (memoryPercent as number),
-        limit: limits.memory,
-      },
-      { kind: 'heap' as const, value: memory.heapPercent, limit: limits.heap },
-    ]
-    return signs.find(({ value, limit }) => value > limit)
+    const { admission, system } = this.#services
+    return findOverload(system.stats(this.#settings.clock()), this.#settings.overload, admission.shedRatio)
   }
 
-  /** Who may see more of the health report than its status, as the option `health.details` says. */
+  /** What `shedLoad` does now. Without it, nothing is limited or turned away. */
+  admission(): AdmissionStats {
+    return this.#services.admission.read()
+  }
+
+  /** Adds a guard to {@link admission} and the documents, as `shedLoad` does; returns a function that removes it. */
+  addAdmission(source: AdmissionSource): () => void {
+    return this.#services.admission.add(source)
+  }
+
+  /** The option `health.details`. */
   get healthDetails(): MonitorSettings['healthDetails'] {
     return this.#settings.healthDetails
   }
 
-  /** Says something through `onWarn`, once per code. The routes of the monitor use it. */
+  /** Passes a warning to `onWarn`, once per code. For the HTTP routes of the monitor. */
   warn(warning: Warning): void {
     this.#settings.warn(warning)
   }
@@ -335,147 +284,67 @@ export class PerformanceMonitor {
   /**
    * Adds a health check.
    *
-   * @throws TypeError when the name is taken or an option is wrong
+   * @throws TypeError or RangeError when the name is taken or an option is invalid
    */
   check(name: string, fn: CheckFunction, options: CheckOptions = {}): this {
-    this.#health.add(name, fn, options)
+    this.#services.health.add(name, fn, options)
     return this
   }
 
   /**
-   * Answers a probe. `live`: the process works, no dependency is asked. `ready`: it can serve; the critical checks pass and
-   * it is not draining. `startup`: `markStarted()` was called. `all` is what `GET /health` shows.
+   * Answers a probe. `live`: the process works; runs no checks. `ready`: the critical checks pass and the instance does not
+   * drain. `startup`: `markStarted()` was called. `all`: the report of `GET /health`.
+   *
+   * @throws TypeError when `maxWait` is not a duration
    */
-  health(kind: HealthKind = 'all'): Promise<HealthReport> {
-    return this.#health.report(kind, this.#system.lastStallMs)
+  async health(kind: HealthKind = 'all', options: HealthWait = {}): Promise<HealthReport> {
+    return this.#services.health.report(kind, this.#services.system.lastStallMs, options)
   }
 
-  /** Makes the instance unready, so that no new requests are sent to it, while those in flight end. */
+  /** Whether {@link drain} was called. The adapters then answer with `Connection: close`. */
+  get isDraining(): boolean {
+    return this.#services.health.isDraining
+  }
+
+  /**
+   * Makes the instance unready, so that it gets no new requests while those in flight end. From now on, each response of HTTP/1
+   * closes its connection, so that clients which keep connections open go elsewhere.
+   */
   drain(reason = 'draining'): void {
-    this.#health.drain(reason)
+    this.#services.health.drain(reason)
   }
 
   /** Makes the startup probe pass. */
   markStarted(): void {
-    this.#health.markStarted()
+    this.#services.health.markStarted()
   }
 
-  /** Adds a listener and returns what removes it. */
+  /** Adds a listener and returns a function that removes it. */
   on<Name extends keyof MonitorEvents>(name: Name, listener: (event: MonitorEvents[Name]) => void): () => void {
-    return this.#events.on(name, listener)
+    expectOneOf<string>(name, 'name', ['alert', 'slow', 'stall', 'check'])
+    return this.#services.events.on(name, listener)
   }
 
-  /** Forgets all that was measured; checks, listeners and sources stay. */
+  /** Deletes everything measured so far. Checks, listeners and sources stay. */
   reset(): void {
     this.#recorder.reset()
-    this.#caches.clear(this.#clock())
-    this.#system.clear()
-    this.#alerts.clear()
+    this.#services.caches.clear(this.#settings.clock())
+    this.#services.system.clear()
+    this.#services.alerts.clear()
   }
 
-  /** Stops all timers and lets go of everything. Recording afterwards does no harm. */
+  /** Stops all timers and observers, and leaves the fleet. Recording afterwards is harmless. */
   async close(): Promise<void> {
-    clearInterval(this.#timer)
+    this.#timer?.cancel()
     this.#timer = undefined
     this.#recorder.close()
-    this.#system.close()
-    this.#health.close()
-    await this.#fleet.close()
-    this.#events.clear()
+    this.#services.system.close()
+    this.#services.health.close()
+    await this.#services.fleet.close()
+    this.#services.events.clear()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
-  }
-
-  async *#expose(openMetrics: boolean, naming: Naming): AsyncGenerator<string> {
-    await this.#judgeInTurns()
-    const { service, release, instance } = this.#settings
-    const exposed: Exposed = {
-      now: this.#clock(),
-      service,
-      release,
-      instance,
-      inFlight: this.#recorder.inFlight,
-      endpoints: this.#recorder.endpoints.all(),
-      timings: this.#recorder.timings,
-      caches: this.#caches,
-      system: this.#system,
-      alerts: this.#alerts.list(),
-    }
-    yield* exposeText(families(exposed, naming), openMetrics)
-  }
-
-  #document(query: StatsQuery): ReturnType<typeof documentOf> {
-    const began = performance.now()
-    const now = this.#clock()
-    return documentOf(this.#read(now), query, this.#settings, this.#documentContext(now, began, null))
-  }
-
-  #documentContext(now: number, began: number, fleet: StatsDocument['fleet']): DocumentContext {
-    return {
-      began,
-      now,
-      scope: fleet === null ? 'instance' : 'fleet',
-      uptimeMs: now - this.#begunAt,
-      ...this.#readSources(),
-      system: this.#system.stats(now),
-      alerts: this.#alerts.list(),
-      slow: this.#recorder.slow.list(),
-      fleet,
-      memoryBytes: this.#recorder.memoryBytes,
-    }
-  }
-
-  #publication(): Publication {
-    const now = this.#clock()
-    const { cpuPercent, memoryPercent } = this.#system.stats(now)
-    const { release, slicing } = this.#settings
-    return { release, cpuPercent, memoryPercent, windowMs: slicing.windowMs, reading: this.#read(now) }
-  }
-
-  #read(now: number): Reading {
-    return { ...this.#recorder.read(now), caches: this.#caches.rows(now) }
-  }
-
-  /** To age the windows is most of the work after a time slice. */
-  async #judgeInTurns(): Promise<void> {
-    await runInTurns(this.#recorder.age())
-    this.#judge()
-  }
-
-  #judge(): void {
-    this.system()
-    const now = this.#clock()
-    this.#alerts.evaluate(now, observe(this.#alerts, this.#observed(now)))
-  }
-
-  #observed(now: number): Observed {
-    return {
-      now,
-      layout: this.#settings.layout,
-      endpoints: this.#recorder.endpoints.all(),
-      caches: this.#caches.rows(now),
-      system: this.#system.stats(now),
-      systemSamples: this.#system.samples,
-      longestStallMs: this.#system.longestStallMs(now),
-    }
-  }
-
-  #readSources(): Pick<StatsDocument, 'database' | 'additions'> {
-    const sections: Record<string, unknown> = {}
-    for (const [name, read] of this.#sources) {
-      try {
-        sections[name] = read()
-      } catch (error) {
-        this.#warnOf('MONITOR_SOURCE', `The source '${name}' threw`, error)
-      }
-    }
-    const { database = null, ...additions } = sections
-    return { database: database as DatabaseSection | null, additions }
-  }
-
-  #warnOf(code: string, what: string, error: unknown): void {
-    this.#settings.warn({ code, message: `${what}: ${error instanceof Error ? error.message : String(error)}` })
   }
 }

@@ -1,91 +1,121 @@
 import { hostname } from 'node:os'
+import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
 import { BucketLayout, toMicroseconds } from '../shared/buckets.ts'
-import { type Clock, systemClock } from '../shared/clock.ts'
-import { type Duration, parseDuration } from '../shared/duration.ts'
+import { messageOf } from '../shared/errors.ts'
+import { isNode, isWorkers, readOrNull } from '../shared/runtime.ts'
+import { type Clock, systemClock } from '../shared/time/clock.ts'
+import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'
-import { type AlertOptions, type ResolvedRules, resolveRules } from './alert-rules.ts'
+import { type AlertOptions, type ResolvedRules, resolveRules } from './alerts/alert-rules.ts'
+import type { CacheLike } from './cache-watch.ts'
 import type { FleetTransport } from './fleet/transport.ts'
 import { type SystemReaders, systemReaders } from './system/readers.ts'
-import type { CacheLike } from './types.ts'
-import { type Slicing, slicing } from './window.ts'
+import type { OverloadLimits } from './system/sampler.ts'
+import { defaultBoundsUs } from './traffic/prometheus-histogram.ts'
+import { type Slicing, slicing } from './traffic/sliding-window.ts'
+import { WallClock } from './wall-clock.ts'
 
-/** How a {@link PerformanceMonitor} is made. */
+/** Options of {@link PerformanceMonitor}. */
 export interface MonitorOptions {
-  /** Name of the service, for documents and metrics. */
+  /** The name of the service, in documents and metrics. */
   readonly service?: string | undefined
-  /** Version of the service; the fleet's document names it beside each member. */
+  /** The version of the service, in documents, metrics and the fleet's list of members. */
   readonly release?: string | undefined
-  /** What tells this process from its siblings. @defaultValue host name, process id and a random part */
+  /** A unique name of this process. @defaultValue host name, process id and a random part */
   readonly instance?: string | undefined
-  /** What the statistics cover, `'10s'` to `'1h'`. @defaultValue `'5m'` */
+  /** The time that the statistics cover, `'10s'` to `'1h'`. @defaultValue `'5m'` */
   readonly window?: Duration | undefined
   /**
-   * Significant digits of latencies. Two are right within 0.8 %, and 32 KB an active endpoint; three within 0.1 %, and
-   * 200 KB. @defaultValue 2
+   * Significant digits of latencies. With 2, they are exact to 0.8 % and an active endpoint takes 32 KB; with 3, exact to
+   * 0.1 % and 200 KB. @defaultValue 2
    */
   readonly precision?: 2 | 3 | undefined
-  /** Endpoints beyond that share one entry, `(overflow)`. @defaultValue 500 */
+  /**
+   * Upper bounds of the buckets of Prometheus' histograms, ascending. @defaultValue 5 ms to 10 s, as in OpenTelemetry's HTTP
+   * conventions
+   */
+  readonly buckets?: readonly Duration[] | undefined
+  /** Further endpoints share one entry, `(overflow)`. @defaultValue 500 */
   readonly maxEndpoints?: number | undefined
-  /** Requests that are not to be counted. Asked with the path before anything else happens. */
+  /** Returns true for requests that should not be counted. Adapters call it before they start a request. */
   readonly ignore?: ((method: string, path: string) => boolean) | undefined
-  /** Whether latencies corrected for event loop stalls stand beside the plain ones. @defaultValue true */
+  /** Whether documents also contain latencies corrected for event loop stalls. @defaultValue true */
   readonly stallCorrection?: boolean | undefined
-  /** Which requests are kept with their details. */
+  /** Which requests are listed with their details. */
   readonly slow?:
     | {
-        /** Slower than that is slow; also the T of Apdex. @defaultValue `'500ms'` */
+        /**
+         * A request is slow when it takes longer. Requests under way count, and clients that gave up after 100 ms or more. Also
+         * the T of Apdex. @defaultValue `'500ms'`
+         */
         readonly threshold?: Duration | undefined
-        /** How many of the latest are kept. @defaultValue 50 */
+        /** How many of the latest slow requests are listed. @defaultValue 50 */
         readonly keep?: number | undefined
       }
     | undefined
-  /** How often the system is sampled and alerts are judged; `false`: only when somebody asks. @defaultValue `'1s'` */
+  /**
+   * How often the system is sampled and alerts are judged; with `false`, only when a document, the metrics or the alerts are
+   * read. @defaultValue `'1s'`
+   */
   readonly sampleInterval?: Duration | false | undefined
-  /** Folders whose file systems are watched. @defaultValue `['/']` */
+  /** Paths whose file systems are measured. @defaultValue `['/']` */
   readonly disk?: readonly string[] | false | undefined
-  /** Other processes to watch, such as workers; asked every 5 seconds. */
+  /** Returns the ids of other processes to measure, such as workers. Called every 5 seconds. */
   readonly processes?: (() => readonly number[]) | undefined
-  /** The rules, each on unless it is `false`; `false` turns off all. */
+  /** The alert rules. A rule is off when it is `false`; `false` instead of the object turns all off. */
   readonly alerts?: AlertOptions | false | undefined
-  /** When {@link PerformanceMonitor.overload} says so. */
+  /** The limits above which `monitor.overload()` returns a reason. */
   readonly overload?:
     | {
         /** Median delay of the event loop. @defaultValue `'100ms'` */
         readonly eventLoop?: Duration | undefined
-        /** Working set, percent of the limit. @defaultValue 97 */
+        /** Working set, percent of the memory limit. @defaultValue 97 */
         readonly memory?: number | undefined
-        /** Heap, percent of its limit. @defaultValue 95 */
+        /** Heap in use, percent of V8's limit. @defaultValue 95 */
         readonly heap?: number | undefined
+        /** Requests that `shedLoad` turned away, percent of the latest hundred or so. @defaultValue 1 */
+        readonly shedding?: number | undefined
       }
     | undefined
-  /** How health is shown. */
+  /** Who sees details of the health checks, and how long a check's answer is kept. */
   readonly health?: HealthOptions | undefined
-  /** How the processes of this service know of each other: `redisFleet` or `clusterFleet`. */
+  /** How the processes of this service exchange their numbers: `redisFleet` or `clusterFleet`. */
   readonly fleet?: FleetTransport | undefined
-  /** Caches to watch, by the name they have in documents. */
+  /** Caches to measure, by their name in documents. */
   readonly caches?: Readonly<Record<string, CacheLike>> | undefined
-  /** The time. @defaultValue the process's monotonic clock */
+  /** Milliseconds since 1970. @defaultValue the process's monotonic clock, and the system's time for timestamps */
   readonly clock?: Clock | undefined
-  /** Receives warnings, each kind once. @defaultValue `process.emitWarning` */
+  /** Called with each warning, once per code. @defaultValue `process.emitWarning` */
   readonly onWarn?: OnWarn | undefined
 }
 
-/** How health is shown. */
+/** Options of health checks and their report. */
 export interface HealthOptions {
-  /** Who sees the single checks: nobody, whoever may see the statistics, everybody. @defaultValue `'authorized'` */
+  /**
+   * Who sees the results of single checks: nobody, clients allowed to see the statistics, or everybody.
+   * @defaultValue `'authorized'`
+   */
   readonly details?: 'never' | 'authorized' | 'always' | undefined
-  /** How old the answer of a check may be, where the check does not say. @defaultValue `'10s'` */
+  /** How old a check's result may be, unless the check has its own interval. @defaultValue `'10s'` */
   readonly interval?: Duration | undefined
+  /**
+   * How long `shedLoad` may turn requests away before the instance is not ready, so that a balancer sends them to others. It is
+   * ready again 5 seconds after the last one. Use it only where others can take over: all may become unready at once.
+   * @defaultValue false
+   */
+  readonly unreadyWhenShedding?: Duration | false | undefined
 }
 
-/** Options with nothing left to decide. */
+/** Options with their defaults filled in. */
 export interface MonitorSettings {
   readonly service: string | null
   readonly release: string | null
   readonly instance: string
   readonly layout: BucketLayout
   readonly slicing: Slicing
+  /** Upper bounds of the Prometheus buckets, in microseconds. */
+  readonly boundsUs: readonly number[]
   readonly maxEndpoints: number
   readonly ignore: (method: string, path: string) => boolean
   readonly stallCorrection: boolean
@@ -93,43 +123,71 @@ export interface MonitorSettings {
   readonly keepSlow: number
   readonly healthDetails: 'never' | 'authorized' | 'always'
   readonly checkIntervalMs: number
+  readonly unreadySheddingMs: number
   readonly readers: SystemReaders
   readonly sampleMs: number | false
   readonly disk: readonly string[]
   readonly processes: () => readonly number[]
   readonly rules: ResolvedRules
-  readonly overload: { readonly eventLoopMs: number; readonly memory: number; readonly heap: number }
+  readonly overload: OverloadLimits
   readonly fleet: FleetTransport | undefined
   readonly caches: Readonly<Record<string, CacheLike>>
   readonly clock: Clock
+  readonly wall: WallClock
   readonly warn: OnWarn
 }
 
-/** Checks the options and fills in the defaults. */
-export function resolveOptions(
-  {
+const monitorOptions: OptionKinds<MonitorOptions> = {
+  service: 'text',
+  release: 'text',
+  instance: 'text',
+  window: 'own',
+  precision: 'own',
+  buckets: 'own',
+  maxEndpoints: 'own',
+  ignore: 'function',
+  stallCorrection: 'boolean',
+  slow: { threshold: 'own', keep: 'own' },
+  sampleInterval: 'own',
+  disk: 'own',
+  processes: 'function',
+  alerts: 'own',
+  overload: { eventLoop: 'own', memory: 'own', heap: 'own', shedding: 'own' },
+  health: { details: 'own', interval: 'own', unreadyWhenShedding: 'own' },
+  fleet: 'own',
+  caches: 'object',
+  clock: 'function',
+  onWarn: 'function',
+}
+
+/** @throws TypeError or RangeError when an option is invalid */
+export function resolveOptions(options: MonitorOptions, readers: SystemReaders = systemReaders): MonitorSettings {
+  expectOptions(options, monitorOptions)
+  const {
     service,
     release,
-    instance = `${hostname()}:${process.pid}:${Math.random().toString(36).slice(2, 8)}`,
+    instance = `${readOrNull(hostname) ?? 'host'}:${process.pid}:${Math.random().toString(36).slice(2, 8)}`,
     window = '5m',
     precision = 2,
+    buckets,
     maxEndpoints = 500,
-    ignore = () => false,
+    ignore,
     stallCorrection = true,
     slow: { threshold = '500ms', keep = 50 } = {},
     sampleInterval = '1s',
     disk = ['/'],
     processes = () => [],
     alerts,
-    overload: { eventLoop = '100ms', memory = 97, heap = 95 } = {},
-    health: { details = 'authorized', interval = '10s' } = {},
+    overload: { eventLoop = '100ms', memory = 97, heap = 95, shedding = 1 } = {},
+    health: { details = 'authorized', interval = '10s', unreadyWhenShedding = false } = {},
     fleet,
     caches = {},
     clock = systemClock,
     onWarn,
-  }: MonitorOptions,
-  readers: SystemReaders = systemReaders,
-): MonitorSettings {
+  } = options
+  if (disk !== false) expectOptions({ disk }, { disk: 'texts' })
+  for (const [name, cache] of Object.entries(caches)) expectObject(cache, `caches.${name}`, ['stats'], 'a cache')
+  if (fleet !== undefined) expectObject(fleet, 'fleet', ['publish', 'remove', 'collect', 'close'], 'a fleet transport')
   if (precision !== 2 && precision !== 3) {
     throw new TypeError(`Expected \`precision\` to be one of 2, 3, got ${describeValue(precision)}`)
   }
@@ -137,37 +195,68 @@ export function resolveOptions(
   if (windowMs < 10_000 || windowMs > 3_600_000) {
     throw new RangeError(`Expected \`window\` to be from '10s' to '1h', got ${describeValue(window)}`)
   }
+  const warn = createWarner(onWarn)
   return {
     service: service ?? null,
     release: release ?? null,
     instance,
     layout: new BucketLayout(precision),
     slicing: slicing(windowMs),
+    boundsUs: buckets === undefined ? defaultBoundsUs : toBoundsUs(buckets),
     maxEndpoints: expectWholeNumber(maxEndpoints, 'maxEndpoints', { min: 1 }),
-    ignore,
-    stallCorrection,
+    ignore: ignore === undefined ? () => false : guarded(ignore, warn),
+    // Other runtimes do not say how long the event loop was idle, so a stall could not be told from a pause.
+    stallCorrection: stallCorrection && isNode,
     slowUs: toMicroseconds(parseDuration(threshold, 'slow.threshold')),
     keepSlow: expectWholeNumber(keep, 'slow.keep'),
     healthDetails: expectOneOf(details, 'health.details', ['never', 'authorized', 'always']),
     readers,
-    sampleMs: sampleInterval === false ? false : positive(parseDuration(sampleInterval, 'sampleInterval')),
-    disk: disk === false ? [] : disk,
+    sampleMs:
+      sampleInterval === false || isWorkers ? false : expectPositive(parseDuration(sampleInterval, 'sampleInterval')),
+    disk: disk === false || isWorkers ? [] : disk,
     processes,
     rules: resolveRules(alerts),
     overload: {
       eventLoopMs: parseDuration(eventLoop, 'overload.eventLoop'),
       memory: expectNumber(memory, 'overload.memory', { min: 0, max: 100 }),
       heap: expectNumber(heap, 'overload.heap', { min: 0, max: 100 }),
+      shedding: expectNumber(shedding, 'overload.shedding', { min: 0, max: 100 }),
     },
     checkIntervalMs: parseDuration(interval, 'health.interval'),
+    unreadySheddingMs:
+      unreadyWhenShedding === false ? Infinity : parseDuration(unreadyWhenShedding, 'health.unreadyWhenShedding'),
     fleet,
     caches,
     clock,
-    warn: createWarner(onWarn),
+    wall: new WallClock(clock),
+    warn,
   }
 }
 
-function positive(ms: number): number {
+/** An error of the user's `ignore` must not fail requests, or end the process from a listener. */
+function guarded(ignore: MonitorSettings['ignore'], warn: OnWarn): MonitorSettings['ignore'] {
+  return (method, path) => {
+    try {
+      return ignore(method, path)
+    } catch (error) {
+      const thrown = messageOf(error)
+      warn({ code: 'MONITOR_IGNORE', message: `\`ignore\` threw, so the request is measured: ${thrown}` })
+      return false
+    }
+  }
+}
+
+function toBoundsUs(buckets: readonly Duration[]): number[] {
+  if (!Array.isArray(buckets) || buckets.length === 0) {
+    throw new TypeError(`Expected \`buckets\` to be a list of durations, got ${describeValue(buckets)}`)
+  }
+  const bounds = buckets.map((bound, place) => toMicroseconds(parseDuration(bound, `buckets[${place}]`)))
+  const fault = bounds.findIndex((bound, place) => place > 0 && bound <= bounds[place - 1]!)
+  if (fault === -1) return bounds
+  throw new RangeError(`Expected \`buckets\` to ascend, got ${buckets[fault]} after ${buckets[fault - 1]}`)
+}
+
+function expectPositive(ms: number): number {
   if (ms > 0) return ms
   throw new RangeError('Expected `sampleInterval` to be longer than 0ms, or false')
 }

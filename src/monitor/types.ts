@@ -1,40 +1,37 @@
-/**
- * The documents of the monitor. All are camelCase here; the HTTP handlers write snake_case. Maps whose keys are names, and
- * are therefore never renamed: `timings`, `cache`, `additions` (first level), `status`, `checks`, and the percentile keys
- * `p50`, `p75`, `p90`, `p95`, `p99`, `p99_9` (`p95Ci` becomes `p95_ci`). What an addition holds is renamed like the rest.
- */
+import type { AdmissionStats } from './admission/admission.ts'
+import type { ActiveAlert, AlertEvent } from './alerts/alert.ts'
+import type { FleetStats } from './fleet/fleet-stats.ts'
+import type { CheckResult } from './health/health-report.ts'
+import type { Breakdown } from './traffic/breakdown.ts'
+import type { HistoryPoint } from './traffic/history-point.ts'
+
+export type { ActiveAlert, AlertCause, AlertEvent, AlertId } from './alerts/alert.ts'
+export type { FleetMemberStats, FleetStats } from './fleet/fleet-stats.ts'
+export type { Breakdown, BreakdownPart } from './traffic/breakdown.ts'
+export type { HistoryPoint } from './traffic/history-point.ts'
+export type { OtherOutcome, Outcome } from './traffic/outcome.ts'
 
 /**
- * How a request ended. Only completed ones enter percentiles, statuses and rates; the others are counted on their own,
- * because a client that gave up, an event stream of an hour and a WebSocket say nothing about how fast we answer.
+ * The documents and events of the monitor. Keys are camelCase here; the HTTP handlers write them in snake_case, so `p95Ci`
+ * becomes `p95_ci`. The keys of `timings`, `cache`, `status` and `checks` are names, and `additions` is the user's own data at any
+ * depth: they are not renamed.
  */
-export type Outcome = 'completed' | 'aborted' | 'stream' | 'upgrade'
 
-/** What the monitor needs of a cache: its cumulative counters. Every `Cache` is one. */
-export interface CacheLike {
-  stats(): {
-    readonly hits: number
-    readonly misses: number
-    readonly errors: number
-    readonly hitRate: number
-    readonly errorRate: number
-    readonly store: { readonly state: string }
-  }
-}
-
-/** Which endpoints a document lists, and in which order. */
+/** Selects and sorts the endpoints of a document. */
 export interface StatsQuery {
-  /** The largest first; `errors` is the number of 5xx answers. @defaultValue `'total'` */
+  /** Sorts by this value, the largest first; `errors` counts 5xx responses. @defaultValue `'total'` */
   readonly sort?: 'p95' | 'count' | 'total' | 'errors' | undefined
-  /** At most that many endpoints. @defaultValue 100 */
+  /** The maximum number of endpoints. @defaultValue 100 */
   readonly limit?: number | undefined
-  /** Only endpoints of this pattern. */
+  /** Only endpoints with this route pattern. */
   readonly route?: string | undefined
-  /** Only endpoints of this method. */
+  /** Only endpoints with this method. */
   readonly method?: string | undefined
+  /** Whether the document has its `history`. @defaultValue false */
+  readonly history?: boolean | undefined
 }
 
-/** Latencies of a sliding window in milliseconds. `null` when the window is empty, never 0. */
+/** Latencies in the window, in milliseconds; `null` when the window is empty. */
 export interface LatencyMs {
   readonly avg: number | null
   readonly min: number | null
@@ -52,29 +49,38 @@ export interface LatencyMs {
   readonly p99Ci: readonly [low: number, high: number] | null
 }
 
-/** An estimate of what clients saw: each stall of the event loop is charged to the requests that waited for it. */
+/** Estimated latencies as clients saw them: measured latency plus the time that requests waited for a stalled event loop. */
 export interface CorrectedMs {
   readonly p50: number | null
   readonly p95: number | null
   readonly p99: number | null
-  /** Requests of the window whose corrected latency differs from the plain one. */
+  /** Number of requests that waited. */
   readonly affected: number
 }
 
-/** What requests and endpoints have in common. All but `total` cover the window. */
+/** The fields that requests and endpoints have in common. All but `total` cover the window. */
 interface Traffic {
-  /** Requests since the start (or the last `reset()`), whatever their outcome. */
+  /** Number of requests of any outcome since the start or the last `reset()`. */
   readonly total: number
-  /** Completed requests. */
+  /** Number of completed requests. */
   readonly count: number
-  /** Completed requests a second. */
+  /** Completed requests per second. */
   readonly perSecond: number
   readonly aborted: number
+  /**
+   * Number of requests under way now for longer than `slow.threshold`, without event streams and upgrades.
+   */
+  readonly unanswered: number
   readonly streams: number
   readonly upgrades: number
-  /** Share of completed requests that were answered with 5xx, 0..1. */
+  /** Number of requests that `shedLoad` turned away. */
+  readonly shed: number
+  /** Share of completed requests with a 5xx status, 0..1. */
   readonly errorRate: number | null
-  /** (satisfied + tolerating / 2) / count, with the `slow` threshold as T (apdex.org, technical specification 1.1). */
+  /**
+   * (satisfied + tolerating / 2) / all, with the `slow` threshold as T (apdex.org, technical specification 1.1). Frustrated are
+   * also 5xx responses, clients that gave up after 100 ms or more, and requests under way for longer than 4 T.
+   */
   readonly apdex: number | null
   readonly latencyMs: LatencyMs
   /** `null` when `stallCorrection` is off. */
@@ -83,9 +89,11 @@ interface Traffic {
 
 /** All requests together. */
 export interface RequestStats extends Traffic {
-  /** Requests that have started and not ended. */
+  /** Number of requests that have started and not ended. */
   readonly inFlight: number
-  /** By class: `2xx`, `4xx` and so on. */
+  /** Age of the oldest request under way, without event streams and upgrades; `null` without one. */
+  readonly oldestMs: number | null
+  /** Numbers of completed requests by class of status: `2xx`, `4xx` and so on. */
   readonly status: Readonly<Record<string, number>>
 }
 
@@ -93,15 +101,17 @@ export interface RequestStats extends Traffic {
 export interface EndpointStats extends Traffic {
   readonly method: string
   readonly route: string
-  /** By code: `200`, `404` and so on. */
+  /** Numbers of completed requests by status: `200`, `404` and so on. */
   readonly status: Readonly<Record<string, number>>
-  /** Time this endpoint held the event loop without a pause (holds of 1 ms and more), in the window. */
+  /** Milliseconds that this endpoint held the event loop, in holds of 1 ms and more. */
   readonly loopMs: number
+  /** Where the time went; `null` while requests have no scope, because nothing reads it. */
+  readonly breakdown: Breakdown | null
   /** When the last request of the endpoint ended, ISO 8601. */
   readonly lastSeen: string
 }
 
-/** Something else that was timed with `recordTiming` or `time`. */
+/** Durations recorded with `recordTiming` or `time`. */
 export interface TimingStats {
   readonly count: number
   readonly latencyMs: LatencyMs
@@ -114,21 +124,25 @@ export interface CacheRow {
   readonly errors: number
   readonly hitRate: number | null
   readonly errorRate: number | null
-  /** State of the store behind it: `off`, `up`, `degraded`, `down`. */
+  /** State of the cache's store: `off`, `up`, `degraded`, `down`. */
   readonly state: string
 }
 
-/** What the database layer reports through `addSource('database', …)`; the element types are its own. */
+/** The section that `addSource('database', …)` fills. The database feature defines the types of the elements. */
 export interface DatabaseSection {
   readonly queries: readonly unknown[]
   readonly slow: readonly unknown[]
   readonly nPlusOne: readonly unknown[]
+  /** Numbers of queries that were ended because nobody waited for them any more. */
+  readonly abandoned?: { readonly cancelled: number; readonly dequeued: number; readonly refused: number }
+  /** What `autoBatch` has joined. */
+  readonly autoBatch?: { readonly queries: number; readonly statements: number; readonly shapes: readonly unknown[] }
 }
 
 /** Disk space of one file system. */
 export interface DiskUsage {
   readonly path: string
-  /** As `df` counts it: used / (used + available to us). */
+  /** Space in use as `df` counts it: used / (used + available to this process). */
   readonly percent: number
   readonly freeBytes: number
   readonly totalBytes: number
@@ -137,7 +151,7 @@ export interface DiskUsage {
 /** Another process, sampled through `pidusage`. */
 export interface ProcessUsage {
   readonly pid: number
-  /** Of one core; `null` for the first sample. */
+  /** Percent of one core; `null` in the first sample. */
   readonly cpuPercent: number | null
   readonly memoryBytes: number
 }
@@ -145,133 +159,90 @@ export interface ProcessUsage {
 /** Where the memory limit comes from. */
 export type LimitSource = 'cgroup-v2' | 'cgroup-v1' | 'system'
 
-/** The process and the machine around it. Values are `null` until there are two samples to compare. */
+/** The process and the machine. Values that compare two samples are `null` until the second one. */
+/** The process and the machine. What the platform does not say is `null`. */
 export interface SystemStats {
-  /** Of the processors this process may use (quota, affinity), not of one core. */
+  /** CPU usage, percent of all cores that this process may use (by quota and affinity). */
   readonly cpuPercent: number | null
-  /** Working set of the cgroup of its limit; without a limit, resident memory of the machine's. */
+  /** Working set, percent of the cgroup's limit; without a limit, resident memory, percent of the machine's memory. */
   readonly memoryPercent: number | null
-  /** Of the fullest file system watched. */
+  /** Space in use of the fullest file system. */
   readonly diskPercent: number | null
   readonly cpu: {
-    /** Processors in use, 1 being one of them wholly. */
+    /** Cores in use; 1 is one core at 100 %. */
     readonly cores: number | null
-    readonly limitCores: number
-    /** Share of the quota's periods in which the process was held back. */
+    readonly limitCores: number | null
+    /** Percent of the quota's periods in which the process was throttled. */
     readonly throttledPercent: number | null
-    readonly loadAverage: readonly [number, number, number]
+    readonly loadAverage: readonly [number, number, number] | null
   }
   readonly memory: {
-    readonly workingSetBytes: number
-    readonly limitBytes: number
+    readonly workingSetBytes: number | null
+    readonly limitBytes: number | null
     readonly limitSource: LimitSource
-    readonly rssBytes: number
-    readonly heapUsedBytes: number
-    /** Of V8's `heap_size_limit`, at which the process dies. */
-    readonly heapPercent: number
+    readonly rssBytes: number | null
+    readonly heapUsedBytes: number | null
+    /** Percent of V8's `heap_size_limit`, at which the process crashes. */
+    readonly heapPercent: number | null
   }
   readonly disk: readonly DiskUsage[]
   readonly eventLoop: {
-    /** Share of the last sample interval the loop was busy, 0..1. */
+    /** Share of the last sample interval in which the loop was busy, 0..1. */
     readonly utilization: number | null
     /** Delay of timers in the last sample interval. */
     readonly delayMs: { readonly p50: number; readonly p99: number; readonly max: number } | null
-    /** Blocks of the loop of 50 ms and more, in the window. */
-    readonly stalls: { readonly count: number; readonly totalMs: number; readonly longestMs: number }
+    /** Stalls of 50 ms and more in the window. */
+    readonly stalls: { readonly count: number; readonly totalMs: number; readonly longestMs: number } | null
   }
-  /** Garbage collections of the window. */
-  readonly gc: { readonly count: number; readonly totalMs: number; readonly maxMs: number }
+  /** Garbage collections in the window. */
+  readonly gc: { readonly count: number; readonly totalMs: number; readonly maxMs: number } | null
   readonly processes: readonly ProcessUsage[]
 }
 
-/** The rules of the monitor. */
-export type AlertId = 'response_time' | 'cpu' | 'memory' | 'cache_errors' | 'error_rate' | 'event_loop' | 'disk'
-
-/** What probably lies behind an alert. Shares are 0..1. */
-export interface AlertCause {
-  /** Share of the window the event loop was blocked. */
-  readonly stall: number
-  /** Share of the window spent in garbage collection. */
-  readonly gc: number
-  /** Share of periods in which the CPU quota held the process back; `null` without a quota. */
-  readonly throttled: number | null
-  /** The endpoint that held the event loop longest, as in `POST /export`. */
-  readonly topBlocker: string | null
-}
-
-/** An alert that is not `ok`. Resolved ones are listed for one window. */
-export interface ActiveAlert {
-  readonly id: AlertId
-  readonly state: 'pending' | 'firing' | 'resolved'
-  /** When it came into this state, ISO 8601. */
-  readonly since: string
-  /** In milliseconds or percent, as the threshold. For `response_time` the lower confidence bound of the P95. */
-  readonly value: number
-  readonly threshold: number
-  /** The endpoint, cache or file system; `null` for the process. */
-  readonly target: string | null
-  /** How many samples the value rests on. */
-  readonly samples: number
-  readonly cause: AlertCause
-}
-
-/** Told when an alert fires, is still firing after `repeat`, and when it is resolved. */
-export interface AlertEvent extends ActiveAlert {
-  readonly state: 'firing' | 'resolved'
-  /** Whether it said so before. */
-  readonly repeated: boolean
-}
-
-/** A request over the `slow` threshold. */
+/**
+ * A request that took longer than `slow.threshold`, is under way for longer, or was given up by its client after 100 ms or more.
+ */
 export interface SlowRequest {
-  /** When it ended, ISO 8601. */
+  /** When the request ended, ISO 8601; the time of the document while it is under way. */
   readonly at: string
   readonly method: string
   readonly route: string
+  /** 0 while it is under way, 499 when the client gave up. */
   readonly status: number
+  readonly outcome: 'completed' | 'aborted' | 'unanswered'
   readonly ms: number
-  /** How long it waited for a blocked event loop, on top of `ms`. */
+  /** Milliseconds that the request waited for a stalled event loop, in addition to `ms`. */
   readonly stallMs: number
-  /** From the request's `traceparent` (W3C Trace Context), where it had one. */
+  /** From the request's `traceparent` header (W3C Trace Context). */
   readonly traceId: string | null
 }
 
-/** A block of the event loop. */
+/** A stall of the event loop. */
 export interface StallEvent {
   readonly at: string
   readonly ms: number
 }
 
-/** A health check that changed its status. The error stays in the process: it is in no document. */
+/** A health check whose status changed. Only this event contains the error; no document does. */
 export interface CheckEvent {
   readonly name: string
   readonly status: CheckResult['status']
   readonly error: unknown
 }
 
-/** One process of a fleet. */
-export interface FleetMemberStats {
-  readonly id: string
-  readonly release: string | null
-  /** Age of its last publication. */
-  readonly ageMs: number
-  /** It has not published for three intervals; its numbers are left out. */
-  readonly stale: boolean
-  readonly cpuPercent: number | null
-  readonly memoryPercent: number | null
-  readonly inFlight: number | null
+/** Events of {@link PerformanceMonitor.on}. */
+export interface MonitorEvents {
+  /** An alert fired, still fires after `repeat`, or was resolved. */
+  alert: AlertEvent
+  /** A request took longer than `slow.threshold`. */
+  slow: SlowRequest
+  /** The event loop was stalled. */
+  stall: StallEvent
+  /** The status of a health check changed. */
+  check: CheckEvent
 }
 
-/** The processes behind a fleet's document. */
-export interface FleetStats {
-  readonly instances: number
-  readonly stale: number
-  /** Publications that were no valid document of ours. */
-  readonly rejected: number
-  readonly members: readonly FleetMemberStats[]
-}
-
-/** What the monitor knows: `GET /performance/stats`, schema `posthaste.performance/1`. */
+/** The document of `GET /performance/stats`. */
 export interface StatsDocument {
   readonly schema: 'posthaste.performance/1'
   readonly scope: 'instance' | 'fleet'
@@ -280,59 +251,36 @@ export interface StatsDocument {
   readonly instance: string
   readonly generatedAt: string
   readonly uptimeMs: number
-  /** What everything but totals covers. */
+  /** The time that all values but totals cover. */
   readonly windowMs: number
+  /** How much of it has passed since the start or the last `reset()`: rates are over this time. */
+  readonly coveredMs: number
   readonly requests: RequestStats
   readonly endpoints: readonly EndpointStats[]
   readonly timings: Readonly<Record<string, TimingStats>>
   readonly cache: Readonly<Record<string, CacheRow>>
-  /** `null` unless the database layer reports. */
+  /** `null` without `addSource('database', …)`. */
   readonly database: DatabaseSection | null
-  /** What other sources report, by their name. */
+  /** The sections of all other sources, by name. */
   readonly additions: Readonly<Record<string, unknown>>
   readonly system: SystemStats
   readonly alerts: readonly ActiveAlert[]
   readonly slow: readonly SlowRequest[]
+  /** `null` without `shedLoad`. */
+  readonly admission: AdmissionStats | null
   readonly fleet: FleetStats | null
-  /** What the monitor itself holds and costs. */
+  /** The slices of the window, the oldest first; the last one may not be over yet. `null` unless the query asks for it. */
+  readonly history: readonly HistoryPoint[] | null
+  /** The size and cost of the monitor. */
   readonly self: {
     readonly endpoints: number
-    /** Requests that went to `(overflow)`, because `maxEndpoints` was reached. */
+    /** Number of requests counted in `(overflow)`, because `maxEndpoints` was reached. */
     readonly overflow: number
-    /** Durations that were moved into 1 us .. 71.6 min. */
+    /** Number of durations outside 1 us .. 71.6 min, which were recorded as the nearer bound. */
     readonly clamped: number
-    /** Of the histograms. */
+    /** Estimated size of the histograms. */
     readonly memoryBytes: number
-    /** What making this document took. */
+    /** How long making this document took. */
     readonly renderMs: number
   }
-}
-
-/** One health check's last answer. */
-export interface CheckResult {
-  /** `fail` for a critical check, `warn` for one that is not. */
-  readonly status: 'pass' | 'warn' | 'fail'
-  readonly critical: boolean
-  /** Why it is not `pass`. Error messages never show. */
-  readonly reason: 'failed' | 'timeout' | null
-  /** When it answered last, ISO 8601. */
-  readonly time: string | null
-  /** How long the last answer took. */
-  readonly durationMs: number | null
-}
-
-/** `GET /health`: `fail` is 503, the others 200. */
-export interface HealthReport {
-  readonly status: 'pass' | 'warn' | 'fail'
-  /** The reason given to `drain()`, `not started` before `markStarted()`, or that the event loop was stalled too long. */
-  readonly reason: string | null
-  readonly checks: Readonly<Record<string, CheckResult>>
-}
-
-/** Why requests should be turned away now. */
-export interface OverloadReason {
-  /** Median delay of the event loop (ms), working set of its limit (%), heap of its limit (%). */
-  readonly kind: 'event_loop' | 'memory' | 'heap'
-  readonly value: number
-  readonly limit: number
 }

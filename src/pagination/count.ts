@@ -1,48 +1,117 @@
-import { ExplainNode, type SelectQueryNode } from 'kysely'
-import { derived, isAggregated } from './grouped.ts'
-import { limited, only } from './parts.ts'
-import { constant } from './raw.ts'
-import type { Source } from './source.ts'
-import type { SqlDialect } from './types.ts'
+import { AliasNode, ExplainNode, type SelectQueryBuilder, type SelectQueryNode } from 'kysely'
+import { parseMysqlDocument } from '../shared/index-advice/mysql-document.ts'
+import type { SqlDialect } from '../shared/sql/dialect.ts'
+import { someNode } from '../shared/sql/query-tree.ts'
+import { expectQuery } from './call-options.ts'
+import { endClause } from './seek/clauses.ts'
+import { asTable, isAggregated } from './seek/grouped-query.ts'
+import { QueryRunner, untyped } from './seek/query-runner.ts'
+import { sqlText, withLimit, withOnlyColumn } from './seek/sql-nodes.ts'
+import type { Total, TotalKind } from './types.ts'
 
 /**
- * The number of rows of the source's query.
+ * The number of rows that the query returns: also when it is grouped, distinct, combined or limited, where counting the
+ * rows of its tables would be wrong. Its order is left out.
  *
- * @param atMost - where to stop counting
+ * @example
+ * ```ts
+ * await countRows(db.selectFrom('orders').select('customer_id').distinct())
+ * ```
  */
-export async function countSource(source: Source, signal?: AbortSignal, atMost?: number): Promise<number> {
-  const [row] = await source.run((node) => countStatement(node, source.dialect, atMost), signal)
+export async function countRows<DB, TB extends keyof DB, O>(query: SelectQueryBuilder<DB, TB, O>): Promise<number> {
+  expectQuery(untyped(query))
+  return countQuery(new QueryRunner(untyped(query)))
+}
+
+/** @param atMost - the number of rows after which counting stops */
+export async function countQuery(runner: QueryRunner, signal?: AbortSignal, atMost?: number): Promise<number> {
+  const [row] = await runner.rows((node) => countStatement(node, runner.dialect, atMost), signal)
   return Number(row?.phc)
 }
 
-/** The number of rows that the planner expects, and `undefined` where it does not tell. */
-export async function estimateSource(source: Source, signal?: AbortSignal): Promise<number | undefined> {
-  if (source.dialect !== 'postgres' && source.dialect !== 'mysql') return undefined
-  const explain = source.dialect === 'mysql' ? ExplainNode.create('json') : ExplainNode.create()
-  const rows = await source.run((node) => ({ ...only(countable(node), one), explain }), signal)
-  const plan = rows[0] && Object.values(rows[0])[0]
-  return source.dialect === 'mysql' ? mysqlRows(plan) : postgresRows(plan)
+export interface FoundTotal {
+  readonly total: number
+  readonly totalIs: TotalKind
 }
 
-const one = constant('1 as x')
-const countAll = constant('count(*) as phc')
-const countBig = constant('count_big(*) as phc')
+/** Up to this total, `'estimate'` counts; beyond it, it asks the planner. */
+const countedUpTo = 10_000
+
+/** @param proven - the total, if the page shows it: then no statement is sent */
+export async function findTotal(
+  runner: QueryRunner,
+  total: Total,
+  proven: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<FoundTotal> {
+  if (typeof total === 'object' && 'known' in total) return { total: total.known, totalIs: 'exact' }
+  if (proven !== undefined) return { total: proven, totalIs: 'exact' }
+  if (total === 'exact') return { total: await countQuery(runner, signal), totalIs: 'exact' }
+  const cap = typeof total === 'object' ? total.atMost : countedUpTo
+  const counted = await countQuery(runner, signal, cap + 1)
+  if (counted <= cap) return { total: counted, totalIs: 'exact' }
+  if (typeof total === 'object') return { total: cap, totalIs: 'capped' }
+  const estimated = await estimateRows(runner, signal)
+  if (estimated === undefined) return { total: await countQuery(runner, signal), totalIs: 'exact' }
+  return { total: Math.max(estimated, counted), totalIs: 'estimate' }
+}
+
+/** The fields of `pagination` about the total, in the order of the JSON document. */
+export function totalFields(found: FoundTotal, total: Total, perPage: number): object {
+  const totalPages = Math.ceil(found.total / perPage)
+  const hasKind = total === 'estimate' || (typeof total === 'object' && 'atMost' in total)
+  return { total: found.total, totalPages, ...(hasKind ? { totalIs: found.totalIs } : {}) }
+}
+
+const one = /* @__PURE__ */ sqlText('1 as x')
+const countAll = /* @__PURE__ */ sqlText('count(*) as phc')
+const countBig = /* @__PURE__ */ sqlText('count_big(*) as phc')
 
 function countStatement(node: SelectQueryNode, dialect: SqlDialect, atMost?: number): SelectQueryNode {
   const count = dialect === 'mssql' ? countBig : countAll
-  if (atMost === undefined) return only(countable(node), count)
-  return only(derived(limited(only(countable(node), one), dialect, atMost)), count)
+  if (atMost === undefined) return withOnlyColumn(countable(node, dialect), count)
+  return withOnlyColumn(asTable(withLimit(withOnlyColumn(countable(node, dialect), one), dialect, atMost)), count)
 }
 
-/** A query of as many rows as the node's, whatever it selects. */
-function countable(node: SelectQueryNode): SelectQueryNode {
-  if (node.limit ?? node.offset ?? node.fetch ?? node.top) return derived(node)
+/** A query with as many rows as the node's, whatever columns it selects. */
+function countable(node: SelectQueryNode, dialect: SqlDialect): SelectQueryNode {
+  if (node.fetch !== undefined || node.endModifiers?.some(({ rawModifier }) => endClause(rawModifier) !== undefined)) {
+    return asTable(node)
+  }
   const { orderBy: _order, endModifiers: _lock, ...unordered } = node
-  return isAggregated(node) ? derived(unordered) : unordered
+  if (isAggregated(node)) return asTable(hasBounds(node) ? node : unordered)
+  if (hasBounds(node)) return asTable(withOnlyColumn(unordered, one))
+  return dialect === 'postgres' && mayReturnSets(node) ? asTable(unordered) : unordered
 }
 
-/** The first line of the plan: `Seq Scan on users  (cost=0.00..1.01 rows=240000 width=4)`. */
-function postgresRows(plan: unknown): number | undefined {
+function hasBounds({ limit, offset, top }: SelectQueryNode): boolean {
+  return (limit ?? offset ?? top) !== undefined
+}
+
+/** Whether a function among the columns may be one of the user's own that returns several rows for one. */
+function mayReturnSets({ selections = [] }: SelectQueryNode): boolean {
+  return selections.some(
+    ({ selection }) =>
+      AliasNode.is(selection) &&
+      someNode(
+        selection.node,
+        ({ kind, sqlFragments }) => kind === 'FunctionNode' || /\w\s*\(/.test(String(sqlFragments ?? '')),
+      ),
+  )
+}
+
+/** The number of rows that the planner expects; `undefined` for a database whose plan does not say it. */
+async function estimateRows(runner: QueryRunner, signal?: AbortSignal): Promise<number | undefined> {
+  const { dialect } = runner
+  if (dialect !== 'postgres' && dialect !== 'mysql') return undefined
+  const explain = dialect === 'mysql' ? ExplainNode.create('json') : ExplainNode.create()
+  const rows = await runner.rows((node) => ({ ...withOnlyColumn(countable(node, dialect), one), explain }), signal)
+  const plan = rows[0] && Object.values(rows[0])[0]
+  return dialect === 'mysql' ? rowsOfMysqlPlan(plan) : rowsOfPostgresPlan(plan)
+}
+
+/** Reads the first line of the plan: `Seq Scan on users  (cost=0.00..1.01 rows=240000 width=4)`. */
+function rowsOfPostgresPlan(plan: unknown): number | undefined {
   const rows = /\brows=(\d+)/.exec(String(plan))?.[1]
   return rows === undefined ? undefined : Number(rows)
 }
@@ -50,14 +119,14 @@ function postgresRows(plan: unknown): number | undefined {
 interface MysqlTable {
   readonly rows?: number
   readonly rows_examined_per_scan?: number
+  /** The percentage of the rows that meet the conditions. */
   readonly filtered?: number | string
 }
 
-/** The tables of the outermost block, joined: each has its rows and the share of them that its conditions keep. */
-function mysqlRows(plan: unknown): number | undefined {
+/** Multiplies the rows of the tables that the outermost block joins. */
+function rowsOfMysqlPlan(plan: unknown): number | undefined {
   const tables: MysqlTable[] = []
-  const block = (typeof plan === 'string' ? JSON.parse(plan) : plan)?.query_block
-  collectTables(block, tables)
+  collectTables(Object(parseMysqlDocument(plan)).query_block, tables)
   if (tables.length === 0) return undefined
   const product = tables.reduce(
     (total, { rows, rows_examined_per_scan: examined, filtered = 100 }) =>

@@ -1,51 +1,54 @@
 import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
-import { cased } from './casing.ts'
-import type { PaginatorContext } from './context.ts'
+import { cursorPaginateOptions, expectCall } from './call-options.ts'
+import { findTotal, totalFields } from './count.ts'
 import { PageInvalidError } from './errors.ts'
-import { visible } from './hidden.ts'
-import { List, type ListOptions, type Sought } from './list.ts'
-import { expectFromClient } from './page-size.ts'
-import type { Row, SelectQuery } from './source.ts'
-import { expectTotal, findTotal, totalFields } from './totals.ts'
+import { expectFromClient, expectTotal, maxPerPageOf, type PaginatorSettings } from './page-request.ts'
+import { stripHiddenColumns } from './seek/hidden-columns.ts'
+import type { Row, SelectQuery } from './seek/query-runner.ts'
+import { type SeekOptions, SeekQuery, type SeekResult } from './seek/seek-query.ts'
 import type { JumpTarget } from './types.ts'
 
-export interface CursorRequest extends ListOptions {
+export interface CursorRequest extends SeekOptions {
   readonly after?: unknown
   readonly before?: unknown
   readonly from?: unknown
   readonly page?: unknown
   readonly perPage?: unknown
+  readonly maxPerPage?: unknown
   readonly total?: unknown
   readonly jump?: unknown
 }
 
-/** One page by position, with both flags proven by its own statement. */
+/** Reads one page by position. Its own statement proves both flags. */
 export async function cursorPaginateQuery(
   query: SelectQuery,
   request: CursorRequest,
-  context: PaginatorContext,
+  settings: PaginatorSettings,
 ): Promise<{ items: Row[]; pagination: object }> {
-  const { from = 'start', perPage: size = context.perPage.default, total: wanted = 'none', jump } = request
+  expectCall(query, request, cursorPaginateOptions)
+  const { from = 'start', perPage: size = settings.perPage.default, total: wanted = 'none', jump } = request
   const after = request.after ?? undefined
   const before = request.before ?? undefined
   const cursor = after ?? before
   refuseContradictions(after, before, request.page)
-  const perPage = expectFromClient(size, 'perPage', context.perPage.max)
+  const perPage = expectFromClient(size, 'perPage', maxPerPageOf(request.maxPerPage, settings))
   const total = expectTotal(wanted)
-  const backward = cursor === undefined ? expectOneOf(from, 'from', ['start', 'end']) === 'end' : after === undefined
-  const targets = jump === undefined ? 0 : expectWholeNumber(jump, 'jump', { min: 1, max: 100 })
+  const isFromEnd = cursor === undefined && expectOneOf(from, 'from', ['start', 'end']) === 'end'
+  const jumpCount = jump === undefined ? 0 : expectWholeNumber(jump, 'jump', { min: 1, max: 100 })
 
-  const list = new List(query, request, context)
-  const sought = await list.seek({ cursor, backward, limit: perPage })
-  const { rows, hasNext, hasPrev } = sought
-  const links = rows.length > 0 ? linksOf(list, sought) : { next: before ?? null, prev: after ?? null }
-  const fields: object = { perPage, hasNext, hasPrev, ...links }
+  const ordered = new SeekQuery(query, request, settings)
+  const isBackward = isFromEnd || before !== undefined
+  const result = await ordered.seek({ cursor, isBackward, limit: perPage })
+  const { rows, hasNext, hasPrev } = result
+  const { next, prev } =
+    rows.length > 0 ? cursorsOf(ordered, result, isBackward) : { next: before ?? null, prev: after ?? null }
+  const fields: object = { perPage, hasNext, hasPrev, next, prev }
   if (total !== 'none') {
     const proven = cursor === undefined && !hasNext && !hasPrev ? rows.length : undefined
-    Object.assign(fields, totalFields(await findTotal(list.source, total, proven, request.signal), total, perPage))
+    Object.assign(fields, totalFields(await findTotal(ordered.runner, total, proven, request.signal), total, perPage))
   }
-  if (targets > 0) Object.assign(fields, { jump: await jumpsOf(list, sought, perPage, targets) })
-  return { items: visible(rows), pagination: cased(fields, context.casing) }
+  if (jumpCount > 0) Object.assign(fields, { jump: await jumpTargets(ordered, result, perPage, jumpCount) })
+  return { items: stripHiddenColumns(rows), pagination: settings.withCasing(fields) }
 }
 
 function refuseContradictions(after: unknown, before: unknown, page: unknown): void {
@@ -54,20 +57,28 @@ function refuseContradictions(after: unknown, before: unknown, page: unknown): v
   if (typeof page === 'number' && page > 1) throw new PageInvalidError('Expected `page` or a cursor, got both')
 }
 
-function linksOf(list: List, { rows, hasNext, hasPrev, page }: Sought): { next: string | null; prev: string | null } {
-  const before = page !== undefined && page > 1 ? page - 1 : undefined
+function cursorsOf(
+  ordered: SeekQuery,
+  { rows, hasNext, hasPrev, page, asked }: SeekResult,
+  isBackward: boolean,
+): { next: string | null; prev: string | null } {
+  const pageBefore = page !== undefined && page > 1 ? page - 1 : undefined
   return {
-    next: hasNext ? list.cursorAt(rows.at(-1) as Row, page && page + 1) : null,
-    prev: hasPrev ? list.cursorAt(rows[0] as Row, before) : null,
+    next: hasNext ? ordered.cursorAt(rows.at(-1) as Row, page && page + 1, isBackward ? undefined : asked) : null,
+    prev: hasPrev ? ordered.cursorAt(rows[0] as Row, pageBefore, isBackward ? asked : undefined) : null,
   }
 }
 
-/** Every `perPage`-th row that follows stands at the end of a page. */
-async function jumpsOf(list: List, sought: Sought, perPage: number, count: number): Promise<JumpTarget[]> {
-  const { rows, hasNext, page } = sought
+/** The last row of each page is every `perPage`-th of the rows that follow. */
+async function jumpTargets(
+  ordered: SeekQuery,
+  { rows, hasNext, page }: SeekResult,
+  perPage: number,
+  count: number,
+): Promise<JumpTarget[]> {
   const last = rows.at(-1)
   if (!hasNext || page === undefined || last === undefined) return []
-  const following = count > 1 ? await list.keysAfter(last, (count - 1) * perPage + 1) : []
+  const following = count > 1 ? await ordered.keysAfter(last, (count - 1) * perPage + 1) : []
   const ends = [last, ...following.filter((_row, at) => (at + 1) % perPage === 0 && at + 1 < following.length)]
-  return ends.slice(0, count).map((row, at) => ({ page: page + at + 1, after: list.cursorAt(row, page + at + 1) }))
+  return ends.slice(0, count).map((row, at) => ({ page: page + at + 1, after: ordered.cursorAt(row, page + at + 1) }))
 }

@@ -1,36 +1,45 @@
 import { createHmac, hash, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
+import { isPlainObject } from '../shared/plain-object.ts'
 import { CursorInvalidError, CursorMismatchError, QueryUnsupportedError } from './errors.ts'
-import type { Position } from './position.ts'
+import type { Position } from './key-text/key-text.ts'
 
-const version = 1
+const version = 2
 const maxLength = 2_048
 
-/** What a cursor holds. */
 export interface CursorContent {
   readonly position: Position
-  /** The number of the page that it leads to, where pages are counted. */
+  /** The number of the page that the cursor leads to, if it is known. */
   readonly page: number | undefined
 }
 
-/** Turns positions into opaque text and back. */
+/** Writes positions as opaque text, and reads them back. */
 export interface CursorCodec {
   /** @throws QueryUnsupportedError when the text would be longer than 2 KB */
   encode(fingerprint: string, content: CursorContent): string
   /**
-   * @throws CursorInvalidError when the text was not written by such a codec
-   * @throws CursorMismatchError when it was written for another fingerprint
+   * @throws CursorInvalidError when no codec with one of these secrets wrote the text
+   * @throws CursorMismatchError when the text was written for another fingerprint
    */
   decode(fingerprint: string, cursor: unknown): CursorContent
+  /**
+   * The key values of a cursor that this library did not write.
+   *
+   * @throws CursorInvalidError when it is none
+   */
+  decodeLegacy(cursor: unknown, cause: unknown): readonly unknown[]
 }
 
+/** Reads a cursor that the application issued before it used this library: the values of its keys, `unique` included. */
+export type DecodeLegacy = (cursor: string) => readonly unknown[] | undefined
+
 /**
- * A cursor is `<body>.<tag>`. The body is base64url of JSON; the tag is a MAC of the body under the newest secret, and
- * without a secret a checksum, which shows damage but not intent.
+ * Makes cursors of the form `<body>.<tag>`. The body is JSON in base64url. The tag is a MAC of the body under the newest
+ * secret; without secrets it is a checksum, which detects damage, not forgery.
  *
- * @param secrets - the newest first; cursors under any of them are read
+ * @param secrets - the newest first; cursors under any of them are accepted
  */
-export function createCursorCodec(secrets: readonly string[]): CursorCodec {
+export function createCursorCodec(secrets: readonly string[], decodeLegacy?: DecodeLegacy): CursorCodec {
   const newest = secrets[0]
   const tagOf = newest === undefined ? checksum : (body: string) => mac(newest, body)
   const isGenuine =
@@ -55,22 +64,40 @@ export function createCursorCodec(secrets: readonly string[]): CursorCodec {
       }
       return { position: content.slice(3) as string[], page: content[2] === 0 ? undefined : content[2] }
     },
+    decodeLegacy(cursor, cause) {
+      const values =
+        typeof cursor === 'string' && cursor.length <= maxLength ? valuesOf(cursor, decodeLegacy) : undefined
+      // A decoder that reads JSON may return anything for a text that is no cursor.
+      if (Array.isArray(values)) return values
+      throw cause
+    },
   }
 }
 
-const fingerprints = new Map<string, string>()
+/** A client may send any text, so a decoder that throws means a cursor that is not valid. */
+function valuesOf(cursor: string, decodeLegacy: DecodeLegacy | undefined): readonly unknown[] | undefined {
+  try {
+    return decodeLegacy?.(cursor)
+  } catch (cause) {
+    throw new CursorInvalidError('The cursor is not valid', { cause })
+  }
+}
 
-/** A short name of the order and scope that a cursor belongs to. */
+/** A short hash of the order and the scope that a cursor belongs to. */
 export function fingerprintOf(signature: string, scope: unknown): string {
-  if (scope !== undefined) return digest(`${signature}\n\n${scopeText(scope)}`)
+  if (scope !== undefined) return shortHash(`${signature}\n\n${scopeText(scope)}`)
   const known = fingerprints.get(signature)
   if (known !== undefined) return known
-  const fingerprint = digest(signature)
-  if (fingerprints.size < 1_000) fingerprints.set(signature, fingerprint)
+  const fingerprint = shortHash(signature)
+  if (fingerprints.size < maxFingerprints) fingerprints.set(signature, fingerprint)
   return fingerprint
 }
 
-function digest(text: string): string {
+/** Those of orders without a scope, of which an application has few. */
+const fingerprints = new Map<string, string>()
+const maxFingerprints = 1_000
+
+function shortHash(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, 16)
 }
 
@@ -94,10 +121,10 @@ function checksum(body: string): string {
   return String(crc32(body))
 }
 
-/** Bytes on their way; a buffer made for each cursor would take as long as the rest of it. */
-const scratch = Buffer.allocUnsafeSlow(maxLength * 3)
+/** Shared by all cursors: a new buffer for each would take as long as the rest of its encoding. */
+const scratch = /* @__PURE__ */ Buffer.allocUnsafeSlow(maxLength * 3)
 
-/** Nothing for what is too long. */
+/** Returns an empty text if the body would be too long. */
 function toBase64url(text: string): string {
   return text.length > maxLength ? '' : scratch.toString('base64url', 0, scratch.write(text))
 }
@@ -110,24 +137,21 @@ function parse(body: string): unknown {
   }
 }
 
-function isContent(value: unknown): value is [version: 1, fingerprint: string, page: number, ...position: string[]] {
+function isContent(value: unknown): value is [version: 2, fingerprint: string, page: number, ...position: string[]] {
   if (!Array.isArray(value) || value[0] !== version || !Number.isSafeInteger(value[2]) || value[2] < 0) return false
-  return value.slice(3).every((key) => key === null || typeof key === 'string')
+  for (let at = 3; at < value.length; at++) if (value[at] !== null && typeof value[at] !== 'string') return false
+  return true
 }
 
-/** JSON that is the same for equal scopes, whatever the order of their keys. */
+/** JSON that is the same for equal scopes, in any order of their keys. */
 function scopeText(scope: unknown): string {
-  const text = JSON.stringify(scope, (_name, value: unknown) => {
+  return JSON.stringify(scope, (_name, value: unknown) => {
     if (typeof value === 'bigint') return { bigint: String(value) }
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      if (typeof value === 'function' || typeof value === 'symbol') refuseScope()
-      return value
-    }
-    const prototype = Object.getPrototypeOf(value)
-    if (prototype !== Object.prototype && prototype !== null) refuseScope()
+    if (typeof value === 'function' || typeof value === 'symbol') refuseScope()
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+    if (!isPlainObject(value)) refuseScope()
     return Object.fromEntries(Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1)))
   })
-  return text
 }
 
 function refuseScope(): never {

@@ -1,33 +1,36 @@
 import { expectWholeNumber } from '../shared/assertions.ts'
-import { cased } from './casing.ts'
-import type { PaginatorContext } from './context.ts'
+import { expectCall, paginateOptions } from './call-options.ts'
+import { findTotal, totalFields } from './count.ts'
 import { PageInvalidError, PageTooDeepError } from './errors.ts'
-import { List, type ListOptions } from './list.ts'
-import { expectFromClient } from './page-size.ts'
-import type { Row, SelectQuery } from './source.ts'
-import { expectTotal, findTotal, totalFields } from './totals.ts'
+import { expectFromClient, expectTotal, maxPerPageOf, type PaginatorSettings } from './page-request.ts'
+import { stripHiddenColumns } from './seek/hidden-columns.ts'
+import { offsetStatement } from './seek/order-by.ts'
+import { OrderedQuery, type OrderedQueryOptions } from './seek/ordered-query.ts'
+import type { Row, SelectQuery } from './seek/query-runner.ts'
 
-export interface OffsetRequest extends ListOptions {
+export interface OffsetRequest extends OrderedQueryOptions {
   readonly page?: unknown
   readonly perPage?: unknown
+  readonly maxPerPage?: unknown
   readonly total?: unknown
   readonly maxOffset?: unknown
   readonly after?: unknown
   readonly before?: unknown
 }
 
-/** One page by its number: a statement for the rows, and one for the total unless the page shows it. */
+/** Reads one page by its number. A second statement finds the total, unless the page shows it. */
 export async function paginateQuery(
   query: SelectQuery,
   request: OffsetRequest,
-  context: PaginatorContext,
+  settings: PaginatorSettings,
 ): Promise<{ items: Row[]; pagination: object }> {
-  const { page: asked = 1, perPage: size = context.perPage.default, maxOffset, total: wanted = 'exact' } = request
+  expectCall(query, request, paginateOptions)
+  const { page: wantedPage = 1, perPage: size = settings.perPage.default, maxOffset, total: wanted = 'exact' } = request
   if ((request.after ?? request.before ?? null) !== null) {
     throw new PageInvalidError('A numbered page takes no cursor: expected neither `after` nor `before`')
   }
-  const page = expectFromClient(asked, 'page')
-  const perPage = expectFromClient(size, 'perPage', context.perPage.max)
+  const page = expectFromClient(wantedPage, 'page')
+  const perPage = expectFromClient(size, 'perPage', maxPerPageOf(request.maxPerPage, settings))
   const offset = (page - 1) * perPage
   const deepest = maxOffset === undefined ? Number.MAX_SAFE_INTEGER : expectWholeNumber(maxOffset, 'maxOffset')
   if (offset > deepest) {
@@ -35,16 +38,22 @@ export async function paginateQuery(
   }
   const total = expectTotal(wanted)
 
-  const list = new List(query, request, context)
-  const rows = await list.byOffset(perPage + 1, offset)
+  const ordered = new OrderedQuery(query, request, settings)
+  const { runner } = ordered
+  const rows = await runner.rows(
+    (node) => offsetStatement(ordered.resolve(node), runner.dialect, perPage + 1, offset),
+    request.signal,
+  )
   const hasNext = rows.length > perPage
-  const items = hasNext ? rows.slice(0, perPage) : rows
-  if (total === 'none')
-    return { items, pagination: cased({ page, perPage, hasNext, hasPrev: page > 1 }, context.casing) }
+  const shown = hasNext ? rows.slice(0, perPage) : rows
+  const items = ordered.resolved?.isGrouped ? stripHiddenColumns(shown) : shown
+  if (total === 'none') {
+    return { items, pagination: settings.withCasing({ page, perPage, hasNext, hasPrev: page > 1 }) }
+  }
 
-  const endsList = !hasNext && (items.length > 0 || page === 1)
-  const found = await findTotal(list.source, total, endsList ? offset + items.length : undefined, request.signal)
+  const showsEnd = !hasNext && (items.length > 0 || page === 1)
+  const found = await findTotal(runner, total, showsEnd ? offset + items.length : undefined, request.signal)
   const hasPrev = page > 1 && found.total > 0
   const fields = { page, perPage, ...totalFields(found, total, perPage), hasNext, hasPrev }
-  return { items, pagination: cased(fields, context.casing) }
+  return { items, pagination: settings.withCasing(fields) }
 }

@@ -1,60 +1,68 @@
 import type { SelectQueryBuilder, Simplify } from 'kysely'
+import { expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { describeValue, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
-import type { Casing } from '../shared/casing.ts'
+import { type Casing, toSnake } from '../shared/casing.ts'
+import { type SqlDialect, sqlDialects } from '../shared/sql/dialect.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'
-import type { PaginatorContext } from './context.ts'
-import { createCursorCodec } from './cursor.ts'
+import { createCursorCodec, type DecodeLegacy } from './cursor.ts'
 import { cursorPaginateQuery } from './cursor-paginate.ts'
-import { type ExplainOptions, expectSeekQuery, explainPageQuery, type PageExplanation } from './explain.ts'
+import { expectSeekQuery, explainPageQuery, type PageExplanation } from './explain/explain-page.ts'
+import type { PaginatorSettings } from './page-request.ts'
 import { paginateQuery } from './paginate.ts'
 import { readChunksQuery, readRowsQuery } from './read.ts'
 import { relayConnectionQuery } from './relay-connection.ts'
-import { untyped } from './source.ts'
-import {
-  type ChunkReader,
-  type Connection,
-  type ConnectionArguments,
-  type CursorPage,
-  type CursorPaginateOptions,
-  dialects,
-  type Page,
-  type PaginateOptions,
-  type ReadOptions,
-  type RelayConnectionOptions,
-  type RowReader,
-  type SqlDialect,
-  type Total,
+import { untyped } from './seek/query-runner.ts'
+import type {
+  ChunkReader,
+  Connection,
+  ConnectionArguments,
+  CursorPage,
+  CursorPaginateOptions,
+  ExplainOptions,
+  Page,
+  PaginateOptions,
+  ReadOptions,
+  RelayConnectionOptions,
+  RowReader,
+  Total,
 } from './types.ts'
 
 export interface PaginatorOptions<C extends Casing = 'camel'> {
-  /** Signs the cursors (HMAC-SHA256). An array rotates: the first one signs, cursors under any of them are accepted. */
+  /** Signs cursors (HMAC-SHA256). For rotation give an array: the first secret signs, and cursors of any are accepted. */
   readonly secret?: string | readonly string[] | undefined
   /**
-   * The names in `pagination`.
+   * The casing of the names in `pagination`.
    * @defaultValue 'camel'
    */
   readonly casing?: C | undefined
   readonly perPage?:
     | {
-        /** @defaultValue 10 */
+        /** Rows per page when a call does not say. @defaultValue 10 */
         readonly default?: number | undefined
-        /** @defaultValue 100 */
+        /** The largest `perPage`. @defaultValue 100 */
         readonly max?: number | undefined
       }
     | undefined
-  /** @defaultValue what each query's own compiler writes */
+  /** The database's SQL dialect. @defaultValue the dialect of each query's own compiler */
   readonly dialect?: SqlDialect | undefined
-  /** Receives warnings, each code once. */
+  /**
+   * Reads cursors that clients still hold from before the switch to this library. It is asked only about texts that are no
+   * cursors of this paginator, and returns the values of the keys in the order of `by`, those of `unique` last; anything
+   * but an array, or an error that it throws, means that the text is no cursor (400). Dates that were cut to milliseconds are not exact:
+   * give texts where you can. Check a signature here if the cursors have one.
+   */
+  readonly decodeLegacy?: DecodeLegacy | undefined
+  /** Receives each kind of warning once. @defaultValue `process.emitWarning` */
   readonly onWarn?: OnWarn | undefined
 }
 
-/** The pagers, with the settings of {@link createPaginator}. */
+/** The functions that read pages, with the settings of {@link createPaginator}. */
 export interface Paginator<C extends Casing = 'camel'> {
   /**
-   * A numbered page, found by OFFSET: one statement, and one more for the total unless the page itself proves it.
+   * Reads a numbered page by OFFSET: with one statement, and one more for the total unless the page itself proves it.
    *
-   * @throws PageInvalidError for a `page` or `perPage` that makes no sense, PageTooDeepError beyond `maxOffset`,
-   * QueryUnsupportedError for a query that cannot be paged
+   * @throws PageInvalidError for a wrong `page` or `perPage`, PageTooDeepError beyond `maxOffset`, QueryUnsupportedError for
+   * a query that cannot be paged
    */
   paginate<DB, TB extends keyof DB, O, const T extends Total = 'exact'>(
     query: SelectQueryBuilder<DB, TB, O>,
@@ -62,10 +70,11 @@ export interface Paginator<C extends Casing = 'camel'> {
   ): Promise<Page<Simplify<O>, T, C>>
 
   /**
-   * The page after or before a cursor: one statement that reads little more than the page, at any depth.
+   * Reads the page after or before a cursor, at any depth with one statement that reads little more than the page.
    *
    * @throws PageInvalidError for options that contradict each other, CursorInvalidError and CursorMismatchError for a
-   * cursor that is not of this list, KeyNullError for a NULL in a key that should have none, QueryUnsupportedError
+   * cursor of another list, KeyNullError for a NULL in a key that should have none, QueryUnsupportedError for a query that
+   * cannot be paged
    */
   cursorPaginate<DB, TB extends keyof DB, O, const T extends Total = 'none'>(
     query: SelectQueryBuilder<DB, TB, O>,
@@ -73,9 +82,9 @@ export interface Paginator<C extends Casing = 'camel'> {
   ): Promise<CursorPage<Simplify<O>, T, C>>
 
   /**
-   * A connection for GraphQL, by the Relay specification. Its keys are Relay's, whatever the casing.
+   * Reads a page as a GraphQL connection of the Relay specification. Its keys are Relay's, in any casing.
    *
-   * @throws PageInvalidError for arguments that contradict each other, and what {@link Paginator.cursorPaginate} throws
+   * @throws PageInvalidError for arguments that contradict each other, and the errors of {@link Paginator.cursorPaginate}
    */
   relayConnection<DB, TB extends keyof DB, O>(
     query: SelectQueryBuilder<DB, TB, O>,
@@ -84,25 +93,25 @@ export interface Paginator<C extends Casing = 'camel'> {
   ): Promise<Connection<Simplify<O>>>
 
   /**
-   * All rows in chunks, by one short statement each, in constant memory. A reading that was interrupted goes on behind
-   * the cursor of its last chunk, in another process if need be.
+   * Reads all rows in chunks, with one short statement each and in constant memory. After an interruption, reading can
+   * continue from the cursor of the last chunk, also in another process.
    */
   readChunks<DB, TB extends keyof DB, O>(
     query: SelectQueryBuilder<DB, TB, O>,
     options: ReadOptions<DB, TB, O>,
   ): ChunkReader<Simplify<O>>
 
-  /** All rows, read as {@link Paginator.readChunks} does. */
+  /** Reads all rows, as {@link Paginator.readChunks} does, one by one. */
   readRows<DB, TB extends keyof DB, O>(
     query: SelectQueryBuilder<DB, TB, O>,
     options: ReadOptions<DB, TB, O>,
   ): RowReader<Simplify<O>>
 
   /**
-   * How the database comes by a page, and the index that makes it a seek. Options as for the page itself; nothing is read
-   * without `analyze`.
+   * Explains how the database reads a page, and names the index that makes the page a seek. The options are those of the
+   * page. Without `analyze` no row is read.
    *
-   * @throws QueryUnsupportedError on SQL Server, and what the page itself throws
+   * @throws QueryUnsupportedError on SQL Server, and the errors of reading the page
    */
   explainPage<DB, TB extends keyof DB, O>(
     query: SelectQueryBuilder<DB, TB, O>,
@@ -110,7 +119,8 @@ export interface Paginator<C extends Casing = 'camel'> {
   ): Promise<PageExplanation>
 
   /**
-   * For tests: asserts that the page of the options is a seek; without a cursor, the first page and one behind a cursor.
+   * For tests: asserts that the page of the options is a seek. If the options do not name a page, the first page and one
+   * after a cursor must be seeks.
    *
    * @throws AssertionError with the index to create
    */
@@ -121,7 +131,7 @@ export interface Paginator<C extends Casing = 'camel'> {
 }
 
 /**
- * Pagers that share their settings.
+ * Makes pagination functions that share their settings.
  *
  * @throws TypeError or RangeError when an option is wrong
  *
@@ -131,36 +141,64 @@ export interface Paginator<C extends Casing = 'camel'> {
  * ```
  */
 export function createPaginator<const C extends Casing = 'camel'>(options: PaginatorOptions<C> = {}): Paginator<C> {
-  const context = contextOf(options)
+  const settings = settingsOf(options)
+  if ('secret' in options && options.secret === undefined) settings.warn(unsigned)
   return {
-    paginate: (query, request) => paginateQuery(untyped(query), request, context) as never,
-    cursorPaginate: (query, request) => cursorPaginateQuery(untyped(query), request, context) as never,
-    relayConnection: (query, args, request) => relayConnectionQuery(untyped(query), args, request, context) as never,
-    readChunks: (query, request) => readChunksQuery(untyped(query), request, context) as never,
-    readRows: (query, request) => readRowsQuery(untyped(query), request, context) as never,
-    explainPage: (query, request) => explainPageQuery(untyped(query), request, context),
-    expectSeek: (query, request) => expectSeekQuery(untyped(query), request, context),
+    paginate: (query, request) => paginateQuery(untyped(query), request, settings) as never,
+    cursorPaginate: (query, request) => cursorPaginateQuery(untyped(query), request, settings) as never,
+    relayConnection: (query, args, request) => relayConnectionQuery(untyped(query), args, request, settings) as never,
+    readChunks: (query, request) => readChunksQuery(untyped(query), request, settings) as never,
+    readRows: (query, request) => readRowsQuery(untyped(query), request, settings) as never,
+    explainPage: (query, request) => explainPageQuery(untyped(query), request, settings),
+    expectSeek: (query, request) => expectSeekQuery(untyped(query), request, settings),
   }
 }
 
-const standard: Paginator = createPaginator()
+const unsigned = {
+  code: 'CURSOR_SECRET_MISSING',
+  message: '`secret` was given as undefined, so cursors are not signed: is an environment variable missing?',
+}
+
+const paginatorOptions: OptionKinds<PaginatorOptions> = {
+  secret: 'own',
+  casing: 'own',
+  perPage: { default: 'own', max: 'own' },
+  dialect: 'own',
+  decodeLegacy: 'function',
+  onWarn: 'function',
+}
+
+// Each function by itself, not taken from a paginator, so that a bundle of one of them leaves the others out.
+const standard: PaginatorSettings = /* @__PURE__ */ settingsOf({})
 
 /** {@link Paginator.paginate} with the standard settings. */
-export const paginate: Paginator['paginate'] = standard.paginate
+export const paginate: Paginator['paginate'] = (query, request) =>
+  paginateQuery(untyped(query), request, standard) as never
 /** {@link Paginator.cursorPaginate} with the standard settings. */
-export const cursorPaginate: Paginator['cursorPaginate'] = standard.cursorPaginate
+export const cursorPaginate: Paginator['cursorPaginate'] = (query, request) =>
+  cursorPaginateQuery(untyped(query), request, standard) as never
 /** {@link Paginator.relayConnection} with the standard settings. */
-export const relayConnection: Paginator['relayConnection'] = standard.relayConnection
+export const relayConnection: Paginator['relayConnection'] = (query, args, request) =>
+  relayConnectionQuery(untyped(query), args, request, standard) as never
 /** {@link Paginator.readChunks} with the standard settings. */
-export const readChunks: Paginator['readChunks'] = standard.readChunks
+export const readChunks: Paginator['readChunks'] = (query, request) =>
+  readChunksQuery(untyped(query), request, standard) as never
 /** {@link Paginator.readRows} with the standard settings. */
-export const readRows: Paginator['readRows'] = standard.readRows
+export const readRows: Paginator['readRows'] = (query, request) =>
+  readRowsQuery(untyped(query), request, standard) as never
 /** {@link Paginator.explainPage} with the standard settings. */
-export const explainPage: Paginator['explainPage'] = standard.explainPage
+export const explainPage: Paginator['explainPage'] = (query, request) =>
+  explainPageQuery(untyped(query), request, standard)
 /** {@link Paginator.expectSeek} with the standard settings. */
-export const expectSeek: Paginator['expectSeek'] = standard.expectSeek
+export const expectSeek: Paginator['expectSeek'] = (query, request) =>
+  expectSeekQuery(untyped(query), request, standard)
 
-function contextOf({ secret, casing, perPage = {}, dialect, onWarn }: PaginatorOptions<Casing>): PaginatorContext {
+function settingsOf(options: PaginatorOptions<Casing>): PaginatorSettings {
+  expectOptions(options, paginatorOptions)
+  const { secret, casing = 'camel', perPage = {}, dialect, decodeLegacy, onWarn } = options
+  if (Array.isArray(secret) && secret.length === 0) {
+    throw new TypeError('Expected `secret` to be one secret or more, got an empty array')
+  }
   const secrets = secret === undefined ? [] : [secret].flat()
   for (const one of secrets) {
     if (typeof one !== 'string' || one === '') {
@@ -169,8 +207,8 @@ function contextOf({ secret, casing, perPage = {}, dialect, onWarn }: PaginatorO
   }
   const max = perPage.max === undefined ? 100 : expectWholeNumber(perPage.max, 'perPage.max', { min: 1 })
   return {
-    codec: createCursorCodec(secrets),
-    casing: casing === undefined ? 'camel' : expectOneOf(casing, 'casing', ['snake', 'camel']),
+    codec: createCursorCodec(secrets, decodeLegacy),
+    withCasing: expectOneOf(casing, 'casing', ['snake', 'camel']) === 'snake' ? withSnakeNames : unchanged,
     perPage: {
       max,
       default:
@@ -178,7 +216,15 @@ function contextOf({ secret, casing, perPage = {}, dialect, onWarn }: PaginatorO
           ? Math.min(10, max)
           : expectWholeNumber(perPage.default, 'perPage.default', { min: 1, max }),
     },
-    dialect: dialect === undefined ? undefined : expectOneOf(dialect, 'dialect', dialects),
+    dialect: dialect === undefined ? undefined : expectOneOf(dialect, 'dialect', sqlDialects),
     warn: createWarner(onWarn),
   }
+}
+
+function withSnakeNames(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [toSnake(name), value]))
+}
+
+function unchanged(fields: object): object {
+  return fields
 }

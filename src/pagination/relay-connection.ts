@@ -1,19 +1,20 @@
+import { expectObject } from '../shared/arguments.ts'
 import { expectWholeNumber } from '../shared/assertions.ts'
-import type { PaginatorContext } from './context.ts'
-import { countSource } from './count.ts'
+import { expectCall, relayConnectionOptions } from './call-options.ts'
+import { countQuery } from './count.ts'
 import { PageInvalidError } from './errors.ts'
-import { visible } from './hidden.ts'
-import { List, type ListOptions } from './list.ts'
-import { expectFromClient } from './page-size.ts'
-import type { Row, SelectQuery } from './source.ts'
+import { expectFromClient, type PaginatorSettings } from './page-request.ts'
+import { stripHiddenColumns } from './seek/hidden-columns.ts'
+import type { Row, SelectQuery } from './seek/query-runner.ts'
+import { type SeekOptions, SeekQuery, type SeekRequest } from './seek/seek-query.ts'
 import type { Connection, ConnectionArguments } from './types.ts'
 
-export interface ConnectionRequest extends ListOptions {
+export interface ConnectionRequest extends SeekOptions {
   readonly maxPerPage?: unknown
 }
 
 /**
- * A connection by the Relay specification, except that both flags tell the truth in both directions.
+ * Reads a page as a connection of the Relay specification. Unlike there, both flags are exact in both directions.
  *
  * @see {@link https://relay.dev/graphql/connections.htm}
  */
@@ -21,18 +22,20 @@ export async function relayConnectionQuery(
   query: SelectQuery,
   args: ConnectionArguments,
   request: ConnectionRequest,
-  context: PaginatorContext,
+  settings: PaginatorSettings,
 ): Promise<Connection<Row>> {
+  expectCall(query, request, relayConnectionOptions)
+  expectObject(args, 'args')
   const max =
     request.maxPerPage === undefined
-      ? context.perPage.max
+      ? settings.perPage.max
       : expectWholeNumber(request.maxPerPage, 'maxPerPage', { min: 1 })
-  const { backward, cursor, limit } = directionOf(args, { default: Math.min(context.perPage.default, max), max })
+  const seekRequest = toSeekRequest(args, { default: Math.min(settings.perPage.default, max), max })
 
-  const list = new List(query, request, context)
-  const { rows, hasNext, hasPrev } = await list.seek({ cursor, backward, limit })
-  const nodes = visible(rows)
-  const edges = nodes.map((node, at) => ({ node, cursor: list.cursorAt(rows[at] as Row) }))
+  const ordered = new SeekQuery(query, request, settings)
+  const { rows, hasNext, hasPrev } = await ordered.seek(seekRequest)
+  const nodes = stripHiddenColumns(rows)
+  const edges = nodes.map((node, at) => ({ node, cursor: ordered.cursorAt(rows[at] as Row) }))
   let total: Promise<number> | undefined
   return {
     edges,
@@ -44,26 +47,23 @@ export async function relayConnectionQuery(
       endCursor: edges.at(-1)?.cursor ?? null,
     },
     totalCount() {
-      total ??= countSource(list.source, request.signal)
+      total ??= countQuery(ordered.runner, request.signal)
       return total
     },
   }
 }
 
-function directionOf(
-  args: ConnectionArguments,
-  sizes: { default: number; max: number },
-): { backward: boolean; cursor: unknown; limit: number } {
+function toSeekRequest(args: ConnectionArguments, sizes: { default: number; max: number }): SeekRequest {
   const first = args.first ?? undefined
   const last = args.last ?? undefined
   const after = args.after ?? undefined
   const before = args.before ?? undefined
-  const backward = last !== undefined || (first === undefined && before !== undefined)
+  const isBackward = last !== undefined || (first === undefined && before !== undefined)
   if (first !== undefined && last !== undefined) throw new PageInvalidError('Expected `first` or `last`, got both')
   if (after !== undefined && before !== undefined) throw new PageInvalidError('Expected `after` or `before`, got both')
-  if (backward && after !== undefined) throw new PageInvalidError('Expected `before` with `last`, got `after`')
-  if (!backward && before !== undefined) throw new PageInvalidError('Expected `after` with `first`, got `before`')
-  const asked = backward ? last : first
-  const limit = asked === undefined ? sizes.default : expectFromClient(asked, backward ? 'last' : 'first', sizes.max)
-  return { backward, cursor: after ?? before, limit }
+  if (isBackward && after !== undefined) throw new PageInvalidError('Expected `before` with `last`, got `after`')
+  if (!isBackward && before !== undefined) throw new PageInvalidError('Expected `after` with `first`, got `before`')
+  const asked = isBackward ? last : first
+  const limit = asked === undefined ? sizes.default : expectFromClient(asked, isBackward ? 'last' : 'first', sizes.max)
+  return { isBackward, cursor: after ?? before, limit }
 }

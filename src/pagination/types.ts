@@ -1,28 +1,29 @@
-import type { ExpressionOrFactory, ExtractTypeFromReferenceExpression, Simplify, StringReference } from 'kysely'
+import type {
+  DynamicReferenceBuilder,
+  ExpressionOrFactory,
+  ExtractTypeFromReferenceExpression,
+  Simplify,
+  StringReference,
+} from 'kysely'
 import type { Casing } from '../shared/casing.ts'
+import type { SqlDialect } from '../shared/sql/dialect.ts'
+
+export type { SqlDialect } from '../shared/sql/dialect.ts'
 
 export type SortDirection = 'asc' | 'desc'
 
-/** Where the NULLs of a key stand in the list, whatever its direction. */
+/** Where the NULLs of a key stand in the list, in either direction. */
 export type NullsPlacement = 'first' | 'last'
 
-/** The family of SQL a query is written in; found from the query's own compiler unless it is given. */
-export type SqlDialect = (typeof dialects)[number]
+/** A column whose name is known at run time only. It counts as never NULL unless `nulls` is given. */
+type DynamicKey = DynamicReferenceBuilder<string>
 
-export const dialects = ['postgres', 'mysql', 'sqlite', 'mssql'] as const
-
-/** A column of the query, qualified or not, or a name it selects. An unqualified name that is both means what is selected. */
-type Ref<DB, TB extends keyof DB, O> = StringReference<DB, TB> | (keyof O & string)
-
-type RefValue<DB, TB extends keyof DB, O, Name> = Name extends keyof O
-  ? O[Name]
-  : ExtractTypeFromReferenceExpression<DB, TB, Name>
-
-type Sortable = string | number | bigint | boolean | Date | Uint8Array | null
+/** Whether the compiler tells null from other types (`strictNullChecks`). Where it does not, every type takes null. */
+type TellsNull = null extends string ? false : true
 
 /**
- * One key of an order. A key that can be NULL (a column behind a left join included) must say where its NULLs stand; a
- * key that cannot must not. So the compiler tells the database which keys need the longer, null-safe predicate.
+ * One key of an order. A key that can be NULL (also by a left join) must say where its NULLs stand. So the types show which
+ * keys need the longer, null-safe predicate. Any other key may say it too, to match an index that is declared so.
  *
  * @example
  * ```ts
@@ -30,58 +31,88 @@ type Sortable = string | number | bigint | boolean | Date | Uint8Array | null
  * ```
  */
 export type SortKey<DB, TB extends keyof DB, O> =
-  | (string extends Ref<DB, TB, O> ? UntypedSortKey : RefSortKey<DB, TB, O>)
+  | ColumnSortKey<DB, TB>
+  | AliasSortKey<O>
   | ExpressionSortKey<DB, TB>
+  | DynamicKey
 
-type RefSortKey<DB, TB extends keyof DB, O> = {
-  [Name in Ref<DB, TB, O>]: [RefValue<DB, TB, O, Name>] extends [Sortable]
-    ? SortKeyOf<Name, RefValue<DB, TB, O, Name>>
-    : never
-}[Ref<DB, TB, O>]
+// Columns and aliases are apart, so that a function that is generic in `O` can name columns.
+
+type ColumnSortKey<DB, TB extends keyof DB> =
+  string extends StringReference<DB, TB>
+    ? UntypedSortKey
+    : {
+        [Name in StringReference<DB, TB>]: SortKeyOf<Name, ExtractTypeFromReferenceExpression<DB, TB, Name>>
+      }[StringReference<DB, TB>]
+
+type AliasSortKey<O> = string extends keyof O
+  ? UntypedSortKey
+  : { [Name in keyof O & string]: SortKeyOf<Name, O[Name]> }[keyof O & string]
 
 type SortKeyOf<Name extends string, Value> = 0 extends 1 & Value
   ? UntypedSortKey<Name>
-  : null extends Value
-    ? { readonly key: Name; readonly dir?: SortDirection | undefined; readonly nulls: NullsPlacement }
-    :
-        | Name
-        | `${Name} ${SortDirection}`
-        | { readonly key: Name; readonly dir?: SortDirection | undefined; readonly nulls?: undefined }
+  : TellsNull extends false
+    ? UntypedSortKey<Name>
+    : null extends Value
+      ? NullableSortKey<Name>
+      : UntypedSortKey<Name>
 
-/** Where the columns have no types (`Kysely<any>`), any name is taken, and `nulls` says that the key can be NULL. */
+/** A key that can be NULL. It has no short form as text, because it must say where its NULLs stand. */
+export interface NullableSortKey<Name extends string = string> {
+  readonly key: Name
+  readonly dir?: SortDirection | undefined
+  /** This key can be NULL: say where such rows stand. */
+  readonly nulls: NullsPlacement
+}
+
+/** Without column types (`Kysely<any>`), any name is accepted, and `nulls` says that the key can be NULL. */
 type UntypedSortKey<Name extends string = string> =
   | Name
   | `${Name} ${SortDirection}`
-  | { readonly key: Name; readonly dir?: SortDirection | undefined; readonly nulls?: NullsPlacement | undefined }
+  | {
+      readonly key: Name | DynamicKey
+      readonly dir?: SortDirection | undefined
+      readonly nulls?: NullsPlacement | undefined
+    }
 
-/** A key that is computed. `'never'` promises that it is not NULL for any row. */
+/** A computed key. `'never'` promises that it is never NULL. */
 interface ExpressionSortKey<DB, TB extends keyof DB> {
   // biome-ignore lint/suspicious/noExplicitAny: any value that the database can order
-  readonly expr: ExpressionOrFactory<DB, TB, any>
+  readonly expr: ExpressionOrFactory<DB, TB, any> | DynamicKey
   readonly dir?: SortDirection | undefined
   readonly nulls: NullsPlacement | 'never'
 }
 
-/** A key that is never NULL, so that it can tell rows apart. */
+/** A key that is never NULL, and can tell rows apart. */
 export type UniqueKey<DB, TB extends keyof DB, O> =
-  string extends Ref<DB, TB, O>
-    ? string
-    : {
-        [Name in Ref<DB, TB, O>]: [RefValue<DB, TB, O, Name>] extends [Exclude<Sortable, null>] ? Name : never
-      }[Ref<DB, TB, O>]
+  | (string extends StringReference<DB, TB>
+      ? string
+      : {
+          [Name in StringReference<DB, TB>]: UniqueKeyOf<Name, ExtractTypeFromReferenceExpression<DB, TB, Name>>
+        }[StringReference<DB, TB>])
+  | (string extends keyof O ? string : { [Name in keyof O & string]: UniqueKeyOf<Name, O[Name]> }[keyof O & string])
+  | DynamicKey
+
+type UniqueKeyOf<Name extends string, Value> = 0 extends 1 & Value
+  ? Name
+  : TellsNull extends false
+    ? Name
+    : null extends Value
+      ? never
+      : Name
 
 /**
  * How the total is found.
  *
- * - `'exact'`: counted, unless the page itself proves it
- * - `'none'`: not at all, and the result has no `total`
- * - `'estimate'`: exact for small results, else what the planner expects (PostgreSQL, MySQL; elsewhere counted)
- * - `{ atMost }`: counted no further than this
- * - `{ known }`: given by the caller
+ * - `'exact'`: by counting, unless the page itself proves the total
+ * - `'none'`: not at all; the result has no `total`
+ * - `'estimate'`: by counting up to 10,000 rows, then from the planner (PostgreSQL, MySQL; elsewhere by counting)
+ * - `{ atMost }`: by counting no further than this
+ * - `{ known }`: from the caller
  */
 export type Total = 'exact' | 'none' | 'estimate' | { readonly atMost: number } | { readonly known: number }
 
-/** What a total of {@link Total} `'estimate'` or `{ atMost }` turned out to be. */
+/** How exact the total is, when it was asked for by `'estimate'` or `{ atMost }`. */
 export type TotalKind = 'exact' | 'capped' | 'estimate'
 
 type TotalFields<T extends Total> = T extends 'none'
@@ -111,7 +142,7 @@ export interface Page<Row, T extends Total = 'exact', C extends Casing = 'camel'
   pagination: Cased<{ page: number; perPage: number } & TotalFields<T> & { hasNext: boolean; hasPrev: boolean }, C>
 }
 
-/** A page after or before a cursor. `next` and `prev` are the cursors to ask with, and `null` where nothing follows. */
+/** A page after or before a cursor. `next` and `prev` are cursors to ask with; `null` when there is no such page. */
 export interface CursorPage<Row, T extends Total = 'none', C extends Casing = 'camel'> {
   items: Row[]
   pagination: Cased<
@@ -122,7 +153,7 @@ export interface CursorPage<Row, T extends Total = 'none', C extends Casing = 'c
       next: string | null
       prev: string | null
     } & TotalFields<T> & {
-        /** The pages that follow, where `jump` asked for them. */
+        /** The pages that follow, if `jump` asked for them. */
         jump?: JumpTarget[]
       },
     C
@@ -145,11 +176,11 @@ export interface Connection<Row> {
     startCursor: string | null
     endCursor: string | null
   }
-  /** Counts the rows of the query, once, when it is first called. */
+  /** Counts the rows of the query at the first call; later calls return the same total. */
   totalCount(): Promise<number>
 }
 
-/** Rows of {@link readChunks}, and the cursor that stands after them. */
+/** Rows of {@link readChunks}, and the cursor after them. */
 export interface Chunk<Row> {
   rows: Row[]
   cursor: string
@@ -158,35 +189,43 @@ export interface Chunk<Row> {
 /** The order of a list. */
 export interface OrderOptions<DB, TB extends keyof DB, O> {
   /**
-   * The keys of the order, the first one first. Absent or empty: the query's own `orderBy()`, whose keys are then taken
-   * as possibly NULL; without one, `unique` ascending. Giving both is an error.
+   * The keys of the order. If it is absent or empty, the query's own `orderBy()` counts, and any of its keys may be NULL;
+   * without an `orderBy()`, the order is `unique` ascending. To give both `by` and `orderBy()` is an error.
    */
   readonly by?: readonly SortKey<DB, TB, NoInfer<O>>[] | undefined
   /**
-   * The key, or the keys together, that tell rows apart: a primary key. They are believed, never checked, and appended
-   * to the order in the direction of its last key.
+   * The key or keys that no two rows share, such as the primary key. They are added to the end of the order, in the direction
+   * of its last key.
    */
   readonly unique: UniqueKey<DB, TB, NoInfer<O>> | readonly UniqueKey<DB, TB, NoInfer<O>>[]
   /** Rejects with the signal's reason once it is aborted. */
   readonly signal?: AbortSignal | undefined
-  /** @defaultValue what the query's own compiler writes */
+  /** The database's SQL dialect. @defaultValue the dialect of the query's own compiler */
   readonly dialect?: SqlDialect | undefined
 }
 
 interface PageOptions<DB, TB extends keyof DB, O, T extends Total> extends OrderOptions<DB, TB, O> {
   /**
-   * Rows a page, from 1 to the paginator's maximum (100).
+   * Rows per page, from 1 to the paginator's maximum (100).
    * @defaultValue 10
    */
   readonly perPage?: number | undefined
-  /** How the total is found. */
+  /**
+   * The largest `perPage`. A parsed list query has it, so that a page accepts the sizes that `listQuery` accepted.
+   * @defaultValue the paginator's maximum (100)
+   */
+  readonly maxPerPage?: number | undefined
+  /**
+   * How the total is found: `'exact'`, `'none'`, `'estimate'`, `{ atMost }` or `{ known }`.
+   * @defaultValue `'exact'` for `paginate`, `'none'` for `cursorPaginate`
+   */
   readonly total?: T | undefined
 }
 
 export interface PaginateOptions<DB, TB extends keyof DB, O, T extends Total = 'exact'>
   extends PageOptions<DB, TB, O, T> {
   /**
-   * Number of the page, from 1 up.
+   * The number of the page, from 1 up.
    * @defaultValue 1
    */
   readonly page?: number | undefined
@@ -196,20 +235,20 @@ export interface PaginateOptions<DB, TB extends keyof DB, O, T extends Total = '
 
 export interface CursorPaginateOptions<DB, TB extends keyof DB, O, T extends Total = 'none'>
   extends PageOptions<DB, TB, O, T> {
-  /** The cursor of another page: the rows that follow it. */
+  /** Asks for the rows after this cursor. */
   readonly after?: string | null | undefined
-  /** The cursor of another page: the rows that stand before it. */
+  /** Asks for the rows before this cursor. */
   readonly before?: string | null | undefined
   /**
-   * The page to give when there is no cursor: the first or the last.
+   * The page to read when there is no cursor: the first or the last.
    * @defaultValue 'start'
    */
   readonly from?: 'start' | 'end' | undefined
-  /** What the cursor belongs to, besides the order: a tenant, the filters. A cursor of another scope is refused. */
+  /** A plain value that cursors are bound to, besides the order: a tenant, the filters. Cursors of another scope are refused. */
   readonly scope?: unknown
   /**
-   * Also finds the cursors of up to this many pages that follow, for numbered links, by one query over the keys alone.
-   * Pages are counted from the first one of a walk; a page that was reached from the end has no number and no targets.
+   * Also finds the cursors of up to this many pages that follow, for numbered links, by one more query that reads keys only.
+   * Page numbers count from the first page of a walk: a page that was reached from the end has no number and no targets.
    */
   readonly jump?: number | undefined
 }
@@ -223,10 +262,10 @@ export interface ConnectionArguments {
 }
 
 export interface RelayConnectionOptions<DB, TB extends keyof DB, O> extends OrderOptions<DB, TB, O> {
-  /** What the cursors belong to, besides the order. */
+  /** A plain value that cursors are bound to, besides the order. */
   readonly scope?: unknown
   /**
-   * The most that `first` and `last` may ask for.
+   * The largest `first` and `last`.
    * @defaultValue the paginator's maximum (100)
    */
   readonly maxPerPage?: number | undefined
@@ -234,31 +273,49 @@ export interface RelayConnectionOptions<DB, TB extends keyof DB, O> extends Orde
 
 export interface ReadOptions<DB, TB extends keyof DB, O> extends OrderOptions<DB, TB, O> {
   /**
-   * Rows a statement.
+   * Rows per statement.
    * @defaultValue 1000
    */
   readonly size?: number | undefined
-  /** The cursor of a chunk: reading goes on behind it. */
+  /** The cursor of a chunk or row: reading continues after it. */
   readonly after?: string | null | undefined
   /**
-   * Asks for the next chunk while this one is worked on.
+   * Reads the next chunk while the caller works on this one.
    * @defaultValue false
    */
   readonly prefetch?: boolean | undefined
-  /** What the cursors belong to, besides the order. */
+  /** A plain value that cursors are bound to, besides the order. */
   readonly scope?: unknown
 }
 
-/** Chunks of a query in its order. It can be read once; {@link ChunkReader.resumeFrom} starts another reading. */
+/** The page to explain, by the options of `paginate` or `cursorPaginate`. */
+export interface ExplainOptions<DB, TB extends keyof DB, O> extends OrderOptions<DB, TB, O> {
+  /** @defaultValue 10 */
+  readonly perPage?: number | undefined
+  /** From the second page on, the page is read by OFFSET, which scans all rows before it. @defaultValue 1 */
+  readonly page?: number | undefined
+  /** Explains the page after this cursor. */
+  readonly after?: string | null | undefined
+  /** Explains the page before this cursor. */
+  readonly before?: string | null | undefined
+  /** Explains the first or the last page. @defaultValue 'start' */
+  readonly from?: 'start' | 'end' | undefined
+  /** The `scope` that the cursor was made with. */
+  readonly scope?: unknown
+  /** Runs the statement, and counts the rows that it reads. @defaultValue false */
+  readonly analyze?: boolean | undefined
+}
+
+/** Chunks of a query in its order. They can be read once; {@link ChunkReader.resumeFrom} reads again. */
 export interface ChunkReader<Row> extends AsyncIterableIterator<Chunk<Row>> {
-  /** The same reading, from behind the cursor of a chunk. */
+  /** A new reader with the same options, which starts after the cursor of a chunk. */
   resumeFrom(cursor: string): ChunkReader<Row>
 }
 
-/** Rows of a query in its order. It can be read once; {@link RowReader.resumeFrom} starts another reading. */
+/** Rows of a query in its order. They can be read once; {@link RowReader.resumeFrom} reads again. */
 export interface RowReader<Row> extends AsyncIterableIterator<Row> {
   /** The cursor of the row that was read last, and `null` before the first. */
   readonly cursor: string | null
-  /** The same reading, from behind the cursor of a row. */
+  /** A new reader with the same options, which starts after the cursor of a row. */
   resumeFrom(cursor: string): RowReader<Row>
 }

@@ -1,4 +1,4 @@
-/** The value as it appears in our messages: `` `0` (number) ``. */
+/** Describes a value for an error message: `` `0` (number) ``. */
 export function describeValue(value: unknown): string {
   if (value === null || value === undefined) return `\`${value}\``
   const type = typeof value
@@ -14,9 +14,9 @@ interface Range {
 }
 
 /**
- * The value, if it is a whole number within the range.
+ * Returns the value if it is a whole number within the range.
  *
- * @throws TypeError when it is no whole number, RangeError when it lies outside
+ * @throws TypeError if it is not a whole number; RangeError if it is outside the range
  */
 export function expectWholeNumber(value: unknown, option: string, { min = 0, max }: Range = {}): number {
   if (Number.isSafeInteger(value)) return expectRange(value as number, option, 'a whole number', { min, max })
@@ -26,9 +26,9 @@ export function expectWholeNumber(value: unknown, option: string, { min = 0, max
 }
 
 /**
- * The value, if it is a finite number within the range.
+ * Returns the value if it is a finite number within the range.
  *
- * @throws TypeError when it is no finite number, RangeError when it lies outside
+ * @throws TypeError if it is not a finite number; RangeError if it is outside the range
  */
 export function expectNumber(value: unknown, option: string, range: Range = {}): number {
   if (Number.isFinite(value)) return expectRange(value as number, option, 'a number', range)
@@ -36,9 +36,9 @@ export function expectNumber(value: unknown, option: string, range: Range = {}):
 }
 
 /**
- * The value, if it is one of the choices.
+ * Returns the value if it is one of the choices.
  *
- * @throws TypeError when it is none of them
+ * @throws TypeError if it is not
  */
 export function expectOneOf<const Choice>(value: unknown, option: string, choices: readonly Choice[]): Choice {
   if (choices.includes(value as Choice)) return value as Choice

@@ -1,9 +1,9 @@
-/** The longest duration a histogram holds, in microseconds: 71.6 minutes. Longer ones are recorded as this. */
+/** The longest duration in a histogram, in microseconds: 71.6 minutes. Longer durations are recorded as this one. */
 export const longestUs = 0xffff_ffff
 
 /**
- * The bucket layout of an HdrHistogram over 1 .. 2^32-1, so that our counters are its counters, index by index. Within a
- * power of two all buckets have one width, which keeps the given number of significant digits (HdrHistogram,
+ * The bucket layout of an HdrHistogram from 1 to 2^32-1, so that our counters equal its counters, index by index. All
+ * buckets within a power of two have the same width, small enough for the number of significant digits (HdrHistogram,
  * `AbstractHistogram.countsArrayIndex`).
  */
 export class BucketLayout {
@@ -26,7 +26,7 @@ export class BucketLayout {
     return (shift << (this.#bits - 1)) + (us >>> shift)
   }
 
-  /** The largest value of a bucket, which stands for all its values. */
+  /** The largest value of a bucket. It represents all values in the bucket. */
   highestOf(index: number): number {
     const shift = Math.max(0, (index >>> (this.#bits - 1)) - 1)
     const steps = index - (shift << (this.#bits - 1))
@@ -34,14 +34,14 @@ export class BucketLayout {
   }
 }
 
-/** Whole microseconds of a duration in milliseconds, moved into what a histogram holds. Not a number counts as 0. */
+/** Converts milliseconds into whole microseconds within the range of a histogram. `NaN` becomes 1. */
 export function toMicroseconds(ms: number): number {
   const us = ms * 1_000
   if (us < longestUs) return us >= 0.5 ? (us + 0.5) >>> 0 : 1
   return us >= longestUs ? longestUs : 1
 }
 
-/** Whether {@link toMicroseconds} had to move the value. */
+/** Whether {@link toMicroseconds} changes the value because it is outside the range. */
 export function isClamped(ms: number): boolean {
   return !(ms >= 0.0005 && ms * 1_000 <= longestUs)
 }

@@ -1,7 +1,9 @@
+import { expectObject } from './arguments.ts'
 import { describeValue } from './assertions.ts'
-import { type Duration, durationToMs } from './duration.ts'
+import { isRedisUrl, redisUrlForm } from './redis-url.ts'
+import { type Duration, durationToMs } from './time/duration.ts'
 
-/** What {@link settingsFromEnv} read. Variables that are not set leave no key, so defaults stay in force. */
+/** The result of {@link settingsFromEnv}. A variable that is not set leaves no key, so that the option's default applies. */
 export interface Settings {
   /** For `createPaginator` and `listQuery`. */
   readonly pagination: { readonly perPage: { readonly default?: number; readonly max?: number } }
@@ -28,13 +30,13 @@ type Env = Readonly<Record<string, string | undefined>>
 type Defined<Values> = { [Name in keyof Values]?: Exclude<Values[Name], undefined> }
 
 /**
- * Settings from environment variables: `DEFAULT_PAGE_SIZE`, `MAX_PAGE_SIZE`, `CACHE_TTL_<NAME>` (seconds),
+ * Reads settings from environment variables: `DEFAULT_PAGE_SIZE`, `MAX_PAGE_SIZE`, `CACHE_TTL_<NAME>` (seconds),
  * `USE_REDIS_CACHE`, `REDIS_URL`, `ALERT_RESPONSE_TIME_THRESHOLD` (milliseconds), `ALERT_CPU_THRESHOLD`,
  * `ALERT_MEMORY_THRESHOLD`, `ALERT_CACHE_ERROR_THRESHOLD` (percent), `DB_POOL_SIZE`, `DB_MAX_OVERFLOW`, `DB_POOL_TIMEOUT`,
- * `DB_POOL_RECYCLE` (seconds), `DB_POOL_PRE_PING`. Times are plain numbers in the unit named, or a {@link Duration}. An empty
+ * `DB_POOL_RECYCLE` (seconds), `DB_POOL_PRE_PING`. A time is a number in the given unit, or a {@link Duration}. An empty
  * variable counts as not set.
  *
- * @throws TypeError that names the first variable which holds garbage
+ * @throws TypeError that names the first variable with an invalid value
  *
  * @example
  * ```ts
@@ -43,6 +45,7 @@ type Defined<Values> = { [Name in keyof Values]?: Exclude<Values[Name], undefine
  * ```
  */
 export function settingsFromEnv(env: Env = process.env): Settings {
+  expectObject(env, 'env')
   const perPage = defined({
     default: wholeNumber(env, 'DEFAULT_PAGE_SIZE', 1),
     max: wholeNumber(env, 'MAX_PAGE_SIZE', 1),
@@ -84,9 +87,8 @@ function cacheTtls(env: Env): Record<string, Duration> {
 
 function redisUrl(env: Env): string | undefined {
   const url = read(env, 'REDIS_URL')
-  if (url !== undefined && !(/^rediss?:\/\//.test(url) && URL.canParse(url))) {
-    // The value stays out of the message: it may hold a password.
-    throw new TypeError('Expected REDIS_URL to be a URL that starts with redis:// or rediss://')
+  if (url !== undefined && !isRedisUrl(url)) {
+    throw new TypeError(`Expected REDIS_URL to be ${redisUrlForm}`)
   }
   const use = boolean(env, 'USE_REDIS_CACHE')
   if (use === false) return undefined
@@ -125,8 +127,10 @@ function boolean(env: Env, name: string): boolean | undefined {
 }
 
 function read(env: Env, name: string): string | undefined {
-  const text = env[name]?.trim()
-  return text === '' ? undefined : text
+  const value: unknown = env[name]
+  if (value === undefined) return undefined
+  if (typeof value !== 'string') throw new TypeError(`Expected ${name} to be a string, got ${describeValue(value)}`)
+  return value.trim() || undefined
 }
 
 function refuse(name: string, expected: string, text: string): never {

@@ -1,6 +1,6 @@
-/** What every error of this library has in common: a literal `code`, listed in `docs/errors.md`. */
+/** The base class of all errors of this library. `docs/errors.md` lists the codes. */
 export abstract class PosthasteError extends Error {
-  /** The same for every error of a class, and never changed within a major version. */
+  /** Each class has one code, which does not change within a major version. */
   abstract readonly code: `ERR_${string}`
 
   override get name(): string {
@@ -10,7 +10,7 @@ export abstract class PosthasteError extends Error {
 
 /**
  * An error that a client's input caused. Express, Fastify, Koa and Hono read these properties and answer 400 without an
- * adapter; {@link problemDetails} serves the rest.
+ * adapter. Other servers can use {@link problemDetails}.
  */
 export abstract class ClientInputError extends PosthasteError {
   readonly status = 400
@@ -18,23 +18,23 @@ export abstract class ClientInputError extends PosthasteError {
   /** The message may be shown to the client. */
   readonly expose = true
 
-  /** The answer to send: 400 with a problem document, as {@link problemDetails} makes it. */
+  /** The response to send: status 400 and the problem document of {@link problemDetails}. */
   getResponse(): Response {
-    const { status, headers, body } = describe(this)
+    const { status, headers, body } = createProblemDetails(this)
     return new Response(body, { status, headers })
   }
 }
 
-/** A finished HTTP answer, to be written out by whatever server there is. */
+/** A complete HTTP response, for any server. */
 export interface ProblemDetails {
   readonly status: number
   readonly headers: { readonly 'content-type': 'application/problem+json' }
-  /** JSON text: `title`, `status`, `detail`, `code`, and `issues` where the error has some. */
+  /** JSON text with `title`, `status`, `detail` and `code`, and with `issues` if the error has them. */
   readonly body: string
 }
 
 /**
- * The RFC 9457 problem document of an error that a client's input caused, and `undefined` for any other error.
+ * Returns the RFC 9457 problem document of an error that a client's input caused, and `undefined` for any other error.
  *
  * @example
  * ```ts
@@ -43,10 +43,10 @@ export interface ProblemDetails {
  * ```
  */
 export function problemDetails(error: unknown): ProblemDetails | undefined {
-  return error instanceof ClientInputError ? describe(error) : undefined
+  return error instanceof ClientInputError ? createProblemDetails(error) : undefined
 }
 
-function describe(error: ClientInputError & { readonly issues?: unknown }): ProblemDetails {
+function createProblemDetails(error: ClientInputError & { readonly issues?: unknown }): ProblemDetails {
   return {
     status: error.status,
     headers: { 'content-type': 'application/problem+json' },
@@ -70,19 +70,7 @@ export class PeerMissingError extends PosthasteError {
   readonly code = 'ERR_PEER_MISSING'
 }
 
-/**
- * Loads an optional peer, and tells what to install when it is not there.
- *
- * @param load - imports the package, as in `() => import('keyv')`
- * @param what - what needs it, for the message
- * @param install - the command to type
- * @throws {@link PeerMissingError} when the package cannot be found; whatever else the import throws, unchanged
- */
-export async function loadPeer<Module>(load: () => Promise<Module>, what: string, install: string): Promise<Module> {
-  try {
-    return await load()
-  } catch (cause) {
-    if ((cause as { code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') throw cause
-    throw new PeerMissingError(`${what} needs a package that is not installed: ${install}`, { cause })
-  }
+/** What an error says, or what was thrown in place of one. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

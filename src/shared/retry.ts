@@ -1,49 +1,51 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { expectFunction, expectOptions, type OptionKinds } from './arguments.ts'
 import { expectNumber, expectWholeNumber } from './assertions.ts'
-import { type Duration, parseDuration } from './duration.ts'
+import { type Duration, parseDuration } from './time/duration.ts'
+import { sleep } from './time/waiting.ts'
 
-/** How often and how patiently a failing call is tried again. */
+/** How often a failing call is repeated, and how long to wait before each attempt. */
 export interface RetryOptions {
-  /** Further calls after the first one. @defaultValue 3 */
+  /** Attempts after the first one. @defaultValue 3 */
   readonly retries?: number | undefined
-  /** Upper bound of the pause after the first failure. @defaultValue '50ms' */
+  /** Longest delay after the first failure. @defaultValue '50ms' */
   readonly minDelay?: Duration | undefined
-  /** Upper bound of any pause. @defaultValue '5s' */
+  /** Longest delay after any failure. @defaultValue '5s' */
   readonly maxDelay?: Duration | undefined
-  /** What the upper bound grows by from one failure to the next. @defaultValue 2 */
+  /** The longest delay is multiplied by this after each failure. @defaultValue 2 */
   readonly factor?: number | undefined
-  /** Whether this error may go away by itself. @defaultValue every error */
+  /** Returns whether to repeat the call after this error. @defaultValue repeats after every error */
   readonly shouldRetry?: ((error: unknown, attempt: number) => boolean) | undefined
-  /** Told of each failure that is tried again, before the pause. */
+  /** Called after each failure that is followed by another attempt, before the delay. */
   readonly onRetry?: ((retry: RetryEvent) => void) | undefined
 }
 
-/** A failure that is about to be tried again. */
+/** A failure that is followed by another attempt. */
 export interface RetryEvent {
   readonly error: unknown
-  /** The attempt that failed, from 1. */
+  /** The number of the attempt that failed, from 1. */
   readonly attempt: number
   readonly delayMs: number
 }
 
-/** What the function of {@link withRetry} is told. */
+/** The argument of the function that {@link withRetry} calls. */
 export interface RetryContext {
-  /** From 1. */
+  /** The number of the attempt, from 1. */
   readonly attempt: number
   /** The signal given to {@link withRetry}. */
   readonly signal: AbortSignal | undefined
 }
 
-type Retrier = <Value>(
+/** Calls a function with the retries that it was created with. */
+export type Retrier = <Value>(
   fn: (context: RetryContext) => Value | PromiseLike<Value>,
   signal?: AbortSignal | undefined,
 ) => Promise<Value>
 
 /**
- * Calls a function again when it fails, after a pause that is drawn evenly from zero to a bound that grows: "full jitter",
- * which spreads the callers of a server that is coming back.
+ * Calls a function, and calls it again when it fails. The delay before each attempt is random, from zero to a limit that
+ * grows ("full jitter"), so that clients of a recovering server do not all return at once.
  *
- * An attempt is never left running: after an abort the promise settles when the function does, so hand it the signal.
+ * No attempt is left running: after an abort the promise settles when the function has, so pass the signal on.
  *
  * @param fn - called with `{ attempt, signal }`; may be synchronous
  * @returns what the function returned
@@ -57,13 +59,30 @@ type Retrier = <Value>(
  */
 export function withRetry<Value>(
   fn: (context: RetryContext) => Value | PromiseLike<Value>,
-  { signal, ...options }: RetryOptions & { readonly signal?: AbortSignal | undefined } = {},
+  options: RetryOptions & { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Value> {
-  return createRetrier(options)(fn, signal)
+  expectFunction(fn, 'fn')
+  expectOptions(options, { ...retryOptions, signal: 'signal' })
+  const { signal, ...rest } = options
+  return createRetrier(rest)(fn, signal)
 }
 
-/** {@link withRetry} with its options read once, for a loop. */
+const retryOptions: OptionKinds<RetryOptions> = {
+  retries: 'own',
+  minDelay: 'own',
+  maxDelay: 'own',
+  factor: 'own',
+  shouldRetry: 'function',
+  onRetry: 'function',
+}
+
+/**
+ * Validates the options once, for many calls.
+ *
+ * @param name - the option that holds these options, for error messages
+ */
 export function createRetrier(options: RetryOptions = {}, name?: string): Retrier {
+  expectOptions(options, retryOptions, name)
   const option = (key: string) => (name === undefined ? key : `${name}.${key}`)
   const { shouldRetry = () => true, onRetry } = options
   const retries = expectWholeNumber(options.retries ?? 3, option('retries'))
@@ -81,18 +100,8 @@ export function createRetrier(options: RetryOptions = {}, name?: string): Retrie
         if (attempt > retries || !shouldRetry(error, attempt)) throw error
         const delayMs = Math.random() * Math.min(maxDelayMs, minDelayMs * factor ** (attempt - 1))
         onRetry?.({ error, attempt, delayMs })
-        await pause(delayMs, signal)
+        await sleep(delayMs, { signal })
       }
     }
-  }
-}
-
-/** Waits; an abort ends it with the signal's reason, where Node's own sleep would reject with an error of its own. */
-export async function pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    // A longer timer would fire at once.
-    await sleep(Math.min(delayMs, 2 ** 31 - 1), undefined, { signal })
-  } catch {
-    signal?.throwIfAborted()
   }
 }

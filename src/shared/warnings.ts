@@ -1,20 +1,31 @@
-/** Something that works, but not as well as its author would want. */
+import { watchRejection } from './rejections.ts'
+
+/** Something works, but not as well as it could. */
 export interface Warning {
-  /** The same for every warning of a kind, as in `KEY_ORDER_NOT_NATIVE`. */
+  /** The same for all warnings of a kind, such as `KEY_ORDER_NOT_NATIVE`. */
   readonly code: string
   readonly message: string
 }
 
-/** Receives each warning; the default writes it to `process.emitWarning`, once per code and owner. */
+/** Receives warnings. The default passes them to `process.emitWarning`, each code once for each object. */
 export type OnWarn = (warning: Warning) => void
 
-/** A warner that says each code once, through the user's function or else through Node's own channel. */
+/** Creates a function that reports the first warning of each code, to the user's function or to `process.emitWarning`. */
 export function createWarner(onWarn: OnWarn = emitWarning): OnWarn {
-  const said = new Set<string>()
+  const reported = new Set<string>()
   return (warning) => {
-    if (said.has(warning.code)) return
-    said.add(warning.code)
-    onWarn(warning)
+    if (reported.has(warning.code)) return
+    reported.add(warning.code)
+    // Thrown on, an error would fail what the warning is about, or end the process from a timer or a listener.
+    const onError = (error: unknown) => {
+      const thrown = error instanceof Error ? error.message : String(error)
+      emitWarning({ ...warning, message: `${warning.message} (\`onWarn\` threw: ${thrown})` })
+    }
+    try {
+      watchRejection(onWarn(warning), onError)
+    } catch (error) {
+      onError(error)
+    }
   }
 }
 

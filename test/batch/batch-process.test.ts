@@ -6,9 +6,11 @@ import {
   type BatchProgress,
   batchProcess,
   batchProcessChunks,
+  mapBatches,
+  memoryCheckpoints,
   withRetry,
 } from 'posthaste'
-import { describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 
 const runs = Number(process.env.PROPERTY_RUNS ?? 100)
 const range = (count: number) => Array.from({ length: count }, (_, index) => index)
@@ -163,7 +165,10 @@ describe('batchProcess', () => {
     ])
   })
 
-  it('lets the event loop turn while neither the source nor the processor ever waits', async () => {
+  it.each<[string, BatchOptions<number>]>([
+    ['the source nor the processor', {}],
+    ['the source, the processor nor the checkpoint store', { checkpoint: { key: 'k', store: memoryCheckpoints() } }],
+  ])('lets the event loop turn while neither %s ever waits', async (_, options) => {
     let turned = false
     setImmediate(() => {
       turned = true
@@ -174,18 +179,98 @@ describe('batchProcess', () => {
         const until = performance.now() + 1
         while (performance.now() < until);
       },
-      { batchSize: 10 },
+      { batchSize: 10, concurrency: 1, ...options },
     )
     expect(turned).toBe(true)
   })
 
   it('waits before each batch but the first', async () => {
-    const starts: number[] = []
-    const began = performance.now()
-    await batchProcess(range(6), () => void starts.push(performance.now() - began), { batchSize: 2, delay: '30ms' })
-    expect(starts[1]).toBeLessThan(25)
-    expect(starts[2]).toBeGreaterThan(28)
-    expect(starts[4]).toBeGreaterThan(57)
+    vi.useFakeTimers()
+    try {
+      const starts: number[] = []
+      const began = Date.now()
+      const run = batchProcess(range(6), () => void starts.push(Date.now() - began), { batchSize: 2, delay: '30ms' })
+      // The run waits once more, and only once, before it finds the end of the input.
+      await vi.advanceTimersByTimeAsync(90)
+      await run
+      expect(starts).toEqual([0, 0, 30, 30, 60, 60])
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+})
+
+describe('`concurrency: Infinity`', () => {
+  const sources = {
+    array: (count: number) => range(count),
+    iterator: (count: number) => range(count).values(),
+    'async iterator': (count: number) => asyncItems(range(count)),
+  }
+
+  it.each(Object.entries(sources))('has all items of an %s in flight', async (_, source) => {
+    const count = 1_000
+    const { promise: release, resolve } = Promise.withResolvers<void>()
+    const { processor, seen } = watched(async (item: number) => {
+      if (item === count - 1) resolve()
+      await release
+      return item
+    })
+    const { results } = await batchProcess(source(count), processor, { concurrency: Infinity })
+    expect(results).toEqual(range(count))
+    expect(seen).toEqual({ running: 0, most: count, calls: count })
+  })
+
+  it.each(Object.entries(sources))('has all chunks of an %s in flight', async (_, source) => {
+    const { promise: release, resolve } = Promise.withResolvers<void>()
+    const options = { concurrency: Infinity, batchSize: 10 }
+    const work = () =>
+      watched(async (chunk: readonly number[]) => {
+        if (chunk.at(-1) === 994) resolve()
+        await release
+        return chunk
+      })
+    const all = work()
+    expect((await batchProcessChunks(source(995), all.processor, options)).results).toEqual(range(995))
+    expect(all.seen.most).toBe(100)
+    const streamed: number[] = []
+    for await (const item of mapBatches(source(995), work().processor, options)) streamed.push(item)
+    expect(streamed).toEqual(range(995))
+  })
+
+  it('needs no more workers than an async source has items at a time', async () => {
+    const { processor, seen } = watched(async () => {})
+    async function* slow() {
+      for (const item of range(50)) {
+        await sleep(0)
+        yield item
+      }
+    }
+    await batchProcess(slow(), processor, { concurrency: Infinity })
+    expect(seen.most).toBe(1)
+  })
+
+  it('stops at a failure, and lets the event loop turn while it starts', async () => {
+    let turns = 0
+    const turn = setInterval(() => turns++, 1)
+    const { processor, seen } = watched((item: number) => {
+      const end = performance.now() + 0.2
+      while (performance.now() < end);
+      if (item === 400) throw new Error('no')
+    })
+    await batchErrorOf(batchProcess(range(1_000), processor, { concurrency: Infinity }))
+    clearInterval(turn)
+    expect(seen.running).toBe(0)
+    expect(seen.calls).toBeLessThan(1_000)
+    expect(turns).toBeGreaterThan(0)
+  })
+
+  it('is allowed for `maxFailures`, and not with a transaction', async () => {
+    const fail = () => {
+      throw new Error('no')
+    }
+    expect((await batchProcess(range(5), fail, { maxFailures: Infinity })).failures).toHaveLength(5)
+    const transaction = { transaction: () => {} } as never
+    await expect(batchProcess([1], fail, { transaction, concurrency: Infinity })).rejects.toThrow('`concurrency`')
   })
 })
 
@@ -429,6 +514,16 @@ describe('an abort', () => {
     }
   })
 
+  it('ends the run at whatever moment it comes', async () => {
+    for (let turns = 0; turns < 30; turns++) {
+      const controller = new AbortController()
+      const run = batchProcess(range(1_000), async () => {}, { signal: controller.signal })
+      for (let turn = 0; turn < turns; turn++) await null
+      controller.abort('gone')
+      await expect(run).rejects.toBe('gone')
+    }
+  })
+
   it('after the run does nothing', async () => {
     const controller = new AbortController()
     const result = await batchProcess([1], (item) => item, { signal: controller.signal })
@@ -521,6 +616,69 @@ describe('a call that takes too long', () => {
   })
 })
 
+describe('durations of any length', () => {
+  const days = 86_400_000
+  afterEach(() => void vi.useRealTimers())
+
+  it('are kept by `timeout` and `grace`', async () => {
+    vi.useFakeTimers()
+    const signals: AbortSignal[] = []
+    const run = batchProcess(
+      [1],
+      (_, { signal }) => {
+        signals.push(signal)
+        return new Promise<never>(() => {})
+      },
+      { timeout: '40d', grace: '30d', onError: 'skip' },
+    )
+    const settled = vi.fn()
+    void run.then(settled)
+    await vi.advanceTimersByTimeAsync(40 * days - 1)
+    expect(signals[0]?.aborted).toBe(false)
+    await vi.advanceTimersByTimeAsync(1)
+    expect(signals[0]?.reason).toMatchObject({ name: 'TimeoutError' })
+    await vi.advanceTimersByTimeAsync(30 * days - 1)
+    expect(settled).not.toHaveBeenCalled()
+    await vi.advanceTimersByTimeAsync(1)
+    expect(await run).toMatchObject({ abandoned: 1, failures: [{ error: { name: 'TimeoutError' } }] })
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('are kept by the `grace` of a run that stops', async () => {
+    vi.useFakeTimers()
+    const controller = new AbortController()
+    const settled = vi.fn()
+    const stopped = batchProcess([1], () => new Promise<never>(() => {}), { grace: '40d', signal: controller.signal })
+    stopped.catch(settled)
+    await vi.advanceTimersByTimeAsync(0)
+    controller.abort('gone')
+    await vi.advanceTimersByTimeAsync(40 * days - 1)
+    expect(settled).not.toHaveBeenCalled()
+    await vi.advanceTimersByTimeAsync(1)
+    await expect(stopped).rejects.toBe('gone')
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('are kept by `delay`, which an abort ends', async () => {
+    vi.useFakeTimers()
+    const controller = new AbortController()
+    const seen: number[] = []
+    const run = batchProcess([1, 2, 3], (item) => void seen.push(item), {
+      batchSize: 1,
+      delay: '40d',
+      signal: controller.signal,
+    })
+    const outcome = expect(run).rejects.toBe('gone')
+    await vi.advanceTimersByTimeAsync(40 * days - 1)
+    expect(seen).toEqual([1])
+    await vi.advanceTimersByTimeAsync(1)
+    expect(seen).toEqual([1, 2])
+    controller.abort('gone')
+    await outcome
+    expect(vi.getTimerCount()).toBe(0)
+  })
+})
+
 describe('retry', () => {
   it('repeats a failing call, and counts the attempts', async () => {
     const attempts: number[] = []
@@ -590,6 +748,23 @@ describe('withRetry', () => {
     const fn = vi.fn()
     await expect(withRetry(fn, { signal })).rejects.toBe('gone')
     expect(fn).not.toHaveBeenCalled()
+  })
+
+  it('keeps delays of any length', async () => {
+    vi.useFakeTimers()
+    const random = vi.spyOn(Math, 'random')
+    try {
+      random.mockReturnValue(1)
+      const fn = vi.fn().mockRejectedValueOnce(new Error('no')).mockResolvedValue('yes')
+      const call = withRetry(fn, { minDelay: '40d', maxDelay: '40d' })
+      await vi.advanceTimersByTimeAsync(40 * 86_400_000 - 1)
+      expect(fn).toHaveBeenCalledOnce()
+      await vi.advanceTimersByTimeAsync(1)
+      expect(await call).toBe('yes')
+    } finally {
+      random.mockRestore()
+      vi.useRealTimers()
+    }
   })
 
   it('refuses wrong options', () => {
@@ -825,10 +1000,43 @@ describe('wrong options', () => {
     [{ timeout: 500 as never }, "Expected `timeout` to be a duration like '250ms' or '5m', got `500` (number)"],
     [{ grace: '5 s' as never }, "Expected `grace` to be a duration like '250ms' or '5m', got `'5 s'` (string)"],
     [{ delay: null as never }, "Expected `delay` to be a duration like '250ms' or '5m', got `null`"],
+    [{ concurrency: Number.NaN }, 'Expected `concurrency` to be a whole number from 1 up, got `NaN` (number)'],
+    [{ concurrency: -Infinity }, 'Expected `concurrency` to be a whole number from 1 up, got `-Infinity` (number)'],
+    [
+      { batchSize: Infinity },
+      'Expected `batchSize` to be a whole number from 1 to 4294967295, got `Infinity` (number)',
+    ],
+    [{ retry: Infinity }, 'Expected `retry` to be a whole number from 0 up, got `Infinity` (number)'],
+    [{ retry: { retries: Infinity } }, 'Expected `retry.retries` to be a whole number from 0 up, got `Infinity`'],
+    [{ retry: null as never }, 'Expected `retry` to be an object, got `null`'],
+    [{ retry: { shouldRetry: 1 as never } }, 'Expected `retry.shouldRetry` to be a function, got `1` (number)'],
+    [{ retry: { delay: '1s' } as never }, 'There is no option `delay` in `retry`; did you mean `minDelay`?'],
+    [{ total: Infinity }, 'Expected `total` to be a whole number from 0 up, got `Infinity` (number)'],
+    [{ onProgress: {} as never }, 'Expected `onProgress` to be a function, got an object'],
+    [{ collect: 'no' as never }, "Expected `collect` to be one of true, false, got `'no'` (string)"],
+    [{ clock: 5 as never }, 'Expected `clock` to be a function, got `5` (number)'],
+    [{ signal: 'abort' as never }, "Expected `signal` to be an AbortSignal, got `'abort'` (string)"],
+    [{ checkpoint: 'k' as never }, "Expected `checkpoint` to be an object, got `'k'` (string)"],
+    [{ checkpoint: { key: 'k' } as never }, 'Expected `checkpoint.store` to be an object, got `undefined`'],
+    [{ transaction: {} as never }, 'Expected `transaction.transaction` to be a function, got `undefined`'],
+    [{ batchsize: 5 } as never, 'There is no option `batchsize` in `options`; did you mean `batchSize`?'],
+    [null as never, 'Expected `options` to be an object, got `null`'],
+    [[] as never, 'Expected `options` to be an object, got an array'],
   ])('are refused by name: %o', async (options, message) => {
     await expect(batchProcess([1], () => 1, options)).rejects.toThrow(message)
     await expect(batchProcessChunks([1], () => [], options)).rejects.toThrow(message)
   })
+
+  it.each([undefined, null, 'work', { batchSize: 5 }])(
+    'are refused for a processor that is none: %o',
+    async (processor) => {
+      const wrong = processor as never
+      await expect(batchProcess([], wrong)).rejects.toThrow('Expected `processItem` to be a function, got ')
+      await expect(batchProcessChunks([], wrong)).rejects.toThrow('Expected `processChunk` to be a function, got ')
+      expect(() => mapBatches([], wrong)).toThrow('Expected `processChunk` to be a function, got ')
+      expect(() => withRetry(wrong)).toThrow('Expected `fn` to be a function, got ')
+    },
+  )
 
   it('are refused for items that cannot be iterated', async () => {
     await expect(batchProcess(5 as never, () => 1)).rejects.toThrow('Expected `items` to be iterable, got `5` (number)')

@@ -2,10 +2,12 @@ import { Queue, type Worker } from 'bullmq'
 import type { Kysely, Transaction } from 'kysely'
 import {
   type BatchContext,
+  type BatchLimiter,
   type BatchResult,
   type BatchWorker,
   batchProcess,
   batchProcessChunks,
+  batchWorker,
   chunks,
   distributeBatches,
   mapBatches,
@@ -58,3 +60,9 @@ expectTypeOf<BatchContext['signal']>().toEqualTypeOf<AbortSignal>()
 // BullMQ's own classes fit.
 distributeBatches(new Queue('q', { connection: {} }), [1])
 expectTypeOf(worker).toExtend<Pick<BatchWorker, 'close' | 'name' | 'pause' | 'resume' | 'isRunning'>>()
+
+// BullMQ's rate limit, in its own numbers or with a unit.
+batchWorker('q', () => {}, { connection: {}, limiter: { max: 10, duration: '1s' } })
+batchWorker('q', () => {}, { connection: {}, limiter: { max: 10, duration: 1_000 } satisfies BatchLimiter })
+// @ts-expect-error -- both are needed
+batchWorker('q', () => {}, { connection: {}, limiter: { max: 10 } })

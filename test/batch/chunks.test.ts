@@ -159,6 +159,25 @@ describe('asyncChunks', () => {
     }
   })
 
+  it('wait for `maxWait` of any length', async () => {
+    vi.useFakeTimers()
+    try {
+      async function* source() {
+        yield 1
+        await new Promise(() => {})
+      }
+      const first = asyncChunks(source(), 2, { maxWait: '40d' }).next()
+      const settled = vi.fn()
+      void first.then(settled)
+      await vi.advanceTimersByTimeAsync(40 * 86_400_000 - 1)
+      expect(settled).not.toHaveBeenCalled()
+      await vi.advanceTimersByTimeAsync(1)
+      expect(await first).toEqual({ done: false, value: [1] })
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
   it('lose nothing and repeat nothing when chunks end by time', async () => {
     const items = Array.from({ length: 40 }, (_, index) => index)
     const cut = await collect(

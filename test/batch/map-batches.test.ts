@@ -41,6 +41,82 @@ describe('mapBatches', () => {
     await results.return?.()
   })
 
+  it('reads an async source one chunk ahead while a chunk is processed, and no further', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({ concurrency: fc.integer({ min: 1, max: 4 }), batchSize: fc.integer({ min: 1, max: 5 }) }),
+        fc.nat({ max: 60 }),
+        async ({ concurrency, batchSize }, count) => {
+          let read = 0
+          let started = 0
+          let closed = 0
+          const releases: (() => void)[] = []
+          async function* source() {
+            try {
+              while (read < count) yield read++
+            } finally {
+              closed++
+            }
+          }
+          const process = async (chunk: readonly number[]) => {
+            started++
+            await new Promise<void>((resolve) => releases.push(resolve))
+            return chunk
+          }
+          const settle = async () => {
+            // The run lets the event loop turn now and then.
+            for (const _ of range(5)) await new Promise((resolve) => setImmediate(resolve))
+          }
+          const results = mapBatches(source(), process, { concurrency, batchSize })
+          const seen: number[] = []
+          let next = results.next()
+          for (let released = 0; ; released++) {
+            await settle()
+            const chunks = Math.ceil(count / batchSize)
+            expect(started).toBe(Math.min(released + concurrency, chunks))
+            // All calls are busy, and the next chunk is there already.
+            expect(read).toBe(Math.min((started + 1) * batchSize, count))
+            const release = releases.shift()
+            if (release === undefined) break
+            release()
+            for (let item = 0; item < batchSize && seen.length < count; item++) {
+              seen.push((await next).value as number)
+              next = results.next()
+            }
+          }
+          expect(await next).toEqual({ done: true, value: undefined })
+          expect(seen).toEqual(range(count))
+          expect(closed).toBe(1)
+        },
+      ),
+      { numRuns: Number(process.env.RUNS ?? 30) },
+    )
+  })
+
+  it('saves the cursor of its own chunk while the next one is read', async () => {
+    const store = memoryCheckpoints()
+    const source = (from: number) => ({
+      cursor: null as string | null,
+      resumeFrom: (cursor: string) => source(Number(cursor) + 1),
+      async *[Symbol.asyncIterator]() {
+        for (let item = from; item < 20; item++) {
+          this.cursor = String(item)
+          yield item
+        }
+      },
+    })
+    const options = { batchSize: 3, concurrency: 2, checkpoint: { key: 'k', store } }
+    const seen: number[] = []
+    for await (const item of mapBatches(source(0), (chunk) => chunk, options)) {
+      seen.push(item)
+      const saved = await store.load('k')
+      if (saved !== undefined) expect(saved.cursor).toBe(String(saved.processed - 1))
+      if (item === 10) break
+    }
+    expect(await store.load('k')).toEqual({ processed: 9, cursor: '8' })
+    expect(await collect(mapBatches(source(0), (chunk) => chunk, options))).toEqual(range(20).slice(9))
+  })
+
   it('hands out results of a source that gives one chunk and then hangs', async () => {
     async function* source() {
       yield* [1, 2]

@@ -3,7 +3,7 @@ import { type Generated, Kysely, SqliteDialect, sql } from 'kysely'
 import { Kysely as Kysely028, SqliteDialect as SqliteDialect028 } from 'kysely028'
 import { type Cache, cachedQuery, createCache } from 'posthaste'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { queryTables } from '../../src/cache/query-tables.ts'
+import { queryTables } from '../../src/shared/sql/query-tables.ts'
 
 interface DB {
   users: { id: Generated<number>; name: string; team_id: number | null }
@@ -103,6 +103,55 @@ describe.each(Object.entries(versions))('a cached query of %s', (_version, conne
     expect(await cachedQuery(cache, all(trx))).toHaveLength(3)
     await trx.rollback().execute()
     expect(await cachedQuery(cache, all(db))).toHaveLength(1)
+  })
+
+  it.each([0, 1, 10])('knows a transaction where stack traces are not those of Node: %i lines', async (limit) => {
+    const { stackTraceLimit, prepareStackTrace } = Error
+    const foreign = (_error: Error, sites: NodeJS.CallSite[]) => sites
+    Object.assign(Error, { stackTraceLimit: limit, prepareStackTrace: foreign })
+    try {
+      const rolledBack = db.transaction().execute(async (trx) => {
+        await trx.insertInto('users').values({ name: 'Bob', team_id: 1 }).execute()
+        throw (await cachedQuery(cache, trx.selectFrom('users').select('name'))).length
+      })
+      await expect(rolledBack).rejects.toBe(2)
+      expect(await cachedQuery(cache, db.selectFrom('users').select('name'))).toEqual([{ name: 'Ann' }])
+      expect(Error.prepareStackTrace).toBe(foreign)
+    } finally {
+      Object.assign(Error, { stackTraceLimit, prepareStackTrace })
+    }
+  })
+
+  it('refuses to write, since the second time nothing would be written', async () => {
+    const writes = [
+      db.insertInto('users').values({ name: 'Eve', team_id: null }).returningAll(),
+      db.updateTable('users').set({ name: 'Eve' }).returningAll(),
+      db.deleteFrom('users').returningAll(),
+      db
+        .with('gone', (qb) => qb.deleteFrom('users').returningAll())
+        .selectFrom('gone')
+        .selectAll(),
+    ]
+    for (const query of writes) {
+      const message = 'Expected `query` to only read, got one that writes to users'
+      await expect(cachedQuery(cache, query)).rejects.toThrow(message)
+    }
+    expect(await db.selectFrom('users').select('name').execute()).toEqual([{ name: 'Ann' }])
+  })
+
+  it('asks the database or the transaction, if given', async () => {
+    const all = (on: Kysely<DB>) => cachedQuery(cache, on.selectFrom('users').select('name'), { db: on })
+    await all(db)
+    await db.transaction().execute(async (trx) => {
+      await trx.insertInto('users').values({ name: 'Bob' }).execute()
+      // Whatever a stack trace would show.
+      const limit = Error.stackTraceLimit
+      Error.stackTraceLimit = 0
+      expect(await all(trx)).toHaveLength(2)
+      Error.stackTraceLimit = limit
+    })
+    expect(await all(db)).toHaveLength(1)
+    expect(cache.stats()).toMatchObject({ loads: 1, requests: 2 })
   })
 
   it('is told apart by its name', async () => {

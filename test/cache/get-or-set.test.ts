@@ -124,6 +124,18 @@ describe('stale values', () => {
     expect(cache.stats().hitsByKind.stale).toBeGreaterThanOrEqual(10)
   })
 
+  it('are served no longer than they may be, also while a load still renews them', async () => {
+    const { cache, pass } = open({ profiles })
+    await cache.getOrSet('key', () => 'old', options)
+    pass(60_000)
+    const finish = gate<string>()
+    expect(await cache.getOrSet('key', () => finish.promise, options)).toBe('old')
+    pass(3_600_000)
+    const late = cache.getOrSet('key', () => 'another', options)
+    finish.open('new')
+    expect(await late).toBe('new')
+  })
+
   it('are served when the load fails, which is tried again a second later', async () => {
     const { cache, pass } = open({ profiles })
     const errors: unknown[] = []
@@ -163,6 +175,17 @@ describe('stale values', () => {
     }
     expect(await cache.getOrSet('slow', slow, options)).toBe('old')
     finish.open()
+  })
+
+  it('wait for the load however long `loadSoft` is', async () => {
+    const { cache, pass } = open({ profiles, timeouts: { loadSoft: '40d' } })
+    await cache.getOrSet('key', () => 'old', options)
+    pass(60_000)
+    const slow = async () => {
+      await sleep(30)
+      return 'new'
+    }
+    expect(await cache.getOrSet('key', slow, options)).toBe('new')
   })
 
   it('are never returned by `get` and `peek`', async () => {
@@ -207,6 +230,15 @@ describe('loads', () => {
     }
     expect(await aborted.promise).toBeInstanceOf(LoadTimeoutError)
     expect(await cache.getOrSet('key', () => 'next')).toBe('next')
+  })
+
+  it('may take as long as `loadHard` says, however long that is', async () => {
+    const { cache } = open({ timeouts: { loadHard: '365d' } })
+    const load = async () => {
+      await sleep(50)
+      return 'value'
+    }
+    expect(await cache.getOrSet('key', load)).toBe('value')
   })
 
   it('go on when one of those who wait is aborted, and are aborted when all are', async () => {
@@ -411,7 +443,37 @@ describe('values in memory', () => {
   })
 })
 
+describe('an array of tags that its owner changes', () => {
+  it.each(['during the load', 'afterwards'])('%s does not change those of the entry', async (when) => {
+    const { cache } = open()
+    const tags = ['a']
+    const load = () => {
+      if (when === 'during the load') tags[0] = 'b'
+      return 1
+    }
+    await cache.getOrSet('loaded', load, { tags })
+    tags[0] = 'a'
+    await cache.set('set', 1, { tags })
+    tags.length = 0
+    await cache.invalidateTags('a')
+    expect(await cache.getMany(['loaded', 'set'])).toEqual([undefined, undefined])
+  })
+})
+
 describe('wrapped functions', () => {
+  it.each([
+    ['a string', 'users', "Expected `tags` to be an array, got `'users'` (string)"],
+    ['nothing', undefined, 'Expected `tags` to be an array, got `undefined`'],
+    ['a promise', Promise.resolve(['users']), 'Expected `tags` to be an array, got an object'],
+    ['numbers', [1], 'Expected every tag to be a string, got `1` (number)'],
+  ])('reject when `tags` returns %s, here and in `getOrSetMany`', async (_what, returned, message) => {
+    const { cache } = open()
+    const tags = (() => returned) as never
+    await expect(cache.wrap(() => 1, { name: 'one', tags })()).rejects.toThrow(message)
+    const loaded = cache.getOrSetMany([1], () => new Map([[1, 1]]), { key: (id) => ['many', id], tags })
+    await expect(loaded).rejects.toThrow(message)
+  })
+
   it('are cached by their arguments, without loss', async () => {
     const { cache } = open()
     const find = vi.fn(
@@ -549,6 +611,19 @@ describe('wrong use', () => {
       "Expected `namespace` to be 1 to 64 letters, digits, ':', '_', '.' or '-', got `'a*'` (string)",
     ],
     [{ redis: 'http://secret:password@host' }, 'Expected `redis` to be a URL that starts with redis:// or rediss://'],
+    [
+      { redis: 'redis://host/cache' },
+      'Expected `redis` to be a URL that starts with redis:// or rediss://, with the number',
+    ],
+    [
+      { redis: { url: 'redis://:50%@host' } },
+      'Expected `redis.url` to be a URL that starts with redis:// or rediss://',
+    ],
+    [{ redis: { url: 5 } }, 'Expected `redis.url` to be a URL'],
+    [
+      { redis: { url: undefined } },
+      'Expected `redis` to be a URL, options, or a client of node-redis 5, got an object',
+    ],
     [{ redis: {} }, 'Expected `redis` to be a URL, options, or a client of node-redis 5, got an object'],
     [{ store: {} }, 'Expected `store` to be a Keyv instance or adapter, got an object'],
     [{ store: new Map(), redis: 'redis://host' }, 'Expected only one of `redis` and `store`, got both'],
@@ -596,7 +671,7 @@ describe('wrong use', () => {
     await expect(cache.invalidateTags(5 as never)).rejects.toThrow(
       'Expected every tag to be a string, got `5` (number)',
     )
-    expect(() => cache.wrap(() => 1, {} as never)).toThrow('Expected `name` to be a text')
+    expect(() => cache.wrap(() => 1, {} as never)).toThrow('Expected `name` to be a string that is not empty')
     expect(() => cache.on('nope' as never, () => {})).toThrow("Expected `event` to be one of 'error'")
   })
 

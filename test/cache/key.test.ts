@@ -64,6 +64,7 @@ describe('a key', () => {
   it.each([
     ['a function', [() => 1]],
     ['a symbol', [Symbol('a')]],
+    ['an object with a symbol for a key', ['users', { age: { [Symbol('gt')]: 5 } }]],
     ['an instance of a class', [new (class User {})()]],
     ['a Map', [new Map()]],
     ['a number', 5],

@@ -51,23 +51,28 @@ describe('memory', () => {
 describe('invalidating a tag', () => {
   const [few, many] = isLarge ? [1_000, 1_000_000] : [100, 20_000]
 
-  /** The quickest of several, because the machine does other things too. */
-  async function quickest(work: () => Promise<unknown>): Promise<number> {
-    let best = Number.POSITIVE_INFINITY
-    for (let round = 0; round < 20; round++) {
-      const start = performance.now()
-      await work()
-      best = Math.min(best, performance.now() - start)
+  /** The quickest of several for each cache, and all in turn, because the machine does other things too. */
+  async function quickest(caches: readonly Cache[]): Promise<number[]> {
+    const best = caches.map(() => Number.POSITIVE_INFINITY)
+    for (let round = 0; round < 40; round++) {
+      for (const [index, cache] of caches.entries()) {
+        const start = performance.now()
+        await cache.invalidateTags('all')
+        best[index] = Math.min(best[index] as number, performance.now() - start)
+      }
     }
     return best
   }
 
   it(`costs the same for ${many} entries in memory as for ${few}`, async () => {
-    const times: number[] = []
+    const caches: Cache[] = []
     for (const count of [few, many]) {
       const cache = createCache({ memory: { maxEntries: 2 * many, maxBytes: 4e9 } })
       for (let id = 0; id < count; id++) await cache.set(id.toString(), id, { tags: ['all'] })
-      times.push(await quickest(() => cache.invalidateTags('all')))
+      caches.push(cache)
+    }
+    const times = await quickest(caches)
+    for (const cache of caches) {
       expect(await cache.has('1')).toBe(false)
       await cache.close()
     }
@@ -80,7 +85,7 @@ describe('invalidating a tag', () => {
     `costs the same for ${manyInRedis} entries in Redis as for ${few}`,
     async () => {
       const namespaces = [uniqueNamespace(), uniqueNamespace()]
-      const times: number[] = []
+      const caches: Cache[] = []
       for (const [index, count] of [few, manyInRedis].entries()) {
         const cache = createCache({ redis: services.redis as string, namespace: namespaces[index], memory: false })
         for (let id = 0; id < count; id += 500) {
@@ -88,9 +93,10 @@ describe('invalidating a tag', () => {
             Array.from({ length: Math.min(500, count) }, (_, at) => cache.set(`${id + at}`, 1, { tags: ['all'] })),
           )
         }
-        times.push(await quickest(() => cache.invalidateTags('all')))
-        await cache.close()
+        caches.push(cache)
       }
+      const times = await quickest(caches)
+      for (const cache of caches) await cache.close()
       await cleanUp(services.redis as string, namespaces)
       expect((times[1] as number) / (times[0] as number)).toBeLessThan(3)
     },

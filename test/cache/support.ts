@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto'
 import KeyvRedis5, { createClient } from '@keyv/redis'
 import { Keyv as Keyv5 } from 'keyv'
 import { type Cache, type CacheOptions, createCache } from 'posthaste'
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import KeyvRedis6, { createClient as createClient6 } from '../support/keyv6/node_modules/@keyv/redis/dist/index.mjs'
 import { Keyv as Keyv6, KeyvMemoryAdapter } from '../support/keyv6/node_modules/keyv/dist/index.mjs'
+import { type Server, startRedis } from '../support/servers.ts'
 
 export type RedisClient = ReturnType<typeof createClient>
 
@@ -154,5 +156,55 @@ export async function until(condition: () => unknown, ms = 5_000): Promise<void>
   while (!(await condition())) {
     if (performance.now() > end) throw new Error(`Nothing became of ${condition} within ${ms} ms`)
     await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+/** A Redis of one suite's own, with a namespace and caches for each test. */
+export interface RedisBench {
+  readonly url: string
+  readonly client: RedisClient
+  readonly namespace: string
+  /** Opens a cache that is connected, and closed after the test. */
+  open(options?: CacheOptions<string, string>): Promise<Cache<string, string>>
+}
+
+/** Starts a server for the suite that calls it. What it returns can be used in its tests and hooks. */
+export function useRedis(name: string): RedisBench {
+  let server: Server
+  let client: RedisClient
+  let caches: Cache<string, string>[] = []
+  let count = 0
+  beforeAll(async () => {
+    server = (await startRedis()) as Server
+    client = await connect(server.url)
+  })
+  afterAll(async () => {
+    client.destroy()
+    await server.stop()
+  })
+  beforeEach(() => {
+    count++
+  })
+  afterEach(async () => {
+    await Promise.all(caches.map((cache) => cache.close()))
+    caches = []
+  })
+  return {
+    get url() {
+      return server.url
+    },
+    get client() {
+      return client
+    },
+    get namespace() {
+      return `${name}-${count}`
+    },
+    async open(options) {
+      const { namespace, url: redis } = this
+      const cache = createCache<string, string>({ redis, namespace, timeouts: { store: '5s' }, ...options })
+      caches.push(cache)
+      await cache.explain('warm')
+      return cache
+    },
   }
 }

@@ -45,6 +45,11 @@ const cachedUser: Wrapped<[id: number], User> = cache.wrap(findUser, {
   tags: ([id], row) => [`user:${id}`, `user:${row.id}`],
 })
 const again: User = await cachedUser(5)
+const withDefault = cache.wrap(async (id: number, language = 'en') => ({ id, text: language.trim() }), {
+  name: 'withDefault',
+  key: (id, language) => [id, language],
+})
+const english: Wrapped<[id: number, language?: string], { id: number; text: string }> = withDefault
 
 // Names are known everywhere.
 const rate: number = cache.stats().byProfile.reports.hitRate
@@ -77,6 +82,9 @@ cache.getOrSet('a', () => 1, { profile: 'user' })
 cache.invalidateTags('user')
 // @ts-expect-error -- a tag that does not fit its template
 cache.invalidateTags('user:abc')
+cache.invalidateTags('users', { serveStale: true })
+// @ts-expect-error -- an option that does not exist
+cache.invalidateTags('users', { stale: true })
 // @ts-expect-error -- no tag at all
 cache.invalidateTags()
 // @ts-expect-error -- a tag that was not declared, for an entry
@@ -103,4 +111,20 @@ cache.on('hit', () => {})
 // @ts-expect-error -- the context never mentions the value: inference would break
 const context: LoadContext<'a', number> = undefined as never
 
-export { again, closedByItself, context, invalidator, many, now, rate, rows, seen, some, unknown, user, users, wrong }
+export {
+  again,
+  closedByItself,
+  context,
+  english,
+  invalidator,
+  many,
+  now,
+  rate,
+  rows,
+  seen,
+  some,
+  unknown,
+  user,
+  users,
+  wrong,
+}

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTes
 import type { PageDocument } from '../../src/dashboard/document.ts'
 import { frameworks, type Running } from '../support/frameworks.ts'
 import { chromiumPath, startChromium } from './chromium.ts'
-import { document, endpoint } from './fixture.ts'
+import { document, endpoint, historyUntil } from './fixture.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
@@ -82,7 +82,7 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     await page.goto(`${server.url}/performance`)
     expect(await page.getByRole('table').count()).toBeGreaterThan(4)
     expect(await names(page)).toHaveLength(10)
-    expect(await page.locator('#charts').isVisible()).toBe(false)
+    expect(await page.locator('#charts').isVisible()).toBe(true)
     expect(await page.getByRole('button').count()).toBe(0)
     await page.getByRole('link', { name: 'P95 ms' }).click()
     expect((await routes(page))[0]).toBe('/reports/export')
@@ -102,24 +102,21 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     expect(await page.evaluate('document.activeElement.textContent')).toBe('P99 ms')
   })
 
-  it('draws what it saw, and tells the values under the pointer', async () => {
-    const requests = document().requests
-    show({ requests: { ...requests, in_flight: 1 } })
+  it('is full of history at once, and tells the values under the pointer', async () => {
+    const history = historyUntil(new Date().toISOString()).map((point, slice) => ({ ...point, in_flight: slice }))
+    show({ history })
     const page = await openLive()
     const figure = page.locator('figure', { hasText: 'In flight' })
-    const line = () => figure.locator('path.teal').getAttribute('d')
-    await figure.getByText('Now 1').waitFor()
-    show({ requests: { ...requests, in_flight: 4 } })
-    await figure.getByText('Now 4').waitFor()
-    expect(await line()).toMatch(/^M[\d.]+,[\d.]+L[\d.L,]+$/)
+    await figure.getByText('Now 59').waitFor()
+    expect((await figure.locator('path.teal').getAttribute('d'))?.split('L')).toHaveLength(61)
     await page.getByRole('button', { name: 'Pause' }).click()
-    const plot = figure.locator('svg')
-    await plot.hover({ position: { x: 1, y: 20 } })
-    await figure.getByText('Now 1').waitFor()
+    await figure.locator('svg').hover({ position: { x: 1, y: 20 } })
+    await figure.getByText('Now 0').waitFor()
     expect(await figure.getByText(/^at \d\d:\d\d:\d\d$/).count()).toBe(1)
     expect(await page.locator('.pointer').count()).toBe(6)
     await page.mouse.move(0, 0)
-    await figure.getByText('Now 4').waitFor()
+    await figure.getByText('Now 59').waitFor()
+    expect(await page.locator('#charts').count()).toBe(1)
   })
 
   it('sorts without loading, by keyboard too, and keeps the sort over a reload', async () => {
@@ -138,13 +135,100 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     expect((await routes(page))[0]).toBe('/events')
   })
 
-  it('filters the endpoints', async () => {
+  it('asks the server for the endpoints that it filters, sorts or counts', async () => {
+    const endpoints = Array.from({ length: 302 }, (_, index) =>
+      endpoint('GET', `/a/${index}`, { count: 400 - index, aborted: index }),
+    )
+    show({ endpoints, self: { ...document().self, endpoints: 302 } })
     const page = await openLive()
-    await page.getByRole('searchbox', { name: 'Filter endpoints' }).fill('Contacts')
-    expect(await names(page)).toHaveLength(3)
-    await page.getByText('3 of 10').waitFor()
+    await page.getByText('200 of 302').waitFor()
+    await page.getByRole('searchbox', { name: 'Filter endpoints' }).fill('/A/301')
+    await page.getByRole('rowheader', { name: 'GET /a/301' }).waitFor()
+    await page.getByText('1 of 1 found, 302 in all').waitFor()
     await page.getByRole('searchbox').fill('nothing like it')
-    await page.getByText('No such endpoint').waitFor()
+    await page.getByText('No endpoint contains “nothing like it”').waitFor()
+    await page.getByRole('searchbox').fill('')
+    await page.getByRole('link', { name: 'Gave up' }).click()
+    await expect.poll(async () => (await routes(page))[0]).toBe('/a/301')
+    await page.reload()
+    expect((await routes(page))[0]).toBe('/a/301')
+  })
+
+  it('shares one stream among all tabs, and has none in a hidden tab', async () => {
+    let asked = 0
+    show(() => {
+      asked++
+      return document({ generated_at: new Date().toISOString() })
+    })
+    const context = await browser.newContext()
+    onTestFinished(() => context.close())
+    const tabs: Page[] = []
+    // A browser has six connections to a server.
+    for (let tab = 0; tab < 8; tab++) {
+      const opened = watch(await context.newPage())
+      await opened.goto(`${server.url}/performance`)
+      await opened.getByRole('status').getByText('Live').waitFor()
+      tabs.push(opened)
+    }
+    const streams = () =>
+      Promise.all(
+        tabs.map((tab) =>
+          tab.evaluate(
+            "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/stream')).length",
+          ),
+        ),
+      )
+    expect((await streams()).filter((count) => Number(count) > 0).length).toBeLessThanOrEqual(1)
+    const hide = (tab: Page, hidden: boolean) =>
+      tab.evaluate(
+        `Object.defineProperty(document, 'hidden', { configurable: true, value: ${hidden} }); document.dispatchEvent(new Event('visibilitychange'))`,
+      )
+    await hide(tabs[0]!, true)
+    // Another tab takes the stream over.
+    show({ service: 'taken over' })
+    await tabs[7]!.getByRole('heading', { name: 'taken over' }).waitFor()
+    for (const tab of tabs) await hide(tab, true)
+    await page.waitForTimeout(1_500)
+    asked = 0
+    show(() => {
+      asked++
+      return document()
+    })
+    await page.waitForTimeout(1_500)
+    expect(asked).toBe(0)
+    await hide(tabs[3]!, false)
+    await expect.poll(() => asked).toBeGreaterThan(0)
+  })
+
+  it('says why it cannot connect', async () => {
+    const page = await openLive()
+    const status = page.getByRole('status')
+    await page.route('**/performance/stream**', (route) =>
+      route.fulfill({
+        status: 503,
+        contentType: 'application/problem+json',
+        body: '{"detail":"Only 10 pages can be live at once"}',
+      }),
+    )
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await page.getByRole('button', { name: 'Resume' }).click()
+    await status.getByText('Not connected: Only 10 pages can be live at once (503)').waitFor()
+    await page.unroute('**/performance/stream**')
+    await status.getByText('Live').waitFor()
+    faults = faults.filter((fault) => !fault.includes('503'))
+  })
+
+  it('keeps the targets of a rule open that the reader has opened', async () => {
+    const [, pending] = document().alerts as [PageDocument['alerts'][number], PageDocument['alerts'][number]]
+    const alerts = [1, 2, 3].map((index) => ({ ...pending, state: 'firing' as const, target: `GET /${index}` }))
+    show({ alerts })
+    const page = await openLive()
+    expect(await page.title()).toBe('(3) crm performance')
+    await page.getByText('2 more').click()
+    await page.getByText('GET /2').waitFor()
+    show({ alerts: alerts.map((alert) => ({ ...alert, value: 777 })), service: 'later' })
+    await page.getByRole('heading', { name: 'later' }).waitFor()
+    expect(await page.getByText('GET /2').isVisible()).toBe(true)
   })
 
   it('stands still while it is paused', async () => {
@@ -207,8 +291,18 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
 
   it.each([
     { colorScheme: 'light', width: 1_280, height: 844 },
+    { colorScheme: 'light', width: 390, height: 844 },
+    { colorScheme: 'dark', width: 1_280, height: 844 },
     { colorScheme: 'dark', width: 390, height: 844 },
   ] as const)('has nothing that axe finds wrong, $colorScheme and $width wide', async (look) => {
+    const [firing] = document().alerts as [PageDocument['alerts'][number]]
+    const breakdown = { pool_ms: 1, database_ms: 5, cache_ms: 1, upstream_ms: 1, loop_ms: 2, rest_ms: 2 }
+    const long = `/api/:tenant${'/with-many-segments/and-a-name-that-is-long'.repeat(4)}`
+    show({
+      alerts: Array.from({ length: 20 }, (_, index) => ({ ...firing, target: `GET ${long}/${index}` })),
+      endpoints: Array.from({ length: 300 }, (_, index) => endpoint('GET', `${long}/${index}`, { breakdown })),
+      admission: { limit: 40, in_flight: 38, shed: 1_204, wait_ms: 96, state: 'shedding', limits: [], shed_by: [] },
+    })
     const page = await openLive(look)
     await page.getByRole('button', { name: 'Pause' }).click()
     await page.evaluate(axe)
@@ -218,6 +312,13 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
   })
 
   it('fits a narrow screen: only tables scroll sideways', async () => {
+    const long = `/${'a-name-without-a-break'.repeat(12)}`
+    const [firing] = document().alerts as [PageDocument['alerts'][number]]
+    show({
+      service: 's'.repeat(120),
+      alerts: [{ ...firing, target: `GET ${long}`, cause: { ...firing.cause, query: `select ${'x'.repeat(300)}` } }],
+      endpoints: [endpoint('GET', long), ...document().endpoints],
+    })
     const page = await openLive({ width: 320, height: 700 })
     const { scrollWidth, clientWidth } = (await page.evaluate(
       '({ scrollWidth: document.documentElement.scrollWidth, clientWidth: document.documentElement.clientWidth })',
@@ -227,5 +328,15 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     await frame.focus()
     await page.keyboard.press('ArrowRight')
     await expect.poll(() => frame.evaluate(({ scrollLeft }) => scrollLeft)).toBeGreaterThan(0)
+  })
+
+  it('shows the most important columns at 1280, however long a route is', async () => {
+    show({ endpoints: [endpoint('GET', `/${'a-name-without-a-break'.repeat(12)}`), ...document().endpoints] })
+    const page = await openLive()
+    const frame = await page.getByRole('group', { name: 'Endpoints' }).boundingBox()
+    for (const key of ['p95', 'p99', 'aborted', 'error-rate', 'time']) {
+      const head = await page.locator(`th:has([data-sort=${key}])`).boundingBox()
+      expect(head!.x + head!.width).toBeLessThanOrEqual(frame!.x + frame!.width + 1)
+    }
   })
 })

@@ -1,21 +1,18 @@
 import type { StatsDocument } from 'posthaste'
 import type { PageDocument } from '../../src/dashboard/document.ts'
 
-/** `nPlusOne` to `n_plus_one`. */
-type Snake<Name extends string> = Name extends `${infer First}${infer Rest}`
-  ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${Snake<Rest>}`
-  : Name
+declare const page: PageDocument
 
-/** A document of the monitor as the routes write it. */
-type Wire<Value> = Value extends readonly unknown[]
-  ? { [Index in keyof Value]: Wire<Value[Index]> }
-  : Value extends object
-    ? { [Name in keyof Value as Name extends string ? Snake<Name> : Name]: Wire<Value[Name]> }
-    : Value
+export const nested: number = page.self.memory_bytes
+export const ofElements: string = page.endpoints[0]!.last_seen
+export const severalWords: readonly unknown[] | undefined = page.database?.n_plus_one
+export const withDigits: readonly [number, number] | null = page.requests.latency_ms.p95_ci
+export const withUnderscore: number | null = page.requests.latency_ms.p99_9
+export const named: { readonly hit_rate: number | null } | undefined = page.cache.contactsByOwner
+export const literal: 'posthaste.performance/1' = page.schema
 
-declare const written: Wire<StatsDocument>
+// @ts-expect-error -- no key keeps its capital letters
+export const capital: unknown = page.generatedAt
 
-export const page: PageDocument = written
-
-// @ts-expect-error -- the page reads the wire form, not the monitor's own
+// @ts-expect-error -- the page reads the document as it is sent, not the monitor's own
 export const camel: PageDocument = {} as StatsDocument

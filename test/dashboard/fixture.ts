@@ -1,4 +1,4 @@
-import type { PageDocument, PageEndpoint, PageLatency } from '../../src/dashboard/document.ts'
+import type { PageDocument, PageEndpoint, PageLatency, PagePoint } from '../../src/dashboard/document.ts'
 
 /** Latencies around a median, with a tail as long as `spread` says. */
 function latency(p50: number, spread = 1): PageLatency {
@@ -7,6 +7,7 @@ function latency(p50: number, spread = 1): PageLatency {
     avg: at(1.3),
     min: p50 / 4,
     max: at(60),
+    std_dev: at(3),
     p50,
     p75: at(1.5),
     p90: at(2.6),
@@ -22,6 +23,7 @@ export const noLatency: PageLatency = {
   avg: null,
   min: null,
   max: null,
+  std_dev: null,
   p50: null,
   p75: null,
   p90: null,
@@ -42,21 +44,51 @@ export function endpoint(method: string, route: string, changes: Partial<PageEnd
     count,
     per_second: count / 300,
     aborted: 0,
+    unanswered: 0,
     streams: 0,
     upgrades: 0,
+    shed: 0,
     error_rate: 0,
     apdex: 0.98,
     status: { 200: count },
     latency_ms,
     corrected_ms: { p50: latency_ms.p50, p95: latency_ms.p95, p99: latency_ms.p99, affected: 0 },
     loop_ms: 0,
+    breakdown: null,
+    last_seen: '2026-01-05T12:04:58.000Z',
     ...changes,
   }
+}
+
+/** Sixty slices of five seconds with a stall now and then. The last one has just begun. */
+export function historyUntil(end: string): PagePoint[] {
+  const last = Math.floor(Date.parse(end) / 5_000) * 5_000
+  return Array.from({ length: 60 }, (_, slice) => {
+    const noise = (Math.sin(slice * 12.9898) * 43_758.5453) % 1
+    const wave = (middle: number, swing: number) =>
+      middle * (1 + swing * (Math.sin(slice / 8) + Math.sin(slice / 2) / 3 + noise / 5))
+    const isStalled = slice % 19 === 8
+    return {
+      at: new Date(last - (59 - slice) * 5_000).toISOString(),
+      count: Math.round(wave(140, 0.3)),
+      per_second: wave(28, 0.3),
+      error_rate: wave(0.0049, 0.5),
+      client_error_rate: wave(0.0095, 0.2),
+      latency_ms: { p50: wave(7.2, 0.05), p95: wave(30.2, 0.1), p99: wave(101, 0.15) },
+      corrected_p95_ms: isStalled ? 402.4 : wave(34, 0.1),
+      in_flight: Math.max(0, Math.round(wave(4, 0.6))),
+      cpu_percent: wave(31, 0.25),
+      memory_percent: 39 + slice / 28,
+      event_loop_utilization: wave(0.22, 0.3),
+      event_loop_delay_ms: { p99: isStalled ? 85 : wave(1.9, 0.2), max: isStalled ? 604 : wave(12, 0.3) },
+    }
+  })
 }
 
 /** A document as a busy little service has it. */
 export function document(changes: Partial<PageDocument> = {}): PageDocument {
   return {
+    schema: 'posthaste.performance/1',
     scope: 'instance',
     service: 'crm',
     release: '1.4.2',
@@ -64,14 +96,18 @@ export function document(changes: Partial<PageDocument> = {}): PageDocument {
     generated_at: '2026-01-05T12:04:59.000Z',
     uptime_ms: 5_321_400,
     window_ms: 300_000,
+    covered_ms: 299_000,
     requests: {
       total: 120_345,
       count: 8_412,
       per_second: 28.04,
       in_flight: 3,
+      oldest_ms: 41,
       aborted: 12,
+      unanswered: 0,
       streams: 2,
       upgrades: 1,
+      shed: 0,
       error_rate: 0.0049,
       apdex: 0.97,
       status: { '2xx': 8_190, '3xx': 101, '4xx': 80, '5xx': 41 },
@@ -130,6 +166,7 @@ export function document(changes: Partial<PageDocument> = {}): PageDocument {
         },
       ],
     },
+    additions: {},
     system: {
       cpu_percent: 31,
       memory_percent: 41.2,
@@ -143,7 +180,7 @@ export function document(changes: Partial<PageDocument> = {}): PageDocument {
         heap_used_bytes: 88_080_384,
         heap_percent: 31.4,
       },
-      disk: [{ path: '/', percent: 61, free_bytes: 41_875_931_136 }],
+      disk: [{ path: '/', percent: 61, free_bytes: 41_875_931_136, total_bytes: 107_374_182_400 }],
       event_loop: {
         utilization: 0.224,
         delay_ms: { p50: 0.12, p99: 1.9, max: 12 },
@@ -160,7 +197,17 @@ export function document(changes: Partial<PageDocument> = {}): PageDocument {
         value: 604,
         threshold: 200,
         target: null,
-        cause: { stall: 0.08, gc: 0.0006, throttled: 0.004, top_blocker: 'POST /reports/export' },
+        samples: 120,
+        cause: {
+          stall: 0.08,
+          gc: 0.0006,
+          throttled: 0.004,
+          top_blocker: 'POST /reports/export',
+          top_blocker_share: 0.06,
+          query: null,
+          part: null,
+          part_share: null,
+        },
       },
       {
         id: 'response_time',
@@ -169,7 +216,17 @@ export function document(changes: Partial<PageDocument> = {}): PageDocument {
         value: 574,
         threshold: 500,
         target: 'GET /search',
-        cause: { stall: 0.08, gc: 0.0006, throttled: null, top_blocker: null },
+        samples: 120,
+        cause: {
+          stall: 0.08,
+          gc: 0.0006,
+          throttled: null,
+          top_blocker: null,
+          top_blocker_share: null,
+          query: null,
+          part: null,
+          part_share: null,
+        },
       },
       {
         id: 'cache_errors',
@@ -178,15 +235,27 @@ export function document(changes: Partial<PageDocument> = {}): PageDocument {
         value: 0.1,
         threshold: 5,
         target: 'users',
-        cause: { stall: 0, gc: 0, throttled: null, top_blocker: null },
+        samples: 120,
+        cause: {
+          stall: 0,
+          gc: 0,
+          throttled: null,
+          top_blocker: null,
+          top_blocker_share: null,
+          query: null,
+          part: null,
+          part_share: null,
+        },
       },
     ],
+    admission: null,
     slow: [
       {
         at: '2026-01-05T12:04:31.000Z',
         method: 'GET',
         route: '/search',
         status: 200,
+        outcome: 'completed',
         ms: 1_903.1,
         stall_ms: 400.2,
         trace_id: '4bf92f3577b34da6a3ce929d0e0e4736',
@@ -196,12 +265,14 @@ export function document(changes: Partial<PageDocument> = {}): PageDocument {
         method: 'POST',
         route: '/reports/export',
         status: 500,
+        outcome: 'completed',
         ms: 1_214,
         stall_ms: 0,
         trace_id: null,
       },
     ],
     fleet: null,
+    history: historyUntil(changes.generated_at ?? '2026-01-05T12:04:59.000Z'),
     self: { endpoints: 10, overflow: 0, clamped: 0, memory_bytes: 1_840_000, render_ms: 1.9 },
     ...changes,
   }

@@ -5,6 +5,7 @@ import { getRequestListener } from '@hono/node-server'
 import express from 'express'
 import fastify from 'fastify'
 import { Hono } from 'hono'
+import { secureHeaders } from 'hono/secure-headers'
 import { PerformanceMonitor } from 'posthaste'
 import * as onExpress from 'posthaste/express'
 import * as onFastify from 'posthaste/fastify'
@@ -81,7 +82,7 @@ describe.each(Object.entries(frameworks))('the live page on %s', (_name, start) 
     expect(response.headers.get('cache-control')).toBe('no-store')
     expect(response.headers.get('x-robots-tag')).toBe('noindex')
     expect(page).toContain('<h1>crm</h1>')
-    expect(page).toContain('</span> /users/:id</th>')
+    expect(page).toContain('</span> /<wbr>users/<wbr>:id</th>')
     expect(Buffer.byteLength(page)).toBeLessThan(80_000)
     const policy = response.headers.get('content-security-policy') ?? ''
     const [, nonce] = /script-src 'nonce-([\w+/=]{20,})'/.exec(policy) ?? []
@@ -209,6 +210,25 @@ async function startPlain(
   const { port } = server.address() as AddressInfo
   return { url: `http://127.0.0.1:${port}`, close: () => once(server.close(), 'close') }
 }
+
+it('keeps its policy where middleware of Hono sets another one after the answer', async () => {
+  const monitor = new PerformanceMonitor({ sampleInterval: false })
+  onTestFinished(() => monitor.close())
+  const app = new Hono()
+    .use(secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'self'"], scriptSrc: ["'self'"] } }))
+    .use(onHono.performanceRoutes(monitor))
+    .get('/other', (c) => c.text('other'))
+  const server = createServer(getRequestListener(app.fetch)).listen(0, '127.0.0.1')
+  onTestFinished(() => void server.close())
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const page = await fetch(`${url}/performance`)
+  const nonce = /<script nonce="(.*?)"/.exec(await page.text())?.[1]
+  expect(page.headers.get('content-security-policy')).toContain(`script-src 'nonce-${nonce}'`)
+  expect(page.headers.get('x-frame-options')).toBe('SAMEORIGIN')
+  const other = await fetch(`${url}/other`)
+  expect(other.headers.get('content-security-policy')).toContain("script-src 'self'")
+})
 
 describe('who may see the live page', () => {
   const startWith = async (routes: Parameters<(typeof frameworks)['Express 5']>[1]) => {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KyselyConfig } from 'kysely'
-import { settingsFromEnv } from 'posthaste'
+import { type QueryReport, settingsFromEnv } from 'posthaste'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type CitiesApp, createCitiesApp } from '../../examples/cities/cities.ts'
 import { kyselyDialect, openCities } from '../../examples/cities/database.ts'
@@ -115,6 +115,18 @@ describe.each(Object.entries(servers))('the cities on %s', (_name, serve) => {
     statements.length = 0
     expect(await get('/countries')).toEqual(countries)
     expect(statements).toEqual([])
+  })
+
+  it('asks for the largest cities of all countries in few statements', async () => {
+    const countries = await get<{ country: string; largest: City[] }[]>('/countries/largest')
+    expect(countries).toHaveLength(246)
+    expect(countries.find(({ country }) => country === 'ES')?.largest.map(({ name }) => name)).toEqual([
+      'Madrid',
+      'Barcelona',
+      'Valencia',
+    ])
+    const { autoBatch } = cities.monitor.snapshot().database as unknown as QueryReport
+    expect(autoBatch).toMatchObject({ queries: 246, statements: 3 })
   })
 
   it('shows a changed population everywhere at once', async () => {

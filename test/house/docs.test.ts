@@ -3,11 +3,16 @@ import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { snippetsOf, typeErrors } from '../support/snippets.ts'
 
-const pages = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/**/*.md')]
+const pages = ['README.md', 'CONTRIBUTING.md', 'llms.txt', ...globSync('docs/**/*.md')]
 
 describe('the documents', () => {
   it('have code whose names, options and types are those of the library', () => {
-    const snippets = pages.flatMap((page) => snippetsOf(page)).filter(({ language }) => language === 'ts')
+    const snippets = pages
+      .flatMap((page) => snippetsOf(page))
+      .filter(({ language, code }) => {
+        // Nest is not installed here: test/package/nest.test.ts compiles and runs these.
+        return language === 'ts' && !code.includes("'@nestjs/")
+      })
     expect(snippets.length).toBeGreaterThan(20)
     expect(typeErrors(snippets)).toEqual([])
   }, 120_000)

@@ -78,7 +78,26 @@ describe.each<[version: string, express: Express]>([
         app.use('/api', (request, response, next) => hidden(request, response, next))
       },
       '/api/items/1',
-      '/items/:id',
+      '/api/items/:id',
+    ],
+    [
+      'a route of a router that is made for each request',
+      (app, { Router }) =>
+        app.use('/:tenant', (request, response, next) => {
+          const router = Router().use('/own', Router().get('/items/:id', answer))
+          router(request, response, next)
+        }),
+      '/acme/own/items/1',
+      '/:tenant/*/items/:id',
+    ],
+    [
+      'a route of an application that is called by a middleware',
+      (app, express) => {
+        const hidden = express().get('/items/:id', answer)
+        app.use('/log', refuse).use('/sub', (request, response, next) => hidden(request, response, next))
+      },
+      '/sub/items/1',
+      '/sub/items/:id',
     ],
     [
       'a mount whose parameter is left out',
@@ -94,6 +113,43 @@ describe.each<[version: string, express: Express]>([
   it('HEAD that a middleware turned away under the route of GET', async () => {
     const build: Build = (app) => app.use('/admin', refuse).get('/admin/:page', answer)
     expect(await labelsOf(express, build, ['/admin/users'], 'HEAD')).toEqual(['/admin/:page'])
+  })
+
+  it('an error of an application in the application under its route, whoever handles it', async () => {
+    const build: Build = (app, express) => {
+      const sub = express().get('/items/:id', () => {
+        throw new Error('thrown')
+      })
+      const inner = express().use('/:group', sub)
+      app.use('/sub/:name', inner)
+      app.use(((_error, _request, response, _next) => void response.status(500).end()) as express5.ErrorRequestHandler)
+    }
+    expect(await labelsOf(express, build, ['/sub/a/b/items/1'])).toEqual(['/sub/:name/:group/items/:id'])
+  })
+
+  it('a router under a pattern and a name under the one that took the request', async () => {
+    const build: Build = (app, { Router }) => {
+      const router = Router().get('/:id', answer)
+      app.use('/a/:b', router).use('/a', router)
+    }
+    expect((await labelsOf(express, build, ['/a/b/1', '/a/1'])).sort()).toEqual(['/a/:b/:id', '/a/:id'])
+  })
+
+  it('a mount that is a regular expression under its source, and a mount in capitals as it is written', async () => {
+    const build: Build = (app, { Router }) => {
+      app.use(/^\/v\d+/, Router().get('/:id', answer))
+      app.use('/api', Router().get('/:id', answer))
+    }
+    const labels = await labelsOf(express, build, ['/v12/1', '/v13/1', '/API/1', '/api/2'])
+    expect(labels).toHaveLength(2)
+    expect(labels).toContain('/api/:id')
+    expect(labels.join()).not.toMatch(/v1[23]/)
+  })
+
+  it('a request for an absolute URL, even one that is no URL, under its pattern', async () => {
+    const build: Build = (app, { Router }) => app.use('/api', Router().get('/:id', answer))
+    const paths = ['http://a.example/api/1', 'http://h:99999/api/1']
+    expect(await labelsOf(express, build, paths)).toEqual(['/api/:id'])
   })
 
   it('one route of many mounts under each of them', async () => {
@@ -132,6 +188,9 @@ describe('The router of Express 5.0 and 5.1, which tells no patterns, has counte
     ['/:tenant/of/:group', '/a%20b/of/c/items/1', '/:tenant/of/:group/items/:id'],
     ['/100%/:name', '/100%/x/items/1', '/100%/:name/items/:id'],
     ['/', '/items/1', '/items/:id'],
+    ['/v:version', '/v2/items/1', '/*/items/:id'],
+    ['/api', '/API/items/1', '/api/items/:id'],
+    ['/*rest/x', '/a/b/x/items/1', '/*/items/:id'],
   ])('%s for %s under %s', async (mount, path, label) => {
     const build: Build = (app, { Router }) => {
       const router = Router().get('/items/:id', (_request, response) => {

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { createServer, request as send } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
 import zlib from 'node:zlib'
 import express from 'express'
-import fastify, { type FastifyInstance } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { Hono, type MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { createCache, PerformanceMonitor } from 'posthaste'
@@ -238,11 +239,11 @@ describe('on Express', () => {
 
   it('hands an error that breaks off an answer of its own to the handler of errors', async () => {
     let isBroken = false
-    const stats = () => {
+    const brokenClock = () => {
       if (isBroken) throw new Error('no statistics')
-      return { hits: 0, misses: 0, errors: 0 }
+      return now
     }
-    const monitor = new PerformanceMonitor({ sampleInterval: false, caches: { users: { stats } } } as never)
+    const monitor = new PerformanceMonitor({ sampleInterval: false, clock: brokenClock })
     closing.push(() => monitor.close())
     isBroken = true
     const app = express()
@@ -304,6 +305,65 @@ describe('on Fastify', () => {
     expect(JSON.parse(zlib.gunzipSync(body).toString())).toEqual(rows)
   })
 
+  it.each([0, 1, 3])('sends the page of an error as it is when a stream fails after %i pieces', async (count) => {
+    const app = fastify()
+    await app.register(onFastify.compressResponses, {})
+    await app.register(onFastify.cacheResponses, { cache: makeCache(), clock })
+    async function* broken() {
+      for (let piece = 0; piece < count; piece++) yield 'a piece of text, '.repeat(100)
+      throw new Error('broken')
+    }
+    const handler = (_request: unknown, reply: FastifyReply) =>
+      reply.type('text/plain').header('etag', '"1"').send(Readable.from(broken()))
+    app.get('/plain', handler)
+    app.get('/cached', { config: { cache: {} } }, handler)
+    const port = await listen(app)
+    for (const path of ['/plain', '/cached', '/cached']) {
+      const { status, headers, body } = await ask(port, { path, headers: { 'accept-encoding': 'gzip' } })
+      expect([status, headers['content-encoding'], headers.etag], path).toEqual([500, undefined, '"1"'])
+      expect(JSON.parse(body.toString())).toMatchObject({ message: 'broken' })
+    }
+  })
+
+  it('sends the page of an error as it is when a hook after the compression throws', async () => {
+    const app = fastify()
+    await app.register(onFastify.compressResponses, {})
+    app.addHook('onSend', async () => {
+      throw new Error('late')
+    })
+    app.get('/', (_request, reply) => reply.header('etag', '"1"').send(rows))
+    const { status, headers, body } = await ask(await listen(app), { headers: { 'accept-encoding': 'gzip' } })
+    expect([status, headers['content-encoding'], headers.etag]).toEqual([500, undefined, '"1"'])
+    expect(JSON.parse(body.toString())).toMatchObject({ message: 'late' })
+  })
+
+  it('sends trailers without a length, and stores no answer that has some', async () => {
+    const app = fastify()
+    await app.register(onFastify.compressResponses, {})
+    await app.register(onFastify.cacheResponses, { cache: makeCache(), clock })
+    const handler = (_request: unknown, reply: FastifyReply) => reply.trailer('x-sum', async () => '45150').send(rows)
+    app.get('/plain', handler)
+    app.get('/cached', { config: { cache: {} } }, handler)
+    const port = await listen(app)
+    for (const path of ['/plain', '/cached', '/cached']) {
+      const request = send({
+        port,
+        host: '127.0.0.1',
+        path,
+        agent: false,
+        headers: { 'accept-encoding': 'gzip' },
+      }).end()
+      const [response] = await once(request, 'response')
+      const body = Buffer.concat(await Array.fromAsync(response))
+      expect([path, response.headers['content-length'], response.trailers]).toEqual([
+        path,
+        undefined,
+        { 'x-sum': '45150' },
+      ])
+      expect(JSON.parse(zlib.gunzipSync(body).toString())).toEqual(rows)
+    }
+  })
+
   it('counts what it saves on requests that no route takes together', async () => {
     const app = fastify()
     const monitor = new PerformanceMonitor({ sampleInterval: false })
@@ -325,14 +385,42 @@ describe('on Fastify', () => {
       request: { headers: Record<string, unknown> },
       reply: { code(status: number): { send(body: string): unknown } },
     ) => (request.headers['x-gate'] === 'right' ? undefined : reply.code(401).send('no'))
-    app.get('/', { preHandler: preHandler as never, config: { cache: {} } }, async () => [++runs])
+    const config = { cache: { ignoreHeaders: ['x-gate'] } }
+    app.get('/', { preHandler: preHandler as never, config }, async () => [++runs])
     const get = (key: string) => app.inject({ url: '/', headers: { 'x-gate': key } })
     expect((await get('right')).json()).toEqual([1])
     expect((await get('right')).json()).toEqual([1])
     expect((await get('wrong')).statusCode).toBe(401)
     now += 90_000
-    expect((await get('right')).json()).toEqual([1])
-    await expect.poll(async () => (await get('right')).json()).toEqual([2])
+    expect((await get('right')).json()).toEqual([2])
+  })
+
+  it('renews a stale answer by the next request itself, while others get the stale one', async () => {
+    const app = fastify()
+    await app.register(onFastify.cacheResponses, { cache: makeCache(), clock })
+    const seen: unknown[] = []
+    let gate: Promise<void> = Promise.resolve()
+    let status = 200
+    app.get('/', { config: { cache: {} } }, async (request, reply) => {
+      seen.push([request.ip, request.protocol, request.raw.httpVersion, request.host])
+      await gate
+      return reply.code(status).send([seen.length])
+    })
+    const port = await listen(app)
+    const get = async () => (await ask(port, { headers: { host: 'a.example' } })).body.toString()
+    expect(await get()).toBe('[1]')
+    now += 90_000
+    const { promise, resolve } = Promise.withResolvers<void>()
+    gate = promise
+    const own = get()
+    await expect.poll(() => seen.length).toBe(2)
+    expect(await get()).toBe('[1]')
+    resolve()
+    expect([await own, await get()]).toEqual(['[2]', '[2]'])
+    expect(seen[1]).toEqual(seen[0])
+    now += 90_000
+    status = 503
+    expect([await get(), seen.length]).toEqual(['[2]', 3])
   })
 
   it('does not cache a route that was added too early, and says so', async () => {
@@ -347,6 +435,58 @@ describe('on Fastify', () => {
     warn.mockRestore()
   })
 
+  describe('a route whose `config.cache` leaves an option undefined', () => {
+    async function askTwice(defaults: object, left: readonly string[], second: Record<string, string> = {}) {
+      const cache = makeCache()
+      const asked = vi.spyOn(cache, 'getOrSet')
+      const app = fastify()
+      closing.push(() => app.close())
+      await app.register(onFastify.cacheResponses, { cache, ...defaults })
+      const own = Object.fromEntries(left.map((option) => [option, undefined]))
+      app.get('/users', { config: { cache: own as object } }, async () => rows)
+      const url = '/users?page=1'
+      await app.inject({ url })
+      const { headers } = await app.inject({ url, headers: { 'accept-encoding': 'gzip', ...second } })
+      return { headers, options: asked.mock.calls[0]?.[2] as object }
+    }
+
+    it.each<[option: string, value: unknown, second: Record<string, string>, expected: object]>([
+      ['query', ['page'], {}, { 'cache-status': 'posthaste; hit' }],
+      ['vary', ['x-lang'], { 'x-lang': 'sv' }, { 'cache-status': 'posthaste; fwd=miss; stored' }],
+      ['key', () => null, {}, { 'cache-status': 'posthaste; fwd=bypass; detail=key' }],
+      ['maxBytes', 10, {}, { 'cache-status': 'posthaste; fwd=miss; detail=size' }],
+      ['compress', false, {}, { 'content-length': String(JSON.stringify(rows).length) }],
+    ])('keeps the default of the plugin for `%s`', async (option, value, second, expected) => {
+      const { headers } = await askTwice({ query: ['page'], [option]: value }, [option], second)
+      expect(headers).toMatchObject(expected)
+    })
+
+    it('keeps the defaults of the plugin for profile, lifetime and tags', async () => {
+      const defaults = { profile: 'default', ttl: '5s', tags: ['users'] }
+      const { options } = await askTwice({ query: ['page'], ...defaults }, [...Object.keys(defaults), 'clock'])
+      expect(options).toMatchObject(defaults)
+    })
+  })
+
+  it('keeps the `key` of the plugin where `config.freshness` leaves it undefined', async () => {
+    const app = fastify()
+    closing.push(() => app.close())
+    await app.register(onFastify.freshness, {
+      cache: makeCache(),
+      tags: ['users'],
+      key: ({ headers }) => [headers['x-user']],
+    })
+    app.get('/orders', { config: { freshness: { key: undefined } } }, async () => rows)
+    const tagOf = async (user: string) => {
+      await app.inject({ url: '/orders', headers: { 'x-user': user } })
+      return (await app.inject({ url: '/orders', headers: { 'x-user': user } })).headers.etag
+    }
+    const [ann, bob] = [await tagOf('ann'), await tagOf('bob')]
+    expect(ann).toMatch(/^W\//)
+    expect(bob).toMatch(/^W\//)
+    expect(ann).not.toBe(bob)
+  })
+
   it('refuses wrong options of a route when it is added', async () => {
     const app = fastify()
     closing.push(() => app.close())
@@ -356,6 +496,47 @@ describe('on Fastify', () => {
 })
 
 describe('on Hono', () => {
+  it.each<[what: string, rest: () => AsyncGenerator<string>]>([
+    ['at once', async function* () {}],
+    [
+      'later',
+      async function* () {
+        await new Promise((resolve) => setTimeout(resolve, 5))
+        yield 'ä'.repeat(1_000)
+      },
+    ],
+  ])('takes a stream of texts for a body, as its server does, when it ends %s', async (_what, rest) => {
+    const cache = createCache()
+    closing.push(() => cache.close())
+    await cache.invalidateTags('a')
+    async function* texts() {
+      yield 'ö'.repeat(1_000)
+      yield* rest()
+    }
+    const app = new Hono()
+    const middlewares = [
+      onHono.compressResponses(),
+      onHono.cacheResponses(cache),
+      onHono.freshness(cache, { tags: ['a'] }),
+    ]
+    for (const [place, middleware] of middlewares.entries()) {
+      app.get(`/${place}`, middleware, (c) =>
+        c.body(ReadableStream.from(texts()) as ReadableStream<never>, 200, { 'content-type': 'text/plain' }),
+      )
+    }
+    const expected = (await Array.fromAsync(texts())).join('')
+    for (const place of middlewares.keys()) {
+      const response = await app.request(`/${place}`, { headers: { 'accept-encoding': 'gzip' } })
+      const bytes = Buffer.from(await response.arrayBuffer())
+      const isEncoded = response.headers.get('content-encoding') === 'gzip'
+      expect([place, response.status, (isEncoded ? zlib.gunzipSync(bytes) : bytes).toString()]).toEqual([
+        place,
+        200,
+        expected,
+      ])
+    }
+  })
+
   it('renews a stale answer through the middleware of its route', async () => {
     const app = new Hono()
     let runs = 0
@@ -408,7 +589,7 @@ describe('on Hono', () => {
     const { value } = await reader.read()
     await reader.cancel()
     expect(status).toBe(200)
-    expect(Buffer.from(value as Uint8Array).toString()).toMatch(/^retry: 500\ndata: \{"schema"/)
+    expect(Buffer.from(value as Uint8Array).toString()).toMatch(/^data: \{"schema"/)
   })
 
   it('renews a stale answer with the parameters and variables of the request', async () => {

@@ -57,7 +57,9 @@ describe.each(Object.entries({ express: serveExpress, fastify: serveFastify, hon
       const get = () => ask(server.port, { path: '/countries', headers: { 'accept-encoding': 'gzip, br' } })
       const cold = await get()
       expect(cold.headers['content-encoding']).toBe('br')
-      expect(JSON.parse(zlib.brotliDecompressSync(cold.body).toString()).length).toBeGreaterThan(200)
+      const answer = zlib.brotliDecompressSync(cold.body).toString()
+      expect(JSON.parse(answer).length).toBeGreaterThan(200)
+      expect(answer).toContain('"country"')
 
       const stringify = vi.spyOn(JSON, 'stringify')
       const compressions = encoders.filter((name) => name in zlib).map((name) => vi.spyOn(zlib, name as 'gzipSync'))
@@ -69,7 +71,8 @@ describe.each(Object.entries({ express: serveExpress, fastify: serveFastify, hon
         expect(hot.body.equals(cold.body)).toBe(true)
       }
       expect(queries).toBe(queriesBefore)
-      expect(stringify.mock.calls).toEqual([])
+      // Other test files share this process, and so may their timers.
+      expect(stringify.mock.results.filter(({ value }) => String(value).includes('"country"'))).toEqual([])
       expect(compressions.flatMap(({ mock }) => mock.calls)).toEqual([])
     })
   },

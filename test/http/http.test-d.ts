@@ -17,6 +17,16 @@ it('types profiles, tags and options', () => {
   cache.http(() => new Response(), { tags: ['nobody'] })
   // @ts-expect-error -- a duration has a unit
   cache.http(() => new Response(), { ttl: 60 })
+  onExpress.cacheResponses(cache, { ignoreHeaders: ['cf-*'], onWarn: ({ code }) => void code })
+  onExpress.compressResponses({
+    types: (type) => type === 'x',
+    filter: (request, response) => response.hasHeader(request.path),
+  })
+  onHono.compressResponses({ filter: (c, response) => c.req.path === response.url })
+  // @ts-expect-error -- a filter answers yes or no
+  onExpress.compressResponses({ filter: () => 'yes' })
+  // @ts-expect-error -- a list of names
+  onExpress.cacheResponses(cache, { ignoreHeaders: 'cf-*' })
   // @ts-expect-error -- no such coding
   createCompressor({ encodings: ['deflate'] })
 })

@@ -49,13 +49,18 @@ interface Faces {
 }
 
 /** A route `/users/:id` behind the monitor, which hands its own request to the function before it answers. */
-type Start = (faces: Faces, monitor: PerformanceMonitor, run: (request: object) => unknown) => Promise<Ask>
+type Start = (
+  faces: Faces,
+  monitor: PerformanceMonitor,
+  run: (request: object) => unknown,
+  options?: { readonly label?: () => string },
+) => Promise<Ask>
 type Ask = (method: string, path: string) => Promise<unknown>
 
 const starts: Readonly<Record<string, Start>> = {
-  async Express(faces, monitor, run) {
+  async Express(faces, monitor, run, options) {
     const app = express()
-      .use(faces.express.monitorRequests(monitor))
+      .use(faces.express.monitorRequests(monitor, options))
       .all('/users/:id', async (request, response) => {
         await run(request)
         response.end('ok')
@@ -63,10 +68,10 @@ const starts: Readonly<Record<string, Start>> = {
     const port = await listen(createServer(app))
     return (method, path) => ask(port, { method, path })
   },
-  async Fastify(faces, monitor, run) {
+  async Fastify(faces, monitor, run, options) {
     const app = fastify()
     onTestFinished(() => app.close())
-    await app.register(faces.fastify.monitorRequests, { monitor })
+    await app.register(faces.fastify.monitorRequests, { monitor, ...options })
     app.all('/users/:id', async (request) => {
       await run(request)
       return 'ok'
@@ -77,20 +82,20 @@ const starts: Readonly<Record<string, Start>> = {
     return (method, path) =>
       method === 'POST' ? app.inject({ method, url: path, headers, payload: '{}' }) : ask(port, { method, path })
   },
-  async Hono(faces, monitor, run) {
-    const app = honoApp(faces, monitor, run)
+  async Hono(faces, monitor, run, options) {
+    const app = honoApp(faces, monitor, run, options)
     const port = await listen(createServer(getRequestListener(app.fetch)))
     return (method, path) => ask(port, { method, path })
   },
-  async 'Hono without a server'(faces, monitor, run) {
-    const app = honoApp(faces, monitor, run)
+  async 'Hono without a server'(faces, monitor, run, options) {
+    const app = honoApp(faces, monitor, run, options)
     return async (method, path) => app.request(path, { method })
   },
 }
 
-function honoApp(faces: Faces, monitor: PerformanceMonitor, run: (request: object) => unknown): Hono {
+function honoApp(faces: Faces, monitor: PerformanceMonitor, run: (request: object) => unknown, options?: object): Hono {
   const app = new Hono()
-  app.use(faces.hono.monitorRequests(monitor))
+  app.use(faces.hono.monitorRequests(monitor, options))
   app.all('/users/:id', async (c) => {
     await run(c)
     return c.text('ok')
@@ -109,10 +114,36 @@ describe.each(Object.entries(starts))('on %s', (_name, start) => {
     expect(await countsOf(monitor)).toEqual(['GET user.get 1/0/0'])
   })
 
+  it('counts a request under the pattern of its route when the option `label` returns no text', async () => {
+    const monitor = makeMonitor()
+    const labels: unknown[] = [
+      5,
+      '',
+      null,
+      {},
+      Promise.resolve('x'),
+      ['/users'],
+      () => Promise.reject(new Error('no label')),
+      undefined,
+    ]
+    const [first] = labels
+    const label = () => {
+      const given = labels.length > 0 ? labels[0] : first
+      return (typeof given === 'function' ? given() : given) as string
+    }
+    const request = await start(faces, monitor, () => {}, { label })
+    for (let count = labels.length; count > 0; count--) {
+      await request('GET', '/users/1')
+      await expect.poll(() => monitor.inFlight).toBe(0)
+      labels.shift()
+    }
+    expect(await countsOf(monitor)).toEqual(['GET /users/:id 8/0/0'])
+  })
+
   it('opens a query scope for each request as soon as queries are watched, and none before', async () => {
     // Whether queries are watched is known to the process, where other tests have been: the library is loaded anew.
     vi.resetModules()
-    const { currentScope } = await import('../../src/database/query-scope.ts')
+    const { currentScope } = await import('../../src/database/n-plus-one/query-scope.ts')
     const { instrument, PerformanceMonitor, queryReport } = await import('posthaste')
     const anew = {
       express: await import('posthaste/express'),
@@ -125,7 +156,8 @@ describe.each(Object.entries(starts))('on %s', (_name, start) => {
     const scopes: (string | undefined)[] = []
     const request = await start(anew, monitor, async () => {
       scopes.push(currentScope()?.name)
-      for (let count = 0; db !== undefined && count < 6; count++) await sql`select ${count}`.execute(db)
+      for (let count = 0; db !== undefined && count < 6; count++)
+        await sql`select ${count} from sqlite_schema`.execute(db)
     })
     await request('GET', '/users/1')
     expect(scopes).toEqual([undefined])
@@ -182,6 +214,20 @@ describe('past Express, `monitorUpgrades`', () => {
         )
         .sort(),
     ).toEqual(['(unmatched) {} 1/0', '/chat/:room {} 0/2', '/closed {"403":1} 0/0', '/gone {} 1/0'])
+  })
+
+  it('survives an `ignore` that throws, and a route that rejects', async () => {
+    const ignore = () => {
+      throw new Error('who?')
+    }
+    const rejecting = () => Promise.reject(new Error('where?'))
+    const monitor = new PerformanceMonitor({ sampleInterval: false, ignore, onWarn: () => {} })
+    onTestFinished(() => monitor.close())
+    const server = createServer()
+    new WebSocketServer({ server })
+    onExpress.monitorUpgrades(monitor, server, rejecting as never)
+    expect(await open(`ws://127.0.0.1:${await listen(server)}/live`)).toBe('opened')
+    expect(await countsOf(monitor)).toEqual(['GET (unmatched) 0/0/1'])
   })
 
   it('counts under one name where there is only one route', async () => {

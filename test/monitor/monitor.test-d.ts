@@ -6,6 +6,9 @@ import {
   type ActiveAlert,
   type AlertEvent,
   checkKysely,
+  type HealthReport,
+  type OpenRequest,
+  type OtherOutcome,
   otelMetrics,
   PerformanceMonitor,
   redisFleet,
@@ -20,6 +23,13 @@ expectTypeOf(monitor.snapshot().requests.latencyMs.p99_9).toEqualTypeOf<number |
 expectTypeOf(monitor.alerts()).toEqualTypeOf<ActiveAlert[]>()
 expectTypeOf(monitor.time('x', async () => 5)).resolves.toEqualTypeOf<number>()
 expectTypeOf(monitor.time('x', () => 'now')).resolves.toEqualTypeOf<string>()
+expectTypeOf(monitor.toHdr('GET', '/')).resolves.toEqualTypeOf<string>()
+expectTypeOf(monitor.health('ready', { maxWait: '20ms' })).resolves.toEqualTypeOf<HealthReport>()
+expectTypeOf(monitor.isDraining).toEqualTypeOf<boolean>()
+expectTypeOf(monitor.otherOutcomes()).toExtend<Iterable<OtherOutcome>>()
+expectTypeOf(monitor.snapshot().slow[0]!.outcome).toEqualTypeOf<'completed' | 'aborted' | 'unanswered'>()
+monitor.start({ original: {}, method: 'GET', route: null, isLongLived: false } satisfies OpenRequest)
+new PerformanceMonitor({ buckets: ['5ms', '1s'], alerts: { aborted: 10, inFlight: '1m' } })
 monitor.on('alert', (event) => expectTypeOf(event).toEqualTypeOf<AlertEvent>())
 
 // The clients and meters of the real packages are what the structural types ask for.

@@ -40,12 +40,18 @@ describe('recording', () => {
     monitor.record('GET', '/', 200, first)
     expect(monitor.inFlight).toBe(1)
     const own = {}
+    const third = monitor.start({ original: own, method: 'GET', route: '/', isLongLived: false })
     monitor.setRoute(own, null)
     monitor.setRoute(own, null)
-    expect([monitor.inFlight, monitor.routeOf(own)]).toEqual([0, null])
+    expect([monitor.inFlight, monitor.routeOf(own)]).toEqual([1, null])
+    monitor.record('GET', null, 200, third)
+    expect(monitor.inFlight).toBe(1)
     monitor.record('GET', null, 200, second)
     expect(monitor.inFlight).toBe(0)
     expect(monitor.snapshot().requests.total).toBe(1)
+    const changed = monitor.start() - 20
+    monitor.record('GET', '/', 200, changed)
+    expect(monitor.inFlight).toBe(0)
     monitor.record('GET', '/', 200, first)
     expect(monitor.inFlight).toBe(0)
   })
@@ -59,6 +65,16 @@ describe('recording', () => {
     expect(requests.count).toBe(5)
     expect(requests.latencyMs.min).toBe(0.001)
     expect(requests.latencyMs.max).toBe(4_294_967.295)
+  })
+
+  it('counts routes that are no texts as one, whose metrics can be read', async () => {
+    const { monitor } = recorder()
+    const routes = [undefined, 5, {}, Promise.resolve('x'), Symbol('x'), ['/x']]
+    for (const route of routes) monitor.record('GET', route as never, 200, monitor.start())
+    expect(monitor.snapshot().endpoints).toMatchObject([{ method: 'GET', route: '_OTHER', count: routes.length }])
+    let text = ''
+    for await (const piece of monitor.prometheus()) text += piece
+    expect(text).toContain('http_route="_OTHER"')
   })
 
   it('takes any status, and any method as _OTHER', async () => {
@@ -223,6 +239,42 @@ describe('documents', () => {
     expect(monitor.snapshot().database).toBeNull()
   })
 
+  it('go without a cache whose statistics cannot be read, and judge the alerts all the same', async () => {
+    const warn = vi.fn()
+    const good = { hits: 1, misses: 1, errors: 0, hitRate: 0.5, errorRate: 0, store: { state: 'up' } }
+    const broken: (() => unknown)[] = [
+      () => {
+        throw new Error('gone')
+      },
+      () => ({ ...good, hits: undefined }),
+      () => ({ ...good, misses: Number.NaN }),
+      () => ({ ...good, store: undefined }),
+      () => undefined,
+    ]
+    let read: () => unknown = () => good
+    const caches = { main: { stats: () => good }, other: { stats: () => read() } } as MonitorOptions['caches']
+    const { monitor, request } = recorder({
+      caches,
+      onWarn: warn,
+      alerts: { errorRate: { threshold: 1, minSamples: 1 } },
+    })
+    request({ status: 500 })
+    expect(Object.keys(monitor.snapshot().cache)).toEqual(['main', 'other'])
+    for (read of broken) {
+      expect(Object.keys(monitor.snapshot().cache)).toEqual(['main'])
+      expect(monitor.alerts().map(({ id }) => id)).toEqual(['error_rate'])
+      let text = ''
+      for await (const piece of monitor.prometheus()) text += piece
+      expect(text).toContain('posthaste_cache_requests_total{cache="main",result="hit"} 1\n')
+      expect(text).not.toMatch(/ (?:undefined|NaN)$|other/m)
+      monitor.reset()
+      request({ status: 500 })
+    }
+    expect(warn.mock.calls.map(([{ code }]) => code)).toEqual(['MONITOR_CACHE'])
+    read = () => good
+    expect(monitor.snapshot().cache.other).toMatchObject({ hits: 0, state: 'up' })
+  })
+
   it('keep a source that took the place of one that is taken away', () => {
     const { monitor } = recorder()
     const remove = monitor.addSource('build', () => 1)
@@ -368,6 +420,38 @@ describe('a monitor', () => {
     expect(monitor.snapshot().system.eventLoop.delayMs).toBeNull()
   })
 
+  it('measures what an `ignore` that throws was asked for, and survives an `onWarn` that throws', () => {
+    const emit = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const fail = (what: string) => () => {
+      throw new Error(what)
+    }
+    const { monitor } = recorder({ ignore: fail('who?'), onWarn: fail('not me') })
+    expect(monitor.ignores('GET', '/')).toBe(false)
+    expect(emit.mock.calls).toEqual([
+      [
+        '`ignore` threw, so the request is measured: who? (`onWarn` threw: not me)',
+        { type: 'PosthasteWarning', code: 'MONITOR_IGNORE' },
+      ],
+    ])
+    emit.mockRestore()
+  })
+
+  it('survives listeners and sources that reject, and says so', async () => {
+    const warnings: string[] = []
+    const { monitor, request } = recorder({ onWarn: ({ message }) => warnings.push(message) })
+    const rejecting = () => Promise.reject(new Error('later'))
+    monitor.onTiming(rejecting)
+    monitor.addSource('queue', rejecting)
+    request({})
+    monitor.recordTiming('x', 1)
+    expect(monitor.snapshot().additions).toEqual({})
+    await new Promise(setImmediate)
+    expect(warnings).toEqual([
+      "The source 'queue' threw: it returned a promise, which no document can wait for",
+      'A listener threw: later',
+    ])
+  })
+
   it('survives a listener that throws', () => {
     const warn = vi.fn()
     const { monitor, request } = recorder({ onWarn: warn })
@@ -406,6 +490,14 @@ describe('a monitor', () => {
     request({})
     expect(twice).toHaveBeenCalledOnce()
     expect(other).toHaveBeenCalledTimes(2)
+  })
+
+  it('samples at an interval that is longer than a timer of Node can be', async () => {
+    const processes = vi.fn(() => [])
+    const { monitor } = recorder({ sampleInterval: '40d', processes })
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(processes).not.toHaveBeenCalled()
+    await monitor.close()
   })
 
   it('does no harm after it was closed, and closes twice', async () => {

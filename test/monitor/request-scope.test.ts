@@ -6,7 +6,7 @@ import { expect, it, onTestFinished, vi } from 'vitest'
 it('opens a query scope for each request as soon as queries are watched, and none before', async () => {
   // Whether queries are watched is known to the process, where other tests have been: the library is loaded anew.
   vi.resetModules()
-  const { openRequestScope } = await import('../../src/database/query-scope.ts')
+  const { openRequestScope } = await import('../../src/database/n-plus-one/query-scope.ts')
   const { instrument, PerformanceMonitor, queryReport } = await import('posthaste')
   const { monitorRequests } = await import('posthaste/express')
   expect(openRequestScope(() => 'GET /')).toBeUndefined()
@@ -17,7 +17,7 @@ it('opens a query scope for each request as soon as queries are watched, and non
   const app = express()
     .use(monitorRequests(monitor))
     .get('/users/:id', async (_request, response) => {
-      for (let count = 0; count < 6; count++) await sql`select ${count}`.execute(db)
+      for (let count = 0; count < 6; count++) await sql`select ${count} from sqlite_schema`.execute(db)
       response.end()
     })
   const server = app.listen(0, '127.0.0.1')

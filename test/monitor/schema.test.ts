@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
 import { PerformanceMonitor, type StatsDocument } from 'posthaste'
 import { describe, expect, it } from 'vitest'
-import { toWire } from '../../src/http/wire.ts'
+import { withCasing } from '../../src/http/performance/serialize-stats.ts'
 
 const published = JSON.parse(readFileSync(new URL('../../docs/performance.schema.json', import.meta.url), 'utf8'))
 const validator = compile(published)
@@ -15,12 +15,13 @@ describe('the published schema', () => {
 
   it('holds for one that has seen everything, and names every key', async () => {
     const monitor = await busyMonitor()
-    for (const document of [monitor.snapshot(), await monitor.fleetSnapshot()]) {
-      expect(document.alerts.length).toBeGreaterThan(1)
-      expect(document.slow).toHaveLength(2)
-      expect(faultsOf(document)).toEqual([])
-      expect(faultsOf(document, closedValidator)).toEqual([])
-    }
+    for (const query of [{}, { history: true }])
+      for (const document of [monitor.snapshot(query), await monitor.fleetSnapshot(query)]) {
+        expect(document.alerts.length).toBeGreaterThan(1)
+        expect(document.slow).toHaveLength(2)
+        expect(faultsOf(document)).toEqual([])
+        expect(faultsOf(document, closedValidator)).toEqual([])
+      }
     await monitor.close()
   })
 
@@ -33,7 +34,7 @@ describe('the published schema', () => {
 
 /** What is wrong with the document in its wire form. */
 function faultsOf(document: StatsDocument, validate: ValidateFunction = validator): ErrorObject[] {
-  validate(JSON.parse(JSON.stringify(toWire(document, 'snake'))))
+  validate(JSON.parse(JSON.stringify(withCasing(document, 'snake'))))
   return validate.errors ?? []
 }
 
@@ -63,7 +64,12 @@ async function busyMonitor(): Promise<PerformanceMonitor> {
     sampleInterval: '40ms',
     processes: () => [process.ppid],
     caches: { main: { stats: () => counters.current } },
-    alerts: { memory: { threshold: 0, for: '0s' }, disk: { threshold: 0, for: '0s' }, cacheErrors: 5 },
+    alerts: {
+      memory: { threshold: 0, for: '0s' },
+      disk: { threshold: 0, for: '0s' },
+      cacheErrors: 5,
+      shedding: { threshold: 1, minSamples: 1 },
+    },
   })
   counters.current = stats()
   for (const ms of [1, 20, 600]) monitor.record('GET', '/users/:id', 200, monitor.start() - ms)
@@ -75,11 +81,24 @@ async function busyMonitor(): Promise<PerformanceMonitor> {
     'completed',
     '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
   )
-  for (const outcome of ['aborted', 'stream', 'upgrade'] as const) {
+  for (const outcome of ['aborted', 'stream', 'upgrade', 'shed'] as const) {
     monitor.record('GET', '/users/:id', 200, monitor.start(), outcome)
   }
   monitor.recordTiming('db.query', 3)
   monitor.addSource('database', () => ({ queries: [{ sql: 'select 1' }], slow: [], nPlusOne: [] }))
+  monitor.addAdmission({
+    read: () => ({
+      limit: 8,
+      inFlight: 8,
+      shed: 1,
+      waitMs: 3,
+      state: 'shedding',
+      limits: [{ target: 'GET /users/:', limit: 8, inFlight: 8 }],
+      shedBy: [{ reason: 'concurrency', priority: 'low', count: 1 }],
+    }),
+    shedRatio: 0.1,
+    sheddingMs: 10,
+  })
   monitor.addSource('compression', () => ({ savedBytes: 10 }))
   const end = performance.now() + 80
   while (performance.now() < end);

@@ -3,7 +3,18 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { importsOf } from '../support/imports.ts'
 
-const faces = ['index', 'express', 'fastify', 'hono'] as const
+const faces = [
+  'index',
+  'pagination',
+  'cache',
+  'monitor',
+  'batch',
+  'database',
+  'http',
+  'express',
+  'fastify',
+  'hono',
+] as const
 const frameworks = ['express', 'fastify', 'hono']
 
 /** Packages that a built file imports, directly or through its chunks. */

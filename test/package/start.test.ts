@@ -44,7 +44,7 @@ describe('npm start', () => {
       expect(output().includes('Loading cities'), server).toBe(loads)
 
       const urls = [...output().matchAll(/^ {2}(http:\S+)$/gm)].map(([, url]) => url ?? '')
-      expect(urls).toHaveLength(5)
+      expect(urls).toHaveLength(7)
       for (const url of urls) expect((await fetch(url)).status, url).toBe(200)
 
       const asked = performance.now()
@@ -69,12 +69,26 @@ describe('npm start', () => {
   it.each([
     [['--server', 'koa'], "There is no server 'koa'."],
     [['--port', '99999'], "'99999' is not a port."],
-    [['--speed', 'high'], "Unknown option '--speed'"],
+    [['--speed', 'high'], "Unknown option '--speed'\nUsage: npm start"],
+    [
+      ['--database', 'postgres://localhost:1/cities'],
+      'No PostgreSQL answers at the address that --database gives. Is it running?',
+    ],
   ])('explains a wrong flag: %j', async (args, sentence) => {
     const { output, exited } = startCities(...args)
     expect(await exited).toBe(1)
     expect(output()).toContain(sentence)
     expect(output()).not.toContain('    at ')
+  })
+
+  it('says that Redis is down, and answers', async () => {
+    const port = await freePort()
+    const { child, output, exited } = startCities('--port', String(port), '--redis', 'redis://localhost:1')
+    await expect.poll(output, { timeout: 60_000 }).toContain('Ctrl-C stops it.')
+    expect((await fetch(`http://localhost:${port}/countries`)).status).toBe(200)
+    await expect.poll(output).toContain('The state of Redis: down.')
+    child.kill('SIGINT')
+    expect(await exited).toBe(0)
   })
 })
 

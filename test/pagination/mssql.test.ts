@@ -1,7 +1,7 @@
 import { DummyDriver, Kysely, MssqlAdapter, MssqlQueryCompiler, PostgresIntrospector } from 'kysely'
+import { createPaginator } from 'posthaste/pagination'
 import { describe, expect, it } from 'vitest'
 import { createCursorCodec, fingerprintOf } from '../../src/pagination/cursor.ts'
-import { createPaginator } from '../../src/pagination/paginator.ts'
 
 describe('statements for SQL Server', () => {
   const sent: string[] = []
@@ -50,8 +50,9 @@ describe('statements for SQL Server', () => {
     const cursor = cursorOf('name asc never\nid unique', ['n', '7'])
     await encoded.cursorPaginate(users(), { by: ['name'], unique: 'id', after: cursor }).catch(() => {})
     expect(sent.find((text) => text.includes('"name" >='))).toBe(
-      'select top(12) "name", convert(nvarchar(4000), "name", 126) as phk0, convert(nvarchar(4000), "id", 126) as phk1 ' +
-        'from "users" where ("role" = @1) and "name" >= @2 and (("name" = @3 and "id" >= @4) or ("name" > @5)) ' +
+      'select top(12) "name", convert(nvarchar(4000), "name", 126) as phk0, convert(nvarchar(4000), "id", 126) as phk1, ' +
+        'case when "name" = @1 and "id" = @2 then 1 else 0 end as phx0 ' +
+        'from "users" where ("role" = @3) and "name" >= @4 and (("name" = @5 and "id" >= @6) or ("name" > @7)) ' +
         'order by "name" asc, "id" asc',
     )
   })
@@ -61,12 +62,12 @@ describe('statements for SQL Server', () => {
     sent.length = 0
     const only = { unique: 'id', after: cursorOf('id unique', ['7']) }
     await encoded.cursorPaginate(users(), only)
-    expect(sent[0]).toMatch(/ where \("role" = @1\) and "id" >= @2 order by /)
+    expect(sent[0]).toMatch(/ where \("role" = @2\) and "id" >= @3 order by /)
     sent.length = 0
     const after = cursorOf('seen asc first\nid unique', [null, '7'])
     await encoded.cursorPaginate(users(), { by: [{ key: 'seen', nulls: 'first' }], unique: 'id', after })
     expect(sent[0]).toMatch(
-      / where \("role" = @1\) and \(\("seen" is null and "id" >= @2\) or \("seen" is not null\)\) order by /,
+      / where \("role" = @2\) and \(\("seen" is null and "id" >= @3\) or \("seen" is not null\)\) order by /,
     )
   })
 })

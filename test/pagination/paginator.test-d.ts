@@ -1,6 +1,15 @@
-import { type ColumnType, type Generated, Kysely, PostgresDialect, sql } from 'kysely'
+import {
+  type ColumnType,
+  type Generated,
+  Kysely,
+  PostgresDialect,
+  type SelectQueryBuilder,
+  type Simplify,
+  sql,
+} from 'kysely'
+import { createPaginator, cursorPaginate, paginate, readRows, relayConnection } from 'posthaste/pagination'
 import { expectTypeOf } from 'vitest'
-import { createPaginator, cursorPaginate, paginate, readRows, relayConnection } from '../../src/pagination/paginator.ts'
+import type { Page } from '../../src/pagination/types.ts'
 
 interface Database {
   users: {
@@ -10,6 +19,8 @@ interface Database {
     last_login: Date | null
     created_at: ColumnType<Date, string, never>
     prefs: { dark: boolean }
+    tags: string[]
+    age: { days: number }
     team_id: number | null
   }
   teams: { id: number; title: string }
@@ -22,7 +33,28 @@ const teamed = db
   .leftJoin('teams', 'teams.id', 'users.team_id')
   .select(['users.id', 'teams.title as team'])
 
+/** A helper over any columns of a table. */
+export function newest<O>(query: SelectQueryBuilder<Database, 'users', O>): Promise<Page<Simplify<O>>> {
+  return paginate(query, { by: ['created_at desc', { key: 'last_login', nulls: 'last' }], unique: 'id' })
+}
+
 export async function keys(): Promise<void> {
+  await newest(users)
+  // To match an index that is declared so, `unique` keys included.
+  await cursorPaginate(users, {
+    by: [
+      { key: 'name', nulls: 'last' },
+      { key: 'id', nulls: 'last' },
+    ],
+    unique: 'id',
+  })
+  // PostgreSQL orders arrays, jsonb and intervals.
+  await cursorPaginate(users, { by: ['prefs', 'tags desc', 'users.age'], unique: 'users.id' })
+  const dynamic = db.dynamic.ref('name')
+  await cursorPaginate(users, {
+    by: [dynamic, { key: dynamic, dir: 'desc' }, { expr: dynamic, nulls: 'last' }],
+    unique: [db.dynamic.ref('users.id')],
+  })
   await cursorPaginate(users, {
     by: ['created_at desc', 'users.name', { key: 'role', dir: 'asc' }],
     unique: 'users.id',
@@ -52,12 +84,8 @@ export async function keys(): Promise<void> {
   await cursorPaginate(users, { by: ['last_login'], unique: 'users.id' })
   // @ts-expect-error -- so must an alias of one
   await cursorPaginate(users, { by: ['seen'], unique: 'users.id' })
-  // @ts-expect-error -- a key that is never NULL has no NULLs to place
-  await cursorPaginate(users, { by: [{ key: 'name', nulls: 'last' }], unique: 'users.id' })
   // @ts-expect-error -- a column behind a left join can be NULL
   await cursorPaginate(teamed, { by: ['teams.title'], unique: 'users.id' })
-  // @ts-expect-error -- JSON has no order
-  await cursorPaginate(users, { by: ['prefs'], unique: 'users.id' })
   // @ts-expect-error -- an expression must say where its NULLs stand
   await cursorPaginate(users, { by: [{ expr: sql`lower(name)` }], unique: 'users.id' })
   // @ts-expect-error -- a unique key is never NULL

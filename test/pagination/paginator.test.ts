@@ -1,8 +1,8 @@
 import SQLite from 'better-sqlite3'
 import { Kysely, MysqlDialect, PostgresDialect, SqliteDialect, SqliteQueryCompiler, sql } from 'kysely'
+import { createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fingerprintOf } from '../../src/pagination/cursor.ts'
-import { createPaginator } from '../../src/pagination/paginator.ts'
 import type { Untyped } from './support/engines.ts'
 
 describe('createPaginator', () => {
@@ -40,6 +40,12 @@ describe('createPaginator', () => {
   ])('takes %j as the client’s fault', async (options) => {
     const page = paginate(rows(), { unique: 'id', ...(options as object) })
     await expect(page).rejects.toMatchObject({ code: 'ERR_PAGE_INVALID', status: 400, expose: true })
+  })
+
+  it('names the nearest option for one that it does not know', () => {
+    expect(() => createPaginator({ decodeLegcy: () => [] } as object)).toThrow('did you mean `decodeLegacy`?')
+    expect(() => createPaginator({ decodeLegacy: 'x' as never })).toThrow('Expected `decodeLegacy` to be a function')
+    expect(() => createPaginator({ decodeLegacy: undefined, secret: undefined })).not.toThrow()
   })
 
   it('takes contradictions as the client’s fault', async () => {
@@ -178,7 +184,7 @@ describe('createPaginator', () => {
     const by = [{ expr: sql`n + 1`, nulls: 'never' as const }]
     await expect(cursorPaginate(rows(), { by, unique: 'id' })).rejects.toMatchObject({
       code: 'ERR_KEY_NULL',
-      message: expect.stringContaining('The key a computed key is NULL'),
+      message: expect.stringContaining('A computed key is NULL'),
     })
   })
 

@@ -1,8 +1,8 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { sql } from 'kysely'
+import { paginate, readChunks, readRows } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { paginate, readChunks, readRows } from '../../src/pagination/paginator.ts'
 import { engines, type Opened } from './support/engines.ts'
 
 // Small enough for every run; READ_ROWS=1000000 is the size that is promised.

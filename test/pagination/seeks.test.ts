@@ -1,6 +1,6 @@
 import { CompiledQuery, sql } from 'kysely'
+import { createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createPaginator } from '../../src/pagination/paginator.ts'
 import type { SqlDialect } from '../../src/pagination/types.ts'
 import { engines, type Opened, type Untyped } from './support/engines.ts'
 

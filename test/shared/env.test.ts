@@ -76,10 +76,19 @@ describe('settingsFromEnv', () => {
     expect(read).toThrow(`Expected ${name} to be`)
   })
 
+  it.each([5, true, null, ['a']])('names a variable whose value is no string: %j', (value) => {
+    expect(() => settingsFromEnv({ DB_POOL_SIZE: value } as never)).toThrow('Expected DB_POOL_SIZE to be a string, got')
+  })
+
   it('never shows a URL, which may hold a password', () => {
-    for (const url of ['http://user:secret@cache', 'redis://user:secret@cache:port', 'secret']) {
+    for (const url of [
+      'http://user:secret@cache',
+      'redis://user:secret@cache:port',
+      'secret',
+      'redis://:secret%@cache',
+    ]) {
       expect(() => settingsFromEnv({ REDIS_URL: url })).toThrow(
-        /^Expected REDIS_URL to be a URL that starts with redis:\/\/ or rediss:\/\/$/,
+        /^Expected REDIS_URL to be a URL that starts with redis:\/\/ or rediss:\/\/, with the number of a database/,
       )
     }
   })

@@ -1,11 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import {
-  ClientInputError,
-  loadPeer,
-  PeerMissingError,
-  PosthasteError,
-  problemDetails,
-} from '../../src/shared/errors.ts'
+import { ClientInputError, PosthasteError, problemDetails } from '../../src/shared/errors.ts'
 
 class TooLarge extends ClientInputError {
   readonly code = 'ERR_PAGE_INVALID'
@@ -39,24 +33,5 @@ describe('errors that a client’s input caused', () => {
 
   it.each([new Error('disk full'), null, undefined, { status: 400 }])('are told from others: %s is none', (other) => {
     expect(problemDetails(other)).toBeUndefined()
-  })
-})
-
-describe('loadPeer', () => {
-  it('says what to install when the package is not there', async () => {
-    const missing = loadPeer(
-      () => import('no-such-package' as string),
-      'A cache on Redis',
-      'npm i keyv@5 @keyv/redis@5',
-    )
-    await expect(missing).rejects.toBeInstanceOf(PeerMissingError)
-    await expect(missing).rejects.toThrow(
-      'A cache on Redis needs a package that is not installed: npm i keyv@5 @keyv/redis@5',
-    )
-  })
-
-  it('lets an error inside the package through', async () => {
-    const broken = new Error('broken')
-    await expect(loadPeer(() => Promise.reject(broken), 'A cache', 'npm i keyv')).rejects.toBe(broken)
   })
 })

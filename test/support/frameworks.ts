@@ -92,7 +92,7 @@ async function startExpress(
     response.end('admin')
   })
   app.get('/slow', async (_request, response) => {
-    await pause(300)
+    await pause(3_000)
     response.end('slow')
   })
   app.get('/stream', async (_request, response) => {
@@ -149,7 +149,7 @@ async function startFastify(monitor: PerformanceMonitor, routes?: RoutesOptions)
     { prefix: '/admin' },
   )
   app.get('/slow', async () => {
-    await pause(300)
+    await pause(3_000)
     return 'slow'
   })
   app.get('/stream', async (_request, reply) => {
@@ -207,7 +207,7 @@ async function startHono(monitor: PerformanceMonitor, routes?: RoutesOptions): P
   app.use('/admin/*', async (c) => c.body(null, 403))
   app.get('/admin/:page', (c) => c.text('admin'))
   app.get('/slow', async (c) => {
-    await pause(300)
+    await pause(3_000)
     return c.text('slow')
   })
   app.get('/stream', (c) =>

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -24,12 +25,21 @@ export interface Server {
   stop(): Promise<void>
 }
 
+/**
+ * A port below those that the system gives to outgoing connections (Linux: 32,768 to 60,999), so that no client takes
+ * it while a server that had it is down.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
+  for (;;) {
+    const port = randomInt(20_000, 32_000)
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
+    await new Promise((resolve) => server.close(resolve))
+    return port
+  }
 }
 
 /** Whether something accepts connections at the port of this machine. */
@@ -90,6 +100,48 @@ export async function startPostgres(options: readonly string[] = []): Promise<Se
   return launch(postgres, args, port, url, { folder, user, isReady: () => answersPostgres(url) })
 }
 
+/** Whether a PgBouncer can be started. If not, that is said loudly, and is an error where services are required. */
+export function hasPgbouncer(): boolean {
+  if (findBinary('pgbouncer') !== undefined) return true
+  const message = 'There is no pgbouncer on the PATH (Debian: apt-get install pgbouncer)'
+  if (process.env.REQUIRE_SERVICES === '1') throw new Error(`REQUIRE_SERVICES=1. ${message}`)
+  console.warn(`\n  SKIPPED: pgbouncer. ${message}: every test that needs it is skipped in this run.\n`)
+  return false
+}
+
+/** Starts a PgBouncer of the test's own in front of a PostgreSQL, in transaction mode; see {@link hasPgbouncer}. */
+export async function startPgbouncer(url: string, settings: readonly string[] = []): Promise<Server> {
+  const folder = mkdtempSync(join(tmpdir(), 'posthaste-pgbouncer-'))
+  const port = await freePort()
+  const { hostname, port: target, username, password, pathname } = new URL(url)
+  const database = pathname.slice(1)
+  const users = join(folder, 'users.txt')
+  writeFileSync(users, `"${username}" "${decodeURIComponent(password)}"\n`)
+  const lines = [
+    '[databases]',
+    `${database} = host=${hostname} port=${target || 5432} dbname=${database}`,
+    '[pgbouncer]',
+    'listen_addr = 127.0.0.1',
+    `listen_port = ${port}`,
+    'unix_socket_dir =',
+    'auth_type = trust',
+    `auth_file = ${users}`,
+    'pool_mode = transaction',
+    'max_client_conn = 500',
+    ...settings,
+  ]
+  const config = join(folder, 'pgbouncer.ini')
+  writeFileSync(config, `${lines.join('\n')}\n`)
+  const user = ownerFor(folder, 'postgres')
+  return launch(
+    findBinary('pgbouncer') as string,
+    [config],
+    port,
+    `postgres://${username}@127.0.0.1:${port}/${database}`,
+    { folder, user },
+  )
+}
+
 /** Starts a MariaDB of the test's own; `undefined` when its server programs are not installed. */
 export async function startMariadb(options: readonly string[] = []): Promise<Server | undefined> {
   const install = findBinary('mariadb-install-db')
@@ -97,19 +149,11 @@ export async function startMariadb(options: readonly string[] = []): Promise<Ser
   if (install === undefined || mariadbd === undefined) return undefined
   const folder = mkdtempSync(join(tmpdir(), 'posthaste-mariadb-'))
   const user = ownerFor(folder, 'mysql')
-  execFileSync(install, ['--no-defaults', `--datadir=${folder}`, '--auth-root-authentication-method=normal'], {
-    ...user,
-    stdio: 'ignore',
-  })
+  // Each server deletes the temporary tables it finds when it starts: in a folder that servers share, those of others.
+  const own = ['--no-defaults', `--datadir=${folder}`, `--tmpdir=${folder}`]
+  execFileSync(install, [...own, '--auth-root-authentication-method=normal'], { ...user, stdio: 'ignore' })
   const port = await freePort()
-  const args = [
-    '--no-defaults',
-    `--datadir=${folder}`,
-    `--port=${port}`,
-    '--bind-address=127.0.0.1',
-    `--socket=${folder}/socket`,
-    ...options,
-  ]
+  const args = [...own, `--port=${port}`, '--bind-address=127.0.0.1', `--socket=${folder}/socket`, ...options]
   return launch(mariadbd, args, port, `mysql://root@127.0.0.1:${port}/test`, { folder, user })
 }
 

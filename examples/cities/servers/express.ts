@@ -1,12 +1,20 @@
 import type { AddressInfo } from 'node:net'
 import express from 'express'
-import { answerErrors, cacheResponses, compressResponses, monitorRequests, performanceRoutes } from 'posthaste/express'
+import {
+  answerErrors,
+  cacheResponses,
+  compressResponses,
+  monitorRequests,
+  performanceRoutes,
+  shedLoad,
+} from 'posthaste/express'
 import type { CitiesApp } from '../cities.ts'
 import type { RunningServer } from './running.ts'
 
 export async function serve(cities: CitiesApp, port: number): Promise<RunningServer> {
   const app = express()
   app.use(monitorRequests(cities.monitor))
+  app.use(shedLoad(cities.monitor))
   app.use(compressResponses({ monitor: cities.monitor }))
   app.use(performanceRoutes(cities.monitor))
   app.use(express.json({ strict: false }))
@@ -24,6 +32,9 @@ export async function serve(cities: CitiesApp, port: number): Promise<RunningSer
       response.json(await cities.countries())
     },
   )
+  app.get('/countries/largest', async (_request, response) => {
+    response.json(await cities.largest())
+  })
   app.post('/cities/:id', async (request, response) => {
     answer(response, await cities.update(request.params.id, request.body))
   })

@@ -1,13 +1,21 @@
 import type { AddressInfo } from 'node:net'
 import { serve as listen, type ServerType } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
-import { answerErrors, cacheResponses, compressResponses, monitorRequests, performanceRoutes } from 'posthaste/hono'
+import {
+  answerErrors,
+  cacheResponses,
+  compressResponses,
+  monitorRequests,
+  performanceRoutes,
+  shedLoad,
+} from 'posthaste/hono'
 import type { CitiesApp } from '../cities.ts'
 import type { RunningServer } from './running.ts'
 
 export async function serve(cities: CitiesApp, port: number): Promise<RunningServer> {
   const app = new Hono()
   app.use(monitorRequests(cities.monitor))
+  app.use(shedLoad(cities.monitor))
   app.use(compressResponses({ monitor: cities.monitor }))
   app.use(performanceRoutes(cities.monitor))
   app.onError(answerErrors())
@@ -17,6 +25,7 @@ export async function serve(cities: CitiesApp, port: number): Promise<RunningSer
   app.get('/countries', cacheResponses(cities.cache, { profile: 'countries', tags: ['cities'] }), async (c) =>
     c.json(await cities.countries()),
   )
+  app.get('/countries/largest', async (c) => c.json(await cities.largest()))
   app.post('/cities/:id', async (c) => answer(c, await cities.update(c.req.param('id'), await readJson(c))))
 
   const server = await new Promise<ServerType>((resolve, reject) => {

@@ -1,11 +1,19 @@
 /**
- * Makes an element's content that of the HTML, changing only what differs: focus, selection, scroll positions and open
- * menus stay. Elements with `data-keep` are the script's own, and are left alone once they are there.
+ * Replaces the content of an element by changing only the nodes that differ, so that focus, selection, scroll positions and
+ * open menus stay. Elements with `data-keep` are not changed once they exist.
  */
 export function morph(element: Element, html: string): void {
   const template = document.createElement('template')
   template.innerHTML = html
   morphChildren(element, template.content)
+}
+
+/** Like {@link morph}, for an element whose new version is the HTML itself. */
+export function morphSelf(element: Element, html: string): void {
+  const template = document.createElement('template')
+  template.innerHTML = html
+  const wanted = template.content.firstElementChild
+  if (wanted !== null) morphNode(element, wanted)
 }
 
 function morphChildren(current: Node, wanted: Node): void {
@@ -31,7 +39,10 @@ function morphNode(old: Node, node: Node): void {
     return
   }
   if (old.hasAttribute('data-keep')) return
-  for (const { name } of [...old.attributes]) if (!node.hasAttribute(name)) old.removeAttribute(name)
+  for (const { name } of [...old.attributes]) {
+    // The reader opens and closes details.
+    if (!node.hasAttribute(name) && name !== 'open') old.removeAttribute(name)
+  }
   for (const { name, value } of node.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value)
   morphChildren(old, node)
 }

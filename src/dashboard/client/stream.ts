@@ -1,38 +1,36 @@
 import type { PageDocument } from '../document.ts'
 
-type State = 'Connecting' | 'Live' | 'Paused' | 'Not connected, trying again'
-
 interface StreamListener {
   onDocument(document: PageDocument): void
-  onState(state: State): void
+  /** `Connecting`, `Live`, `Paused`, or `Not connected` and why. */
+  onState(state: string): void
 }
 
-/** A page nobody looks at gives its place away after this long. */
-const hiddenMs = 60_000
-/** The browser comes back by itself after a stream has ended, but not after it was refused. */
+/** A wait before the next attempt to connect. */
 const retryMs = 5_000
-/** The server ends each stream now and then; being away shorter than this is not worth a word. */
-const patienceMs = 3_000
+/** The server ends each stream regularly. */
+const renewMs = 500
+/** A connection that brings nothing for this long is broken. */
+const silenceMs = 15_000
 
-/** Follows the server's stream: while the page is seen, not paused, and again after it broke. */
+/** What a tab that follows the stream tells the other tabs. */
+type News = { readonly text: string } | { readonly state: string }
+
+/**
+ * Follows the server's stream while the page is visible and not paused, and reconnects when it breaks. Tabs that show the same share
+ * one stream: a browser has six connections to a server, and the stream would hold one for each tab.
+ */
 export class Stream {
-  readonly #url: string
+  #url: string
   readonly #listener: StreamListener
-  #source: EventSource | undefined
-  #retry: ReturnType<typeof setTimeout> | undefined
-  #trouble: ReturnType<typeof setTimeout> | undefined
-  #hidden: ReturnType<typeof setTimeout> | undefined
+  #running: AbortController | undefined
   #paused = false
 
   constructor(url: string, listener: StreamListener) {
     this.#url = url
     this.#listener = listener
-    document.addEventListener('visibilitychange', () => {
-      clearTimeout(this.#hidden)
-      if (document.hidden) this.#hidden = setTimeout(() => this.#close(), hiddenMs)
-      else if (!this.#paused && this.#source === undefined) this.#open()
-    })
-    this.#begin()
+    document.addEventListener('visibilitychange', () => this.#update())
+    this.#update()
   }
 
   get paused(): boolean {
@@ -41,36 +39,104 @@ export class Stream {
 
   set paused(paused: boolean) {
     this.#paused = paused
-    this.#close()
+    this.#update()
     if (paused) this.#listener.onState('Paused')
-    else this.#begin()
   }
 
-  #begin(): void {
+  /** Follows another stream from now on. */
+  set url(url: string) {
+    if (url === this.#url) return
+    this.#url = url
+    this.#stop()
+    this.#update()
+  }
+
+  #update(): void {
+    if (this.#paused || document.hidden) this.#stop()
+    else if (this.#running === undefined) this.#start()
+  }
+
+  #stop(): void {
+    this.#running?.abort()
+    this.#running = undefined
+  }
+
+  #start(): void {
+    const running = new AbortController()
+    this.#running = running
     this.#listener.onState('Connecting')
-    this.#open()
-  }
-
-  #open(): void {
-    const source = new EventSource(this.#url)
-    this.#source = source
-    source.onmessage = ({ data }) => {
-      clearTimeout(this.#trouble)
-      this.#trouble = undefined
+    const name = `posthaste ${this.#url}`
+    const others = new BroadcastChannel(name)
+    const take = (news: News) => {
+      if (running.signal.aborted) return
+      if ('state' in news) {
+        this.#listener.onState(news.state)
+        return
+      }
       this.#listener.onState('Live')
-      this.#listener.onDocument(JSON.parse(data))
+      this.#listener.onDocument(JSON.parse(news.text))
     }
-    source.onerror = () => {
-      this.#trouble ??= setTimeout(() => this.#listener.onState('Not connected, trying again'), patienceMs)
-      if (source.readyState === EventSource.CLOSED) this.#retry = setTimeout(() => this.#open(), retryMs)
+    const tell = (news: News) => {
+      take(news)
+      others.postMessage(news)
     }
+    others.onmessage = ({ data }: MessageEvent<News>) => take(data)
+    const { signal } = running
+    signal.addEventListener('abort', () => others.close())
+    const work = () => followForever(this.#url, signal, tell)
+    // Locks need a secure context: without one, each tab has its own stream.
+    const done = navigator.locks === undefined ? work() : navigator.locks.request(name, { signal }, work)
+    done.catch(() => {}) // stopped
   }
+}
 
-  #close(): void {
-    clearTimeout(this.#retry)
-    clearTimeout(this.#trouble)
-    this.#trouble = undefined
-    this.#source?.close()
-    this.#source = undefined
+/** Connects again and again, until it is stopped. */
+async function followForever(url: string, signal: AbortSignal, tell: (news: News) => void): Promise<void> {
+  while (!signal.aborted) {
+    const problem = await followOnce(url, signal, tell)
+    if (problem !== undefined && !signal.aborted) tell({ state: `Not connected: ${problem}` })
+    await pause(problem === undefined ? renewMs : retryMs, signal)
   }
+}
+
+/** Reads one stream to its end. Returns why there was none, or why it broke. */
+async function followOnce(url: string, signal: AbortSignal, tell: (news: News) => void): Promise<string | undefined> {
+  const silence = new AbortController()
+  let timer = setTimeout(() => silence.abort(), silenceMs)
+  try {
+    const response = await fetch(url, { signal: AbortSignal.any([signal, silence.signal]), cache: 'no-store' })
+    if (!response.ok || response.body === null) return await reasonOf(response)
+    let text = ''
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return undefined
+      clearTimeout(timer)
+      timer = setTimeout(() => silence.abort(), silenceMs)
+      const events = (text + value).split('\n\n')
+      text = events.pop() ?? ''
+      const latest = events.at(-1)
+      // The server sends each document in one line.
+      if (latest !== undefined) tell({ text: latest.replace(/^data: /, '') })
+    }
+  } catch {
+    return silence.signal.aborted ? 'the server does not answer' : 'the server cannot be reached'
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function reasonOf(response: Response): Promise<string> {
+  const { detail } = (await response.json().catch(() => ({}))) as { detail?: string }
+  return `${detail ?? 'the server refused'} (${response.status})`
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
 }

@@ -1,7 +1,7 @@
 import type { PageDocument } from '../document.ts'
 import { html, type Markup } from '../html.ts'
 import { alerts } from './alerts.ts'
-import { type ChartsOptions, drawCharts } from './charts.ts'
+import { drawCharts } from './charts.ts'
 import { endpoints } from './endpoints.ts'
 import { header } from './header.ts'
 import { latencies } from './latency.ts'
@@ -10,22 +10,21 @@ import { summary } from './summary.ts'
 import { system } from './system.ts'
 import type { View } from './view.ts'
 
-/** What the page shows besides the document. */
-export interface ContentOptions extends ChartsOptions {
+export interface ContentOptions {
   readonly view: View
-  /** Of the rows of endpoints together. @defaultValue no limit */
+  /** The maximum size of all rows of endpoints together. @defaultValue no limit */
   readonly maxRowBytes?: number | undefined
+  /** The time under the pointer, in seconds since 1970. */
+  readonly pointedAt?: number | undefined
 }
 
 /**
- * Everything that is seen, for the first paint on the server and for each update in the browser: one function, so that they
- * cannot differ.
+ * The visible part of the page. The server calls it for the first page and the browser for each update, so both always look the
+ * same. The document has the endpoints that the view selects.
  */
-export function content(document: PageDocument, options: ContentOptions): Markup {
-  const { view, maxRowBytes = Number.POSITIVE_INFINITY } = options
-  return html`${header(document, view)}<main>${summary(document)}${alerts(document)}${drawCharts(options)}${endpoints(
+export function content(document: PageDocument, { view, maxRowBytes = Infinity, pointedAt }: ContentOptions): Markup {
+  return html`${header(document, view)}<main>${summary(document)}${alerts(document)}${drawCharts(
     document,
-    view,
-    maxRowBytes,
-  )}${latencies(document)}${lists(document)}${system(document)}</main>`
+    pointedAt,
+  )}${endpoints(document, view, maxRowBytes)}${latencies(document)}${lists(document)}${system(document)}</main>`
 }

@@ -1,9 +1,11 @@
 import type { PageDocument } from '../document.ts'
 import { ago, decimal, nothing, percent, share, span, whole } from '../format.ts'
-import { type Content, html, type Markup } from '../html.ts'
+import { type Content, endpointName, html, type Markup } from '../html.ts'
 import { type Head, table } from './table.ts'
 
-/** What there is only sometimes: the members of a fleet, caches, slow requests, queries. */
+const outcomes = { completed: 'answered', aborted: 'client gave up', unanswered: 'still waiting' } as const
+
+/** The sections that may be empty, and are then left out: members of a fleet, caches, slow requests, queries. */
 export function lists(document: PageDocument): Markup {
   const { fleet, cache, slow, database, generated_at } = document
   return html`${section(
@@ -32,12 +34,13 @@ export function lists(document: PageDocument): Markup {
     ]),
   )}${section(
     'Slow requests',
-    ['Request', 'Status', 'ms', 'Waited for the loop, ms', 'When', { text: 'Trace' }],
+    ['Request', { text: 'Ended' }, 'Status', 'ms', 'Waited for the loop, ms', 'When', { text: 'Trace' }],
     slow
       .slice(0, 10)
-      .map(({ method, route, status, ms: took, stall_ms, at, trace_id }) => [
-        html`<span class="method">${method}</span> ${route}`,
-        status,
+      .map(({ method, route, outcome, status, ms: took, stall_ms, at, trace_id }) => [
+        endpointName(method, route),
+        outcomes[outcome],
+        status === 0 ? nothing : status,
         decimal(took),
         decimal(stall_ms),
         ago(at, generated_at),
@@ -56,6 +59,7 @@ export function lists(document: PageDocument): Markup {
         decimal(amount(query, 'p95_ms')),
         decimal(amount(query, 'max_ms')),
       ]),
+    abandonedQueries(database),
   )}${section(
     'Repeated queries',
     ['Query', { text: 'Kind' }, 'Runs in one request', 'Total ms', { text: 'Where' }],
@@ -68,20 +72,49 @@ export function lists(document: PageDocument): Markup {
         decimal(amount(pattern, 'total_ms')),
         text(pattern, 'scope'),
       ]),
-  )}`
+  )}${joinedLookups(database)}`
 }
 
-function section(title: string, heads: readonly Head[], rows: readonly (readonly Content[])[]): Markup | undefined {
+/** How many queries were ended because nobody waited for their rows. */
+function abandonedQueries(database: PageDocument['database']): string | undefined {
+  const { cancelled, dequeued, refused } = database?.abandoned ?? { cancelled: 0, dequeued: 0, refused: 0 }
+  if (cancelled + dequeued + refused === 0) return undefined
+  return `nobody waited any more for ${whole(cancelled)} that ran, ${whole(dequeued)} in the queue of the pool, ${whole(refused)} not sent yet`
+}
+
+function joinedLookups(database: PageDocument['database']): Markup | undefined {
+  const { queries, statements, shapes } = database?.auto_batch ?? { queries: 0, statements: 0, shapes: [] }
+  return section(
+    'Joined lookups',
+    ['Query', 'Lookups', 'Statements', { text: 'Why not joined' }],
+    shapes
+      .slice(0, 10)
+      .map((shape) => [
+        statement(text(shape, 'shape')),
+        whole(amount(shape, 'queries')),
+        whole(amount(shape, 'statements')),
+        text(shape, 'refused'),
+      ]),
+    queries > 0 ? `${whole(queries)} lookups in ${whole(statements)} statements` : undefined,
+  )
+}
+
+function section(
+  title: string,
+  heads: readonly Head[],
+  rows: readonly (readonly Content[])[],
+  note?: string,
+): Markup | undefined {
   if (rows.length === 0) return undefined
   const id = title.toLowerCase().replace(' ', '-')
-  return html`<section aria-labelledby="${id}"><h2 id="${id}">${title}</h2>${table(title, heads, rows)}</section>`
+  return html`<section aria-labelledby="${id}"><h2 id="${id}">${title}${note !== undefined && html` <span class="note">${note}</span>`}</h2>${table(title, heads, rows)}</section>`
 }
 
 function statement(shape: string): Markup {
   return html`<code>${shape.length > 160 ? `${shape.slice(0, 160)}…` : shape}</code>`
 }
 
-/** The elements of `database` are the database layer's own: what is not there is not shown. */
+/** The monitor does not know the types of the elements of `database`, so each field may be missing. */
 function text(element: unknown, key: string): string {
   const value = (element as Readonly<Record<string, unknown>> | null)?.[key]
   return typeof value === 'string' ? value : ''

@@ -1,5 +1,5 @@
 import type { PageDocument } from '../document.ts'
-import { bytes, decimal, number, percent, share, span, whole } from '../format.ts'
+import { bytes, coveredSpan, decimal, number, percent, share, whole } from '../format.ts'
 import { html, type Markup } from '../html.ts'
 import { table } from './table.ts'
 
@@ -10,10 +10,11 @@ const limitSources = {
 } as const
 
 /** The process, the machine, and the monitor itself. */
-export function system({ system, requests, window_ms, self }: PageDocument): Markup {
+export function system(document: PageDocument): Markup {
+  const { system, requests, self } = document
   const { cpu, memory, disk, event_loop, gc, processes } = system
   const { delay_ms, stalls } = event_loop
-  const [minute, fiveMinutes, quarter] = cpu.load_average
+  const [minute, fiveMinutes, quarter] = cpu.load_average ?? [null, null, null]
   const rows = [
     ['CPU', percent(system.cpu_percent), `${number(cpu.cores)} of ${number(cpu.limit_cores)} cores`],
     ['CPU held back by its quota', percent(cpu.throttled_percent), ''],
@@ -37,10 +38,16 @@ export function system({ system, requests, window_ms, self }: PageDocument): Mar
     ],
     [
       'Event loop stalls',
-      whole(stalls.count),
-      `${decimal(stalls.total_ms)} ms together, longest ${decimal(stalls.longest_ms)} ms, in ${span(window_ms)}`,
+      whole(stalls?.count ?? null),
+      stalls === null
+        ? ''
+        : `${decimal(stalls.total_ms)} ms together, longest ${decimal(stalls.longest_ms)} ms, in ${coveredSpan(document)}`,
     ],
-    ['Garbage collections', whole(gc.count), `${decimal(gc.total_ms)} ms together, longest ${decimal(gc.max_ms)} ms`],
+    [
+      'Garbage collections',
+      whole(gc?.count ?? null),
+      gc === null ? '' : `${decimal(gc.total_ms)} ms together, longest ${decimal(gc.max_ms)} ms`,
+    ],
     ...processes.map(({ pid, cpu_percent, memory_bytes }) => [
       `Process ${pid}`,
       percent(cpu_percent),

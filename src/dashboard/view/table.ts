@@ -1,12 +1,12 @@
 import { type Content, html, type Markup } from '../html.ts'
 
-/** The head of a column: of numbers, or of texts, which stand on the left. */
+/** The head of a column: a string for a column of numbers, an object for a column of text, which is aligned to the left. */
 export type Head = string | { readonly text: string }
 
-/** A page has its limit; what a table leaves out is said below it. */
+/** The size of a page is limited. A note below the table counts the rows left out. */
 const maxRows = 20
 
-/** A table whose first column names the row, in a frame that scrolls by itself on a narrow screen. */
+/** A table whose first column names the row, in a frame that scrolls on a narrow screen. */
 export function table(caption: string, heads: readonly Head[], rows: readonly (readonly Content[])[]): Markup {
   const classes = heads.map((head) => typeof head === 'object' && html` class="text"`)
   const shown = frame(
@@ -23,7 +23,7 @@ export function table(caption: string, heads: readonly Head[], rows: readonly (r
   return html`${shown}${rows.length > maxRows && html`<p class="note">and ${rows.length - maxRows} more</p>`}`
 }
 
-/** Focusable, because what scrolls must scroll by keyboard too. */
-export function frame(label: string, content: Markup): Markup {
-  return html`<div class="frame" role="group" aria-label="${label}" tabindex="0">${content}</div>`
+/** Focusable, so that it also scrolls by keyboard. A `tall` frame scrolls up and down too. */
+export function frame(label: string, content: Markup, kind?: 'tall'): Markup {
+  return html`<div class="frame${kind && ` ${kind}`}" role="group" aria-label="${label}" tabindex="0">${content}</div>`
 }

@@ -1,9 +1,9 @@
-/** Writes whole numbers, floating-point numbers, texts and byte strings one behind the other. */
+/** Writes whole numbers, floating-point numbers, texts and byte strings one after the other. */
 export class ByteWriter {
   #bytes = new Uint8Array(4_096)
   #length = 0
 
-  /** A whole number from 0 up, seven bits a byte. */
+  /** A whole number from 0 up, as a variable-length number with seven bits a byte. */
   number(value: number): this {
     this.#reserve(10)
     while (value > 127) {
@@ -21,7 +21,7 @@ export class ByteWriter {
     return this
   }
 
-  /** A number or nothing. */
+  /** `null` is written as `NaN`. */
   optional(value: number | null): this {
     return this.float(value ?? Number.NaN)
   }
@@ -50,7 +50,7 @@ export class ByteWriter {
   }
 }
 
-/** Reads what {@link ByteWriter} wrote. The bytes are foreign: whatever does not fit throws. */
+/** Reads the bytes of a {@link ByteWriter} in another process. Every method throws RangeError when they are invalid. */
 export class ByteReader {
   readonly #bytes: Uint8Array
   #at = 0
@@ -59,24 +59,23 @@ export class ByteReader {
     this.#bytes = bytes
   }
 
-  /** @throws RangeError when the number is larger than allowed, or the bytes end */
-  number(most: number = Number.MAX_SAFE_INTEGER): number {
+  number(max: number = Number.MAX_SAFE_INTEGER): number {
     let value = 0
     for (let factor = 1; ; factor *= 128) {
       const byte = this.#bytes[this.#at++]
       if (byte === undefined) throw new RangeError('The bytes end too early')
       value += (byte & 127) * factor
-      if (value > most) throw new RangeError('A number is larger than it may be')
+      if (value > max) throw new RangeError('A number is larger than it may be')
       if (byte < 128) return value
     }
   }
 
   float(): number {
-    const { buffer, byteOffset } = this.block(8, 8)
+    const { buffer, byteOffset } = this.block(8)
     return new DataView(buffer, byteOffset, 8).getFloat64(0)
   }
 
-  /** A finite number from 0 up, or nothing. */
+  /** A finite number from 0 up, or `null`. */
   optional(): number | null {
     const value = this.float()
     if (Number.isNaN(value)) return null
@@ -84,13 +83,14 @@ export class ByteReader {
     throw new RangeError('A measure is no finite number from 0 up')
   }
 
-  text(longest: number): string {
-    return decoder.decode(this.block(this.number(longest), longest))
+  /** @throws TypeError when the bytes are not UTF-8 */
+  text(maxBytes: number): string {
+    return decoder.decode(this.block(this.number(maxBytes)))
   }
 
-  /** Bytes of a known length, or of the length written before them. */
-  block(length: number, most: number = length): Uint8Array {
-    if (length > most || this.#at + length > this.#bytes.length) throw new RangeError('The bytes end too early')
+  /** The next `length` bytes, as a view. */
+  block(length: number): Uint8Array {
+    if (this.#at + length > this.#bytes.length) throw new RangeError('The bytes end too early')
     this.#at += length
     return this.#bytes.subarray(this.#at - length, this.#at)
   }
@@ -100,5 +100,5 @@ export class ByteReader {
   }
 }
 
-const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { fatal: true })
+const encoder = /* @__PURE__ */ new TextEncoder()
+const decoder = /* @__PURE__ */ new TextDecoder('utf-8', { fatal: true })

@@ -1,51 +1,59 @@
-import { type Reading, ReadingSum } from '../reading.ts'
+import { startInterval, startTimer, type Timer } from '../../shared/time/timers.ts'
+import { withDeadline } from '../../shared/time/waiting.ts'
+import type { MetricFamily } from '../exposition/metric-family.ts'
+import { type Reading, ReadingMerger } from '../traffic/reading.ts'
+import { slicing } from '../traffic/sliding-window.ts'
 import type { FleetMemberStats, FleetStats } from '../types.ts'
-import { decodePublication, encodePublication, type Publication, type PublicationLimits } from './codec.ts'
+import type { DecodedPublication, Publication, PublicationLimits } from './publication.ts'
 import { type FleetMember, type FleetTransport, staleIntervals } from './transport.ts'
 
-/** Longer than this, nobody waits for a transport. */
-const collectMs = 2_000
-/** More members than a service has are a mistake, or hostile. */
-const mostMembers = 1_000
+/** A transport that takes longer is treated as one that failed. Hundreds of members are tens of megabytes. */
+const collectMs = 5_000
+/** More members than this are a mistake, or hostile. */
+const maxMembers = 1_000
 
-/** How a {@link Fleet} is made. */
 export interface FleetSettings extends PublicationLimits {
-  /** Without one the fleet is this process. */
+  /** Without one, the fleet is this process alone. */
   readonly transport: FleetTransport | undefined
   readonly instance: string
-  /** What this process has to say now. */
+  /** The numbers of this process now. */
   readonly publication: () => Publication
+  /** The metrics of this process now. */
+  readonly metrics: () => Promise<Iterable<MetricFamily>>
   readonly onError: (error: unknown) => void
 }
 
-/** The processes of a service, as this one sees them. */
+/** Publishes the numbers of this process and merges those of all processes of the service. */
 export class Fleet {
   readonly #settings: FleetSettings
-  #timer: NodeJS.Timeout | undefined
+  #timer: Timer | undefined
   #isPublishing = false
+  #isClosed = false
 
   constructor(settings: FleetSettings) {
     this.#settings = settings
     const { transport } = settings
     if (transport === undefined) return
-    // Soon for the first time, then apart from the others, who may all have been started at once.
+    transport.onRefresh?.(() => this.publish())
+    // Processes that started together drift apart, so that they do not all publish at the same moment.
     const jitter = 0.9 + Math.random() / 10
-    this.#timer = setTimeout(
-      () => {
-        void this.publish()
-        this.#timer = setInterval(() => void this.publish(), transport.intervalMs * jitter).unref()
-      },
-      Math.min(500, transport.intervalMs / 2),
-    ).unref()
+    const firstDelayMs = Math.min(500, transport.intervalMs / 2)
+    this.#timer = startTimer(() => {
+      void this.publish()
+      this.#timer = startInterval(() => void this.publish(), transport.intervalMs * jitter)
+    }, firstDelayMs)
   }
 
-  /** Tells the others how it goes here. Never rejects: a fleet that cannot be reached is none of a request's business. */
+  /** Publishes the numbers of this process. Never rejects: errors go to `onError`. */
   async publish(): Promise<void> {
-    const { transport, instance, layout, publication, onError } = this.#settings
-    if (transport === undefined || this.#isPublishing) return
+    const { transport, instance, layout, publication, metrics, onError } = this.#settings
+    if (transport === undefined || this.#isPublishing || this.#isClosed) return
     this.#isPublishing = true
     try {
-      await transport.publish(instance, await encodePublication(publication(), layout))
+      const { encodePublication } = await loadCodec()
+      const bytes = await encodePublication(publication(), layout, await metrics())
+      // Closed meanwhile: the others would list this process as stale.
+      if (!this.#isClosed) await transport.publish(instance, bytes)
     } catch (error) {
       onError(error)
     } finally {
@@ -53,31 +61,61 @@ export class Fleet {
     }
   }
 
-  /** The sum of all live processes, this one as it is now, and who they are. */
+  /** The merged numbers of all live processes: this one as it is now, the others as published last. */
   async read(): Promise<{ readonly reading: Reading; readonly fleet: FleetStats }> {
-    const { instance, maxEndpoints, publication } = this.#settings
-    const others = (await this.#collect()).filter(({ id }) => id !== instance).slice(0, mostMembers)
+    const { instance, maxEndpoints, windowMs, publication } = this.#settings
+    const collected = (await this.#collect()).toSorted((a, b) => a.ageMs - b.ageMs)
+    const others = collected.filter(({ id, hasLeft }) => id !== instance && hasLeft !== true)
     const own = publication()
-    const sum = new ReadingSum(maxEndpoints)
-    sum.add(own.reading)
-    const members = [memberOf(instance, 0, false, own)]
+    const merger = new ReadingMerger(maxEndpoints, slicing(windowMs).sliceMs)
+    merger.add(own.reading)
+    const members = [toMember(instance, 0, false, own)]
     let rejected = 0
     for (const { id, ageMs, bytes } of others) {
+      // Only members count for the limit: what is none must not keep others out.
+      if (members.length > maxMembers) break
       const isStale = ageMs > this.#staleMs
-      const theirs = isStale ? undefined : await this.#decode(bytes)
-      if (theirs !== undefined) sum.add(theirs.reading)
-      else if (!isStale) rejected++
-      if (isStale || theirs !== undefined) members.push(memberOf(id, ageMs, isStale, theirs))
+      const theirs = await this.#decode(bytes)
+      if (theirs === undefined) {
+        rejected++
+        continue
+      }
+      if (!isStale) merger.add(theirs.reading)
+      members.push(toMember(id, ageMs, isStale, isStale ? undefined : theirs))
     }
     const stale = members.filter((member) => member.stale).length
-    return { reading: sum.result(), fleet: { instances: members.length, stale, rejected, members } }
+    return { reading: merger.result(), fleet: { instances: members.length, stale, rejected, members } }
   }
 
-  /** Leaves the fleet: who goes in an orderly way is not missed. */
+  /**
+   * The metrics of all processes in one, as they were published last, this process and those that can be asked just now. All
+   * members see the same publications, so counters do not go back when another member is scraped next.
+   */
+  async readMetrics(): Promise<MetricFamily[]> {
+    const { transport, instance, metrics, onError } = this.#settings
+    await Promise.all([this.publish(), transport?.refresh?.().catch(onError)])
+    const { FamilyMerger } = await loadFamilies()
+    const merger = new FamilyMerger()
+    let hasOwn = false
+    let count = 0
+    for (const { id, ageMs, bytes, hasLeft } of (await this.#collect()).toSorted((a, b) => a.ageMs - b.ageMs)) {
+      const theirs = count < maxMembers ? await this.#decodeMetrics(bytes) : undefined
+      if (theirs === undefined) continue
+      count++
+      if (id === instance) hasOwn = true
+      await merger.add(id, theirs, hasLeft === true || ageMs > this.#staleMs)
+    }
+    if (!hasOwn) await merger.add(instance, await metrics(), false)
+    return merger.result()
+  }
+
+  /** Leaves the fleet, so that the others do not list this process as stale. */
   async close(): Promise<void> {
-    clearInterval(this.#timer)
-    this.#isPublishing = true
+    this.#timer?.cancel()
     const { transport, instance, onError } = this.#settings
+    // Where counters of processes that have left are kept, they must be the last ones.
+    if (transport?.refresh !== undefined) await this.publish()
+    this.#isClosed = true
     try {
       await transport?.remove(instance)
       await transport?.close()
@@ -90,25 +128,33 @@ export class Fleet {
     return (this.#settings.transport as FleetTransport).intervalMs * staleIntervals
   }
 
-  /** What there is, or nothing when the transport fails or hangs. */
+  /** An empty list when the transport fails or hangs. */
   async #collect(): Promise<readonly FleetMember[]> {
     const { transport, onError } = this.#settings
     if (transport === undefined) return []
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${collectMs} ms`)), collectMs)
-    })
     try {
-      return await Promise.race([transport.collect(), late])
+      return await withDeadline(transport.collect(), collectMs, () => {
+        throw new Error(`no answer within ${collectMs} ms`)
+      })
     } catch (error) {
       onError(error)
       return []
-    } finally {
-      clearTimeout(timer)
     }
   }
 
-  async #decode(bytes: Uint8Array): Promise<Publication | undefined> {
+  async #decodeMetrics(bytes: Uint8Array): Promise<MetricFamily[] | undefined> {
+    const publication = await this.#decode(bytes)
+    const { decodeFamilies } = await loadFamilies()
+    try {
+      return publication === undefined ? undefined : decodeFamilies(publication.metrics)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** `undefined` when the bytes are not a publication that fits. */
+  async #decode(bytes: Uint8Array): Promise<DecodedPublication | undefined> {
+    const { decodePublication } = await loadCodec()
     try {
       return await decodePublication(bytes, this.#settings)
     } catch {
@@ -117,7 +163,7 @@ export class Fleet {
   }
 }
 
-function memberOf(id: string, ageMs: number, stale: boolean, publication: Publication | undefined): FleetMemberStats {
+function toMember(id: string, ageMs: number, stale: boolean, publication: Publication | undefined): FleetMemberStats {
   return {
     id,
     release: publication?.release ?? null,
@@ -128,3 +174,7 @@ function memberOf(id: string, ageMs: number, stale: boolean, publication: Public
     inFlight: publication?.reading.inFlight ?? null,
   }
 }
+
+// Imported by members of a fleet alone.
+const loadCodec = () => import('./publication.ts')
+const loadFamilies = () => import('../exposition/fleet-families.ts')

@@ -1,37 +1,46 @@
-import type { Duration } from '../../shared/duration.ts'
+import type { OptionKinds } from '../../shared/arguments.ts'
+import type { Duration } from '../../shared/time/duration.ts'
 
-/** What one process has published. */
+/** The latest publication of one process. */
 export interface FleetMember {
   readonly id: string
-  /** How long ago, by one clock for all members. */
+  /** Time since it was published, measured by one clock for all members. */
   readonly ageMs: number
   readonly bytes: Uint8Array
+  /** The process runs no more. Only the counters of its last publication count on, in the metrics of the fleet. */
+  readonly hasLeft?: boolean | undefined
 }
 
-/** Carries what the processes of a service publish about themselves to each other. */
+/** Carries the numbers that each process of a service publishes to the other processes. */
 export interface FleetTransport {
   /** How often each process publishes, in milliseconds. */
   readonly intervalMs: number
-  /** Replaces what this process has published before. */
+  /** Replaces the previous publication of this process. */
   publish(id: string, bytes: Uint8Array): Promise<void>
-  /** Takes away what this process has published. */
+  /** Removes the publication of this process. */
   remove(id: string): Promise<void>
-  /** The last publication of each process that published lately, dead ones included. */
+  /** The latest publication of each process, including those that have died since. */
   collect(): Promise<readonly FleetMember[]>
-  /** Lets go of what the transport itself made. */
+  /** Asks all processes to publish now, and waits a moment for it. Without it, their numbers are those published last. */
+  refresh?(): Promise<void>
+  /** Called once, with the function that `refresh` of another process causes to be called here. */
+  onRefresh?(publish: () => Promise<void>): void
+  /** Releases what the transport itself has opened. */
   close(): Promise<void>
 }
 
-/** How a transport is made. */
+/** Options of `redisFleet` and `clusterFleet`. */
 export interface FleetOptions {
-  /** Services that share a transport are told apart by it. @defaultValue `'default'` */
+  /** Separates services that share a transport. @defaultValue `'default'` */
   readonly namespace?: string | undefined
-  /** How often each process publishes; numbers of others are at most that old. @defaultValue `'10s'` */
+  /** How often each process publishes, so the maximum age of the other processes' numbers. @defaultValue `'10s'` */
   readonly interval?: Duration | undefined
 }
 
-/** A process that was silent for so long is stale, in intervals. */
+export const fleetOptions: OptionKinds<FleetOptions> = { namespace: 'text', interval: 'own' }
+
+/** A process that has not published for this many intervals is stale. */
 export const staleIntervals = 3
 
-/** A process that was silent for so long is forgotten, in intervals. */
+/** A process that has not published for this many intervals is forgotten. */
 export const forgottenIntervals = 60

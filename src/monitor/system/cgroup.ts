@@ -1,13 +1,13 @@
 import type { LimitSource } from '../types.ts'
 import type { SystemReaders } from './readers.ts'
 
-/** What the kernel allows this process's group. */
+/** The limits of this process's control group. */
 export interface Cgroup {
-  /** Processors' worth of time that may be used; `undefined` without a quota. */
+  /** How many cores' worth of CPU time the group may use; `undefined` without a quota. */
   readonly quotaCores: number | undefined
-  /** File that counts throttled periods. */
+  /** Path of the file that counts throttled periods. */
   readonly cpuStat: string | undefined
-  /** The tightest memory limit on the way to the root, with the files of the group that has it; `undefined` without one. */
+  /** The group with the lowest memory limit on the way to the root; `undefined` without a limit. */
   readonly memory: MemoryGroup | undefined
 }
 
@@ -23,8 +23,8 @@ type Files = Pick<SystemReaders, 'readText' | 'totalMemory'>
 const mount = '/sys/fs/cgroup'
 
 /**
- * Finds the control groups of this process, of either version and in hybrids of both (Linux
- * `Documentation/admin-guide/cgroup-v1/memory.rst`, `cgroup-v2.rst`).
+ * Finds the limits of this process in cgroup v1, v2 and hybrids of both (Linux documentation,
+ * `admin-guide/cgroup-v1/memory.rst` and `cgroup-v2.rst`).
  */
 export function findCgroup(files: Files): Cgroup {
   const groups = files.readText('/proc/self/cgroup')
@@ -36,7 +36,7 @@ export function findCgroup(files: Files): Cgroup {
   const memoryV1 = lines.find(({ controllers }) => controllers.includes('memory'))
   const cpuV1 = lines.find(({ controllers }) => controllers.includes('cpu'))
   const unified = lines.find(({ controllers }) => controllers[0] === '')?.path ?? '/'
-  const foldersV2 = ancestors(mount, unified)
+  const foldersV2 = pathsUp(mount, unified)
   const cpuFolders = cpuV1 === undefined ? foldersV2 : foldersOfV1(files, cpuV1.controllers, 'cpu', cpuV1.path)
   return {
     quotaCores: least(cpuFolders.map((folder) => quotaOf(files, folder))),
@@ -56,7 +56,7 @@ export function findCgroup(files: Files): Cgroup {
   }
 }
 
-/** Memory that cannot be taken back without harm: what is used, less file pages not used lately, as the kubelet counts. */
+/** Memory in use without inactive file pages, which the kernel can free: what the kubelet calls the working set. */
 export function workingSetOf(files: Files, { usageFile, statFile }: MemoryGroup): number | undefined {
   const usage = numberOf(files.readText(usageFile))
   const stat = files.readText(statFile)
@@ -65,7 +65,7 @@ export function workingSetOf(files: Files, { usageFile, statFile }: MemoryGroup)
   return Math.max(0, usage - (inactive ?? 0))
 }
 
-/** How many quota periods there were, and in how many the group was held back. */
+/** Numbers of quota periods, and of those in which the group was throttled. */
 export function throttlingOf(files: Files, cpuStat: string): { periods: number; throttled: number } | undefined {
   const stat = files.readText(cpuStat) ?? ''
   const periods = numberOf(/^nr_periods (\d+)/m.exec(stat)?.[1])
@@ -80,8 +80,8 @@ function memoryGroup(
   limitName: string,
   usageName: string,
 ): MemoryGroup | undefined {
-  // Unlimited is `max`, or a number near 2^63 or 2^64: more than there is.
-  const total = files.totalMemory()
+  // No limit is written as `max`, or as a number near 2^63 or 2^64, which is more memory than the machine has.
+  const total = files.totalMemory() ?? Infinity
   let tightest: MemoryGroup | undefined
   for (const folder of folders) {
     const limitBytes = numberOf(files.readText(`${folder}/${limitName}`))
@@ -92,7 +92,7 @@ function memoryGroup(
   return tightest
 }
 
-/** Processors' worth of time: `cpu.max` of version 2, `cpu.cfs_quota_us` of version 1. */
+/** The quota in cores, from `cpu.max` of version 2 or `cpu.cfs_quota_us` of version 1. */
 function quotaOf(files: Files, folder: string): number | undefined {
   const max = files.readText(`${folder}/cpu.max`)?.trim().split(' ')
   const quota = numberOf(max?.[0] ?? files.readText(`${folder}/cpu.cfs_quota_us`))
@@ -100,19 +100,21 @@ function quotaOf(files: Files, folder: string): number | undefined {
   return quota === undefined || period === undefined || quota <= 0 || period <= 0 ? undefined : quota / period
 }
 
-/** Controllers that are mounted together have a folder by both names, and mostly links by each. */
+/** Controllers mounted together share a folder, `cpu,cpuacct` in either order; most systems also link each name. */
 function foldersOfV1(files: Files, controllers: readonly string[], name: string, path: string): string[] {
   const roots = [...new Set([controllers.join(','), [...controllers].reverse().join(','), name])]
-  return roots.map((root) => ancestors(`${mount}/${root}`, path)).find((folders) => isThere(files, folders, name)) ?? []
+  return (
+    roots.map((root) => pathsUp(`${mount}/${root}`, path)).find((folders) => hasController(files, folders, name)) ?? []
+  )
 }
 
-function isThere(files: Files, folders: readonly string[], name: string): boolean {
+function hasController(files: Files, folders: readonly string[], name: string): boolean {
   const file = name === 'cpu' ? 'cpu.cfs_quota_us' : 'memory.limit_in_bytes'
   return folders.some((folder) => files.readText(`${folder}/${file}`) !== undefined)
 }
 
-/** The folder of a group and those above it, nearest first. Inside a namespace only the mount itself may exist. */
-function ancestors(root: string, path: string): string[] {
+/** The folder of a group and its parents, nearest first. In a cgroup namespace only the mount itself may exist. */
+function pathsUp(root: string, path: string): string[] {
   const parts = path.split('/').filter((part) => part !== '' && part !== '..')
   return Array.from({ length: parts.length + 1 }, (_, up) => [root, ...parts.slice(0, parts.length - up)].join('/'))
 }

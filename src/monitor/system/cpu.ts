@@ -2,39 +2,47 @@ import type { SystemStats } from '../types.ts'
 import { type Cgroup, throttlingOf } from './cgroup.ts'
 import type { SystemReaders } from './readers.ts'
 
-/** Processor use between two samples, against what the process may use. */
+/** How many cores this process may use. */
+export function limitCoresOf({ quotaCores }: Cgroup, readers: SystemReaders): number | null {
+  const processors = readers.processors()
+  return processors === null ? null : Math.min(quotaCores ?? Infinity, processors)
+}
+
+/** CPU usage between two samples, as a share of what the process may use. */
 export class CpuSampler {
   readonly #readers: SystemReaders
-  #at: number
-  #used: number
+  #sampledAt: number
+  #usedUs: number | null
   #throttling: { periods: number; throttled: number } | undefined
 
   constructor(readers: SystemReaders, cgroup: Cgroup) {
     this.#readers = readers
-    this.#at = readers.time()
-    this.#used = readers.cpuMicroseconds()
+    this.#sampledAt = readers.time()
+    this.#usedUs = readers.cpuMicroseconds()
     this.#throttling = cgroup.cpuStat === undefined ? undefined : throttlingOf(readers, cgroup.cpuStat)
   }
 
   sample(cgroup: Cgroup): SystemStats['cpu'] & { readonly percent: number | null } {
     const now = this.#readers.time()
-    const used = this.#readers.cpuMicroseconds()
-    const elapsedMs = now - this.#at
-    const cores = elapsedMs > 0 ? (used - this.#used) / 1_000 / elapsedMs : null
-    this.#at = now
-    this.#used = used
-    const limitCores = Math.min(cgroup.quotaCores ?? Infinity, this.#readers.processors())
+    const usedUs = this.#readers.cpuMicroseconds()
+    const elapsedMs = now - this.#sampledAt
+    const before = this.#usedUs
+    const isKnown = elapsedMs > 0 && usedUs !== null && before !== null
+    const cores = isKnown ? (usedUs - before) / 1_000 / elapsedMs : null
+    this.#sampledAt = now
+    this.#usedUs = usedUs
+    const limitCores = limitCoresOf(cgroup, this.#readers)
     return {
-      percent: cores === null ? null : (cores / limitCores) * 100,
+      percent: cores === null || limitCores === null ? null : (cores / limitCores) * 100,
       cores,
       limitCores,
-      throttledPercent: this.#throttled(cgroup),
+      throttledPercent: this.#throttledPercent(cgroup),
       loadAverage: this.#readers.loadAverage(),
     }
   }
 
-  /** Only with a quota is there something to be held back by. */
-  #throttled({ cpuStat, quotaCores }: Cgroup): number | null {
+  /** `null` without a quota. */
+  #throttledPercent({ cpuStat, quotaCores }: Cgroup): number | null {
     const before = this.#throttling
     this.#throttling = cpuStat === undefined ? undefined : throttlingOf(this.#readers, cpuStat)
     if (before === undefined || this.#throttling === undefined || quotaCores === undefined) return null

@@ -3,15 +3,22 @@ import type { SystemReaders } from './readers.ts'
 
 const intervalMs = 30_000
 
-/** Space of file systems, read every half minute. One that hangs keeps its last numbers and is not asked again. */
+/** Space of file systems, read every half minute. One that hangs keeps its last values and is not read again meanwhile. */
 export class DiskSampler {
   readonly #readers: Pick<SystemReaders, 'time' | 'diskSpace'>
   readonly #paths: readonly string[]
   readonly #usage = new Map<string, DiskUsage>()
-  readonly #running = new Set<string>()
-  #at = -Infinity
+  readonly #reading = new Set<string>()
+  readonly #onError: (path: string, error: unknown) => void
+  #sampledAt = -Infinity
 
-  constructor(readers: Pick<SystemReaders, 'time' | 'diskSpace'>, paths: readonly string[]) {
+  /** @param onError - called when a path cannot be read, which leaves it out */
+  constructor(
+    readers: Pick<SystemReaders, 'time' | 'diskSpace'>,
+    paths: readonly string[],
+    onError: (path: string, error: unknown) => void,
+  ) {
+    this.#onError = onError
     this.#readers = readers
     this.#paths = paths
   }
@@ -22,25 +29,26 @@ export class DiskSampler {
 
   async sample(): Promise<void> {
     const now = this.#readers.time()
-    if (now - this.#at < intervalMs) return
-    this.#at = now
-    await Promise.all(this.#paths.filter((path) => !this.#running.has(path)).map((path) => this.#read(path)))
+    if (now - this.#sampledAt < intervalMs) return
+    this.#sampledAt = now
+    await Promise.all(this.#paths.filter((path) => !this.#reading.has(path)).map((path) => this.#read(path)))
   }
 
   async #read(path: string): Promise<void> {
-    this.#running.add(path)
+    this.#reading.add(path)
     try {
-      this.#usage.set(path, { path, ...(await readDisk(this.#readers, path)) })
-    } catch {
+      this.#usage.set(path, { path, ...(await readDiskSpace(this.#readers, path)) })
+    } catch (error) {
       this.#usage.delete(path)
+      this.#onError(path, error)
     } finally {
-      this.#running.delete(path)
+      this.#reading.delete(path)
     }
   }
 }
 
-/** Space as `df` counts it: what is reserved for root is neither used nor free. */
-export async function readDisk(
+/** Space as `df` counts it: blocks reserved for root are neither used nor free. */
+export async function readDiskSpace(
   { diskSpace }: Pick<SystemReaders, 'diskSpace'>,
   path: string,
 ): Promise<Omit<DiskUsage, 'path'>> {

@@ -1,25 +1,32 @@
 import { type EventLoopUtilization, monitorEventLoopDelay, performance } from 'node:perf_hooks'
+import { isNode } from '../../shared/runtime.ts'
+import { startInterval } from '../../shared/time/timers.ts'
 import type { SystemStats } from '../types.ts'
 
-/** How often the loop's delay is looked at. What the histogram records includes it. */
+/** How often the delay is measured. */
 const resolutionMs = 20
 
-/** Blocks of the loop shorter than this are no stall. */
-const stallMs = 50
+/** Shorter delays are not a stall. */
+const shortestStallMs = 50
 
 type Delay = NonNullable<SystemStats['eventLoop']['delayMs']>
 
-/** What the event loop did between two samples. */
+/** The event loop between two samples. */
 export interface EventLoopSample {
-  readonly utilization: number
+  /** `null` where the runtime does not measure it. */
+  readonly utilization: number | null
   readonly delayMs: Delay
-  /** Length of each stall, longest first. */
+  /** Milliseconds of each stall, longest first. */
   readonly stalls: readonly number[]
 }
 
 /** Delay and utilization of the event loop since the last sample. */
 export class EventLoopSampler {
   readonly #histogram: ReturnType<typeof monitorEventLoopDelay>
+  /** Not read from the histogram: after a reset it ignores the time until its next measurement, and with it a stall. */
+  #stalls: number[] = []
+  #tickedAt = performance.now()
+  readonly #ticks = startInterval(() => this.#tick(), resolutionMs)
   #utilization: EventLoopUtilization = performance.eventLoopUtilization()
 
   constructor() {
@@ -28,36 +35,39 @@ export class EventLoopSampler {
   }
 
   sample(): EventLoopSample {
+    // After a stall, the timer of the sample may fire before the timer of the ticks.
+    this.#tick()
     const utilization = performance.eventLoopUtilization()
-    const { utilization: busy } = performance.eventLoopUtilization(utilization, this.#utilization)
+    const { utilization: busy, idle, active } = performance.eventLoopUtilization(utilization, this.#utilization)
     this.#utilization = utilization
+    const stalls = this.#stalls.sort((a, b) => b - a)
+    this.#stalls = []
     const histogram = this.#histogram
     const isEmpty = histogram.count === 0
-    const delayMs = isEmpty
-      ? { p50: 0, p99: 0, max: 0 }
-      : { p50: delay(histogram.percentile(50)), p99: delay(histogram.percentile(99)), max: delay(histogram.max) }
-    const stalls = isEmpty ? [] : this.#stalls()
+    // In Node the values contain the interval; in Bun and Deno they do not.
+    const includedMs = isNode ? resolutionMs : 0
+    const delayMs = {
+      p50: isEmpty ? 0 : delayOf(histogram.percentile(50), includedMs),
+      p99: isEmpty ? 0 : delayOf(histogram.percentile(99), includedMs),
+      max: Math.max(isEmpty ? 0 : delayOf(histogram.max, includedMs), stalls[0] ?? 0),
+    }
     histogram.reset()
-    return { utilization: busy, delayMs, stalls }
+    return { utilization: idle + active === 0 ? null : busy, delayMs, stalls }
   }
 
   close(): void {
+    this.#ticks.cancel()
     this.#histogram.disable()
   }
 
-  /** The k-th greatest of n samples is the percentile (n - k) / n: the few that are stalls are read from the top. */
-  #stalls(): number[] {
-    const { count, max } = this.#histogram
-    const stalls: number[] = []
-    for (let value = delay(max); value >= stallMs && stalls.length < count; ) {
-      stalls.push(value)
-      const rest = count - stalls.length
-      value = rest === 0 ? 0 : delay(this.#histogram.percentile((rest / count) * 100))
-    }
-    return stalls
+  #tick(): void {
+    const now = performance.now()
+    const delayMs = now - this.#tickedAt - resolutionMs
+    this.#tickedAt = now
+    if (delayMs >= shortestStallMs) this.#stalls.push(Math.round(delayMs * 1_000) / 1_000)
   }
 }
 
-function delay(nanoseconds: number): number {
-  return Math.max(0, Math.round(nanoseconds / 1_000 - resolutionMs * 1_000) / 1_000)
+function delayOf(nanoseconds: number, includedMs: number): number {
+  return Math.max(0, Math.round(nanoseconds / 1_000 - includedMs * 1_000) / 1_000)
 }

@@ -2,26 +2,30 @@ import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { availableParallelism, loadavg, totalmem } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
-import { systemClock } from '../../shared/clock.ts'
+import { isWorkers, readOrNull } from '../../shared/runtime.ts'
+import { systemClock } from '../../shared/time/clock.ts'
 
-/** Everything the sampler reads from the process and the machine; tests hand in others. */
+/** All that is read from the process and the machine, `null` where the platform does not say it; tests pass their own. */
 export interface SystemReaders {
   /** Real time in milliseconds. */
   readonly time: () => number
-  /** A small text file, and `undefined` when it cannot be read. */
+  /** The text of a file; `undefined` when it cannot be read. */
   readonly readText: (path: string) => string | undefined
-  /** Processor time of this process in microseconds. */
-  readonly cpuMicroseconds: () => number
+  /** CPU time of this process in microseconds. */
+  readonly cpuMicroseconds: () => number | null
   /** Processors this process may run on. */
-  readonly processors: () => number
-  readonly loadAverage: () => readonly [number, number, number]
-  readonly totalMemory: () => number
-  readonly memory: () => { readonly rss: number; readonly heapUsed: number; readonly heapLimit: number }
+  readonly processors: () => number | null
+  readonly loadAverage: () => readonly [number, number, number] | null
+  readonly totalMemory: () => number | null
+  readonly memory: () => {
+    readonly rss: number | null
+    readonly heapUsed: number | null
+    readonly heapLimit: number | null
+  }
   readonly diskSpace: (path: string) => Promise<{ bsize: number; blocks: number; bfree: number; bavail: number }>
   readonly processUsage: (pid: number) => Promise<{ cpu: number; memory: number } | undefined>
 }
 
-/** The readers of a real process. */
 export const systemReaders: SystemReaders = {
   time: systemClock,
   readText(path) {
@@ -32,19 +36,25 @@ export const systemReaders: SystemReaders = {
     }
   },
   cpuMicroseconds() {
-    const { user, system } = process.cpuUsage()
-    return user + system
+    const used = readOrNull(() => process.cpuUsage())
+    return used === null ? null : used.user + used.system
   },
-  processors: availableParallelism,
-  loadAverage: () => loadavg() as [number, number, number],
-  totalMemory: totalmem,
+  // Workers has these functions, but they return constants.
+  processors: () => (isWorkers ? null : readOrNull(availableParallelism)),
+  loadAverage: () => (isWorkers ? null : (readOrNull(loadavg) as [number, number, number] | null)),
+  totalMemory: () => readOrNull(totalmem) || null,
   memory() {
-    const { used_heap_size, heap_size_limit } = getHeapStatistics()
-    return { rss: process.memoryUsage.rss(), heapUsed: used_heap_size, heapLimit: heap_size_limit }
+    const heap = readOrNull(getHeapStatistics)
+    return {
+      rss: readOrNull(() => process.memoryUsage.rss()) || null,
+      heapUsed: heap?.used_heap_size || null,
+      // Bun's heap has no limit; what it says here is not one.
+      heapLimit: 'Bun' in globalThis ? null : heap?.heap_size_limit || null,
+    }
   },
   diskSpace: statfs,
   async processUsage(pid) {
-    // Loaded on demand: few monitors watch other processes.
+    // Imported when needed: few monitors watch other processes.
     const { default: pidusage } = await import('pidusage')
     return pidusage(pid)
   },

@@ -1,44 +1,48 @@
+import { constants, PerformanceObserver } from 'node:perf_hooks'
+import { isNode, isWorkers } from '../../shared/runtime.ts'
+import type { Slicing } from '../traffic/sliding-window.ts'
 import type { SystemStats } from '../types.ts'
-import type { Slicing } from '../window.ts'
-import { type Cgroup, findCgroup } from './cgroup.ts'
-import { CpuSampler } from './cpu.ts'
+import { type Cgroup, findCgroup, workingSetOf } from './cgroup.ts'
+import { CpuSampler, limitCoresOf } from './cpu.ts'
 import { DiskSampler } from './disk.ts'
 import { EventLoopSampler } from './event-loop.ts'
-import { observeGarbageCollection } from './gc.ts'
-import { readMemory } from './memory.ts'
 import { ProcessSampler } from './processes.ts'
 import type { SystemReaders } from './readers.ts'
-import { RecentTimes } from './recent.ts'
+import { RecentDurations } from './recent-durations.ts'
 
-/** Limits may be changed while we run, and are looked up again every minute. */
+/** Limits can change while the process runs: they are read again this often. */
 const limitsMs = 60_000
-/** Processor use over less time than this says nothing. */
+/** CPU usage over a shorter time than this is noise. */
 const youngMs = 500
-/** One stall is bad luck; a problem blocks the loop again within this time. */
+/** How long a stall counts for the alert: a real problem blocks the loop again within this time. */
 const recentMs = 15_000
 
-/** How a {@link SystemSampler} is made. */
 export interface SamplerOptions {
   readonly readers: SystemReaders
   readonly slicing: Slicing
   readonly disk: readonly string[]
   readonly processes: () => readonly number[]
   readonly clock: () => number
+  /** Called after each sample. */
+  readonly onSample: () => void
   readonly onStall: (ms: number) => void
+  readonly onGc: (pause: GcPause) => void
+  /** Called when the space of a file system cannot be read. */
+  readonly onDiskError: (path: string, error: unknown) => void
 }
 
-/** Samples the process and the machine; between samples, everything is the last one's. */
+/** Samples the process and the machine. Between samples, all values are those of the last one. */
 export class SystemSampler {
-  /** How many samples were taken; the first is taken when it is made. */
+  /** Number of samples so far. The constructor takes the first. */
   samples = 1
   readonly #options: SamplerOptions
   readonly #disk: DiskSampler
   readonly #processes: ProcessSampler
-  readonly #stalls: RecentTimes
-  readonly #gc: RecentTimes
+  readonly #stalls: RecentDurations
+  readonly #gc: RecentDurations
   readonly #cpuSampler: CpuSampler
   #loop: EventLoopSampler | undefined
-  #endGc: () => void = () => {}
+  #stopGcObserver: () => void = () => {}
   #cgroup: Cgroup
   #cgroupAt: number
   #cpu: ReturnType<CpuSampler['sample']>
@@ -48,30 +52,37 @@ export class SystemSampler {
   #sampledAt: number
 
   constructor(options: SamplerOptions) {
-    const { readers, slicing, disk, processes } = options
+    const { readers, slicing, disk, processes, onDiskError } = options
     this.#options = options
-    this.#stalls = new RecentTimes(slicing)
-    this.#gc = new RecentTimes(slicing)
-    this.#disk = new DiskSampler(readers, disk)
+    this.#stalls = new RecentDurations(slicing)
+    this.#gc = new RecentDurations(slicing)
+    this.#disk = new DiskSampler(readers, disk, onDiskError)
     this.#processes = new ProcessSampler(readers, processes)
     this.#cgroup = findCgroup(readers)
     this.#cgroupAt = this.#sampledAt = readers.time()
     this.#cpuSampler = new CpuSampler(readers, this.#cgroup)
     this.#memory = readMemory(readers, this.#cgroup)
-    const limitCores = Math.min(this.#cgroup.quotaCores ?? Infinity, readers.processors())
+    const limitCores = limitCoresOf(this.#cgroup, readers)
     const loadAverage = readers.loadAverage()
     this.#cpu = { percent: null, cores: null, limitCores, throttledPercent: null, loadAverage }
   }
 
-  /** Watches the event loop and the garbage collector too, from now on. */
+  /** Also measures the event loop and the garbage collector, from now on. */
   watch(): void {
     this.#loop = new EventLoopSampler()
-    this.#endGc = observeGarbageCollection((ms) => this.#gc.add(this.#options.clock(), ms))
+    const { clock, onGc } = this.#options
+    this.#stopGcObserver = observeGarbageCollection((pause) => {
+      this.#gc.add(clock(), pause.ms)
+      onGc(pause)
+    })
   }
 
-  /** Takes a sample. The promise is of the slower parts, disk and other processes; it rejects only if `processes` throws. */
+  /**
+   * Takes a sample, except of disks and other processes, whose samples are there when the promise settles. It rejects only
+   * when the option `processes` throws.
+   */
   async sample(): Promise<void> {
-    const { readers, clock, onStall } = this.#options
+    const { readers, clock, onSample, onStall } = this.#options
     this.samples++
     this.#sampledAt = readers.time()
     if (readers.time() - this.#cgroupAt >= limitsMs) {
@@ -89,27 +100,29 @@ export class SystemSampler {
         onStall(ms)
       }
     }
+    onSample()
     await Promise.all([this.#disk.sample(), this.#processes.sample()])
   }
 
-  /** For a monitor without a timer: takes a sample unless the last is young. */
-  sampleIfOld(): void {
-    if (this.#options.readers.time() - this.#sampledAt >= youngMs) this.sample().catch(() => {})
+  /** Takes a sample unless the last one is recent, or {@link watch} was called: then a timer takes the samples. */
+  sampleIfDue(): void {
+    if (this.#loop === undefined && this.#options.readers.time() - this.#sampledAt >= youngMs)
+      this.sample().catch(() => {})
   }
 
-  /** The longest block of the loop lately; `null` when it is not watched. */
+  /** The longest recent stall; `null` when stalls are not measured. */
   longestStallMs(now: number): number | null {
     return this.#loop === undefined ? null : this.#stalls.maxSince(now - recentMs)
   }
 
-  /** The longest block of the loop in the last sample interval. */
+  /** The longest stall in the last sample interval. */
   get lastStallMs(): number {
     return this.#lastStallMs
   }
 
   /** Stalls and garbage collections since the start. */
-  get lifetime(): Record<'stalls' | 'gc', { readonly count: number; readonly totalMs: number }> {
-    return { stalls: this.#stalls.lifetime, gc: this.#gc.lifetime }
+  get lifetime(): Record<'stalls' | 'gc', { readonly count: number; readonly totalMs: number } | null> {
+    return { stalls: isWorkers ? null : this.#stalls.lifetime, gc: isNode ? this.#gc.lifetime : null }
   }
 
   stats(now: number): SystemStats {
@@ -118,13 +131,13 @@ export class SystemSampler {
     const { count, totalMs, maxMs } = this.#stalls.read(now)
     return {
       cpuPercent: percent,
-      memoryPercent: (this.#memory.workingSetBytes / this.#memory.limitBytes) * 100,
+      memoryPercent: percentOf(this.#memory.workingSetBytes, this.#memory.limitBytes),
       diskPercent: disk.length === 0 ? null : Math.max(...disk.map((usage) => usage.percent)),
       cpu,
       memory: this.#memory,
       disk,
-      eventLoop: { ...this.#eventLoop, stalls: { count, totalMs, longestMs: maxMs } },
-      gc: this.#gc.read(now),
+      eventLoop: { ...this.#eventLoop, stalls: isWorkers ? null : { count, totalMs, longestMs: maxMs } },
+      gc: isNode ? this.#gc.read(now) : null,
       processes: this.#processes.usage,
     }
   }
@@ -136,6 +149,83 @@ export class SystemSampler {
 
   close(): void {
     this.#loop?.close()
-    this.#endGc()
+    this.#loop = undefined
+    this.#stopGcObserver()
   }
+}
+
+/** The limits of `overload()`: milliseconds of delay, and percentages. */
+export interface OverloadLimits {
+  readonly eventLoopMs: number
+  readonly memory: number
+  readonly heap: number
+  readonly shedding: number
+}
+
+/** Why the server should turn requests away now. */
+export interface OverloadReason {
+  /** Median delay of the event loop (ms), working set of its limit (%), heap of its limit (%), requests turned away (%). */
+  readonly kind: 'event_loop' | 'memory' | 'heap' | 'shedding'
+  readonly value: number
+  readonly limit: number
+}
+
+/** The first of the limits that the system exceeds. */
+export function findOverload(
+  { eventLoop, memory, memoryPercent }: SystemStats,
+  limits: OverloadLimits,
+  shedRatio: number,
+): OverloadReason | undefined {
+  // Without a limit for this process, the memory is the machine's: other programs may fill it.
+  const ownMemoryPercent = memory.limitSource === 'system' ? 0 : (memoryPercent ?? 0)
+  const measured: OverloadReason[] = [
+    { kind: 'event_loop', value: eventLoop.delayMs?.p50 ?? 0, limit: limits.eventLoopMs },
+    { kind: 'memory', value: ownMemoryPercent, limit: limits.memory },
+    { kind: 'heap', value: memory.heapPercent ?? 0, limit: limits.heap },
+    { kind: 'shedding', value: shedRatio * 100, limit: limits.shedding },
+  ]
+  return measured.find(({ value, limit }) => value > limit)
+}
+
+/** A garbage collection. */
+export interface GcPause {
+  /** The value of OpenTelemetry's attribute `v8js.gc.type`. */
+  readonly type: string
+  readonly ms: number
+}
+
+const gcTypes = /* @__PURE__ */ (() =>
+  new Map<number | undefined, string>([
+    [constants.NODE_PERFORMANCE_GC_MAJOR, 'major'],
+    [constants.NODE_PERFORMANCE_GC_INCREMENTAL, 'incremental'],
+    [constants.NODE_PERFORMANCE_GC_WEAKCB, 'weakcb'],
+  ]))()
+
+/** Calls back with each garbage collection; returns a function that stops it. */
+function observeGarbageCollection(onCollected: (pause: GcPause) => void): () => void {
+  if (!isNode) return () => {}
+  const observer = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      const { duration, detail } = entry as typeof entry & { readonly detail?: { readonly kind?: number } }
+      onCollected({ type: gcTypes.get(detail?.kind) ?? 'minor', ms: duration })
+    }
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  return () => observer.disconnect()
+}
+
+function percentOf(used: number | null, limit: number | null): number | null {
+  return used === null || limit === null ? null : (used / limit) * 100
+}
+
+/** The memory of the cgroup against its limit; without a limit, that of this process against the machine's. */
+function readMemory(readers: SystemReaders, cgroup: Cgroup): SystemStats['memory'] {
+  const { rss, heapUsed, heapLimit } = readers.memory()
+  const workingSetBytes = cgroup.memory === undefined ? undefined : workingSetOf(readers, cgroup.memory)
+  const process = { rssBytes: rss, heapUsedBytes: heapUsed, heapPercent: percentOf(heapUsed, heapLimit) }
+  if (cgroup.memory === undefined || workingSetBytes === undefined) {
+    return { workingSetBytes: rss, limitBytes: readers.totalMemory(), limitSource: 'system', ...process }
+  }
+  const { limitBytes, source } = cgroup.memory
+  return { workingSetBytes, limitBytes, limitSource: source, ...process }
 }

@@ -8,8 +8,8 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 // Not through the face: a process that is started this often loads what it needs.
 import { batchProcess, batchProcessChunks } from '../../../src/batch/batch-process.ts'
-import { fileCheckpoints } from '../../../src/batch/file-checkpoints.ts'
-import { kyselyCheckpoints } from '../../../src/batch/kysely-checkpoints.ts'
+import { fileCheckpoints } from '../../../src/batch/checkpoints/file-checkpoints.ts'
+import { kyselyCheckpoints } from '../../../src/batch/checkpoints/kysely-checkpoints.ts'
 import { type JobDialect, openJobDatabase } from './job-databases.ts'
 
 const [kind = '', address = '', count = '', lastMoment = ''] = process.argv.slice(2)

@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { type Generated, Kysely, SqliteDialect } from 'kysely'
+import { type InstrumentOptions, instrument, nodeSqlite } from 'posthaste'
 import { onTestFinished } from 'vitest'
-import { type InstrumentOptions, instrument, nodeSqlite } from '../../../src/index.ts'
 
 export interface Tables {
   users: { id: Generated<number>; name: string; org_id: number }

@@ -2,8 +2,8 @@ import { createHmac } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { sql } from 'kysely'
+import { createPaginator } from 'posthaste/pagination'
 import { beforeAll, expect, test } from 'vitest'
-import { createPaginator } from '../../../src/pagination/paginator.ts'
 import type { Engine, Opened } from './engines.ts'
 
 const numRuns = Number(process.env.PROPERTY_RUNS ?? 40)
@@ -76,7 +76,7 @@ export function describeCursors({ dialect }: Engine, database: () => Opened): vo
       [version, fingerprint, page, ...keys.map(() => ({ toString: 'x' }))],
       [version, fingerprint, -1, ...keys],
       [version, fingerprint, 0.5, ...keys],
-      [2, fingerprint, page, ...keys],
+      [1, fingerprint, page, ...keys],
       [version, 'another', page, ...keys],
       { 0: version, 1: fingerprint },
       'text',
@@ -117,7 +117,7 @@ export function describeCursors({ dialect }: Engine, database: () => Opened): vo
     'of keys that the database never writes are refused',
     async () => {
       const [version, fingerprint, page] = contentOf(await nextOf(plain))
-      const foreign = { sqlite: ['5x', "X'0'", '9223372036854775808'], mysql: ['5', 'n', 'x0', 'n1e'] }
+      const foreign = { sqlite: ['5x', "X'0'", '9223372036854775808'], mysql: ['5x', 'n', 'x0', 'n1e'] }
       for (const key of foreign[dialect as keyof typeof foreign]) {
         opened.statements()
         const forged = forge([version, fingerprint, page, key, key])
@@ -144,7 +144,7 @@ export function describeCursors({ dialect }: Engine, database: () => Opened): vo
     const failure = await plain.cursorPaginate(broken, { ...list, after }).catch((error: unknown) => error)
     expect(failure).not.toHaveProperty('status')
     if (dialect !== 'postgres') return
-    const dividing = notes().where(sql<boolean>`1 / (id - 4) < 9`)
+    const dividing = notes().where(sql<boolean>`1 / (id - 2) < 9`)
     await expect(plain.cursorPaginate(dividing, { ...list, after })).rejects.toMatchObject({ code: '22012' })
     await expect(plain.cursorPaginate(dividing, list)).rejects.toMatchObject({ code: '22012' })
   })

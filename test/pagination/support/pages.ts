@@ -1,7 +1,6 @@
 import { CamelCasePlugin, ParseJSONResultsPlugin, sql } from 'kysely'
+import { countRows, createPaginator } from 'posthaste/pagination'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { countRows } from '../../../src/pagination/count-rows.ts'
-import { createPaginator } from '../../../src/pagination/paginator.ts'
 import type { Engine, Opened, Untyped } from './engines.ts'
 
 const { paginate, cursorPaginate, relayConnection, readChunks, readRows } = createPaginator({ onWarn: () => {} })

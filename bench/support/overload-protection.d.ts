@@ -1,0 +1,2 @@
+declare module 'overload-protection'
+declare module 'toobusy-js'

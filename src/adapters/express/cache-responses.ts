@@ -1,0 +1,41 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { wrongFramework } from '../../http/expect-call.ts'
+import { appsOf, type ExpressRequest } from '../../http/express-labels.ts'
+import type { HttpCacheOptions, ResponseStore } from '../../http/response-cache/http-cache-options.ts'
+import { continueRerun, rerunApplication, respondNode } from '../../http/response-cache/node-cache.ts'
+import { createResponseCache } from '../../http/response-cache/response-cache.ts'
+import { readCachedRequest } from './cached-request.ts'
+import type { Middleware } from './middleware.ts'
+
+/**
+ * Answers from the cache, and stores the answers of the handlers after it, where that is safe. Use it on the route, after the
+ * middleware that decides who may see the answer.
+ *
+ * @throws TypeError or RangeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * app.get('/users', cacheResponses(cache, { profile: 'users', tags: ['users'], query: ['page', 'per_page'] }), listUsers)
+ * ```
+ */
+export function cacheResponses<
+  Name extends string,
+  Tag extends string,
+  Request extends ExpressRequest = ExpressRequest,
+>(
+  cache: ResponseStore<Name, Tag>,
+  options: HttpCacheOptions<Request, NoInfer<Name>, NoInfer<Tag>> = {},
+): Middleware<Request> {
+  const responses = createResponseCache(cache, options)
+  const { maxBytes } = responses.settings
+  return (request, response, next) => {
+    if (typeof next !== 'function') throw wrongFramework('cacheResponses', 'express')
+    if (continueRerun(request)) return next()
+    // Express has no HTTP/2, whose head cannot be held back once it is written.
+    if (request.httpVersionMajor > 1) return next()
+    const rerun = () => rerunApplication(appsOf(request)[0] as Application, request, request.originalUrl, maxBytes)
+    respondNode(responses, { request: readCachedRequest(request), response, next, rerun })
+  }
+}
+
+type Application = (request: IncomingMessage, response: ServerResponse) => void

@@ -1,0 +1,40 @@
+import { openRequestScope } from '../../database/n-plus-one/query-scope.ts'
+import { markMayPrecedeGuard } from '../../http/admission/load-guard.ts'
+import { wrongFramework } from '../../http/expect-call.ts'
+import { createExpressLabels, type ExpressRequest, watchRoute } from '../../http/express-labels.ts'
+import {
+  createRequestMeasure,
+  expectMonitorRequests,
+  labelOption,
+  type MonitorRequestsOptions,
+  runInScope,
+  scopeSettings,
+} from '../../http/measure-request.ts'
+import type { PerformanceMonitor } from '../../monitor/monitor.ts'
+import type { Middleware } from './middleware.ts'
+
+/**
+ * Measures every request, from this middleware to the close of its response, under the pattern of its route. Use it first.
+ *
+ * @throws TypeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * app.use(monitorRequests(monitor))
+ * ```
+ */
+export function monitorRequests<Request extends ExpressRequest = ExpressRequest>(
+  monitor: PerformanceMonitor,
+  options: MonitorRequestsOptions<Request> = {},
+): Middleware<Request> {
+  expectMonitorRequests(monitor, options)
+  const labelOf = labelOption(options.label, createExpressLabels())
+  const measure = createRequestMeasure(monitor, openRequestScope, scopeSettings(monitor, options))
+  return markMayPrecedeGuard((request, response, next) => {
+    if (typeof next !== 'function') throw wrongFramework('monitorRequests', 'express')
+    const { method, path } = request
+    if (monitor.ignores(method, path)) return next()
+    watchRoute(request)
+    runInScope(measure(method, request, response, request, labelOf), next)
+  })
+}

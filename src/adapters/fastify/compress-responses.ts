@@ -1,0 +1,40 @@
+import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import { createResponseCompressor } from '../../http/compression/compressor.ts'
+import { compressPayload } from '../../http/compression/reply-compression.ts'
+import {
+  type CompressResponsesOptions,
+  compressResponsesOptions,
+  filterOption,
+  savingsRecorder,
+} from '../../http/compression/savings.ts'
+import { unmatched } from '../../http/measure-request.ts'
+import { isEncodedByCache } from '../../http/response-cache/reply-cache.ts'
+import { plugin } from './plugin.ts'
+
+/**
+ * Compresses answers, whole or streamed, in a coding that the client accepts, except those of routes with `compress: false` in
+ * their `config`.
+ *
+ * @example
+ * ```ts
+ * await app.register(compressResponses, {})
+ * app.get('/token', { config: { compress: false } }, sendToken)
+ * ```
+ */
+export const compressResponses: FastifyPluginCallback<CompressResponsesOptions<FastifyRequest, FastifyReply>> = plugin(
+  'compressResponses',
+  (app, options, done) => {
+    const { monitor } = options
+    const compressor = createResponseCompressor(options, compressResponsesOptions)
+    const isWanted = filterOption(options)
+    const save = monitor && savingsRecorder(monitor)
+    app.addHook('onSend', async (request, reply, payload) => {
+      const { config, url } = request.routeOptions
+      if (config.compress === false || isEncodedByCache(request) || !isWanted(request, reply)) return payload
+      const onEncoded =
+        save && ((rawBytes: number, sentBytes: number) => save(request.method, url ?? unmatched, rawBytes, sentBytes))
+      return compressPayload(compressor, request, reply, payload, onEncoded)
+    })
+    done()
+  },
+)

@@ -1,0 +1,27 @@
+import type { QueryScope } from '../../database/n-plus-one/query-scope.ts'
+import type { FreshnessOptions } from '../../http/freshness/freshness.ts'
+import type { HttpCacheOptions } from '../../http/response-cache/http-cache-options.ts'
+
+/** The options of a route for {@link monitorRequests}, in its `config`. */
+export interface RouteMonitorConfig {
+  /** The label of the route. @defaultValue its pattern */
+  readonly route?: string | undefined
+}
+
+export const scopeKey: unique symbol = Symbol('posthaste.queryScope')
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    [scopeKey]?: QueryScope | undefined
+  }
+  interface FastifyContextConfig {
+    /** `false` keeps the route out of the statistics. */
+    monitor?: false | RouteMonitorConfig
+    /** `false` turns compression off for the route. */
+    compress?: false
+    /** Caches the answers of the route, by {@link cacheResponses}. */
+    cache?: HttpCacheOptions<FastifyRequest>
+    /** Gives the answers of the route entity tags, by the plugin {@link freshness}. */
+    freshness?: FreshnessOptions<FastifyRequest>
+  }
+}

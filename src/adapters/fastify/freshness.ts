@@ -1,0 +1,58 @@
+import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import { createFreshness, type FreshnessOptions, type StampStore } from '../../http/freshness/freshness.ts'
+import { createFreshnessHooks, type FreshnessHooks } from '../../http/freshness/reply-freshness.ts'
+import { withDefaults } from '../../http/response-cache/http-cache-options.ts'
+import { plugin } from './plugin.ts'
+
+/** Options of {@link freshness} as a plugin: the cache, and defaults for the options of routes. */
+export interface FreshnessPluginOptions extends FreshnessOptions<FastifyRequest> {
+  readonly cache: StampStore
+}
+
+/** The hooks of a route, to spread into its options. */
+export type RouteFreshness = FreshnessHooks<FastifyRequest, FastifyReply>
+
+interface FreshnessFunction extends FastifyPluginCallback<FreshnessPluginOptions> {
+  <Tag extends string>(cache: StampStore<Tag>, options?: FreshnessOptions<FastifyRequest, NoInfer<Tag>>): RouteFreshness
+}
+
+const freshnessPlugin: FastifyPluginCallback<FreshnessPluginOptions> = plugin(
+  'freshness',
+  (app, { cache, ...defaults }, done) => {
+    app.addHook('onRoute', (route) => {
+      const own = route.config?.freshness
+      if (own === undefined) return
+      const { preHandler, onSend } = routeFreshness(cache, withDefaults(own, defaults))
+      route.preHandler = [...[route.preHandler ?? []].flat(), preHandler]
+      route.onSend = [...[route.onSend ?? []].flat(), onSend]
+    })
+    done()
+  },
+)
+
+function routeFreshness(cache: StampStore, options: FreshnessOptions<FastifyRequest> = {}): RouteFreshness {
+  const checked = createFreshness(cache, options)
+  return createFreshnessHooks<FastifyRequest, FastifyReply>(checked, ({ routeOptions }) => routeOptions.url ?? '')
+}
+
+/**
+ * Answers 304 without running the handler when nothing that it reads has changed since the client's last answer: the entity tag
+ * stands for the tags of the cache, so private answers can have one, and no body is stored. Called with a cache, it returns the
+ * hooks of a route. Registered as a plugin, with `await` before the routes, it checks those with `freshness` in their `config`.
+ *
+ * @throws TypeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * app.get('/orders', { ...freshness(cache, { key: (request) => [userOf(request)] }) }, listOrders)
+ * ```
+ */
+export const freshness: FreshnessFunction = Object.assign(
+  (...given: Parameters<typeof freshnessPlugin> | Parameters<typeof routeFreshness>) => {
+    const [first] = given
+    if (typeof first === 'object' && first !== null && 'addHook' in first)
+      return freshnessPlugin(...(given as Parameters<typeof freshnessPlugin>))
+    return routeFreshness(...(given as Parameters<typeof routeFreshness>))
+  },
+  freshnessPlugin,
+) as FreshnessFunction

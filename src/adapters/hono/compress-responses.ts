@@ -1,0 +1,49 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import { createResponseCompressor } from '../../http/compression/compressor.ts'
+import { compressFetchResponse } from '../../http/compression/fetch-compression.ts'
+import {
+  type CompressResponsesOptions,
+  compressResponsesOptions,
+  filterOption,
+  savingsRecorder,
+} from '../../http/compression/savings.ts'
+import { wrongFramework } from '../../http/expect-call.ts'
+import { patternOf, replaceResponse } from './context.ts'
+
+/**
+ * Compresses answers, whole or streamed, in a coding that the client accepts. Use it before the routes; on a route,
+ * `compressResponses(false)` turns compression off.
+ *
+ * @throws TypeError or RangeError for a wrong option
+ *
+ * @example
+ * ```ts
+ * app.use(compressResponses())
+ * app.get('/token', compressResponses(false), sendToken)
+ * ```
+ */
+export function compressResponses(
+  options: CompressResponsesOptions<Context, Response> | false = {},
+): MiddlewareHandler {
+  if (options === false) {
+    return (c, next) => {
+      uncompressed.add(c)
+      return next()
+    }
+  }
+  const compressor = createResponseCompressor(options, compressResponsesOptions)
+  const isWanted = filterOption(options)
+  const save = options.monitor && savingsRecorder(options.monitor)
+  return async (c, next) => {
+    if (typeof next !== 'function') throw wrongFramework('compressResponses', 'hono')
+    await next()
+    if (uncompressed.has(c) || !isWanted(c, c.res)) return
+    const onEncoded =
+      save &&
+      ((rawBytes: number, sentBytes: number) => save(c.req.method, patternOf(c, c.res.status), rawBytes, sentBytes))
+    replaceResponse(c, await compressFetchResponse(c.req.raw, c.res, compressor, onEncoded))
+  }
+}
+
+/** Contexts of routes that turned compression off. */
+const uncompressed = new WeakSet<Context>()

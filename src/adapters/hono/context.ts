@@ -1,0 +1,50 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Context } from 'hono'
+import type { HttpRequest } from '../../http/answer.ts'
+import { unmatched } from '../../http/measure-request.ts'
+
+export function toHttpRequest(c: Context): HttpRequest {
+  const { method, path, url } = c.req
+  return {
+    method,
+    path,
+    query: new URL(url).searchParams,
+    header: (name) => c.req.header(name),
+    original: c,
+    socket: nodeBindings(c).incoming?.socket,
+  }
+}
+
+/** The pattern under which the handler that runs was registered; it tells routes apart that answer the same URL. */
+export function currentPattern({ req }: Context): string {
+  return req.matchedRoutes[req.routeIndex]?.path ?? ''
+}
+
+/** Clears the response first: otherwise Hono would copy the headers of the old response into the new one. */
+export function replaceResponse(c: Context, response: Response): void {
+  if (response === c.res) return
+  c.res = undefined
+  c.res = response
+}
+
+/** Node's own request and response, if `@hono/node-server` runs the app. */
+export function nodeBindings(c: Context): { incoming: IncomingMessage; outgoing?: ServerResponse } {
+  return (c.env ?? {}) as { incoming: IncomingMessage; outgoing?: ServerResponse }
+}
+
+/**
+ * The pattern of the route that answered. Hono's own `routePath` is the pattern of the last handler that ran. For a 404, or a
+ * request that a middleware answered, that is the middleware's `*`; the route that would have answered comes after it.
+ */
+export function patternOf({ req }: Context, status: number): string {
+  const routes = req.matchedRoutes
+  const reached = routes[req.routeIndex]
+  if (reached !== undefined && !isMiddleware(reached)) return reached.path
+  const target = routes.slice(req.routeIndex + 1).find((route) => !isMiddleware(route))
+  if (target !== undefined) return target.path
+  return status === 404 || reached === undefined ? unmatched : reached.path
+}
+
+function isMiddleware({ method, path }: { method: string; path: string }): boolean {
+  return method === 'ALL' && path.endsWith('*')
+}

@@ -1,0 +1,66 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expectText } from '../../shared/arguments.ts'
+import { type Checkpoint, type CheckpointStore, parseCheckpoint } from './checkpoint-store.ts'
+
+/**
+ * Keeps each checkpoint in a file of the folder. To save one, a new file is written, flushed to the disk, and renamed over
+ * the old file, so that even a power cut leaves a complete file.
+ *
+ * @param folder - created if it does not exist
+ * @throws TypeError if the folder is not a string
+ */
+export function fileCheckpoints(folder: string): CheckpointStore {
+  expectText(folder, 'folder')
+  return {
+    async load(key) {
+      const path = pathOf(folder, key)
+      const text = await readFile(path, 'utf8').catch(undefinedWhenMissing)
+      return text === undefined ? undefined : parseFile(text, path)
+    },
+    async save(key, checkpoint) {
+      const path = pathOf(folder, key)
+      const temporaryPath = `${path}.${randomUUID()}`
+      await mkdir(folder, { recursive: true })
+      try {
+        await writeToDisk(temporaryPath, JSON.stringify({ key, ...checkpoint }))
+        await rename(temporaryPath, path)
+      } catch (error) {
+        await rm(temporaryPath, { force: true })
+        throw error
+      }
+    },
+    async clear(key) {
+      await rm(pathOf(folder, key), { force: true })
+    },
+  }
+}
+
+async function writeToDisk(path: string, text: string): Promise<void> {
+  const handle = await open(path, 'wx')
+  try {
+    await handle.writeFile(text)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The hash distinguishes keys whose names a file system would treat alike: by case, by length, by forbidden characters. */
+function pathOf(folder: string, key: string): string {
+  const hash = createHash('sha256').update(key).digest('hex').slice(0, 16)
+  return join(folder, `${key.replace(/[^\w-]+/g, '_').slice(0, 60)}.${hash}.json`)
+}
+
+function undefinedWhenMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
+}
+
+function parseFile(text: string, path: string): Checkpoint {
+  try {
+    return parseCheckpoint(JSON.parse(text), 'the checkpoint')
+  } catch (cause) {
+    throw new Error(`Expected a checkpoint in ${path}, got something else: remove the file to start over`, { cause })
+  }
+}

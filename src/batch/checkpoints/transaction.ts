@@ -1,0 +1,79 @@
+import type { Kysely, Transaction } from 'kysely'
+import type { TransactionSettings } from '../options.ts'
+import { type Invoke, ProcessorCall } from '../processor-call.ts'
+import {
+  type Checkpoint,
+  CheckpointConflict,
+  type CheckpointTarget,
+  createCheckpoint,
+  type TransactionalCheckpointStore,
+} from './checkpoint-store.ts'
+import type { Checkpointer } from './checkpointer.ts'
+
+/**
+ * Runs each call in a transaction that also moves the checkpoint, so that both happen or neither.
+ *
+ * The transaction moves the checkpoint first, which locks its row. So it waits for the COMMIT of a predecessor that was
+ * killed while that COMMIT was under way. If the checkpoint is then already behind these items, they are not processed
+ * again: the predecessor's COMMIT succeeded, or our own did and its answer was lost.
+ */
+export function inTransaction<Item, Value>(
+  invoke: Invoke<readonly Item[], Value>,
+  { db, checkpoint }: TransactionSettings,
+  checkpointer: Checkpointer,
+  cursorAt: (position: number) => string | undefined,
+): Invoke<readonly Item[], Value | undefined> {
+  return async (items, call) => {
+    const end = call.index + items.length
+    const target = createCheckpoint(end, cursorAt(end))
+    const value = await db.transaction().execute(async (trx) => {
+      if (checkpoint !== undefined) {
+        const isMoved = await moveCheckpoint(trx, checkpoint, checkpointer.position, target)
+        if (!isMoved) return undefined
+      }
+      call.trx = trx as Transaction<unknown>
+      return invoke(items, call)
+    })
+    checkpointer.markSaved(end)
+    return value
+  }
+}
+
+/**
+ * Returns false if the checkpoint has the new position already.
+ *
+ * @throws CheckpointConflict if it has any other position, because then another run has moved it
+ */
+async function moveCheckpoint(
+  trx: Kysely<unknown>,
+  { key, store }: CheckpointTarget<TransactionalCheckpointStore>,
+  from: number,
+  to: Checkpoint,
+): Promise<boolean> {
+  if (await store.advance(trx, key, from, to)) return true
+  const stored = await store.loadWithin(trx, key)
+  if (stored?.processed === to.processed) return false
+  throw new CheckpointConflict(
+    `Another run moved the checkpoint '${key}' from ${from} to ${stored?.processed ?? 'nowhere'}`,
+  )
+}
+
+/** Turns a processor of items into a processor of chunks, which calls it for one item after another. */
+export function callForEach<Item, Result>(invoke: Invoke<Item, Result>): Invoke<readonly Item[], Result[]> {
+  return async (items, call) => {
+    const results: Result[] = []
+    for (const [offset, item] of items.entries()) {
+      const itemCall = new ProcessorCall(call.index + offset, call.batch, call.signal, call.runKey)
+      itemCall.attempt = call.attempt
+      itemCall.trx = call.trx
+      try {
+        results.push(await invoke(item, itemCall))
+      } catch (error) {
+        call.failedAt = offset
+        call.isAbandoned = itemCall.isAbandoned
+        throw error
+      }
+    }
+    return results
+  }
+}

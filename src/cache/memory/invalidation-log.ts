@@ -1,0 +1,127 @@
+/** A place in the order in which this process learned of invalidations: larger is later. */
+export type Sequence = number
+
+/** When a read or a load began. */
+export interface Start {
+  /** The latest invalidation that this process knew of. */
+  readonly sequence: Sequence
+  /** In the cache's time. */
+  readonly startedAt: number
+}
+
+/** Which entries an invalidation makes outdated. */
+export interface Change {
+  readonly tags: readonly string[]
+  readonly keys: readonly string[]
+  readonly all: boolean
+  /** Whether the tags' entries become stale instead: they are served while one load renews them. Not for keys, nor for all. */
+  readonly isSoft?: boolean | undefined
+}
+
+const maxRemembered = 50_000
+const noTags: readonly string[] = []
+
+/**
+ * Remembers which tags and keys were invalidated, by this process or by another, in the order in which this process learned
+ * of it. A read or a load is outdated once its key, one of its tags, or everything was invalidated after it began. An order
+ * takes the place of time here, so clocks of different hosts are never compared.
+ *
+ * The log is bounded: when it forgets a record, everything that began before that record counts as outdated.
+ */
+export class InvalidationLog {
+  /** The sequence of the latest invalidation. */
+  sequence: Sequence = 1
+  readonly #tags = new BoundedTimestamps(maxRemembered)
+  readonly #keys = new BoundedTimestamps(maxRemembered)
+  /** Of the tags whose entries became stale. */
+  readonly #softTags = new BoundedTimestamps(maxRemembered)
+  /** When that was, in the cache's time. */
+  readonly #softTimes = new BoundedTimestamps(maxRemembered)
+  /** Everything that began before this is outdated. */
+  #floor: Sequence = 0
+  /** Reads and loads that began before this are outdated. */
+  #keyFloor: Sequence = 0
+
+  record({ tags, keys, all, isSoft = false }: Change, now: number): void {
+    const tagLog = isSoft ? this.#softTags : this.#tags
+    if (tags.length > 0) this.#floor = Math.max(this.#floor, tagLog.set(tags, ++this.sequence))
+    if (isSoft) this.#softTimes.set(tags, now)
+    if (keys.length > 0) this.#keyFloor = Math.max(this.#keyFloor, this.#keys.set(keys, ++this.sequence))
+    if (!all) return
+    this.#floor = ++this.sequence
+    for (const names of [this.#tags, this.#keys, this.#softTags, this.#softTimes]) names.clear()
+  }
+
+  /** The sequence of the tag's latest invalidation, as far as it is remembered. */
+  stampOf(tag: string): Sequence {
+    return Math.max(this.#tags.get(tag) ?? 0, this.#softTags.get(tag) ?? 0, this.#floor)
+  }
+
+  /** Whether none of the tags was invalidated later, or had its entries made stale. */
+  areTagsCurrent(since: Sequence, tags: Iterable<string> = noTags): boolean {
+    if (this.#floor > since) return false
+    for (const tag of tags) {
+      if ((this.#tags.get(tag) ?? 0) > since || (this.#softTags.get(tag) ?? 0) > since) return false
+    }
+    return true
+  }
+
+  /** Whether none of the tags was invalidated later. Their entries may be stale. */
+  areTagsValid(since: Sequence, tags: readonly string[]): boolean {
+    return this.#floor <= since && !tags.some((tag) => (this.#tags.get(tag) ?? 0) > since)
+  }
+
+  /** When entries with one of the tags became stale, if that was later. */
+  staleSince(since: Sequence, tags: readonly string[]): number | undefined {
+    const times = tags.map((tag) => ((this.#softTags.get(tag) ?? 0) > since ? this.#softTimes.get(tag) : undefined))
+    const known = times.filter((time) => time !== undefined)
+    return known.length === 0 ? undefined : Math.min(...known)
+  }
+
+  isKeyCurrent(since: Sequence, key: string): boolean {
+    return this.#keyFloor <= since && (this.#keys.get(key) ?? 0) <= since
+  }
+
+  /** Whether neither the key nor any of the tags was invalidated later. */
+  isCurrent(since: Sequence, key: string, tags: Iterable<string>): boolean {
+    return this.isKeyCurrent(since, key) && this.areTagsCurrent(since, tags)
+  }
+}
+
+/** A time for each name. Bounded: names that were set longest ago are forgotten first. */
+export class BoundedTimestamps {
+  readonly #max: number
+  readonly #times = new Map<string, number>()
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  get(name: string): number | undefined {
+    return this.#times.get(name)
+  }
+
+  /** Returns the latest time that was forgotten to make room, or 0. */
+  set(names: readonly string[], time: number): number {
+    for (const name of names) {
+      // A map iterates in the order of insertion: deleting first moves the name to the end.
+      this.#times.delete(name)
+      this.#times.set(name, time)
+    }
+    let forgotten = 0
+    for (const [name, oldest] of this.#times) {
+      if (this.#times.size <= this.#max) break
+      this.#times.delete(name)
+      forgotten = oldest
+    }
+    return forgotten
+  }
+
+  namesSince(time: number): string[] {
+    return [...this.#times].filter(([, at]) => at >= time).map(([name]) => name)
+  }
+
+  clear(): void {
+    this.#times.clear()
+  }
+}

@@ -1,0 +1,249 @@
+import { isWorkers } from '../../shared/runtime.ts'
+import type { Profile } from '../profile.ts'
+import type { CoarseTime } from './coarse-time.ts'
+import { countHit, FifoCache, type FifoNode } from './fifo-cache.ts'
+import type { Change, InvalidationLog, Sequence, Start } from './invalidation-log.ts'
+
+/** Everything about a new entry except its value. */
+export interface NewEntry extends Start {
+  readonly profile: Profile
+  readonly ttlMs: number
+  readonly staleMs: number
+  readonly tags: readonly string[]
+  /** How long its load took. */
+  readonly costMs: number
+}
+
+/** How long an entry may be used, in the cache's own time. */
+interface Lifetime {
+  readonly readyUntil: number
+  readonly loadedAt: number
+  readonly refreshCheckAt: number
+  readonly freshUntil: number
+  readonly staleUntil: number
+  readonly verifiedUntil: number
+}
+
+/** A tick before all others: also when the clock was set back. */
+const neverReady = -(2 ** 30)
+
+/** A value in this process's memory. */
+export class MemoryEntry implements FifoNode {
+  // The fields that a hit reads come first, so that they share a line of the processor's cache.
+  readonly value: unknown
+  /** The sequence at which its tags were last found current. */
+  checkedSequence: Sequence
+  /**
+   * Until then, in ticks of {@link CoarseTime}, a hit need not look at the times below. A small integer is in the object itself,
+   * and other numbers are objects of their own, which a hit would have to fetch as well.
+   */
+  readyUntil: number
+  hits = 0
+  #promise: Promise<unknown> | undefined
+  readonly tags: readonly string[]
+  readonly profile: Profile
+  /** From then on a hit must decide whether to refresh: the entry is stale, or `refreshAhead` may renew it early. */
+  refreshCheckAt: number
+  /** Until then the entry may be served even if this process is cut off from the store. */
+  readonly verifiedUntil: number
+  /** The sequence at which its read or load began. */
+  readonly sequence: Sequence
+  readonly loadedAt: number
+  freshUntil: number
+  /** Until then the entry may be served while a load renews it. */
+  staleUntil: number
+  /** For how long it may be served once it is stale. */
+  readonly staleMs: number
+  /** How long its load took. */
+  readonly costMs: number
+  readonly bytes: number
+  key = ''
+  size = 0
+  queue: FifoNode['queue'] = undefined
+  previous: FifoNode | undefined = undefined
+  next: FifoNode | undefined = undefined
+
+  constructor(value: unknown, bytes: number, { profile, tags, sequence, costMs, staleMs }: NewEntry, life: Lifetime) {
+    this.value = value
+    this.checkedSequence = sequence
+    this.readyUntil = life.readyUntil
+    this.refreshCheckAt = life.refreshCheckAt
+    this.verifiedUntil = life.verifiedUntil
+    this.profile = profile
+    this.tags = tags
+    this.sequence = sequence
+    this.loadedAt = life.loadedAt
+    this.staleMs = staleMs
+    this.freshUntil = life.freshUntil
+    this.staleUntil = life.staleUntil
+    this.costMs = costMs
+    this.bytes = bytes
+  }
+
+  /** The value as a promise. It is made once, so that hits allocate nothing; on Workers for each request. */
+  get promise(): Promise<unknown> {
+    if (isWorkers) return Promise.resolve(this.value)
+    this.#promise ??= Promise.resolve(this.value)
+    return this.#promise
+  }
+
+  /** Ends its freshness, and bounds the time for which it may still be served. */
+  makeStale(at: number): void {
+    this.readyUntil = neverReady
+    this.refreshCheckAt = Math.min(this.refreshCheckAt, at)
+    this.freshUntil = Math.min(this.freshUntil, at)
+    this.staleUntil = Math.min(this.staleUntil, at + this.staleMs)
+  }
+
+  /** Whether the entry has all the tags that a caller names. */
+  hasTags(named: readonly string[]): boolean {
+    const { tags } = this
+    for (let index = 0; index < named.length; index++) {
+      const tag = named[index] as string
+      if (tags[index] !== tag && !tags.includes(tag)) return false
+    }
+    return true
+  }
+}
+
+/** What the memory tier works with. */
+interface MemoryDependencies {
+  readonly limits: false | { readonly maxEntries: number; readonly maxBytes: number }
+  readonly log: InvalidationLog
+  readonly time: CoarseTime
+  /** Knows whether this process has heard of every invalidation in the store. */
+  readonly coherence: { isVerifiedAt(now: number): boolean }
+  /** How long an entry counts as verified by its own read or load. */
+  readonly verifiedForMs: number
+}
+
+/** Heap of an entry beside its key, value and tags: the object, its promise, its place in the map and the lists. */
+const overheadBytes = 512
+const tagBytes = 64
+
+/** Early refreshes begin at most this many load times before an entry expires. Before that the chance is 1 in 22,000. */
+const earlyFactor = 10
+
+/** The entries in this process's memory. Decides whether an entry may be served, and evicts by number and estimated bytes. */
+export class MemoryTier {
+  /** `undefined` for `memory: false`. */
+  readonly #entries: FifoCache<MemoryEntry> | undefined
+  readonly #log: InvalidationLog
+  readonly #time: CoarseTime
+  readonly #coherence: MemoryDependencies['coherence']
+  readonly #verifiedForMs: number
+
+  constructor({ limits, log, time, coherence, verifiedForMs }: MemoryDependencies) {
+    const isDead = (entry: MemoryEntry) => this.#isDead(entry)
+    this.#entries = limits === false ? undefined : new FifoCache({ ...limits, isDead })
+    this.#log = log
+    this.#time = time
+    this.#coherence = coherence
+    this.#verifiedForMs = verifiedForMs
+  }
+
+  get isEnabled(): boolean {
+    return this.#entries !== undefined
+  }
+
+  /** The entry, if it may be served without a decision: it is current, verified, and not due for a refresh. The hot path. */
+  getReady(key: string): MemoryEntry | undefined {
+    const entry = this.get(key)
+    if (entry === undefined) return undefined
+    if (entry.checkedSequence !== this.#log.sequence && !this.#areTagsCurrent(entry)) return undefined
+    if (this.#time.tick() >= entry.readyUntil && !this.#isReady(entry)) return undefined
+    countHit(entry)
+    return entry
+  }
+
+  /** The entry, whatever its age. */
+  get(key: string): MemoryEntry | undefined {
+    return this.#entries?.get(key)
+  }
+
+  /** Whether the entry is neither invalidated nor unverified. */
+  isCurrent(entry: MemoryEntry): boolean {
+    const now = this.#time.now()
+    if (now >= entry.verifiedUntil && !this.#coherence.isVerifiedAt(now)) return false
+    return entry.checkedSequence === this.#log.sequence || this.#areTagsCurrent(entry)
+  }
+
+  /** Whether this process has heard of every invalidation after that time which is more than `coherence.within` ago. */
+  isVerifiedSince(time: number): boolean {
+    const now = this.#time.exact()
+    return now < time + this.#verifiedForMs || this.#coherence.isVerifiedAt(now)
+  }
+
+  createEntry(value: unknown, bytes: number, about: NewEntry, ageMs = 0): MemoryEntry {
+    const { profile, ttlMs, staleMs, startedAt, costMs } = about
+    const loadedAt = this.#time.exact() - ageMs
+    const lifeMs = profile.memoryTtlMs + ageMs
+    const freshUntil = loadedAt + Math.min(ttlMs, lifeMs)
+    const refreshCheckAt = freshUntil - (profile.refreshAhead ? costMs * earlyFactor : 0)
+    const verifiedUntil = startedAt + this.#verifiedForMs
+    return new MemoryEntry(value, bytes, about, {
+      loadedAt,
+      readyUntil: this.#time.tickOf(Math.min(refreshCheckAt, verifiedUntil)),
+      refreshCheckAt,
+      freshUntil,
+      staleUntil: loadedAt + Math.min(ttlMs + staleMs, lifeMs),
+      verifiedUntil,
+    })
+  }
+
+  set(key: string, entry: MemoryEntry): void {
+    const { bytes, tags } = entry
+    this.#entries?.set(key, entry, bytes + 2 * key.length + tagBytes * tags.length + overheadBytes)
+  }
+
+  /** Stores an entry that was read, unless it has been invalidated meanwhile or a newer one is there. */
+  setIfNewest(key: string, entry: MemoryEntry): void {
+    if (!this.#log.isCurrent(entry.sequence, key, entry.tags)) return
+    const present = this.get(key)
+    if (present === undefined || present.sequence < entry.sequence || present.loadedAt <= entry.loadedAt) {
+      this.set(key, entry)
+    }
+  }
+
+  /** Removes the entry if it is still this one. */
+  delete(key: string, entry: MemoryEntry): void {
+    if (this.get(key) === entry) this.#entries?.delete(key)
+  }
+
+  /** Removes entries, and makes reads and loads outdated that are under way. */
+  outdate(change: Change): void {
+    this.#log.record(change, this.#time.exact())
+    for (const key of change.keys) this.#entries?.delete(key)
+    if (change.all) this.clear()
+  }
+
+  clear(): void {
+    this.#entries?.clear()
+  }
+
+  stats(): { readonly entries: number; readonly bytes: number; readonly evictions: number } {
+    const { entries = 0, bytes = 0, evictions = 0 } = this.#entries ?? {}
+    return { entries, bytes, evictions }
+  }
+
+  /** Whether no tag was invalidated since. An entry with a tag whose entries became stale does so here. */
+  #areTagsCurrent(entry: MemoryEntry): boolean {
+    const { sequence, tags } = entry
+    if (!this.#log.areTagsCurrent(sequence, tags)) {
+      if (!this.#log.areTagsValid(sequence, tags)) return false
+      entry.makeStale(this.#log.staleSince(sequence, tags) ?? 0)
+    }
+    entry.checkedSequence = this.#log.sequence
+    return true
+  }
+
+  #isReady({ refreshCheckAt, verifiedUntil }: MemoryEntry): boolean {
+    const now = this.#time.now()
+    return now < refreshCheckAt && (now < verifiedUntil || this.#coherence.isVerifiedAt(now))
+  }
+
+  #isDead(entry: MemoryEntry): boolean {
+    if (this.#time.now() >= entry.staleUntil) return true
+    return entry.checkedSequence !== this.#log.sequence && !this.#areTagsCurrent(entry)
+  }
+}

@@ -1,0 +1,57 @@
+// The scripts that change something. `redis-scripts.ts` puts the functions before them that they call.
+
+/**
+ * Stores a value as of now.
+ *
+ * KEYS clock, entry, lease. ARGV seed, seen, ms to live, head, payload, ms of a tag, channel, message, tags.
+ * Returns stamp, generation, the stamp before, and why the message was refused, as do all that change something.
+ */
+export const set = `
+local seed, seen, ms, head, payload, tagMs, channel, message = unpack(ARGV, 1, 8)
+local tags = {}
+for index = 9, #ARGV do tags[index - 8] = ARGV[index] end
+local stamp, before, generation = advance(KEYS[1], seed, seen)
+for index, record in ipairs(tagRecords(tags)) do
+  keepFor(prefix .. 't:' .. tags[index], stampsOf(record) and record or text(stamp), tagMs)
+end
+redis.call('DEL', KEYS[3])
+redis.call('SET', KEYS[2], 'P2.' .. text(stamp) .. '.' .. generation .. '.' .. text(now()) .. '.' .. head .. payload,
+  'PX', ms)
+return { text(stamp), generation, text(before), announce(channel, stamp, before, generation, message) }
+`
+
+/** Invalidates tags. KEYS clock. ARGV seed, seen, ms of a tag, channel, message, tags. */
+export const invalidate = `
+local seed, seen, tagMs, channel, message = unpack(ARGV, 1, 5)
+local stamp, before, generation = advance(KEYS[1], seed, seen)
+for index = 6, #ARGV do keepFor(prefix .. 't:' .. ARGV[index], text(stamp), tagMs) end
+return { text(stamp), generation, text(before), announce(channel, stamp, before, generation, message) }
+`
+
+/** Makes the entries of tags stale. As {@link invalidate}. */
+export const makeStale = `
+local seed, seen, tagMs, channel, message = unpack(ARGV, 1, 5)
+local stamp, before, generation = advance(KEYS[1], seed, seen)
+local tags = {}
+for index = 6, #ARGV do tags[index - 5] = ARGV[index] end
+for index, record in ipairs(tagRecords(tags)) do
+  local hard = stampsOf(record)
+  -- Without a record all entries with the tag are invalid.
+  keepFor(prefix .. 't:' .. tags[index], (hard and text(hard) .. '~' or '') .. text(stamp), tagMs)
+end
+return { text(stamp), generation, text(before), announce(channel, stamp, before, generation, message) }
+`
+
+/** Deletes entries and the leases of the processes that load them. KEYS clock, entries and leases. ARGV seed, seen, channel, message. */
+export const remove = `
+local stamp, before, generation = advance(KEYS[1], ARGV[1], ARGV[2])
+for index = 2, #KEYS do redis.call('DEL', KEYS[index]) end
+return { text(stamp), generation, text(before), announce(ARGV[3], stamp, before, generation, ARGV[4]) }
+`
+
+/** Begins a new generation. KEYS clock. ARGV seed, seen, channel, message. */
+export const clear = `
+local stamp, before = advance(KEYS[1], ARGV[1], ARGV[2])
+redis.call('SET', KEYS[1], text(stamp) .. '|' .. ARGV[1])
+return { text(stamp), ARGV[1], text(before), announce(ARGV[3], stamp, before, ARGV[1], ARGV[4]) }
+`

@@ -1,0 +1,189 @@
+import { refusalOf } from '../store/store-errors.ts'
+import {
+  bufferCommands,
+  databaseOf,
+  isSingleServer,
+  type RedisClientLike,
+  type RedisCommands,
+  type RedisSource,
+} from './redis-client.ts'
+import type { RedisScript } from './redis-scripts.ts'
+
+/** The two connections of a cache: one for commands, and one for messages. */
+export class RedisConnections {
+  /** Whether every command goes to one server. Otherwise the client may send commands that only read to replicas. */
+  isSingleServer = false
+  readonly #source: RedisSource
+  readonly #channelBase: string
+  readonly #onMessage: (message: string) => void
+  #client: RedisClientLike | undefined
+  #commands: RedisCommands | undefined
+  #connection: RedisConnection | undefined
+  #subscription: RedisConnection | undefined
+  #channel: string
+  #isListening = false
+  /** Whether this user of Redis lacks the right to the channel. */
+  #isRefused = false
+  #isClosed = false
+
+  /** @param channel - of database 0; the others have their number at its end */
+  constructor(source: RedisSource, channel: string, onMessage: (message: string) => void) {
+    this.#source = source
+    this.#channelBase = channel
+    this.#channel = channel
+    this.#onMessage = onMessage
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  get isListening(): boolean {
+    return this.#isListening && this.#subscription?.isReady === true
+  }
+
+  /** The channel for messages, known once there is a connection. */
+  get channel(): string {
+    return this.#channel
+  }
+
+  /** Makes the client, without connecting it. */
+  async prepare(): Promise<void> {
+    this.#client = await this.#source.open()
+  }
+
+  async connect(
+    listener: ConnectionListener & { subscriptionFailed(error: unknown, refusedRight?: string): void },
+  ): Promise<void> {
+    const client = this.#client as RedisClientLike
+    this.#connection = new RedisConnection(client, this.#source.given !== undefined, listener)
+    this.#commands = bufferCommands(client)
+    this.isSingleServer = isSingleServer(client)
+    await this.#connection.open()
+    const database = await databaseOf(client, this.#source.given !== undefined)
+    this.#channel = database === 0 ? this.#channelBase : `${this.#channelBase}:${database}`
+    // Without messages memory is still coherent, through the clock that each answer carries.
+    await this.#subscribe().catch((error: unknown) => {
+      this.#isRefused = refusalOf(error) === 'NOPERM'
+      listener.subscriptionFailed(error, this.#isRefused ? `+subscribe &${this.#channel}` : undefined)
+    })
+  }
+
+  /** Connects the client again if the user has disconnected it. */
+  async reopen(): Promise<void> {
+    if (!this.#isClosed) await this.#connection?.open()
+  }
+
+  /** Drops the connection for commands if it seems dead, and returns whether it did. */
+  dropIfSilent(): boolean {
+    if (this.#connection?.isSilent !== true) return false
+    this.#connection.drop()
+    this.#connection = undefined
+    return true
+  }
+
+  /** @throws Error while there is no connection */
+  get commands(): RedisCommands {
+    if (this.#commands === undefined || this.#connection?.isReady !== true) throw new Error('Redis is not connected')
+    return this.#commands
+  }
+
+  async run<Reply>(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<Reply> {
+    const { commands } = this
+    const scriptArguments = { keys, arguments: options }
+    try {
+      return (await commands.evalSha(script.sha, scriptArguments)) as Reply
+    } catch (error) {
+      if (!/^NOSCRIPT/.test((error as Error).message)) throw error
+      return (await commands.eval(script.text, scriptArguments)) as Reply
+    }
+  }
+
+  resubscribeIfSilent(): void {
+    if (this.#subscription?.isSilent === true && !this.#isRefused) this.#subscribe().catch(() => {})
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#connection?.drop()
+    this.#subscription?.drop()
+  }
+
+  /** Messages need a connection of their own. It is never the user's. */
+  async #subscribe(): Promise<void> {
+    this.#isListening = false
+    this.#subscription?.drop()
+    const client = this.#source.given?.duplicate() ?? (await this.#source.open())
+    if (this.#isClosed) return
+    this.#subscription = new RedisConnection(client, false, {})
+    await this.#subscription.open()
+    await client.subscribe(this.#channel, this.#onMessage)
+    this.#isListening = true
+  }
+}
+
+/** How long a server that has accepted a connection may take before it answers. */
+const greetingMs = 2_000
+
+/** Is told about a connection until it is dropped. */
+interface ConnectionListener {
+  ready?(): void
+  /** Nothing can be sent now; the client tries to connect again by itself. */
+  lost?(error: unknown): void
+}
+
+class RedisConnection {
+  readonly client: RedisClientLike
+  /** Whether the client is the user's. It is never closed then. */
+  readonly #isGiven: boolean
+  readonly #listeners: readonly (readonly [event: string, listener: (...details: unknown[]) => void])[]
+  /** When the server accepted the connection, in `performance.now()` time. */
+  #acceptedAt: number | undefined
+  #isDropped = false
+
+  constructor(client: RedisClientLike, isGiven: boolean, { ready, lost }: ConnectionListener) {
+    this.client = client
+    this.#isGiven = isGiven
+    this.#listeners = [
+      ['connect', () => this.#setAcceptedAt(performance.now())],
+      ['reconnecting', () => this.#setAcceptedAt(undefined)],
+      ['ready', () => ready?.()],
+      ['error', (error) => lost?.(error)],
+      ['end', (error) => lost?.(error)],
+    ]
+    for (const [event, listener] of this.#listeners) client.on(event, listener)
+  }
+
+  async open(): Promise<void> {
+    if (!this.#isDropped && !this.client.isOpen) await this.client.connect()
+    if (this.#isDropped) throw new Error('the connection to Redis was closed')
+  }
+
+  /** Whether a command would be sent now rather than refused. */
+  get isReady(): boolean {
+    // A cluster has no `isReady`.
+    return this.client.isReady ?? this.client.isOpen
+  }
+
+  /**
+   * Asked when an answer is missing: whether this connection seems dead. It does not while it is being made, because the
+   * client gives that up by itself.
+   */
+  get isSilent(): boolean {
+    return !this.#isGiven && this.#acceptedAt !== undefined && performance.now() - this.#acceptedAt > greetingMs
+  }
+
+  drop(): void {
+    this.#isDropped = true
+    for (const [event, listener] of this.#listeners) this.client.off(event, listener)
+    if (this.#isGiven) return
+    // Without a listener a late error would end the process, and a connection that is just being made would keep it alive.
+    this.client.on('error', () => {})
+    this.client.on('connect', () => this.client.unref?.())
+    if (this.client.isOpen) Promise.resolve(this.client.destroy()).catch(() => {})
+  }
+
+  #setAcceptedAt(at: number | undefined): void {
+    this.#acceptedAt = at
+  }
+}

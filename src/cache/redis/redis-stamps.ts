@@ -1,0 +1,68 @@
+import type { StampReading } from '../store/store.ts'
+import type { ClockReading, Coherence } from './coherence.ts'
+import { parseTagRecord } from './entry-format.ts'
+import type { RecordKeys } from './record-keys.ts'
+import type { RedisConnections } from './redis-connections.ts'
+import { prelude, script } from './redis-scripts.ts'
+
+/** A stamp whose record is lost makes validators of the past invalid, so it is kept as long as clients keep them. */
+const stampMs = 24 * 3_600_000
+
+/**
+ * Reads the stamps of tags, and begins those that are missing, with the clock as it is.
+ *
+ * KEYS clock. ARGV seed, seen, ms of a tag, tags. Returns the clock's record, and the stamp of each tag.
+ */
+const begin = script(`${prelude}
+local seed, seen, tagMs = unpack(ARGV, 1, 3)
+local tags = {}
+for index = 4, #ARGV do tags[index - 3] = ARGV[index] end
+local clock, generation, record = readClock(KEYS[1], redis.call('MGET', KEYS[1])[1], seed, seen)
+local results = { record }
+for index, record in ipairs(tagRecords(tags)) do
+  local hard, latest = stampsOf(record)
+  keepFor(prefix .. 't:' .. tags[index], hard and record or text(clock), tagMs)
+  results[index + 1] = text(latest or clock)
+end
+return results
+`)
+
+/** Reads the stamps of tags, for validators of what depends on them. */
+export class RedisStamps {
+  readonly #keys: RecordKeys
+  readonly #connections: RedisConnections
+  readonly #coherence: Coherence
+
+  constructor(keys: RecordKeys, connections: RedisConnections, coherence: Coherence) {
+    this.#keys = keys
+    this.#connections = connections
+    this.#coherence = coherence
+  }
+
+  /** @param seed - the name of the generation that begins, if the clock is lost */
+  async read(tags: readonly string[], begins: boolean, now: number, seed: string): Promise<StampReading> {
+    // A replica could answer a command that only reads, with stamps of the past.
+    const isPlain = !begins && this.#connections.isSingleServer
+    const [record, ...stamps] = await (isPlain ? this.#readPlainly(tags) : this.#begin(tags, seed))
+    const fields = /^(\d+)\|(\w+)$/.exec(record?.toString('latin1') ?? '')
+    if (fields === null) return { generation: '', at: 0, stamps: tags.map(() => undefined) }
+    const clock: ClockReading = { stamp: Number(fields[1]), generation: fields[2] as string }
+    this.#coherence.observe(clock, now, 0)
+    return { generation: clock.generation, at: clock.stamp, stamps: stamps.map(parseStamp) }
+  }
+
+  #readPlainly(tags: readonly string[]): Promise<readonly (Buffer | null)[]> {
+    return this.#connections.commands.mGet(this.#keys.forRead([], tags))
+  }
+
+  #begin(tags: readonly string[], seed: string): Promise<(Buffer | null)[]> {
+    return this.#connections.run<Buffer[]>(begin, [this.#keys.clock], [seed, '0', String(stampMs), ...tags])
+  }
+}
+
+function parseStamp(record: Buffer | null): number | undefined {
+  const { latest } = parseTagRecord(record ?? noBytes)
+  return Number.isNaN(latest) ? undefined : latest
+}
+
+const noBytes = Buffer.alloc(0)

@@ -1,0 +1,349 @@
+import { randomBytes } from 'node:crypto'
+import type { CoarseTime } from '../memory/coarse-time.ts'
+import type { Change } from '../memory/invalidation-log.ts'
+import {
+  type EntryWrite,
+  type HeldLease,
+  type LeaseRenewal,
+  leaseMs,
+  type ReadMode,
+  type ReadResult,
+  type StampReading,
+  type Store,
+  type StoredEntry,
+  type StoreListener,
+  type WriteOutcome,
+} from '../store/store.ts'
+import { refusalOf } from '../store/store-errors.ts'
+import { type ClockReading, ClockRegressedError, type Coherence } from './coherence.ts'
+import { EntryParser, encodePrefix, lifetimeOf, parseTagRecord, tagLifetime, toArgument } from './entry-format.ts'
+import { judgeEntry, toFreshResult } from './judge-entry.ts'
+import { RecordKeys } from './record-keys.ts'
+import type { RedisSource } from './redis-client.ts'
+import { RedisConnections } from './redis-connections.ts'
+import { entryStates, type RedisScript, scripts, tagMarginMs } from './redis-scripts.ts'
+import { RedisStamps } from './redis-stamps.ts'
+
+const writeOutcomes: readonly WriteOutcome[] = ['invalidated', 'stored', 'expired']
+const noTags: readonly string[] = []
+const noBytes = Buffer.alloc(0)
+
+/** How long the name of an application stays after its last process has connected. */
+const nameMs = 7 * 24 * 3_600_000
+
+/** How long reads do without scripts after Redis has refused one. */
+const refusalMs = 60_000
+
+/** How long a measured difference between our clock and the server's is used: clocks drift, and may be set. */
+const timeDifferenceMs = 60_000
+
+/** By which a store tells applications apart. */
+export interface StoreNames {
+  readonly namespace: string
+  readonly name: string
+}
+
+class RedisLease {
+  readonly id: string
+  /** The clock when the lease was granted. */
+  readonly clock: ClockReading
+
+  constructor(id: string, clock: ClockReading) {
+    this.id = id
+    this.clock = clock
+  }
+}
+
+/**
+ * The store on Redis. Each operation is one script: one round trip, and one step that nothing interrupts. All keys of a
+ * namespace share a hash tag, so that they are on one node of a cluster.
+ */
+export class RedisStore implements Store {
+  readonly #keys: RecordKeys
+  readonly #name: string
+  readonly #connections: RedisConnections
+  readonly #stamps: RedisStamps
+  readonly #coherence: Coherence
+  readonly #time: CoarseTime
+  readonly #processId = randomBytes(9).toString('hex')
+  readonly #parser = new EntryParser()
+  #ids = 0
+  /** The highest stamp that an answer has shown. */
+  #known = 0
+  /** The clock's record as it was last read. */
+  #clock: { readonly text: string; readonly reading: ClockReading | undefined } = { text: '', reading: undefined }
+  #listener: StoreListener | undefined
+  #isPublishRefused = false
+  #scriptsRefusedUntil = Number.NEGATIVE_INFINITY
+  /** By how much the server's time is ahead of ours. */
+  #serverTime = { aheadMs: 0, learnedAt: Number.NEGATIVE_INFINITY }
+
+  constructor(source: RedisSource, { namespace, name }: StoreNames, coherence: Coherence, time: CoarseTime) {
+    this.#keys = new RecordKeys(namespace)
+    this.#name = name
+    this.#coherence = coherence
+    this.#time = time
+    this.#connections = new RedisConnections(source, `${this.#keys.prefix}bus`, (message) => coherence.receive(message))
+    this.#stamps = new RedisStamps(this.#keys, this.#connections, coherence)
+    coherence.onMissing = () => this.#connections.resubscribeIfSilent()
+  }
+
+  /** Imports the client's package; called first. */
+  async prepare(): Promise<void> {
+    await this.#connections.prepare()
+  }
+
+  /** In the notation of `ACL SETUSER`. */
+  get rights(): string {
+    const commands = 'eval evalsha mget set del getrange pttl pexpire time publish subscribe'.split(' ')
+    return `~${this.#keys.prefix}* &${this.#connections.channel} ${commands.map((name) => `+${name}`).join(' ')}`
+  }
+
+  async connect(listener: StoreListener): Promise<void> {
+    if (this.#connections.isClosed) return
+    this.#listener = listener
+    await this.#connections.connect(listener)
+    await this.ping()
+    await this.#introduce(listener).catch(() => {})
+  }
+
+  /** Enters the application's name. Two applications in one namespace would read one another's entries. */
+  async #introduce(listener: StoreListener): Promise<void> {
+    const options = [this.#name, String(nameMs)]
+    const name = String(await this.#connections.run<Buffer>(scripts.introduce, [this.#keys.clock], options))
+    if (name !== this.#name) listener.sharedWith?.(name)
+  }
+
+  async reconnect(listener: StoreListener): Promise<void> {
+    if (!this.#connections.dropIfSilent()) return
+    await this.prepare()
+    await this.connect(listener)
+  }
+
+  isListening(): boolean {
+    return this.#connections.isListening
+  }
+
+  read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<ReadResult[]> {
+    this.#coherence.isUsed = true
+    return this.#readWithinRights(keys, mode, tags)
+  }
+
+  #readWithinRights(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<ReadResult[]> {
+    if (this.#time.exact() < this.#scriptsRefusedUntil) return this.#readPlainly(keys, tags)
+    const result = mode === 'likely-hit' ? this.#readOptimistically(keys, tags) : this.#readByScript(keys, mode, tags)
+    return result.catch((error: unknown) => {
+      if (refusalOf(error) !== 'NOPERM') throw error
+      this.#scriptsRefusedUntil = this.#time.exact() + refusalMs
+      this.#listener?.refused?.(error)
+      return this.#readPlainly(keys, tags)
+    })
+  }
+
+  /** Reads without the right to run scripts: with one MGET, and a second one for tags that only the entries name. */
+  async #readPlainly(keys: readonly string[], named: readonly string[]): Promise<ReadResult[]> {
+    const sentAt = this.#time.exact()
+    const known = this.#known
+    const { commands } = this.#connections
+    const records = await commands.mGet(this.#keys.forRead(keys, named))
+    const clock = this.#parseClock(records[0])
+    if (clock === undefined) return keys.map(() => ({ state: 'absent', isReadOnly: true }))
+    this.#observe(clock, sentAt, known)
+    const entries = keys.map((_key, index) => this.#parser.parse(records[1 + index] ?? noBytes))
+    const tags = [...new Set(entries.flatMap((entry) => entry?.header.tags ?? []))]
+    const tagRecords = tags.length === 0 ? [] : await commands.mGet(tags.map((tag) => this.#keys.tag(tag)))
+    const stamps = new Map(tags.map((tag, index) => [tag, parseTagRecord(tagRecords[index] ?? noBytes)]))
+    const snapshot = { clock, nowMs: sentAt + this.#serverTime.aheadMs, named, stamps }
+    return entries.map((entry) => judgeEntry(entry, snapshot))
+  }
+
+  async #readByScript(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<ReadResult[]> {
+    const id = this.#newId()
+    const sentAt = this.#time.exact()
+    const known = this.#known
+    const options = [mode, id, String(known), String(keys.length), JSON.stringify(tags)]
+    const reply = await this.#connections.run<ReadReply>(scripts.read, this.#keys.forRead(keys, tags), options)
+    const clock = this.#parseClock(reply[0]) as ClockReading
+    this.#observe(clock, sentAt, known)
+    // Computed as if the question had arrived at once: entries then look a little older than they are, never younger.
+    this.#serverTime = { aheadMs: reply[1] / 1_000 - sentAt, learnedAt: sentAt }
+    return keys.map((_key, index) => {
+      const at = 2 + index * 4
+      const lease = reply[at + 1] === 1 ? new RedisLease(id, clock) : undefined
+      const state = entryStates[reply[at] as number] as ReadResult['state']
+      const ageMs = (reply[at + 2] as number) / 1_000
+      if (state !== 'fresh' && state !== 'stale') return { state, ageMs, lease }
+      const entry = this.#parser.parse(reply[at + 3] as Buffer)
+      return entry === undefined ? { state: 'corrupt', lease } : { state, ageMs, lease, entry }
+    })
+  }
+
+  /**
+   * Reads with one MGET, because running a script costs Redis more than all the rest of a hit. The answer counts only if every
+   * entry is there, fresh, current, and has exactly the named tags; otherwise the script reads again.
+   */
+  async #readOptimistically(keys: readonly string[], tags: readonly string[]): Promise<ReadResult[]> {
+    const sentAt = this.#time.exact()
+    const known = this.#known
+    const { aheadMs, learnedAt } = this.#serverTime
+    const isTimeKnown = sentAt - learnedAt <= timeDifferenceMs
+    if (!this.#connections.isSingleServer || !isTimeKnown) return this.#readByScript(keys, 'load', tags)
+    // Not GET, which fails when the key holds another type of value.
+    const records = await this.#connections.commands.mGet(this.#keys.forRead(keys, tags))
+    const clock = this.#parseClock(records[0])
+    if (clock === undefined) return this.#readByScript(keys, 'load', tags)
+    this.#observe(clock, sentAt, known)
+    const stamps = records.slice(1 + keys.length).map((record) => parseTagRecord(record ?? noBytes).latest)
+    const snapshot = { clock, tags, stamps, nowMs: sentAt + aheadMs }
+    const results: ReadResult[] = []
+    for (let index = 1; index <= keys.length; index++) {
+      const result = toFreshResult(this.#parser.parse(records[index] ?? noBytes), snapshot)
+      if (result === undefined) return this.#readByScript(keys, 'load', tags)
+      results.push(result)
+    }
+    return results
+  }
+
+  async write(writes: readonly EntryWrite[]): Promise<WriteOutcome[]> {
+    const keys = [this.#keys.clock]
+    const options: (string | Buffer)[] = []
+    for (const { key, entry, lease, memoryStamp } of writes) {
+      const { id, clock } = lease as RedisLease
+      const { tags } = entry.header
+      const ms = lifetimeOf(entry)
+      const asOf = Math.min(clock.stamp, memoryStamp)
+      keys.push(this.#keys.entry(key), this.#keys.lease(key))
+      options.push(id, String(asOf), clock.generation, String(ms), encodePrefix(entry.header), toArgument(entry))
+      options.push(tagLifetime(ms), String(tags.length))
+      for (const tag of tags) options.push(tag)
+    }
+    const sentAt = this.#time.exact()
+    const known = this.#known
+    const reply = await this.#connections.run<[Buffer, Buffer, number[]]>(scripts.write, keys, options)
+    const [stamp, generation, outcomes] = reply
+    if (generation.length > 0) this.#observe({ stamp: Number(stamp), generation: String(generation) }, sentAt, known)
+    return outcomes.map((outcome) => writeOutcomes[outcome] as WriteOutcome)
+  }
+
+  async set(key: string, entry: StoredEntry): Promise<void> {
+    const { header } = entry
+    const ms = lifetimeOf(entry)
+    const message = this.#encodeMessage({ keys: [key] })
+    const options = [
+      String(ms),
+      encodePrefix(header),
+      toArgument(entry),
+      tagLifetime(ms),
+      this.#connections.channel,
+      message,
+    ]
+    const keys = [this.#keys.clock, this.#keys.entry(key), this.#keys.lease(key)]
+    await this.#runChange(scripts.set, keys, [...options, ...header.tags])
+  }
+
+  async delete(keys: readonly string[]): Promise<void> {
+    const records = keys.flatMap((key) => [this.#keys.entry(key), this.#keys.lease(key)])
+    await this.#runChange(
+      scripts.remove,
+      [this.#keys.clock, ...records],
+      [this.#connections.channel, this.#encodeMessage({ keys })],
+    )
+  }
+
+  async invalidate(tags: readonly string[], isSoft: boolean): Promise<void> {
+    const options = [String(tagMarginMs), this.#connections.channel, this.#encodeMessage({ tags, isSoft })]
+    await this.#runChange(isSoft ? scripts.makeStale : scripts.invalidate, [this.#keys.clock], [...options, ...tags])
+  }
+
+  async clear(): Promise<void> {
+    await this.#runChange(
+      scripts.clear,
+      [this.#keys.clock],
+      [this.#connections.channel, this.#encodeMessage({ all: true })],
+    )
+  }
+
+  async release(held: readonly HeldLease[]): Promise<void> {
+    const ids = held.map(({ lease }) => (lease as RedisLease).id)
+    const keys = held.map(({ key }) => this.#keys.lease(key))
+    await this.#connections.run(scripts.release, keys, ids)
+  }
+
+  async renew(renewals: readonly LeaseRenewal[]): Promise<void> {
+    const keys = renewals.map(({ key }) => this.#keys.lease(key))
+    const options = renewals.flatMap(({ lease, tags }) => [(lease as RedisLease).id, JSON.stringify(tags)])
+    await this.#connections.run(scripts.renew, keys, [String(leaseMs), ...options])
+  }
+
+  stamps(tags: readonly string[], begins: boolean): Promise<StampReading> {
+    return this.#stamps.read(tags, begins, this.#time.exact(), this.#newId())
+  }
+
+  async discard(key: string): Promise<void> {
+    await this.#connections.commands.del(this.#keys.entry(key))
+  }
+
+  async ping(): Promise<void> {
+    await this.#connections.reopen()
+    await this.#readWithinRights([], 'likely-hit', noTags)
+  }
+
+  async close(): Promise<void> {
+    this.#coherence.close()
+    this.#connections.close()
+  }
+
+  /** The id of a lease. When a script begins a new generation, it is the name of that. */
+  #newId(): string {
+    return `${this.#processId}${(++this.#ids).toString(36)}`
+  }
+
+  #encodeMessage({ tags = noTags, keys = noTags, all = false, isSoft }: Partial<Change>): string {
+    return this.#coherence.encodeMessage({ tags, keys, all, isSoft })
+  }
+
+  /** `undefined` if the record is missing, or another program has written it. */
+  #parseClock(record: Buffer | null | undefined): ClockReading | undefined {
+    const text = record?.toString('latin1') ?? ''
+    if (text === this.#clock.text) return this.#clock.reading
+    const fields = /^(\d+)\|(\w+)$/.exec(text)
+    const reading = fields ? { stamp: Number(fields[1]), generation: fields[2] as string } : undefined
+    this.#clock = { text, reading }
+    return reading
+  }
+
+  async #runChange(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<void> {
+    this.#coherence.isUsed = true
+    const sentAt = this.#time.exact()
+    const known = this.#known
+    const reply = await this.#connections.run<[Buffer, Buffer, Buffer, Buffer]>(script, keys, [
+      this.#newId(),
+      String(known),
+      ...options,
+    ])
+    const reading = { stamp: Number(reply[0]), generation: String(reply[1]) }
+    const before = Number(reply[2])
+    this.#known = Math.max(this.#known, reading.stamp)
+    this.#coherence.observeOwn(reading, before, sentAt)
+    if (reply[3].length > 0 && !this.#isPublishRefused) {
+      this.#isPublishRefused = true
+      this.#listener?.subscriptionFailed(new Error(String(reply[3])), `+publish &${this.#connections.channel}`)
+    }
+    if (before < known) throw new ClockRegressedError()
+  }
+
+  #observe(reading: ClockReading, sentAt: number, known: number): void {
+    this.#coherence.observe(reading, sentAt, known)
+    if (reading.stamp < known) {
+      this.#known = reading.stamp
+      throw new ClockRegressedError()
+    }
+    this.#known = Math.max(this.#known, reading.stamp)
+  }
+}
+
+/**
+ * The clock's record, the time in microseconds, and for each key the number of its state, 1 if a lease was granted, the
+ * entry's age in microseconds, and its bytes.
+ */
+type ReadReply = [clock: Buffer, time: number, ...entries: (number | Buffer)[]]

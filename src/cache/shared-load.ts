@@ -1,0 +1,213 @@
+import { PosthasteError } from '../shared/errors.ts'
+import { Abandonable } from '../shared/scope/abandonable.ts'
+import { Reads } from '../shared/scope/reads.ts'
+import { abandonmentIsEnabled, readsAreSeen, runWork } from '../shared/scope/work.ts'
+import { type Duration, parseDuration } from '../shared/time/duration.ts'
+import { untilAborted } from '../shared/time/waiting.ts'
+import { type Call, expectTags } from './call-options.ts'
+import type { Sequence, Start } from './memory/invalidation-log.ts'
+import type { MemoryEntry } from './memory/memory-tier.ts'
+import type { FairDeadline } from './store/fair-deadline.ts'
+import type { LoadContext } from './types.ts'
+
+/** `ERR_LOAD_TIMEOUT`: a `load` function took longer than `timeouts.loadHard`. */
+export class LoadTimeoutError extends PosthasteError {
+  readonly code = 'ERR_LOAD_TIMEOUT'
+}
+
+/** A `load` of many returned no value for one of the keys. */
+export class NoValueError extends Error {}
+
+/** A value, with what is needed to decide whether a caller may have it. */
+export interface Answer {
+  readonly value: unknown
+  /** The sequence at which the value's read or load began. */
+  readonly sequence: Sequence
+  readonly tags: Iterable<string>
+  /** What the value depends on, as far as it was looked for. */
+  readonly reads?: Pick<Reads, 'unknown' | 'memoryStamp'> | undefined
+}
+
+/** A value that `load` returned, with what it requested through its context. */
+export interface Loaded {
+  readonly value: unknown
+  readonly ttlMs: number | undefined
+  readonly isSkipped: boolean
+  readonly costMs: number
+}
+
+/**
+ * One read and load of one key, shared by all callers in this process that ask meanwhile. It may answer before it ends: with
+ * a stale value, while it loads the new one.
+ */
+export class SharedLoad implements Start {
+  /** Whether it calls `load` even if the store has a fresh value. */
+  readonly isFresh: boolean
+  /** Whether it renews a value that can still be served. */
+  readonly isRefresh: boolean
+  readonly answer: Promise<Answer>
+  readonly resolve: (answer: Answer) => void
+  /** Whether a later load of the same key has begun, whose value is stored instead. */
+  isSuperseded = false
+  /** What it answers with before it ends, or if it fails. */
+  stale: MemoryEntry | undefined
+  /** Resolves when it has ended. */
+  ended: Promise<void> = Promise.resolve()
+  #sequence: Sequence
+  #startedAt: number
+  readonly #reject: (reason: unknown) => void
+  readonly #named: readonly string[]
+  #tags: Set<string> | undefined
+  #waiters = 0
+  #owner: Abandonable | undefined
+  /** What the load has read, if its tags are found by themselves. */
+  readonly reads: Reads | undefined
+
+  /** @param cache - its `cacheIdentity` */
+  constructor(
+    { tags, isAutomatic, reads }: Call,
+    { isFresh, isRefresh }: Pick<SharedLoad, 'isFresh' | 'isRefresh'>,
+    start: Start,
+    cache: object,
+  ) {
+    this.isFresh = isFresh
+    this.isRefresh = isRefresh
+    this.#named = tags
+    this.reads = isAutomatic ? new Reads(cache, reads) : undefined
+    this.#sequence = start.sequence
+    this.#startedAt = start.startedAt
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+    this.answer = promise
+    this.resolve = resolve
+    this.#reject = reject
+  }
+
+  get sequence(): Sequence {
+    return this.#sequence
+  }
+
+  get startedAt(): number {
+    return this.#startedAt
+  }
+
+  /**
+   * Moves the beginning to now, so that only later invalidations make the answer outdated. Called before each read, and before
+   * a load without a lease.
+   */
+  restart({ sequence, startedAt }: Start): void {
+    this.#sequence = sequence
+    this.#startedAt = startedAt
+  }
+
+  reject(reason: unknown): void {
+    // When no caller waits, the rejection must not count as unhandled.
+    this.answer.catch(() => {})
+    this.#reject(reason)
+  }
+
+  /** The tags that callers and the load have named, and those that were found so far. */
+  get tags(): ReadonlySet<string> {
+    if (this.reads !== undefined) this.addTags(this.reads.tags)
+    return this.#ownTags
+  }
+
+  addTags(tags: Iterable<string>): void {
+    for (const tag of tags) this.#ownTags.add(tag)
+  }
+
+  get isAborted(): boolean {
+    return this.#owner?.isAbandoned === true
+  }
+
+  throwIfAborted(): void {
+    if (this.isAborted) throw this.#owner?.reason
+  }
+
+  abort(reason: unknown): void {
+    this.#ownOwner.abandon(reason)
+  }
+
+  /**
+   * Waits for the answer. When the last caller has stopped waiting, the load is aborted, unless it is a refresh.
+   *
+   * @throws the signal's reason when it is aborted first
+   */
+  wait({ signal, owner }: Pick<Call, 'signal' | 'owner'>, answer: Promise<Answer> = this.answer): Promise<Answer> {
+    this.#waiters++
+    const ended =
+      owner === undefined || signal === undefined ? (signal ?? owner?.signal) : AbortSignal.any([signal, owner.signal])
+    return ended === undefined ? answer : this.#waitUntilAborted(answer, ended)
+  }
+
+  /** The same, but not before the load has ended. */
+  waitForEnd(call: Pick<Call, 'signal' | 'owner'>): Promise<Answer> {
+    return this.wait(
+      call,
+      this.ended.then(() => this.answer),
+    )
+  }
+
+  /**
+   * Calls `load` and waits for its value.
+   *
+   * @throws LoadTimeoutError when it takes longer than the deadline, the reason of {@link abort}, or the error of `load`
+   */
+  async run(load: Call['load'], stale: LoadContext['stale'], deadline: FairDeadline): Promise<Loaded> {
+    const { signal } = this.#ownOwner
+    const startedAt = performance.now()
+    let ttlMs: number | undefined
+    let isSkipped = false
+    const ctx: LoadContext = {
+      signal,
+      stale,
+      tag: (...tags: string[]) => this.addTags(expectTags(tags)),
+      ttl(ttl: Duration) {
+        ttlMs = parseDuration(ttl, 'ttl')
+      },
+      skip() {
+        isSkipped = true
+      },
+    }
+    const late = () => new LoadTimeoutError(`\`load\` took longer than \`timeouts.loadHard\`, ${deadline.ms} ms`)
+    const work = untilAborted(
+      this.#runAsOwner(async () => load(ctx)),
+      signal,
+    )
+    try {
+      const value = await deadline.race(work, late)
+      return { value, ttlMs, isSkipped, costMs: performance.now() - startedAt }
+    } catch (error) {
+      if (error instanceof LoadTimeoutError) this.abort(error)
+      throw error
+    }
+  }
+
+  /** The load ends with its callers, of whom the request that began it is only one. */
+  #runAsOwner<Result>(fn: () => Result): Result {
+    const { reads } = this
+    const owner = abandonmentIsEnabled() ? this.#ownOwner : undefined
+    if (reads !== undefined && !readsAreSeen()) reads.addUnknown('no `Kysely` of this process is instrumented')
+    return reads === undefined && owner === undefined ? fn() : runWork({ owner, reads }, fn)
+  }
+
+  async #waitUntilAborted(answer: Promise<Answer>, signal: AbortSignal): Promise<Answer> {
+    try {
+      return await untilAborted(answer, signal)
+    } catch (error) {
+      this.#waiters--
+      if (signal.aborted && this.#waiters === 0 && !this.isRefresh) this.abort(signal.reason)
+      throw error
+    }
+  }
+
+  // The set and the owner are made when they are first needed, because most hits need neither.
+  get #ownTags(): Set<string> {
+    this.#tags ??= new Set(this.#named)
+    return this.#tags
+  }
+
+  get #ownOwner(): Abandonable {
+    this.#owner ??= new Abandonable()
+    return this.#owner
+  }
+}

@@ -1,0 +1,124 @@
+import { BoundedTimestamps, type Change } from '../memory/invalidation-log.ts'
+import type { Store } from './store.ts'
+
+/** Names of tags or keys that one command invalidates at most. */
+const maxNamesAtOnce = 1_000
+const maxQueued = 10_000
+
+/** Changes on their way to the store: those that wait until it is back, and those that it may have lost. */
+export class ChangeQueue {
+  readonly #queued = new QueuedChanges()
+  readonly #recent = new RecentChanges()
+  /** Whether another server, which may lack the recent changes, may have taken over. */
+  mayHaveFailedOver = false
+
+  get size(): number {
+    return this.#queued.size
+  }
+
+  /** For {@link flush}. */
+  add(change: Change): void {
+    this.#queued.add(change)
+  }
+
+  /** Remembers a change that the store has acknowledged. */
+  addSent(change: Change): void {
+    this.#recent.add(change)
+  }
+
+  /** Sends everything that waits. What is not acknowledged waits on. */
+  async flush(send: (change: Change) => Promise<void>): Promise<void> {
+    if (this.mayHaveFailedOver) this.#queued.add(this.#recent.get())
+    this.mayHaveFailedOver = false
+    while (this.size > 0) {
+      const parts = splitChange(this.#queued.take())
+      try {
+        for (let part = parts[0]; part !== undefined; part = parts[0]) {
+          await send(part)
+          this.#recent.add(part)
+          parts.shift()
+        }
+      } finally {
+        for (const part of parts) this.#queued.add(part)
+      }
+    }
+  }
+}
+
+/** Changes that wait until the store is back. There, what was to become stale becomes invalid. Beyond 10,000 names they become one change of everything. */
+class QueuedChanges {
+  readonly #tags = new Set<string>()
+  readonly #keys = new Set<string>()
+  #isAll = false
+
+  get size(): number {
+    return this.#isAll ? 1 : this.#tags.size + this.#keys.size
+  }
+
+  add({ tags, keys, all }: Change): void {
+    for (const tag of tags) this.#tags.add(tag)
+    for (const key of keys) this.#keys.add(key)
+    this.#isAll ||= all || this.size > maxQueued
+    if (this.#isAll) this.#clearNames()
+  }
+
+  /** Removes all changes from the queue and returns them as one. */
+  take(): Change {
+    const change = { tags: [...this.#tags], keys: [...this.#keys], all: this.#isAll }
+    this.#isAll = false
+    this.#clearNames()
+    return change
+  }
+
+  #clearNames(): void {
+    this.#tags.clear()
+    this.#keys.clear()
+  }
+}
+
+/** Sends a change to the store. */
+export async function sendChange(store: Store, { tags, keys, all, isSoft = false }: Change): Promise<void> {
+  if (all) return store.clear()
+  if (tags.length > 0) await store.invalidate(tags, isSoft)
+  if (keys.length > 0) await store.delete(keys)
+}
+
+/** The change in parts that one command can send. */
+export function splitChange(change: Change): Change[] {
+  const { tags, keys, all, isSoft } = change
+  const maxNames = maxNamesAtOnce
+  if (all || tags.length + keys.length <= maxNames) return [change]
+  const parts: Change[] = []
+  for (let first = 0; first < tags.length; first += maxNames) {
+    parts.push({ tags: tags.slice(first, first + maxNames), keys: [], all, isSoft })
+  }
+  for (let first = 0; first < keys.length; first += maxNames) {
+    parts.push({ tags: [], keys: keys.slice(first, first + maxNames), all })
+  }
+  return parts
+}
+
+const recentMs = 60_000
+const maxRecent = 10_000
+
+/**
+ * Changes that the store acknowledged within the last minute, at most 10,000 tags and 10,000 keys. A server that takes over
+ * from another may have missed the last ones.
+ */
+class RecentChanges {
+  readonly #tags = new BoundedTimestamps(maxRecent)
+  readonly #keys = new BoundedTimestamps(maxRecent)
+  #allAt = Number.NEGATIVE_INFINITY
+
+  add({ tags, keys, all }: Change): void {
+    const now = performance.now()
+    this.#tags.set(tags, now)
+    this.#keys.set(keys, now)
+    if (all) this.#allAt = now
+  }
+
+  get(): Change {
+    const since = performance.now() - recentMs
+    return { tags: this.#tags.namesSince(since), keys: this.#keys.namesSince(since), all: this.#allAt >= since }
+  }
+}

@@ -1,0 +1,123 @@
+import { isWorkers } from '../../shared/runtime.ts'
+import { startTimer } from '../../shared/time/timers.ts'
+
+const ticksPerDeadline = 10
+/** Node's timers take at most 25 days, so a long deadline has more ticks instead of longer ones. */
+const longestTickMs = 3_600_000
+
+interface Waiter {
+  ticksLeft: number
+  /** Its index in the list, or -1 once it has left the list. */
+  index: number
+  readonly expire: () => void
+}
+
+/**
+ * A deadline that does not count time in which the event loop was blocked. It counts ticks of a running loop: a block of any
+ * length is one tick, and after the last tick the loop still reads its sockets before the deadline passes. One timer serves
+ * everything that waits, and stops when nothing does.
+ *
+ * With a plain timer every answer that arrived during a block would look late, because Node runs timers before it reads
+ * sockets.
+ */
+export class FairDeadline {
+  readonly ms: number
+  readonly #tickMs: number
+  readonly #ticks: number
+  /** A list, because adding an object to a set makes V8 compute a hash for it. */
+  readonly #waiters: Waiter[] = []
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(ms: number) {
+    this.ms = ms
+    this.#tickMs = Math.min(Math.max(1, ms / ticksPerDeadline), longestTickMs)
+    this.#ticks = Math.max(ticksPerDeadline, ms / this.#tickMs)
+  }
+
+  /**
+   * Settles like the work, or rejects with `late()` if the deadline passes first.
+   *
+   * @param tooLate - receives a result that arrives after the deadline
+   */
+  race<Value>(work: PromiseLike<Value>, late: () => unknown, tooLate?: (value: Value) => void): Promise<Value> {
+    if (isWorkers) return raceAlone(work, this.ms, late, tooLate)
+    return new Promise<Value>((resolve, reject) => {
+      const waiter: Waiter = {
+        ticksLeft: this.#ticks,
+        index: this.#waiters.length,
+        expire: () => reject(late()),
+      }
+      this.#waiters.push(waiter)
+      this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref()
+      work.then(
+        (value) => {
+          if (waiter.index === -1) return tooLate?.(value)
+          this.#remove(waiter)
+          resolve(value)
+        },
+        (error) => {
+          this.#remove(waiter)
+          reject(error)
+        },
+      )
+    })
+  }
+
+  #tick(): void {
+    // Not when the last waiter leaves: starting a timer for each answer would take as long as reading the answer.
+    if (this.#waiters.length === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+    }
+    const due = this.#waiters.filter((waiter) => --waiter.ticksLeft <= 0)
+    if (due.length === 0) return
+    afterPoll(() => this.#expire(due))
+  }
+
+  #expire(due: readonly Waiter[]): void {
+    for (const waiter of due) {
+      if (waiter.index === -1) continue
+      this.#remove(waiter)
+      waiter.expire()
+    }
+  }
+
+  /** Moves the last waiter into the gap, so that no others have to move. */
+  #remove(waiter: Waiter): void {
+    const { index } = waiter
+    if (index === -1) return
+    const last = this.#waiters.pop() as Waiter
+    if (last !== waiter) {
+      this.#waiters[index] = last
+      last.index = index
+    }
+    waiter.index = -1
+  }
+}
+
+/** The same with a timer for this work alone: on Workers, requests share none. */
+async function raceAlone<Value>(
+  work: PromiseLike<Value>,
+  ms: number,
+  late: () => unknown,
+  tooLate: ((value: Value) => void) | undefined,
+): Promise<Value> {
+  let isLate = false
+  const { promise: passed, reject } = Promise.withResolvers<never>()
+  const timer = startTimer(() => {
+    isLate = true
+    reject(late())
+  }, ms)
+  try {
+    return await Promise.race([work, passed])
+  } finally {
+    timer.cancel()
+    if (isLate) work.then(tooLate, () => {})
+  }
+}
+
+/** Calls the function after the event loop has read its sockets. From a timer that takes a detour: timers run before it. */
+export function afterPoll(run: () => void): void {
+  // Two hops: the first runs after the poll of this turn of the loop, the second after the poll of the next.
+  setImmediate(() => setImmediate(run))
+}

@@ -1,0 +1,117 @@
+import { describeValue } from '../../shared/assertions.ts'
+import { startInterval, type Timer } from '../../shared/time/timers.ts'
+import type { StoreCounters } from '../counters.ts'
+import type { Events } from '../events.ts'
+import { isKeyvLike, type KeyvLike } from '../keyv/keyv-client.ts'
+import type { CoarseTime } from '../memory/coarse-time.ts'
+import type { CacheOptions, CacheSettings } from '../options.ts'
+import { Coherence, type CoherenceListener } from '../redis/coherence.ts'
+import { isRedisClient, type RedisSource, redisSource } from '../redis/redis-client.ts'
+import type { ImportStore } from './store.ts'
+import { StoreTier } from './store-tier.ts'
+
+/** What this process knows of the changes in the store. */
+export interface StoreCoherence {
+  isVerifiedAt(now: number): boolean
+  readonly ageMs: number
+  /** The store's clock at the latest change that this process has heard of; `-Infinity` where it hears of none. */
+  readonly seenStamp: number
+}
+
+/** The store tier, and until when memory is verified against it. */
+export interface OpenedStore {
+  readonly store: StoreTier | undefined
+  readonly coherence: StoreCoherence
+  close(): Promise<void>
+}
+
+/** What a store tier works with. */
+interface StoreDependencies {
+  readonly settings: CacheSettings
+  readonly counters: StoreCounters
+  readonly events: Events
+  readonly time: CoarseTime
+  readonly listener: CoherenceListener
+}
+
+/** Opens the store that the options name. It connects in the background. */
+export function openStore(
+  { redis, store }: Pick<CacheOptions, 'redis' | 'store'>,
+  dependencies: StoreDependencies,
+): OpenedStore {
+  const source = redis === undefined ? clientOf(store) : redisSource(redis)
+  if (source !== undefined) return openRedis(source, dependencies)
+  if (store !== undefined) return openPortable(store, dependencies)
+  // No other process can invalidate anything.
+  return {
+    store,
+    coherence: { isVerifiedAt: () => true, ageMs: 0, seenStamp: Number.POSITIVE_INFINITY },
+    close: async () => {},
+  }
+}
+
+function openPortable(keyv: unknown, dependencies: StoreDependencies): OpenedStore {
+  if (!isKeyvLike(keyv)) {
+    throw new TypeError(`Expected \`store\` to be a Keyv instance or adapter, got ${describeValue(keyv)}`)
+  }
+  const { namespace, loadHardMs, withinMs } = dependencies.settings
+  const importStore: ImportStore = async () => {
+    const { KeyvStore } = await import('../keyv/keyv-store.ts')
+    return new KeyvStore(keyv, namespace, loadHardMs + 60_000, dependencies.time)
+  }
+  const store = openTier(importStore, dependencies)
+  // Keyv sends no messages about invalidations, so entries in memory are trusted for `coherence.within` and no longer.
+  return {
+    store,
+    coherence: { isVerifiedAt: () => false, ageMs: withinMs, seenStamp: Number.NEGATIVE_INFINITY },
+    close: () => store.close(),
+  }
+}
+
+function openRedis(source: RedisSource, dependencies: StoreDependencies): OpenedStore {
+  const { settings, time, listener } = dependencies
+  const coherence = new Coherence(settings.withinMs, time, listener)
+  const importStore: ImportStore = async () => {
+    const { RedisStore } = await import('../redis/redis-store.ts')
+    const opened = new RedisStore(source, settings, coherence, time)
+    await opened.prepare()
+    return opened
+  }
+  const store = openTier(importStore, dependencies)
+  const heartbeat = startHeartbeat(store, coherence, settings.withinMs)
+  return {
+    store,
+    coherence,
+    close() {
+      heartbeat.cancel()
+      return store.close()
+    },
+  }
+}
+
+function openTier(importStore: ImportStore, { settings, counters, events }: StoreDependencies): StoreTier {
+  return new StoreTier(importStore, settings, counters, events)
+}
+
+/** While memory is in use, reads the store's clock twice in the time for which memory stays verified. */
+function startHeartbeat(store: StoreTier, coherence: Coherence, withinMs: number): Timer {
+  let idleBeats = 0
+  const beat = () => {
+    idleBeats = coherence.isUsed ? 0 : idleBeats + 1
+    coherence.isUsed = false
+    // An entry that was just stored is trusted for two beats without a question, so one idle beat does not mean disuse.
+    if (idleBeats < 2) void store.ping()
+  }
+  return startInterval(beat, Math.max(10, withinMs / 2))
+}
+
+/** The Redis client inside a Keyv instance or adapter of either major, wrapped or not. */
+function clientOf(store: KeyvLike | undefined): RedisSource | undefined {
+  let layer: unknown = store
+  for (let depth = 0; depth < 3 && typeof layer === 'object' && layer !== null; depth++) {
+    const { client, store: inner } = layer as { readonly client?: unknown; readonly store?: unknown }
+    if (isRedisClient(client)) return redisSource(client)
+    layer = inner
+  }
+  return undefined
+}

@@ -1,0 +1,49 @@
+import type { RedisRefusal, StoreErrorKind } from '../counters.ts'
+import type { CacheErrorEvent } from '../events.ts'
+
+/** The store did not answer within `timeouts.store`. */
+export class StoreTimeoutError extends Error {
+  override readonly name = 'StoreTimeoutError'
+}
+
+export function lateError(): StoreTimeoutError {
+  return new StoreTimeoutError('the store did not answer within `timeouts.store`')
+}
+
+/** Error codes with which Redis says that the server, not the request, is at fault. */
+const unavailable = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|WRONGPASS|NOREPLICAS|BUSY|UNKILLABLE)\b/
+
+/** Whether the store cannot be used at all for now. */
+export function isOutage(error: unknown): boolean {
+  if (error instanceof StoreTimeoutError) return false
+  return !isAnswer(error) || unavailable.test((error as Error).message)
+}
+
+export function kindOf(error: unknown, operation: CacheErrorEvent['operation']): StoreErrorKind {
+  if (error instanceof StoreTimeoutError) return 'timeout'
+  const refusal = refusalOf(error)
+  if (refusal !== undefined) return refusal
+  if (isOutage(error)) return 'connection'
+  return operation === 'read' || operation === 'decode' ? 'decode' : 'write'
+}
+
+/** Redis' own word for a refusal that only its operator can lift. */
+export function refusalOf(error: unknown): RedisRefusal | undefined {
+  if (!(error instanceof Error)) return undefined
+  // So Redis says it when the command that is not allowed is inside a script.
+  if (/user executing the script can't/.test(error.message)) return 'NOPERM'
+  return /^(OOM|NOPERM|MISCONF|WRONGPASS)\b/.exec(error.message)?.[1] as RedisRefusal | undefined
+}
+
+/**
+ * Whether the server is a replica, as the primary is after a failover that kept its connections. A new connection by the same
+ * name may lead to the new primary.
+ */
+export function isOfReplica(error: unknown): boolean {
+  return error instanceof Error && /^READONLY\b/.test(error.message)
+}
+
+/** Whether the store itself answered with the error: Redis begins its errors with a code in capitals. */
+export function isAnswer(error: unknown): boolean {
+  return error instanceof Error && /^[A-Z][A-Z0-9]+ /.test(error.message)
+}

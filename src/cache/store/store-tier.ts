@@ -1,0 +1,350 @@
+import type { StoreCounters } from '../counters.ts'
+import type { Events, StoreOperation, StoreState } from '../events.ts'
+import type { Change } from '../memory/invalidation-log.ts'
+import type { CacheSettings } from '../options.ts'
+import type { Invalidation } from '../types.ts'
+import { Batch } from './batch.ts'
+import { Breaker } from './breaker.ts'
+import { ChangeQueue, sendChange, splitChange } from './changes.ts'
+import { FairDeadline } from './fair-deadline.ts'
+import { maxKeysUnderWay, Slots } from './slots.ts'
+import {
+  type EntryWrite,
+  type HeldLease,
+  heldLeases,
+  type ImportStore,
+  type LeaseRenewal,
+  type ReadMode,
+  type ReadResult,
+  type StampReading,
+  type Store,
+  type StoredEntry,
+  type StoreListener,
+  type WriteOutcome,
+} from './store.ts'
+import { isAnswer, isOfReplica, isOutage, kindOf, lateError, refusalOf } from './store-errors.ts'
+import { StoreWarnings } from './store-warnings.ts'
+
+const readModes: readonly ReadMode[] = ['get', 'load', 'likely-hit', 'refresh', 'force']
+
+interface AskOptions<Result> {
+  /** Receives an answer that arrives after its deadline. */
+  readonly tooLate?: ((result: Result) => void) | undefined
+  /** Keys that are asked for at once, each for a caller of its own. @defaultValue 1 */
+  readonly keys?: number | undefined
+}
+
+/**
+ * A store that never fails or hangs its caller. Every operation has a deadline, every failure is counted and becomes
+ * `undefined`, and a store that is down is not asked. Before it is asked again it is sent the changes that it missed.
+ */
+export class StoreTier {
+  readonly #counters: StoreCounters
+  readonly #events: Events
+  readonly #warnings: StoreWarnings
+  readonly #deadline: FairDeadline
+  readonly #breaker: Breaker
+  readonly #changes = new ChangeQueue()
+  readonly #slots = new Slots(maxKeysUnderWay)
+  readonly #reads: ReadonlyMap<ReadMode, Batch<string, ReadResult>>
+  readonly #writes: Batch<EntryWrite, WriteOutcome>
+  readonly #releases: Batch<HeldLease, void>
+  readonly #renewals: Batch<LeaseRenewal, void>
+  #roundTripMs = 0
+  #state: StoreState = 'up'
+  #opened: Store | undefined
+  #opening: Promise<Store> | undefined
+  /** Settles once the first connection is made or has failed, and is `undefined` afterwards. */
+  #connecting: Promise<void> | undefined
+  /** Whether the store answers again and is being sent the changes that it missed. */
+  #isCatchingUp = false
+  #openingError: unknown
+  #isClosed = false
+  readonly #firstLoss = Promise.withResolvers<never>()
+  readonly #listener: StoreListener = {
+    subscriptionFailed: (error, refusedRight) => {
+      if (refusedRight !== undefined) this.#warnings.channelRefused(error, refusedRight)
+      this.#events.emit('error', { operation: 'connection', error })
+      this.#updateState()
+    },
+    refused: (error) => this.#warnings.refused(error, this.#opened?.rights),
+    sharedWith: (name) => this.#warnings.sharedWith(name),
+    lost: (error) => {
+      this.#firstLoss.reject(error)
+      this.#recordLoss(error)
+    },
+    ready: () => void this.#breaker.probeNow(),
+  }
+
+  constructor(importStore: ImportStore, settings: CacheSettings, counters: StoreCounters, events: Events) {
+    this.#counters = counters
+    this.#events = events
+    this.#warnings = new StoreWarnings(settings)
+    this.#deadline = new FairDeadline(settings.storeTimeoutMs)
+    const probe = () => this.#probe()
+    this.#breaker = new Breaker({ ...settings.breaker, probe, onChange: () => this.#updateState() })
+    const batch = (mode: ReadMode) => new Batch<string, ReadResult>({ send: (keys) => this.read(keys, mode, []) })
+    this.#reads = new Map(readModes.map((mode) => [mode, batch(mode)]))
+    const attemptAll = <Item, Result>(work: (items: readonly Item[]) => Promise<Result>) => {
+      return (items: readonly Item[]) => this.#attempt('write', () => work(items), { keys: items.length })
+    }
+    this.#releases = new Batch({ send: attemptAll((held) => this.#store.release(held).then(() => [])) })
+    this.#renewals = new Batch({ send: attemptAll((renewals) => this.#store.renew(renewals).then(() => [])) })
+    const bytesOf = ({ entry }: EntryWrite) => entry.payload.length
+    this.#writes = new Batch({ send: attemptAll((writes) => this.#store.write(writes)), bytesOf })
+    this.#firstLoss.promise.catch(ignore)
+    this.#opening = importStore()
+    this.#connecting = this.#opening.then((store) => {
+      this.#opened = store
+      this.#opening = undefined
+      return this.#connect()
+    })
+    this.#connecting.catch((error: unknown) => {
+      if (this.#opened === undefined) this.#openingError = error
+      this.#connecting = undefined
+    })
+  }
+
+  get state(): StoreState {
+    if (this.#breaker.isOpen) return 'down'
+    return this.#breaker.hasTimeouts || !(this.#connecting !== undefined || this.#opened?.isListening())
+      ? 'degraded'
+      : 'up'
+  }
+
+  get roundTripMs(): number {
+    return this.#roundTripMs
+  }
+
+  get queuedChanges(): number {
+    return this.#changes.size
+  }
+
+  /** Whether the breaker lets operations through. */
+  get isAvailable(): boolean {
+    return !this.#breaker.isOpen
+  }
+
+  get isConnecting(): boolean {
+    return this.#connecting !== undefined
+  }
+
+  /** Waits for the first connection, at most as long as for any answer. */
+  async connected(): Promise<void> {
+    await this.#attempt('connection', () => Promise.resolve())
+  }
+
+  /** What the store holds under each key, or `undefined` when it does not answer. */
+  read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<ReadResult[] | undefined> {
+    const ask = () => this.#store.read(keys, mode, tags)
+    // A caller that has stopped waiting will not load: give back the leases that it was granted.
+    return this.#attempt('read', ask, { tooLate: (results) => this.#releaseAll(keys, results), keys: keys.length })
+  }
+
+  /** As {@link read}. Reads without tags that are asked for at the same time become one round trip. */
+  readOne(key: string, mode: ReadMode, tags: readonly string[]): Promise<ReadResult | undefined> {
+    const reads = tags.length === 0 ? this.#reads.get(mode) : undefined
+    if (reads !== undefined) return reads.add(key)
+    return this.read([key], mode, tags).then((results) => results?.[0])
+  }
+
+  /** Values that are written at the same time share round trips. */
+  write(write: EntryWrite): Promise<WriteOutcome | undefined> {
+    return this.#writes.add(write)
+  }
+
+  /** Whether the value was stored. If not, the key is invalidated, now or once the store is back. */
+  async set(key: string, entry: StoredEntry): Promise<boolean> {
+    const change = { tags: [], keys: [key], all: false }
+    const isStored = await this.#attemptChange('write', () => this.#store.set(key, entry))
+    // The store may have refused no more than this value.
+    if (isStored) this.#changes.addSent(change)
+    else await this.invalidate(change)
+    return isStored
+  }
+
+  /** Sends a change, or queues it until the store is back. */
+  async invalidate(change: Change): Promise<Invalidation> {
+    const parts = splitChange(change)
+    const sent = await Promise.all(parts.map((part) => this.#invalidatePart(part)))
+    const propagated = !sent.includes(false)
+    return { propagated, queued: !propagated }
+  }
+
+  async #invalidatePart(change: Change): Promise<boolean> {
+    const isSent = await this.#attemptChange('invalidate', () => sendChange(this.#store, change))
+    this.#settle(change, isSent)
+    return isSent
+  }
+
+  /** May fail without harm: a lease expires by itself. */
+  async release(held: HeldLease): Promise<void> {
+    if (this.isAvailable) await this.#releases.add(held)
+  }
+
+  async renew(renewal: LeaseRenewal): Promise<void> {
+    if (this.isAvailable) await this.#renewals.add(renewal)
+  }
+
+  /** `undefined` when the store does not answer. */
+  stamps(tags: readonly string[], begins: boolean): Promise<StampReading | undefined> {
+    return this.#attempt('read', () => this.#store.stamps(tags, begins))
+  }
+
+  /** Removes an entry that cannot be read, and counts it. */
+  async discard(key: string, error: unknown): Promise<void> {
+    this.#counters.errors.decode++
+    this.#events.emit('error', { operation: 'decode', error, key })
+    await this.#attempt('write', () => this.#store.discard(key))
+  }
+
+  /** Reads the store's clock, which verifies memory. */
+  async ping(): Promise<void> {
+    if (this.isAvailable) await this.#attempt('read', () => this.#store.ping())
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#breaker.stop()
+    await this.#opening?.catch(ignore)
+    await this.#opened?.close()
+  }
+
+  /** There is one once it was imported. Everything that asks it waits until then. */
+  get #store(): Store {
+    return this.#opened as Store
+  }
+
+  #attempt<Result>(
+    operation: StoreOperation,
+    work: () => Promise<Result>,
+    options?: AskOptions<Result>,
+  ): Promise<Result | undefined> {
+    if (this.#openingError !== undefined) return Promise.reject(this.#openingError)
+    if (!this.#breaker.isOpen) return this.#ask(operation, work, options)
+    this.#counters.errors.refused++
+    return Promise.resolve(undefined)
+  }
+
+  /** Whether the store took a change. */
+  async #attemptChange(operation: StoreOperation, work: () => Promise<void>): Promise<boolean> {
+    const done = () => work().then(() => true)
+    // While the store catches up, new changes go past the breaker: queued behind the old ones, they might never all be sent.
+    const answer = await (this.#isCatchingUp ? this.#ask(operation, done) : this.#attempt(operation, done))
+    return answer === true
+  }
+
+  async #ask<Result>(
+    operation: StoreOperation,
+    work: () => Promise<Result>,
+    { tooLate, keys = 1 }: AskOptions<Result> = {},
+  ): Promise<Result | undefined> {
+    // Loading a package takes time that must not count as the store's.
+    if (this.#opening !== undefined) await this.#opening.catch(ignore)
+    const turn = this.#slots.take(keys)
+    if (turn !== undefined) await turn
+    try {
+      if (turn !== undefined && this.#breaker.isOpen && !this.#isCatchingUp) {
+        this.#counters.errors.refused++
+        return undefined
+      }
+      const sentAt = performance.now()
+      const connecting = this.#connecting
+      const asked = connecting === undefined ? work() : connecting.then(work)
+      const answer = await this.#deadline.race(asked, lateError, tooLate)
+      this.#breaker.recordSuccess()
+      const took = performance.now() - sentAt
+      this.#roundTripMs = this.#roundTripMs === 0 ? took : 0.9 * this.#roundTripMs + 0.1 * took
+      this.#updateState()
+      return answer
+    } catch (error) {
+      if (this.#openingError !== undefined) throw this.#openingError
+      this.#recordFailure(operation, error, keys)
+      return undefined
+    } finally {
+      this.#slots.give(keys)
+    }
+  }
+
+  #recordFailure(operation: StoreOperation, error: unknown, callers: number): void {
+    const kind = kindOf(error, operation)
+    this.#counters.errors[kind]++
+    this.#warnings.refused(error, this.#opened?.rights)
+    if (kind === 'timeout') this.#breaker.recordTimeout(callers)
+    else if (isOutage(error)) this.#markLost()
+    if (isOfReplica(error)) this.#reconnect()
+    this.#updateState()
+    this.#events.emit('error', { operation, error })
+  }
+
+  /** Remembers a change that was sent, or queues it. */
+  #settle(change: Change, isSent: boolean): void {
+    if (isSent) this.#changes.addSent(change)
+    else {
+      // The store must not be read until it has the change.
+      this.#changes.add(change)
+      this.#breaker.open()
+    }
+  }
+
+  async #probe(): Promise<boolean> {
+    try {
+      await this.#deadline.race(this.#store.ping(), lateError)
+      this.#isCatchingUp = true
+      await this.#changes.flush((change) => this.#deadline.race(sendChange(this.#store, change), lateError))
+      return true
+    } catch (error) {
+      if (!isAnswer(error) || isOfReplica(error)) this.#reconnect()
+      return false
+    } finally {
+      this.#isCatchingUp = false
+    }
+  }
+
+  /** The listener is told when the new connection is ready. */
+  #reconnect(): void {
+    this.#changes.mayHaveFailedOver = true
+    this.#store.reconnect(this.#listener).catch(ignore)
+  }
+
+  async #connect(): Promise<void> {
+    if (this.#isClosed) return
+    const connected = this.#store.connect(this.#listener)
+    connected.then(
+      () => this.#breaker.probeNow(),
+      (error: unknown) => this.#recordLoss(error),
+    )
+    try {
+      await Promise.race([connected, this.#firstLoss.promise])
+    } finally {
+      this.#connecting = undefined
+    }
+  }
+
+  #recordLoss(error: unknown): void {
+    if (!this.#breaker.isOpen) this.#counters.errors[refusalOf(error) ?? 'connection']++
+    this.#warnings.refused(error, this.#opened?.rights)
+    this.#markLost()
+    this.#events.emit('error', { operation: 'connection', error })
+  }
+
+  #markLost(): void {
+    this.#changes.mayHaveFailedOver = true
+    this.#breaker.open()
+  }
+
+  async #releaseAll(keys: readonly string[], results: readonly ReadResult[]): Promise<void> {
+    const held = heldLeases(keys, results)
+    // Past the breaker: the late answer shows that the store works.
+    if (held.length > 0) await this.#store.release(held).catch(ignore)
+  }
+
+  #updateState(): void {
+    const state = this.state
+    if (state === this.#state) return
+    this.#state = state
+    this.#events.emit('state', { state })
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,262 @@
+import { inheritsNothing, isPlainObject } from '../../shared/plain-object.ts'
+
+export interface Inspection {
+  /** An estimate of the heap that the value takes. */
+  readonly bytes: number
+  /** Whether `JSON.parse(JSON.stringify(value))` returns the value, type for type. */
+  readonly isJson: boolean
+}
+
+/** The format of a payload: JSON text, JSON with marks for other types, or the bytes themselves. */
+export type ValueFormat = 'json' | 'marked' | 'bytes'
+
+export interface EncodedValue {
+  readonly format: ValueFormat
+  readonly bytes: Buffer
+}
+
+/** The value is not plain data: it holds an instance of a class, a function, a symbol, or itself. */
+export class UnstorableValueError extends TypeError {}
+
+const maxDepth = 500
+/** To parse a million digits takes seconds. */
+const maxDigits = 10_000
+/** Made when it is first needed, because it takes a while. */
+let tooManyDigits: bigint | undefined
+
+/** In the format `marked`, `{ $: [type, …] }` stands for a value whose type JSON lacks. */
+const mark = '$'
+const lengthBytes = 4
+
+const binaryTypes = {
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+} as const
+
+/**
+ * Measures a value, and checks that it is plain data. With `freeze`, freezes its plain objects and arrays in the same walk.
+ *
+ * @throws {@link UnstorableValueError}
+ */
+export function inspectValue(value: unknown, freeze: boolean): Inspection {
+  const inspector = new Inspector(freeze)
+  const bytes = inspector.measure(value)
+  return { bytes, isJson: inspector.isJson }
+}
+
+/** Encodes a value that {@link inspectValue} has accepted. */
+export function encodeValue(value: unknown, { isJson }: Inspection): EncodedValue {
+  if (isJson) return { format: 'json', bytes: Buffer.from(JSON.stringify(value)) }
+  if (Buffer.isBuffer(value)) return { format: 'bytes', bytes: value }
+  const encoder = new Encoder()
+  const json = Buffer.from(JSON.stringify(encoder.encode(value)))
+  const length = Buffer.alloc(lengthBytes)
+  length.writeUInt32BE(json.length)
+  return { format: 'marked', bytes: Buffer.concat([length, json, ...encoder.binaries]) }
+}
+
+/** @throws when the bytes are not those of {@link encodeValue} */
+export function decodeValue(format: ValueFormat, bytes: Buffer): unknown {
+  if (format === 'json') return JSON.parse(bytes.toString())
+  if (format === 'bytes') return Buffer.from(bytes)
+  const end = lengthBytes + bytes.readUInt32BE()
+  return decode(JSON.parse(bytes.toString('utf8', lengthBytes, end)), bytes.subarray(end))
+}
+
+class Inspector {
+  isJson = true
+  readonly #freeze: boolean
+  readonly #path: object[] = []
+
+  constructor(freeze: boolean) {
+    this.#freeze = freeze
+  }
+
+  /** Bytes of the value and its children. The sizes are V8's, rounded up: a header, and one or two words for each slot. */
+  measure(value: unknown): number {
+    switch (typeof value) {
+      case 'string':
+        return stringBytes(value)
+      case 'number':
+        if (!Number.isFinite(value) || Object.is(value, -0)) this.isJson = false
+        return 16
+      case 'boolean':
+        return 8
+      case 'undefined':
+        this.isJson = false
+        return 8
+      case 'bigint':
+        this.isJson = false
+        tooManyDigits ??= BigInt(`1${'0'.repeat(maxDigits)}`)
+        if (value < tooManyDigits && value > -tooManyDigits) return 32
+        throw new UnstorableValueError(`a bigint of more than ${maxDigits} digits cannot be stored`)
+      case 'object':
+        return value === null ? 8 : this.#enter(value)
+      default:
+        throw new UnstorableValueError(`a ${typeof value} cannot be stored`)
+    }
+  }
+
+  #enter(value: object): number {
+    if (this.#path.includes(value)) throw new UnstorableValueError('a value that contains itself cannot be stored')
+    if (this.#path.length > maxDepth) throw new UnstorableValueError(`a value deeper than ${maxDepth} cannot be stored`)
+    this.#path.push(value)
+    const bytes = this.#measureObject(value)
+    this.#path.pop()
+    return bytes
+  }
+
+  #measureObject(value: object): number {
+    if (Array.isArray(value)) return this.#measureArray(value)
+    const prototype = Object.getPrototypeOf(value)
+    if (prototype === Object.prototype) return this.#measurePlain(value)
+    this.isJson = false
+    // Some parsers make objects whose prototype is an empty object. They would come back without it.
+    if (prototype === null || (isPlainObject(value) && !inheritsNothing(value))) return this.#measurePlain(value)
+    if (!ArrayBuffer.isView(value) && Object.keys(value).length > 0) {
+      throw new UnstorableValueError(
+        `an instance of ${value.constructor?.name ?? 'a class'} with properties cannot be stored`,
+      )
+    }
+    if (prototype === Date.prototype) return 96
+    if (ArrayBuffer.isView(value) && binaryPrototypes.has(prototype)) return 160 + value.byteLength
+    if (prototype === Set.prototype) return this.#measureAll(value as Set<unknown>, 96, 32)
+    if (prototype === Map.prototype) {
+      return this.#measureAll([...(value as Map<unknown, unknown>)].flat(), 96, 32)
+    }
+    throw new UnstorableValueError(`an instance of ${value.constructor?.name ?? 'a class'} cannot be stored`)
+  }
+
+  #measureArray(value: readonly unknown[]): number {
+    // Drivers return arrays of a class of their own, or with properties such as `count`. They would come back without these,
+    // and an array with holes without its holes. The prototype of plain arrays is an array itself, in every realm.
+    if (!Array.isArray(Object.getPrototypeOf(value)) || Object.keys(value).length !== value.length) {
+      throw new UnstorableValueError('an array of a subclass, with properties or with holes cannot be stored')
+    }
+    let bytes = 32
+    for (let index = 0; index < value.length; index++) bytes += 8 + this.measure(value[index])
+    if (this.#freeze) Object.freeze(value)
+    return bytes
+  }
+
+  #measurePlain(value: object): number {
+    if (Object.getOwnPropertySymbols(value).length > 0) {
+      throw new UnstorableValueError('an object with symbols for names cannot be stored')
+    }
+    let bytes = 56
+    for (const field of Object.keys(value)) bytes += 16 + this.measure((value as Record<string, unknown>)[field])
+    if (this.#freeze) Object.freeze(value)
+    return bytes
+  }
+
+  #measureAll(items: Iterable<unknown>, header: number, slot: number): number {
+    let bytes = header
+    for (const item of items) bytes += slot + this.measure(item)
+    return bytes
+  }
+}
+
+/** Text with a character beyond Latin-1 takes two bytes a character. An exact test would need a scan in JavaScript. */
+function stringBytes(text: string): number {
+  const isAscii = text.length < 16 ? false : Buffer.byteLength(text) === text.length
+  return 24 + (isAscii ? text.length : text.length * 2)
+}
+
+const binaryPrototypes: ReadonlySet<object> = /* @__PURE__ */ (() =>
+  new Set([Buffer, ...Object.values(binaryTypes)].map((type): object => type.prototype)))()
+
+class Encoder {
+  /** Binary values in order. They follow the JSON as they are: base64 would make them a third larger. */
+  readonly binaries: Uint8Array[] = []
+  #offset = 0
+
+  encode(value: unknown): unknown {
+    if (value === undefined) return { [mark]: ['undefined'] }
+    if (typeof value === 'bigint') return { [mark]: ['bigint', String(value)] }
+    if (typeof value === 'number') return isPlainNumber(value) ? value : { [mark]: ['number', numberText(value)] }
+    if (typeof value !== 'object' || value === null) return value
+    if (Array.isArray(value)) return Array.from(value, (item) => this.encode(item))
+    if (value instanceof Date) return { [mark]: ['date', Number.isNaN(value.getTime()) ? null : value.getTime()] }
+    if (value instanceof Map) return { [mark]: ['map', this.encode([...value])] }
+    if (value instanceof Set) return { [mark]: ['set', this.encode([...value])] }
+    if (ArrayBuffer.isView(value)) return { [mark]: ['binary', ...this.#attach(value)] }
+    return this.#encodePlain(value)
+  }
+
+  #encodePlain(value: object): unknown {
+    const fields = Object.fromEntries(Object.entries(value).map(([field, item]) => [field, this.encode(item)]))
+    if (Object.getPrototypeOf(value) === null) return { [mark]: ['bare', fields] }
+    return mark in fields ? { [mark]: ['plain', fields] } : fields
+  }
+
+  #attach(view: ArrayBufferView): [type: string, offset: number, length: number] {
+    const type = Buffer.isBuffer(view) ? 'Buffer' : view.constructor.name
+    const offset = this.#offset
+    this.#offset += view.byteLength
+    this.binaries.push(new Uint8Array(view.buffer, view.byteOffset, view.byteLength))
+    return [type, offset, view.byteLength]
+  }
+}
+
+function decode(node: unknown, binaries: Buffer): unknown {
+  if (typeof node !== 'object' || node === null) return node
+  if (Array.isArray(node)) return node.map((item) => decode(item, binaries))
+  if (!(mark in node)) return decodeFields(node, binaries)
+  const [type, ...data] = node[mark] as [string, ...unknown[]]
+  switch (type) {
+    case 'undefined':
+      return undefined
+    case 'bigint':
+      return decodeBigint(data[0] as string)
+    case 'number':
+      return Number(data[0])
+    case 'date':
+      return new Date((data[0] as number | null) ?? Number.NaN)
+    case 'map':
+      return new Map(decode(data[0], binaries) as [unknown, unknown][])
+    case 'set':
+      return new Set(decode(data[0], binaries) as unknown[])
+    case 'binary':
+      return decodeBinary(data as [string, number, number], binaries)
+    case 'bare':
+      return Object.setPrototypeOf(decodeFields(data[0] as object, binaries), null)
+    case 'plain':
+      return decodeFields(data[0] as object, binaries)
+    default:
+      throw new TypeError('unknown mark')
+  }
+}
+
+function decodeBigint(digits: string): bigint {
+  if (digits.length > maxDigits + 1) throw new RangeError(`a bigint of more than ${maxDigits} digits`)
+  return BigInt(digits)
+}
+
+function decodeFields(fields: object, binaries: Buffer): Record<string, unknown> {
+  // fromEntries defines each field; assigning one named __proto__ would set the prototype.
+  return Object.fromEntries(Object.entries(fields).map(([field, item]) => [field, decode(item, binaries)]))
+}
+
+function decodeBinary([type, offset, length]: [string, number, number], binaries: Buffer): unknown {
+  const bytes = Uint8Array.from(binaries.subarray(offset, offset + length))
+  if (bytes.length !== length) throw new RangeError('binary part is truncated')
+  if (type === 'Buffer') return Buffer.from(bytes.buffer)
+  return new binaryTypes[type as keyof typeof binaryTypes](bytes.buffer)
+}
+
+function isPlainNumber(value: number): boolean {
+  return Number.isFinite(value) && !Object.is(value, -0)
+}
+
+function numberText(value: number): string {
+  return Object.is(value, -0) ? '-0' : String(value)
+}

@@ -1,0 +1,191 @@
+import { timeWait } from '../shared/scope/request-scope.ts'
+import { wait } from '../shared/scope/wait-names.ts'
+import { startInterval, type Timer } from '../shared/time/timers.ts'
+import { type Call, expectTags, resolveEntry } from './call-options.ts'
+import type { StoreCounters } from './counters.ts'
+import { type Events, toEvent } from './events.ts'
+import type { CoarseTime } from './memory/coarse-time.ts'
+import type { Change, InvalidationLog } from './memory/invalidation-log.ts'
+import type { MemoryTier, NewEntry } from './memory/memory-tier.ts'
+import type { CacheSettings } from './options.ts'
+import type { Profile } from './profile.ts'
+import type { Loaded, SharedLoad } from './shared-load.ts'
+import { type Lease, leaseMs, type StoredEntry } from './store/store.ts'
+import type { StoreTier } from './store/store-tier.ts'
+import type { EntryOptions, Invalidation } from './types.ts'
+import { compress } from './value/compression.ts'
+import { fitsWhenDecoded } from './value/decoded-size.ts'
+import { encodeValue, type Inspection, inspectValue } from './value/value-codec.ts'
+
+/** What the writer works with. */
+interface WriterDependencies {
+  readonly settings: CacheSettings
+  readonly memory: MemoryTier
+  readonly log: InvalidationLog
+  readonly store: StoreTier | undefined
+  readonly counters: StoreCounters
+  readonly events: Events
+  readonly time: CoarseTime
+  /** Called after each change in memory, so that no caller joins an outdated load. */
+  readonly onOutdated: (change: Change) => void
+}
+
+/** Stores values in both tiers, and invalidates entries in them. */
+export class Writer {
+  readonly #dependencies: WriterDependencies
+
+  readonly #held = new Set<{ readonly key: string; readonly lease: Lease; readonly load: SharedLoad }>()
+  /** One for all leases, which then share round trips. It stops when there are none. */
+  #renewal: Timer | undefined
+
+  constructor(dependencies: WriterDependencies) {
+    this.#dependencies = dependencies
+  }
+
+  /**
+   * Stores a loaded value in both tiers, unless the load called `skip`, the value is not plain data, or it was invalidated
+   * since the load began. Uses up the lease.
+   */
+  async storeLoaded(load: SharedLoad, call: Call, loaded: Loaded, lease: Lease | undefined): Promise<void> {
+    const { memory, log, store } = this.#dependencies
+    const { key, profile, staleMs } = call
+    if (call.tagsOf !== undefined) load.addTags(expectTags(call.tagsOf(loaded.value)))
+    const isStored = !loaded.isSkipped && call.ttlMs > 0 && load.reads?.unknown === undefined
+    const ttlMs = isStored ? lifetimeOf(loaded.value, profile, loaded.ttlMs, call.ttlMs) : 0
+    const inspection = ttlMs === 0 ? undefined : this.#tryInspect(key, loaded.value)
+    if (inspection === undefined || load.isSuperseded || !log.isCurrent(load.sequence, key, load.tags)) {
+      if (lease !== undefined) await store?.release({ key, lease })
+      return
+    }
+    const { sequence, startedAt } = load
+    const { costMs } = loaded
+    const about: NewEntry = { profile, ttlMs, staleMs, tags: [...load.tags], costMs, sequence, startedAt }
+    const entry = memory.createEntry(loaded.value, inspection.bytes, about)
+    memory.set(key, entry)
+    if (lease === undefined || store === undefined) return
+    const stored = await this.#tryEncode(key, loaded.value, inspection, about)
+    if (stored === undefined) return store.release({ key, lease })
+    const { memoryStamp = Number.POSITIVE_INFINITY } = load.reads ?? {}
+    const outcome = await timeWait(wait.cache, () => store.write({ key, entry: stored, lease, memoryStamp }))
+    if (outcome === 'invalidated') memory.delete(key, entry)
+  }
+
+  /** Stores a value as of now: see `Cache.set`. */
+  async set(key: string, value: unknown, options?: EntryOptions): Promise<boolean> {
+    const { settings, memory, log, store, time } = this.#dependencies
+    const { profile, ttlMs: usualMs, staleMs, tags } = resolveEntry(settings, options)
+    const ttlMs = lifetimeOf(value, profile, options?.ttl === undefined ? undefined : usualMs, usualMs)
+    const inspection = ttlMs === 0 ? undefined : this.#tryInspect(key, value)
+    const change = { tags: [], keys: [key], all: false }
+    if (inspection === undefined) {
+      await this.invalidate(change)
+      return false
+    }
+    // Loads that are under way began before this value.
+    this.outdate(change)
+    const start = { sequence: log.sequence, startedAt: time.exact() }
+    const about: NewEntry = { profile, ttlMs, staleMs, tags, costMs: 0, ...start }
+    memory.set(key, memory.createEntry(value, inspection.bytes, about))
+    if (store === undefined) return true
+    const stored = await this.#tryEncode(key, value, inspection, about)
+    if (stored !== undefined) return store.set(key, stored)
+    await store.invalidate(change)
+    return false
+  }
+
+  /** Makes entries outdated in this process at once, and then everywhere. */
+  async invalidate(change: Change): Promise<Invalidation> {
+    const { store, events } = this.#dependencies
+    this.outdate(change)
+    events.emit('invalidate', toEvent(change, 'local'))
+    if (store === undefined) return { propagated: true, queued: false }
+    const outcome = await store.invalidate(change)
+    // Once more: reads that began in between may have seen the store as it was before.
+    this.outdate(change)
+    return outcome
+  }
+
+  /** Makes entries outdated in this process only. */
+  outdate(change: Change): void {
+    this.#dependencies.memory.outdate(change)
+    this.#dependencies.onOutdated(change)
+  }
+
+  /** Renews a lease, with the tags that its load has by then, until the returned function is called. */
+  holdLease(key: string, lease: Lease, load: SharedLoad): () => void {
+    const held = { key, lease, load }
+    this.#held.add(held)
+    this.#renewal ??= startInterval(() => this.#renewLeases(), leaseMs / 3)
+    return () => this.#held.delete(held)
+  }
+
+  releaseLease(key: string, lease: Lease): void {
+    void this.#dependencies.store?.release({ key, lease })
+  }
+
+  #renewLeases(): void {
+    if (this.#held.size === 0) {
+      this.#renewal?.cancel()
+      this.#renewal = undefined
+    }
+    for (const { key, lease, load } of this.#held) {
+      void this.#dependencies.store?.renew({ key, lease, tags: [...load.tags] })
+    }
+  }
+
+  /** `undefined` when the value cannot be stored. */
+  #tryInspect(key: string, value: unknown): Inspection | undefined {
+    const { settings, events } = this.#dependencies
+    try {
+      return inspectValue(value, settings.freeze)
+    } catch (error) {
+      events.emit('error', { operation: 'encode', error, key })
+      return undefined
+    }
+  }
+
+  /** `undefined` when the value is too large for a process to read it. */
+  async #tryEncode(
+    key: string,
+    value: unknown,
+    inspection: Inspection,
+    about: NewEntry,
+  ): Promise<StoredEntry | undefined> {
+    const { settings, counters, events } = this.#dependencies
+    const { profile, ttlMs, staleMs, costMs, tags } = about
+    const { format, bytes } = encodeValue(value, inspection)
+    if (!fitsWhenDecoded(format, bytes, settings.maxValueBytes)) {
+      const error = new RangeError(`a value of ${bytes.length} bytes would take more memory than \`memory.maxBytes\``)
+      events.emit('error', { operation: 'encode', error, key })
+      return undefined
+    }
+    const packed = await compress(bytes, profile.compress && settings.compression)
+    counters.rawBytes += bytes.length
+    counters.storedBytes += packed.bytes.length
+    const header = {
+      ttlMs,
+      staleMs,
+      costMs: Math.round(costMs),
+      profile: profile.name,
+      version: profile.version,
+      format,
+      codec: packed.codec,
+      rawBytes: bytes.length,
+      tags,
+    }
+    return { header, payload: packed.bytes }
+  }
+}
+
+/**
+ * How long a value lives; 0 when it is not stored.
+ *
+ * @param givenMs - the lifetime given for this one value
+ * @param usualMs - the lifetime of its profile
+ */
+function lifetimeOf(value: unknown, profile: Profile, givenMs: number | undefined, usualMs: number): number {
+  const isAbsent = value === null || value === undefined
+  const ms = givenMs ?? (isAbsent ? profile.negativeTtlMs : undefined) ?? usualMs
+  // Downwards only: no value lives longer than was asked for.
+  return ms * (1 - profile.jitter * Math.random())
+}

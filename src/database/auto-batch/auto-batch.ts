@@ -1,0 +1,230 @@
+import type { CompiledQuery, QueryCompiler, QueryResult } from 'kysely'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { AutoBatchReport, AutoBatchShape } from '../types.ts'
+import type { JoinPlan } from './join-plan.ts'
+import { type PostgresDriverKind, planLateralJoin } from './lateral-join.ts'
+import { type AcquireOptions, type ConnectionSource, Lookup } from './lookup.ts'
+import { GroupRunner } from './lookup-group.ts'
+import { LookupShape } from './lookup-shape.ts'
+import { planNumberedUnion } from './numbered-union.ts'
+
+const maxShapes = 1_000
+/** PostgreSQL's protocol counts the parameters of a statement in 16 bits; SQLite takes 32,766. */
+const maxParameters = 30_000
+
+/**
+ * From how many lookups on joining pays, and how many copies one union may have. SQLite has no round trip to save, so only
+ * large groups cost less.
+ */
+const sizes = {
+  postgres: { min: 2, max: Infinity },
+  mysql: { min: 3, max: 100 },
+  sqlite: { min: 50, max: 100 },
+} as const
+
+/** After so many lookups that met no others, the next ones on SQLite do not wait for others. */
+const enoughAlone = 50
+
+export interface AutoBatchSettings {
+  readonly dialect: Exclude<SqlDialect, 'mssql'>
+  readonly maxBatch: number
+  /** A compiler that nobody watches. */
+  readonly compile: QueryCompiler['compileQuery']
+}
+
+/** Collects the lookups of a turn, and sends those with one SQL text as one statement. */
+export class AutoBatch {
+  readonly #dialect: Exclude<SqlDialect, 'mssql'>
+  readonly #maxBatch: number
+  readonly #compile: QueryCompiler['compileQuery']
+  readonly #shapesBySql = new Map<string, LookupShape>()
+  #source: ConnectionSource | undefined
+  #runner: GroupRunner | undefined
+  #driverKind: PostgresDriverKind = 'other'
+  #shapeText: (query: CompiledQuery) => string = ({ sql }) => sql
+  #queue: Lookup[] = []
+  #queries = 0
+  #statements = 0
+  #built: CompiledQuery | undefined
+  /** Lookups on SQLite that met no others, since the last that did. */
+  #aloneInRow = 0
+  #isOneAlone = false
+  #isReady = false
+  readonly #builtBeforeReady = new WeakSet<CompiledQuery>()
+
+  constructor({ dialect, maxBatch, compile }: AutoBatchSettings) {
+    this.#dialect = dialect
+    this.#maxBatch = maxBatch
+    this.#compile = compile
+  }
+
+  /**
+   * @param driverName - the name of the driver's class
+   * @param shapeText - the shape of a query, as reports name it
+   */
+  connect(source: ConnectionSource, driverName: string, shapeText: (query: CompiledQuery) => string): void {
+    this.#source = source
+    this.#shapeText = shapeText
+    this.#runner = new GroupRunner(source, this.#dialect)
+    this.#driverKind = driverName === 'PostgresDriver' ? 'pg' : driverName === 'PGliteDriver' ? 'pglite' : 'other'
+  }
+
+  recordBuilt(query: CompiledQuery): void {
+    this.#built = query
+    if (!this.#isReady) this.#builtBeforeReady.add(query)
+  }
+
+  /** The driver is open: from now on Kysely requests the connection in the same turn in which it has built the query. */
+  recordReady(): void {
+    this.#isReady = true
+  }
+
+  /** The query that was built last, for which a connection is requested now. */
+  takeBuilt(): CompiledQuery | undefined {
+    const built = this.#built
+    this.#built = undefined
+    return built
+  }
+
+  /**
+   * Whether the query may wait for others.
+   *
+   * @param built - what was built right before its connection was requested. `db.connection()` and transactions request a
+   *   connection first and build their queries later, and these must run on it.
+   */
+  isLookup(query: CompiledQuery, built: CompiledQuery | undefined): boolean {
+    if (query.query.kind !== 'SelectQueryNode') return false
+    return query === built || this.#builtBeforeReady.has(query)
+  }
+
+  /**
+   * Whether the query may run at once, because those before it met no others. On SQLite waiting for the end of the turn costs
+   * much of what a statement costs.
+   *
+   * @returns if so, {@link endAlone} should follow; without it, as when no connection is given, the next one waits for others again
+   */
+  beginAlone({ query }: CompiledQuery): boolean {
+    if (this.#aloneInRow < enoughAlone || query.kind !== 'SelectQueryNode') return false
+    // Several are under way: they may meet.
+    if (this.#isOneAlone || this.#queue.length > 0) this.#aloneInRow = 0
+    this.#isOneAlone = this.#aloneInRow > 0
+    return this.#isOneAlone
+  }
+
+  endAlone(): void {
+    this.#isOneAlone = false
+  }
+
+  ask(query: CompiledQuery, options: unknown, acquireOptions: AcquireOptions): Promise<QueryResult<unknown>> {
+    const lookup = new Lookup(query, options, acquireOptions)
+    // Promise jobs run before the next tick: all lookups that are asked for in this turn will be there.
+    if (this.#queue.push(lookup) === 1) process.nextTick(this.flush)
+    return lookup.promise
+  }
+
+  /** Sends what waits. */
+  readonly flush = (): void => {
+    const lookups = this.#queue
+    if (lookups.length === 0) return
+    this.#queue = []
+    const [first] = lookups as [Lookup]
+    if (lookups.length === 1) {
+      if (this.#dialect === 'sqlite') this.#aloneInRow += 1
+      first.runSeparately(this.#source as ConnectionSource)
+      return
+    }
+    this.#aloneInRow = 0
+    for (const group of this.#groups(lookups)) this.#send(group)
+  }
+
+  /** Whether the text of the query says that it could be joined. */
+  couldJoin(query: CompiledQuery): boolean {
+    return query.query.kind === 'SelectQueryNode' && typeof this.#planFor(query) !== 'string'
+  }
+
+  report(): AutoBatchReport {
+    const shapes = new Map<string, AutoBatchShape>()
+    let [queries, statements] = [this.#queries, this.#statements]
+    for (const shape of this.#shapesBySql.values()) {
+      const snapshot = shape.snapshot()
+      queries += snapshot.queries
+      statements += snapshot.statements
+      const known = shapes.get(shape.text)
+      shapes.set(shape.text, known === undefined ? snapshot : sumOf(known, snapshot))
+    }
+    return { queries, statements, shapes: [...shapes.values()].sort((one, other) => other.queries - one.queries) }
+  }
+
+  #groups(lookups: readonly Lookup[]): Iterable<Group> {
+    const groupsBySql = new Map<string, Group[]>()
+    for (const lookup of lookups) {
+      const groups = groupsBySql.get(lookup.query.sql)
+      if (groups === undefined) groupsBySql.set(lookup.query.sql, [new Group(this.#shapeOf(lookup.query), lookup)])
+      else if (!groups.some((group) => group.add(lookup))) groups.push(new Group((groups[0] as Group).shape, lookup))
+    }
+    return [...groupsBySql.values()].flat()
+  }
+
+  #send({ shape, lookups }: Group): void {
+    const { min, max } = sizes[this.#dialect]
+    const [first] = lookups as [Lookup, ...Lookup[]]
+    if (shape.plan === undefined || lookups.length < min) {
+      for (const lookup of lookups) lookup.runSeparately(this.#source as ConnectionSource)
+      return
+    }
+    const perLookup = first.query.parameters.length || 1
+    const size = Math.max(1, Math.min(this.#maxBatch, max, Math.floor(maxParameters / perLookup)))
+    void first.runInContext(() => this.#runner?.run(shape, lookups, size))
+  }
+
+  #shapeOf(query: CompiledQuery): LookupShape {
+    const known = this.#shapesBySql.get(query.sql)
+    if (known !== undefined) return known
+    const shape = new LookupShape(this.#shapeText(query), this.#planFor(query))
+    if (this.#shapesBySql.size >= maxShapes) this.#forgetOldest()
+    this.#shapesBySql.set(query.sql, shape)
+    return shape
+  }
+
+  /** @returns why the query cannot be joined, instead of its plan */
+  #planFor(query: CompiledQuery): JoinPlan | string {
+    return this.#dialect === 'postgres'
+      ? planLateralJoin(query, this.#driverKind)
+      : planNumberedUnion(query, this.#dialect, this.#compile)
+  }
+
+  #forgetOldest(): void {
+    for (const [sql, { queries, statements }] of this.#shapesBySql) {
+      this.#queries += queries
+      this.#statements += statements
+      this.#shapesBySql.delete(sql)
+      return
+    }
+  }
+}
+
+/** Lookups of one shape that one connection may serve. */
+class Group {
+  readonly shape: LookupShape
+  readonly lookups: Lookup[]
+
+  constructor(shape: LookupShape, first: Lookup) {
+    this.shape = shape
+    this.lookups = [first]
+  }
+
+  /** @returns whether the lookup belongs to the group */
+  add(lookup: Lookup): boolean {
+    const first = this.lookups[0] as Lookup
+    if (!lookup.canJoin(first)) return false
+    const shared = this.shape.plan?.sharedPositions ?? []
+    if (!shared.every((position) => lookup.query.parameters[position] === first.query.parameters[position]))
+      return false
+    this.lookups.push(lookup)
+    return true
+  }
+}
+
+function sumOf(one: AutoBatchShape, other: AutoBatchShape): AutoBatchShape {
+  return { ...one, ...other, queries: one.queries + other.queries, statements: one.statements + other.statements }
+}

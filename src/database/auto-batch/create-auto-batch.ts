@@ -1,0 +1,79 @@
+import type { CompiledQuery, Driver, QueryCompiler } from 'kysely'
+import { expectOptions } from '../../shared/arguments.ts'
+import { describeValue, expectWholeNumber } from '../../shared/assertions.ts'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { AbandonedConnection } from '../cancel/abandoned-connection.ts'
+import { instrumentConnection } from '../driver/instrumented-connection.ts'
+import type { InstrumentedDriver } from '../driver/instrumented-driver.ts'
+import type { Instrumentation } from '../instrumentation.ts'
+import type { AutoBatchReport, InstrumentOptions } from '../types.ts'
+import { AutoBatch } from './auto-batch.ts'
+import { BatchingDriver } from './batching-driver.ts'
+import type { ConnectionSource } from './lookup.ts'
+
+/** Where `instrument` and the joining of lookups meet. */
+interface AutoBatchHook {
+  recordBuilt(query: CompiledQuery): void
+  wrapDriver(
+    driver: InstrumentedDriver,
+    innerName: string,
+    instrumentation: Instrumentation,
+    hasSingleConnection: boolean,
+  ): Driver
+  report(): AutoBatchReport
+  /** Set while it is off: whether it could join runs of the query. */
+  readonly couldJoin?: (query: CompiledQuery) => boolean
+}
+
+/**
+ * @param compile - a compiler that nobody watches
+ * @throws TypeError or RangeError for bad options, and on SQL Server
+ */
+export function createAutoBatch(
+  option: InstrumentOptions['autoBatch'],
+  sqlDialect: SqlDialect,
+  compile: QueryCompiler['compileQuery'],
+): AutoBatchHook {
+  const maxBatch = parseMaxBatch(option)
+  if (sqlDialect === 'mssql' && maxBatch === undefined) return disabled
+  if (sqlDialect === 'mssql') throw new TypeError('`autoBatch` works on PostgreSQL, MySQL, MariaDB and SQLite')
+  const batch = new AutoBatch({ dialect: sqlDialect, maxBatch: maxBatch ?? defaultMaxBatch, compile })
+  if (maxBatch === undefined) return { ...disabled, couldJoin: (query) => batch.couldJoin(query) }
+  return {
+    recordBuilt: (query) => batch.recordBuilt(query),
+    wrapDriver(driver, innerName, instrumentation, hasSingleConnection) {
+      const source: ConnectionSource = {
+        acquire: (options) => driver.acquireConnection(options),
+        release: (connection, options) => driver.releaseConnection(connection, options),
+        executeUnrecorded: (connection) =>
+          connection instanceof AbandonedConnection
+            ? (query, options) => connection.executeQuery(query, options)
+            : instrumentConnection(connection, instrumentation).executeUnrecorded,
+        // Kysely 0.28 leaves the queue for SQLite's single connection to its driver.
+        isSerial: hasSingleConnection || sqlDialect === 'sqlite',
+      }
+      batch.connect(source, innerName, (query) => instrumentation.observer.statistics.statementOf(query).shape.text)
+      return new BatchingDriver(driver, batch, source)
+    },
+    report: () => batch.report(),
+  }
+}
+
+const defaultMaxBatch = 500
+
+const disabled: AutoBatchHook = {
+  recordBuilt() {},
+  wrapDriver: (driver) => driver,
+  report: () => ({ queries: 0, statements: 0, shapes: [] }),
+}
+
+/** @returns `undefined` when it is off */
+function parseMaxBatch(option: InstrumentOptions['autoBatch'] = false): number | undefined {
+  if (option === false) return undefined
+  if (option === true) return defaultMaxBatch
+  if (typeof option !== 'object' || option === null) {
+    throw new TypeError(`Expected \`autoBatch\` to be a boolean or an object, got ${describeValue(option)}`)
+  }
+  expectOptions(option, { maxBatch: 'own' }, 'autoBatch')
+  return expectWholeNumber(option.maxBatch ?? defaultMaxBatch, 'autoBatch.maxBatch', { min: 2 })
+}

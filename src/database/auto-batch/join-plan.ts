@@ -1,0 +1,55 @@
+import type { CompiledQuery } from 'kysely'
+import type { Execute } from '../instrumentation.ts'
+
+/** The column that numbers the lookups of a joined statement, from 1. */
+export const numberColumn = 'posthaste_n'
+
+/** How lookups with one SQL text become one statement. */
+export interface JoinPlan {
+  /** Positions of parameters whose value all lookups of a statement must share, such as a LIMIT. */
+  readonly sharedPositions: readonly number[]
+  /**
+   * What proves that joined rows are those of the separate queries. `'rows'`: the first rows are compared. `'columns'`: rows
+   * are compared until each column has shown a value, because a union may change how the driver reads a column.
+   */
+  readonly proof: 'none' | 'rows' | 'columns'
+  /**
+   * Reads from the database what joining these lookups needs, on a connection outside a transaction.
+   *
+   * @returns why the lookups cannot be joined
+   */
+  readonly learn: ((execute: Execute, lookups: readonly CompiledQuery[]) => Promise<string | undefined>) | undefined
+  /** @returns `undefined` when these values cannot be joined */
+  join(lookups: readonly CompiledQuery[]): JoinedSql | undefined
+}
+
+export interface JoinedSql {
+  readonly sql: string
+  readonly parameters: readonly unknown[]
+}
+
+/** Words of statements that write or lock, and of samples that differ from run to run. */
+const refusedWords = new Set([
+  'insert',
+  'update',
+  'delete',
+  'merge',
+  'into',
+  'for',
+  'lock',
+  'call',
+  'returning',
+  'procedure',
+  'tablesample',
+])
+
+/** Why no query with these names is joined, on any database. */
+export function refusalOf(names: ReadonlySet<string>, words: readonly string[]): string | undefined {
+  const word = words.find((word) => refusedWords.has(word.toLowerCase()))
+  if (word !== undefined) return `it contains '${word}'`
+  return [...names].some((name) => name.toLowerCase().startsWith('posthaste_'))
+    ? 'it contains a name that starts with posthaste_'
+    : undefined
+}
+
+export const unreadableText = 'its SQL has a comment, a backslash, a dollar quote, or a string with a prefix'

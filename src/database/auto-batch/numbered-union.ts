@@ -1,0 +1,175 @@
+import type { CompiledQuery, OperationNode, QueryCompiler, SelectQueryNode } from 'kysely'
+import { type JoinedSql, type JoinPlan, numberColumn, refusalOf, unreadableText } from './join-plan.ts'
+import { isSpace, isWord, namesIn, readableTokens } from './readable-tokens.ts'
+
+type UnionDialect = 'mysql' | 'sqlite'
+
+/** @returns why a query cannot be joined, instead of its plan */
+export function planNumberedUnion(
+  query: CompiledQuery,
+  dialect: UnionDialect,
+  compile: QueryCompiler['compileQuery'],
+): JoinPlan | string {
+  const tokens = readableTokens(query.sql, dialect)
+  if (tokens === undefined) return unreadableText
+  if (!hasPlainParameters(tokens, query.parameters.length)) return 'its parameters cannot be told from its text'
+  const node = query.query as SelectQueryNode
+  const refusal =
+    refusalOf(namesIn(tokens), tokens.filter(isWord)) ??
+    unknownFunction(tokens) ??
+    (dialect === 'mysql' ? cutValue(tokens) : undefined) ??
+    refusalOfNode(node, dialect)
+  if (refusal !== undefined) return refusal
+  const parts = compile(withNumber(node), query.queryId).sql.split(placeholder)
+  const [before, after] = parts
+  if (before === undefined || after === undefined || parts.length > 2) return 'it contains our placeholder'
+  return new NumberedUnion(before, after, node, dialect)
+}
+
+/** `(select …, 1 as n from …) union all (select …, 2 as n from …)`: one round trip for copies of the query. */
+class NumberedUnion implements JoinPlan {
+  readonly sharedPositions: readonly number[] = []
+  readonly proof: 'none' | 'columns'
+  readonly learn = undefined
+  readonly #open: string
+  readonly #close: string
+
+  constructor(before: string, after: string, node: SelectQueryNode, dialect: UnionDialect) {
+    // SQLite's values carry their types with them.
+    this.proof = dialect === 'sqlite' ? 'none' : 'columns'
+    const hasLimit = (node.limit ?? node.fetch) !== undefined
+    // A branch without a limit would lose its order.
+    const limitless = dialect === 'mysql' ? ' limit 18446744073709551615' : ' limit -1'
+    const end = node.orderBy !== undefined && !hasLimit ? `${after}${limitless}` : after
+    const needsTable = node.with !== undefined || (dialect === 'sqlite' && (hasLimit || node.orderBy !== undefined))
+    const open = needsTable ? 'select * from (' : dialect === 'mysql' ? '(' : ''
+    const close = needsTable ? ') as posthaste_x' : dialect === 'mysql' ? ')' : ''
+    this.#open = `${open}${before}`
+    this.#close = `${end}${close}`
+  }
+
+  join(lookups: readonly CompiledQuery[]): JoinedSql {
+    return {
+      sql: lookups.map((_, index) => `${this.#open}${index + 1}${this.#close}`).join(' union all '),
+      parameters: lookups.flatMap(({ parameters }) => parameters),
+    }
+  }
+}
+
+const placeholder = '7105104'
+
+/** The query with its number as one more column. In a derived table around it, the number would cost twice as much. */
+function withNumber(node: SelectQueryNode): SelectQueryNode {
+  const number = { kind: 'RawNode', sqlFragments: [placeholder], parameters: [] }
+  const alias = { kind: 'IdentifierNode', name: numberColumn }
+  const selection = { kind: 'SelectionNode', selection: { kind: 'AliasNode', node: number, alias } }
+  return { ...node, selections: [...(node.selections ?? []), selection] } as unknown as SelectQueryNode
+}
+
+function refusalOfNode(node: SelectQueryNode, dialect: UnionDialect): string | undefined {
+  if (node.setOperations !== undefined || node.with?.recursive) return 'it is a union or a recursive query'
+  if (node.selections === undefined || node.endModifiers !== undefined) return 'parts of it are raw SQL'
+  if (dialect === 'sqlite' || node.with !== undefined) {
+    if (mayRepeatColumn(node)) return 'two of its columns may have the same name'
+  }
+  // A parameter in what is selected decides the column's type, and the branches would agree on another type.
+  if (dialect === 'mysql' && hasValueOutsideConditions(node))
+    return 'what it selects, groups or sorts by has a parameter'
+  return undefined
+}
+
+/** A derived table renames the second of two columns, and SQLite does so in a union. */
+function mayRepeatColumn({ selections = [], joins, from }: SelectQueryNode): boolean {
+  const names = selections.map((selection) => columnName(selection.selection as Selected))
+  if (names.includes(undefined)) return true
+  if (new Set(names.map((name) => name?.toLowerCase())).size < names.length) return true
+  return names.includes('*') && (names.length > 1 || joins !== undefined || from?.froms.length !== 1)
+}
+
+interface Selected {
+  readonly kind: string
+  readonly alias?: { readonly kind: string; readonly name?: string }
+  readonly column?: { readonly kind: string; readonly column?: { readonly name: string } }
+}
+
+function columnName({ kind, alias, column }: Selected): string | undefined {
+  if (kind === 'AliasNode') return alias?.name
+  if (kind === 'SelectAllNode') return '*'
+  if (kind !== 'ReferenceNode') return undefined
+  return column?.kind === 'SelectAllNode' ? '*' : column?.column?.name
+}
+
+const conditionKinds = new Set(['WhereNode', 'HavingNode', 'OnNode', 'LimitNode', 'OffsetNode'])
+
+function hasValueOutsideConditions(part: unknown): boolean {
+  if (Array.isArray(part)) return part.some(hasValueOutsideConditions)
+  if (typeof part !== 'object' || part === null) return false
+  const { kind, immediate } = part as OperationNode & { readonly immediate?: boolean }
+  if (conditionKinds.has(kind)) return false
+  if (kind === 'ValueNode' || kind === 'PrimitiveValueListNode') return immediate !== true
+  return Object.values(part).some(hasValueOutsideConditions)
+}
+
+/** Whether each `?` is a parameter, and no name or text holds another one: some versions of `mysql2` replace that too. */
+function hasPlainParameters(tokens: readonly string[], count: number): boolean {
+  let found = 0
+  for (const [index, token] of tokens.entries()) {
+    if (token === '?' && /^\d/.test(tokens[index + 1] ?? '')) return false
+    if (token === '?') found += 1
+    else if (token.includes('?')) return false
+  }
+  return found === count
+}
+
+/** MySQL and SQLite have no catalogue of what functions do, so only these are joined. */
+function unknownFunction(tokens: readonly string[]): string | undefined {
+  const solid = tokens.filter((token) => !isSpace(token))
+  const name = solid.find((token, index) => {
+    if (solid[index + 1] !== '(' || !/^[\w"`\u0080-\uffff]/.test(token) || /^\d/.test(token)) return false
+    return !isWord(token) || !knownBeforeParenthesis.has(token.toLowerCase())
+  })
+  return name === undefined ? undefined : `the function ${name} is not on the list`
+}
+
+const knownBeforeParenthesis = /* @__PURE__ */ (() =>
+  new Set(
+    'in exists and or not as on over from join select where by when then else case union all using any having values distinct with count sum avg min max coalesce ifnull nullif lower upper length char_length concat round abs cast substr substring trim date year month day row_number rank dense_rank lag lead json_object json_array json_extract json_group_array json_arrayagg group_concat greatest least if between like is'.split(
+      ' ',
+    ),
+  ))()
+
+/**
+ * A union gives each column the length that MariaDB expects of it, and cuts what is longer. It expects too little of texts
+ * made from a `double(10, 3)`, and of a rounded `double`.
+ */
+function cutValue(tokens: readonly string[]): string | undefined {
+  const solid = tokens.filter((token) => !isSpace(token)).map((token) => token.toLowerCase())
+  // For each open parenthesis: the clause that it stands in, and the one within.
+  const clauses: [outer: Clause, inner: Clause][] = [['source', 'source']]
+  for (const [index, token] of solid.entries()) {
+    const clause = clauses.at(-1) as [Clause, Clause]
+    const [outer, inner] = clause
+    if (token === '(') clauses.push([inner, inner])
+    else if (token === ')' && clauses.length > 1) clauses.pop()
+    else if (outer !== 'condition' && clauseWords.has(token)) clause[1] = clauseWords.get(token) as Clause
+    else if (inner === 'value' && mayBeCut.has(token) && (token === 'case' || solid[index + 1] === '('))
+      return `a union may cut what ${token} gives`
+  }
+  return undefined
+}
+
+/** A condition makes no value of a row; a query in another one's FROM does. */
+type Clause = 'source' | 'value' | 'condition'
+
+const clauseWords: ReadonlyMap<string, Clause> = /* @__PURE__ */ (() =>
+  new Map<string, Clause>([
+    ['select', 'value'],
+    ['from', 'source'],
+    ['join', 'source'],
+    ...['on', 'where', 'group', 'having', 'order', 'limit'].map((word): [string, Clause] => [word, 'condition']),
+  ]))()
+
+const mayBeCut: ReadonlySet<string> = /* @__PURE__ */ (() =>
+  new Set(
+    'case cast coalesce concat greatest if ifnull least lower nullif round substr substring trim upper'.split(' '),
+  ))()

@@ -1,0 +1,146 @@
+import { CompiledQuery, type QueryResult } from 'kysely'
+import type { Execute } from '../instrumentation.ts'
+import { type JoinedSql, numberColumn } from './join-plan.ts'
+import { type PlanNode, reasonAgainstPlan } from './plan-comparison.ts'
+
+/** A parameter's type, as PostgreSQL has inferred it. */
+export interface ParameterType {
+  /** With its schema: `character` alone would mean `character(1)`. */
+  readonly name: string
+  /** Whether the type is the user's own, such as an enum. */
+  readonly isOwn: boolean
+  /** Whether a list of its values can be unnested in one step. */
+  readonly hasPlainArray: boolean
+}
+
+export interface PostgresFacts {
+  readonly types: readonly ParameterType[]
+  /** Why a query cannot be joined. */
+  readonly refusal: string | undefined
+}
+
+type Run = (sql: string, parameters?: readonly unknown[]) => Promise<QueryResult<unknown>>
+
+let preparedCount = 0
+
+/**
+ * Lets PostgreSQL infer the types of the query's parameters, looks up every function that it may call, and compares plans.
+ *
+ * Everything runs in one transaction, so that it meets the same server behind a pooler. PREPARE executes nothing.
+ *
+ * @param joinWith - the joined statement, then some of its lookups, for the comparison of their plans
+ */
+export async function readPostgresFacts(
+  execute: Execute,
+  sql: string,
+  names: ReadonlySet<string>,
+  joinWith: (types: readonly ParameterType[]) => readonly JoinedSql[],
+): Promise<PostgresFacts> {
+  preparedCount += 1
+  const name = `posthaste_facts_${preparedCount}`
+  const run: Run = (text, parameters = []) => execute(CompiledQuery.raw(text, [...parameters]))
+  let isPrepared = false
+  await run('begin')
+  try {
+    await run(`prepare ${name} as ${sql}`)
+    isPrepared = true
+    const { rows } = await run(factsSql(name), [[...names]])
+    await run(`deallocate ${name}`)
+    isPrepared = false
+    const facts = factsOf(rows[0] as FactsRow, sql)
+    if (facts.refusal !== undefined) return facts
+    const [joined, ...separate] = joinWith(facts.types)
+    return joined === undefined
+      ? facts
+      : { ...facts, refusal: await comparePlans(run, joined, separate).catch(() => undefined) }
+  } finally {
+    await run('rollback')
+    // A prepared statement outlives the rollback.
+    if (isPrepared) await run(`deallocate ${name}`).catch(() => {})
+  }
+}
+
+/** EXPLAIN executes nothing either. It fails for a value that does not fit, which says nothing about other lookups. */
+async function comparePlans(run: Run, joined: JoinedSql, separate: readonly JoinedSql[]): Promise<string | undefined> {
+  const plans: PlanNode[] = []
+  for (const { sql, parameters } of [joined, ...separate]) {
+    const { rows } = await run(`explain (format json) ${sql}`, parameters)
+    const answer = (rows[0] as { 'QUERY PLAN'?: unknown } | undefined)?.['QUERY PLAN']
+    const [explained] = (typeof answer === 'string' ? JSON.parse(answer) : answer) as { Plan: PlanNode }[]
+    plans.push((explained as { Plan: PlanNode }).Plan)
+  }
+  const [plan, ...others] = plans
+  return plan === undefined ? undefined : reasonAgainstPlan(plan, others)
+}
+
+interface FactsRow {
+  readonly facts: {
+    readonly types: readonly ParameterType[] | null
+    readonly functions: readonly string[] | null
+    readonly operators: readonly string[] | null
+    readonly hasNumberColumn: boolean
+    readonly version: string
+  }
+}
+
+function factsOf({ facts }: FactsRow, sql: string): PostgresFacts {
+  const { types, functions, operators, hasNumberColumn, version } = facts
+  const volatile = [...(functions ?? []), ...(operators ?? []).filter((operator) => sql.includes(operator))]
+  const refuse = (refusal: string) => ({ types: [], refusal })
+  // Databases that speak PostgreSQL's protocol may lack parts of its catalogue.
+  if (!version.startsWith('PostgreSQL ')) return refuse(`the database is ${version.split(' ')[0]}, not PostgreSQL`)
+  if (volatile.length > 0) return refuse(`it may call what is volatile: ${volatile.join(', ')}`)
+  if (hasNumberColumn) return refuse(`a table has a column ${numberColumn}`)
+  return { types: types ?? [], refusal: undefined }
+}
+
+/**
+ * Functions by any name in the text, and those that views and row-level security call, through views. A column with the
+ * name of a volatile function refuses its query too, which costs nothing but the joining.
+ */
+const factsSql = (name: string) => `
+  with recursive relations (oid) as (
+    select oid from pg_catalog.pg_class where relname = any ($1::text[]) and relkind in ('v', 'r', 'p', 'f', 'm')
+    union
+    select (m.found[1])::oid from relations
+    cross join lateral (
+      select ev_action::text from pg_catalog.pg_rewrite where ev_class = relations.oid
+      union all select polqual::text from pg_catalog.pg_policy where polrelid = relations.oid
+    ) as t (tree)
+    cross join lateral regexp_matches(t.tree, ':relid (\\d+)', 'g') as m (found)
+  ),
+  trees (tree) as (
+    select ev_action::text from pg_catalog.pg_rewrite where ev_class in (select oid from relations)
+    union all select polqual::text from pg_catalog.pg_policy where polrelid in (select oid from relations)
+  ),
+  functions (oid) as (
+    select (m.found[1])::oid from trees
+    cross join lateral regexp_matches(trees.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') as m (found)
+    union select oid from pg_catalog.pg_proc where proname = any ($1::text[]) and prorettype <> 'pg_catalog.trigger'::regtype
+    union select unnest(array[a.aggtransfn::oid, a.aggfinalfn::oid]) from pg_catalog.pg_aggregate a
+      join pg_catalog.pg_proc p on p.oid = a.aggfnoid where p.proname = any ($1::text[])
+  )
+  select json_build_object(
+    'types', (
+      select json_agg(json_build_object(
+        'name', format('%I.%I', n.nspname, t.typname),
+        'isOwn', t.oid >= 16384,
+        'hasPlainArray', t.typarray <> 0 and t.typdelim = ',' and t.typcategory not in ('A', 'P')
+      ) order by q.position)
+      from pg_catalog.pg_prepared_statements s
+      cross join lateral unnest(s.parameter_types) with ordinality as q (type, position)
+      join pg_catalog.pg_type t on t.oid = q.type join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+      where s.name = '${name}'
+    ),
+    'functions', (
+      select json_agg(distinct p.proname) from functions join pg_catalog.pg_proc p using (oid) where p.provolatile = 'v'
+    ),
+    'operators', (
+      select json_agg(distinct o.oprname) from pg_catalog.pg_operator o
+      join pg_catalog.pg_proc p on p.oid = o.oprcode where p.provolatile = 'v'
+    ),
+    'hasNumberColumn', exists (
+      select from pg_catalog.pg_attribute where attrelid in (select oid from relations) and attname = '${numberColumn}'
+    ),
+    'version', version()
+  ) as facts`

@@ -1,0 +1,138 @@
+import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
+import type { Abandonable } from '../../shared/scope/abandonable.ts'
+import { currentOwner } from '../../shared/scope/work.ts'
+import type { RunningQuery } from '../query-observer.ts'
+import type { Statement } from '../statistics/query-statistics.ts'
+import type { AbandonedQueries } from '../types.ts'
+import { AbandonedConnection, type Acquisition } from './abandoned-connection.ts'
+import type { CancellableConnection } from './cancellable-connection.ts'
+
+/** Whom a query is run for. When one of them is gone, nobody waits for its rows. */
+export interface Waiting {
+  readonly owner: Abandonable | undefined
+  /** Kysely's own, which is passed to `execute`. */
+  readonly signal: AbortSignal | undefined
+}
+
+/**
+ * Ends the SELECTs of requests and loads that nobody waits for any more, when they are outside of transactions: those that run
+ * are cancelled on the server, those that wait for a connection leave the queue, and later ones are not sent. Everything else
+ * runs as if nothing had happened, because ending it would lose a change.
+ */
+export class Abandonment {
+  #cancelled = 0
+  #dequeued = 0
+  #refused = 0
+  readonly #statementOf: (query: CompiledQuery) => Statement
+
+  constructor(statementOf: (query: CompiledQuery) => Statement) {
+    this.#statementOf = statementOf
+  }
+
+  counts(): AbandonedQueries {
+    return { cancelled: this.#cancelled, dequeued: this.#dequeued, refused: this.#refused }
+  }
+
+  /** @returns `undefined` when the query must run to its end */
+  waitingFor({ statement, inTransaction }: RunningQuery, options: unknown): Waiting | undefined {
+    if (inTransaction || !mayEnd(statement)) return undefined
+    const owner = currentOwner()
+    const signal = (options as { readonly signal?: AbortSignal } | undefined)?.signal
+    return owner === undefined && signal === undefined ? undefined : { owner, signal }
+  }
+
+  /** @throws the reason when nobody waits */
+  refuseIfAbandoned({ owner }: Waiting): void {
+    if (!owner?.isAbandoned) return
+    this.#refused += 1
+    throw owner.reason
+  }
+
+  /**
+   * Waits for a query, and cancels it when nobody waits any more. Settles when it has ended on the server.
+   *
+   * @param cancellable - `undefined` where queries cannot be cancelled, as on SQLite
+   * @param ended - what Kysely gets in place of rows when its own signal was aborted: it has thrown already
+   */
+  limit<Answer>(
+    waiting: Waiting,
+    cancellable: CancellableConnection | undefined,
+    running: Promise<Answer>,
+    ended: Answer,
+  ): Promise<Answer> {
+    if (cancellable === undefined) return running
+    const { owner, signal } = waiting
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+    let isEnding = false
+    const stop = () => {
+      owner?.removeListener(end)
+      signal?.removeEventListener('abort', end)
+    }
+    const end = () => {
+      if (isEnding) return
+      isEnding = true
+      this.#cancelled += 1
+      stop()
+      const settle = () => (signal?.aborted ? resolve(ended) : reject(owner?.reason))
+      cancellable.cancel(running).then(settle, reject)
+    }
+    owner?.addListener(end)
+    signal?.addEventListener('abort', end)
+    running.then(
+      (answer) => {
+        if (isEnding) return
+        stop()
+        resolve(answer)
+      },
+      (error) => {
+        if (isEnding) return
+        stop()
+        reject(error)
+      },
+    )
+    if (owner?.isAbandoned || signal?.aborted) end()
+    return promise
+  }
+
+  /**
+   * Takes a connection for the running code. Once nobody waits, it hands out a stand-in instead: what the connection is for
+   * shows when it is used, and only then a SELECT is refused.
+   */
+  acquire(acquisition: Acquisition): Promise<DatabaseConnection> {
+    const owner = currentOwner()
+    if (owner === undefined) return acquisition.take().connection
+    const standIn = (pending?: ReturnType<Acquisition['take']>) =>
+      new AbandonedConnection(acquisition, pending, (query) => this.#refuse(query, owner, pending !== undefined))
+    if (owner.isAbandoned) return Promise.resolve(standIn())
+    const pending = acquisition.take()
+    const { promise, resolve, reject } = Promise.withResolvers<DatabaseConnection>()
+    const abandon = () => resolve(standIn(pending))
+    owner.addListener(abandon)
+    pending.connection.then(
+      (connection) => {
+        owner.removeListener(abandon)
+        resolve(connection)
+      },
+      (error) => {
+        owner.removeListener(abandon)
+        reject(error)
+      },
+    )
+    return promise
+  }
+
+  /** @returns why the query is not sent; `undefined` when it must be */
+  #refuse(query: CompiledQuery, owner: Abandonable, isQueued: boolean): Error | undefined {
+    if (!mayEnd(this.#statementOf(query)) || currentOwner() !== owner) return undefined
+    if (isQueued) this.#dequeued += 1
+    else this.#refused += 1
+    return owner.reason as Error
+  }
+}
+
+/** No rows, for a caller who no longer reads them. */
+export const noRows: QueryResult<never> = { rows: [] }
+
+function mayEnd({ onlyReads, control }: Statement): boolean {
+  return onlyReads && control === undefined
+}

@@ -1,0 +1,106 @@
+import { CompiledQuery, type DatabaseConnection } from 'kysely'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { OnWarn } from '../../shared/warnings.ts'
+import type { Execute, WithOwnConnection } from '../execute.ts'
+import { type CancellableSession, type CancelledQuery, cancelRunning } from './cancel-running.ts'
+import { controlOf, setControl } from './connection-control.ts'
+import { controlOfPlainPool } from './plain-pool.ts'
+
+interface CancellationOptions {
+  readonly dialect: SqlDialect
+  readonly withOwnConnection: WithOwnConnection
+  readonly onWarn: OnWarn
+}
+
+/** A connection of a Kysely driver whose queries can be cancelled on the server. */
+export class CancellableConnection {
+  readonly #connection: DatabaseConnection & NativeCancellation
+  readonly #run: Execute
+  readonly #options: CancellationOptions
+  #isPrepared = false
+  #stillRunning: Promise<unknown> | undefined
+  #cancelling: Promise<CancelledQuery<unknown>> | undefined
+
+  constructor(connection: DatabaseConnection, run: Execute, options: CancellationOptions) {
+    this.#connection = connection
+    this.#run = run
+    this.#options = options
+  }
+
+  /** Settles when the cancelled query that still runs on the connection has ended; nothing else may run until then. */
+  get stillRunning(): Promise<unknown> | undefined {
+    return this.#stillRunning
+  }
+
+  /** Call it before each query. @returns a promise before the first one, while it finds out how to cancel here */
+  prepare(): Promise<void> | undefined {
+    if (this.#isPrepared) return undefined
+    this.#isPrepared = true
+    return this.#findControl()
+  }
+
+  /** Cancels the query that runs on the connection, and resolves when it has ended. Never rejects. */
+  cancel<Answer>(running: Promise<Answer>): Promise<CancelledQuery<Answer>> {
+    // A second request, for another reason, could hit the next query.
+    this.#cancelling ??= this.#cancel(running).finally(() => {
+      this.#cancelling = undefined
+    })
+    return this.#cancelling as Promise<CancelledQuery<Answer>>
+  }
+
+  async #cancel<Answer>(running: Promise<Answer>): Promise<CancelledQuery<Answer>> {
+    const cancelled = await cancelRunning(running, this.#session())
+    const { stillRunning } = cancelled
+    // Kysely runs one query after another on a connection, so no second query can be blocking it.
+    this.#stillRunning = stillRunning?.finally(() => {
+      this.#stillRunning = undefined
+    })
+    return cancelled
+  }
+
+  #session(): CancellableSession {
+    const runHarmless = () => this.#run(harmless)
+    const control = controlOf(this.#connection)
+    if (control !== undefined) return { cancel: control.cancel, destroy: control.destroy, runHarmless }
+    if (this.#cancelsNatively) return { cancel: (isWanted) => this.#cancelNatively(isWanted), runHarmless }
+    return { cancel: () => Promise.reject(new Error('The driver cannot cancel a query')), runHarmless }
+  }
+
+  /**
+   * Whether Kysely's own cancellation is used. On PostgreSQL and MySQL it names the session by its number, which is another
+   * client's behind a pooler.
+   */
+  get #cancelsNatively(): boolean {
+    return this.#options.dialect === 'mssql' && this.#connection.cancelQuery !== undefined
+  }
+
+  async #cancelNatively(isWanted: () => boolean): Promise<void> {
+    if (!isWanted()) return
+    const { withOwnConnection } = this.#options
+    await this.#connection.cancelQuery?.((use) =>
+      withOwnConnection((execute) => use({ executeQuery: execute } as never)),
+    )
+  }
+
+  async #findControl(): Promise<void> {
+    if (controlOf(this.#connection) !== undefined) return
+    if (this.#cancelsNatively) return this.#connection.collectSessionInfo?.()
+    const control = await controlOfPlainPool(this.#options.dialect, () => this.#run(harmless))
+    if (control === undefined) this.#options.onWarn(notCancelled)
+    else setControl(this.#connection, control)
+  }
+}
+
+const harmless = /* @__PURE__ */ CompiledQuery.raw('select 1')
+
+const notCancelled = {
+  code: 'TIMEOUT_NOT_CANCELLED',
+  message:
+    'A query that takes longer than `timeout`, or that nobody waits for, fails, but it runs on: this driver gives no way to cancel it. Tune the pool of `pg` or `mysql2` (`tunePgPool`, `tuneMysqlPool`), or let the server end statements (`statement_timeout`)',
+}
+
+/** Methods of connections since Kysely 0.29. */
+interface NativeCancellation {
+  collectSessionInfo?(): Promise<void>
+  cancelQuery?(provide: (use: (connection: never) => Promise<void>) => Promise<void>): Promise<void>
+}

@@ -1,0 +1,179 @@
+import { performance } from 'node:perf_hooks'
+import type { DatabaseConnection, Driver, TransactionSettings } from 'kysely'
+import { wait } from '../../shared/scope/wait-names.ts'
+import { holdLoop } from '../../shared/scope/waits.ts'
+import { AbandonedConnection, type PendingConnection, realConnection } from '../cancel/abandoned-connection.ts'
+import { type ConnectionControl, captureControl, setControl } from '../cancel/connection-control.ts'
+import type { Execute, Instrumentation } from '../instrumentation.ts'
+import { currentScope, type QueryScope } from '../n-plus-one/query-scope.ts'
+import { ConnectionMutex } from './connection-mutex.ts'
+import { instrumentConnection } from './instrumented-connection.ts'
+
+/** Kysely 0.29 passes a signal; 0.28 passes nothing. */
+type AcquireOptions = Parameters<Driver['acquireConnection']>[0]
+
+type SavepointMethod = 'savepoint' | 'rollbackToSavepoint' | 'releaseSavepoint'
+
+/**
+ * Wraps a dialect's driver. Drivers keep private state on their connections, so each connection stays the same object and
+ * is patched once, as Kysely's own `log` does it.
+ */
+export class InstrumentedDriver implements Driver {
+  readonly #inner: Driver
+  readonly #instrumentation: Instrumentation
+  /** Set when the dialect has a single connection. */
+  readonly #mutex: ConnectionMutex | undefined
+  // Present only if the wrapped driver has them: Kysely tests for these methods.
+  readonly savepoint?: NonNullable<Driver['savepoint']>
+  readonly rollbackToSavepoint?: NonNullable<Driver['rollbackToSavepoint']>
+  readonly releaseSavepoint?: NonNullable<Driver['releaseSavepoint']>
+
+  constructor(inner: Driver, instrumentation: Instrumentation, hasSingleConnection: boolean) {
+    this.#inner = inner
+    this.#instrumentation = instrumentation
+    this.#mutex = hasSingleConnection ? new ConnectionMutex() : undefined
+    if (inner.savepoint) this.savepoint = this.#onReal('savepoint')
+    if (inner.rollbackToSavepoint) this.rollbackToSavepoint = this.#onReal('rollbackToSavepoint')
+    if (inner.releaseSavepoint) this.releaseSavepoint = this.#onReal('releaseSavepoint')
+  }
+
+  init(...options: Parameters<Driver['init']>): Promise<void> {
+    return this.#inner.init(...options)
+  }
+
+  acquireConnection(options?: AcquireOptions): Promise<DatabaseConnection> {
+    const { abandonment } = this.#instrumentation
+    if (abandonment === undefined) return this.#take(options).connection
+    return abandonment.acquire({
+      take: () => this.#take(options),
+      release: (connection) => this.releaseConnection(connection, options),
+    })
+  }
+
+  #take(options: AcquireOptions): PendingConnection {
+    const pending: { connection?: Promise<DatabaseConnection>; leave(): void } = { leave() {} }
+    const onQueued = (leave: () => void) => {
+      pending.leave = leave
+    }
+    const locked = this.#mutex?.lock()
+    const acquired =
+      locked === undefined ? this.#acquire(options, onQueued) : locked.then(() => this.#acquire(options, onQueued))
+    const { observer, strayQueries, timesAcquisition } = this.#instrumentation
+    const scope = currentScope()
+    if (scope?.holdsTransaction(this.#instrumentation)) strayQueries.watchWait(scope, observer.builtShape(), acquired)
+    const instrumented = timesAcquisition
+      ? this.#instrumentTimed(acquired).catch(this.#onRefused)
+      : acquired.then(this.#instrument, this.#onRefused)
+    const connection = scope === undefined ? instrumented : timeWait(scope, instrumented)
+    return { connection, leave: () => pending.leave() }
+  }
+
+  readonly #instrument = (connection: DatabaseConnection): DatabaseConnection => {
+    instrumentConnection(connection, this.#instrumentation)
+    return connection
+  }
+
+  readonly #onRefused = (error: unknown): never => {
+    this.#mutex?.unlock()
+    throw error
+  }
+
+  readonly #unlock = () => this.#mutex?.unlock()
+
+  async #instrumentTimed(acquired: Promise<DatabaseConnection>): Promise<DatabaseConnection> {
+    const startedAt = performance.now()
+    const connection = await acquired
+    instrumentConnection(connection, this.#instrumentation).setAcquireMs(performance.now() - startedAt)
+    return connection
+  }
+
+  #acquire(options: AcquireOptions, onQueued: (leave: () => void) => void): Promise<DatabaseConnection> {
+    const { cancels } = this.#instrumentation
+    if (!cancels) return this.#inner.acquireConnection(options)
+    let control: ConnectionControl | undefined
+    const onControl = (captured: ConnectionControl) => {
+      control = captured
+    }
+    const acquired = captureControl(() => this.#inner.acquireConnection(options), onControl, onQueued)
+    return acquired.then((connection) => {
+      if (control !== undefined) setControl(connection, control)
+      return connection
+    })
+  }
+
+  releaseConnection(connection: DatabaseConnection, options?: AcquireOptions): Promise<void> {
+    if (connection instanceof AbandonedConnection) return connection.release()
+    const running = instrumentConnection(connection, this.#instrumentation).endUse()
+    if (running !== undefined) {
+      // A query that could not be cancelled still runs. Its connection goes back to the pool only when the query has ended.
+      running.then(() => this.releaseConnection(connection, options)).catch(() => {})
+      return Promise.resolve()
+    }
+    const released = this.#inner.releaseConnection(connection, options)
+    if (this.#mutex !== undefined) released.then(this.#unlock, this.#unlock)
+    return released
+  }
+
+  async beginTransaction(given: DatabaseConnection, settings: TransactionSettings): Promise<void> {
+    const connection = await realConnection(given)
+    await this.#inner.beginTransaction(connection, settings)
+    // The driver of SQL Server sends no SQL for this, so the SQL alone does not show every transaction.
+    instrumentConnection(connection, this.#instrumentation).recordBegin()
+  }
+
+  async commitTransaction(given: DatabaseConnection): Promise<void> {
+    const connection = await realConnection(given)
+    await this.#inner.commitTransaction(connection)
+    await instrumentConnection(connection, this.#instrumentation).recordCommit()
+  }
+
+  async rollbackTransaction(given: DatabaseConnection): Promise<void> {
+    const connection = await realConnection(given)
+    await this.#inner.rollbackTransaction(connection)
+    instrumentConnection(connection, this.#instrumentation).recordRollback()
+  }
+
+  #onReal(method: SavepointMethod): NonNullable<Driver[SavepointMethod]> {
+    return async (connection, ...rest) => this.#inner[method]?.(await realConnection(connection), ...rest)
+  }
+
+  destroy(...options: Parameters<Driver['destroy']>): Promise<void> {
+    return this.#inner.destroy(...options)
+  }
+
+  /** Lends a separate connection for our own statements, which bypass the observer. */
+  async withOwnConnection<Result>(use: (execute: Execute) => Promise<Result>): Promise<Result> {
+    await this.#mutex?.lock()
+    try {
+      const connection = await this.#inner.acquireConnection()
+      try {
+        return await use(instrumentConnection(connection, this.#instrumentation).executeUnobserved)
+      } finally {
+        await this.#inner.releaseConnection(connection)
+      }
+    } finally {
+      this.#mutex?.unlock()
+    }
+  }
+}
+
+/** Counts the time until the connection is there as a wait for the pool. */
+function timeWait({ request }: QueryScope, acquired: Promise<DatabaseConnection>): Promise<DatabaseConnection> {
+  const { waits } = request
+  waits.begin(wait.pool, performance.now())
+  const end = () => {
+    const now = performance.now()
+    waits.end(wait.pool, now)
+    holdLoop(waits, now)
+  }
+  return acquired.then(
+    (connection) => {
+      end()
+      return connection
+    },
+    (error) => {
+      end()
+      throw error
+    },
+  )
+}

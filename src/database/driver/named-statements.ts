@@ -1,0 +1,72 @@
+import { CompiledQuery, type QueryResult } from 'kysely'
+import { RecentMap } from '../../shared/recent-map.ts'
+import { classifyError } from '../classify-error.ts'
+import type { Execute } from '../instrumentation.ts'
+import type { TransactionState } from '../transactions/transaction-state.ts'
+
+/**
+ * Prepares the statements of one PostgreSQL connection under a name, so that the server parses and plans them once. A query
+ * gets its name on its second run: otherwise `in` lists of every length would fill the server's memory.
+ */
+export class NamedStatements {
+  readonly #run: Execute
+  readonly #transaction: TransactionState
+  readonly #seenSql: RecentMap<true>
+  readonly #namesBySql: RecentMap<string>
+  readonly #evictedNames: string[] = []
+  #count = 0
+
+  constructor(run: Execute, max: number, transaction: TransactionState) {
+    this.#run = run
+    this.#transaction = transaction
+    this.#seenSql = new RecentMap(max * 2)
+    this.#namesBySql = new RecentMap(max, (name) => this.#evictedNames.push(name))
+  }
+
+  readonly execute: Execute = (query, options) => {
+    // SQL without parameters may hold several statements, or control the transaction. PostgreSQL can prepare neither.
+    if (query.parameters.length === 0) return this.#run(query, options)
+    const name = this.#namesBySql.get(query.sql) ?? this.#nameOnSecondRun(query.sql)
+    if (name === undefined) return this.#run(query, options)
+    return this.#evictedNames.length > 0
+      ? this.#deallocateEvicted().then(() => this.#runNamed(query, name, options))
+      : this.#runNamed(query, name, options)
+  }
+
+  #nameOnSecondRun(sql: string): string | undefined {
+    if (this.#seenSql.peek(sql) === undefined) {
+      this.#seenSql.set(sql, true)
+      return undefined
+    }
+    this.#count += 1
+    const name = `posthaste_${this.#count}`
+    this.#namesBySql.set(sql, name)
+    return name
+  }
+
+  #runNamed(query: CompiledQuery, name: string, options: unknown): Promise<QueryResult<unknown>> {
+    return this.#run(withName(query, name), options).catch((error) => this.#recover(query, error, options))
+  }
+
+  /** Runs the query again, unnamed, when its table has changed since it was prepared: the failed attempt did nothing. */
+  #recover(query: CompiledQuery, error: unknown, options: unknown): Promise<QueryResult<unknown>> {
+    if (classifyError(error, 'postgres').kind !== 'stale-plan') throw error
+    this.#namesBySql.delete(query.sql)
+    // The error has ended the transaction.
+    if (this.#transaction.isOpen) throw error
+    return this.#run(query, options)
+  }
+
+  async #deallocateEvicted(): Promise<void> {
+    for (const name of this.#evictedNames.splice(0)) {
+      // In a failed transaction this fails too; the statement then stays prepared until the connection closes.
+      await this.#run(CompiledQuery.raw(`deallocate ${name}`)).catch(() => {})
+    }
+  }
+}
+
+/** `pg` accepts `{ name, text }` where Kysely passes the SQL text. */
+function withName(query: CompiledQuery, name: string): CompiledQuery {
+  const { query: node, queryId, parameters, sql: text } = query
+  return { query: node, queryId, parameters, sql: { name, text } as unknown as string }
+}

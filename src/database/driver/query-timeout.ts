@@ -1,0 +1,64 @@
+import type { CompiledQuery, QueryResult } from 'kysely'
+import { withDeadline } from '../../shared/time/waiting.ts'
+import type { CancellableConnection } from '../cancel/cancellable-connection.ts'
+import { QueryTimeoutError } from '../errors.ts'
+import type { Execute } from '../instrumentation.ts'
+
+/**
+ * Cancels queries that take too long, on the server. The connection is used again only when the query has ended there, and
+ * after one harmless statement, which catches a cancellation that arrived too late.
+ */
+export class QueryTimeout {
+  readonly #connection: CancellableConnection
+  readonly #run: Execute
+  readonly #timeoutMs: number
+
+  constructor(connection: CancellableConnection, run: Execute, timeoutMs: number) {
+    this.#connection = connection
+    this.#run = run
+    this.#timeoutMs = timeoutMs
+  }
+
+  readonly execute: Execute = async (query, options) => {
+    await this.#prepare()
+    return this.#limit(query, this.#run(query, options))
+  }
+
+  /** Limits the wait for each chunk of a stream, not the time that its reader takes between them. */
+  async *stream(query: CompiledQuery, open: () => Chunks): Chunks {
+    await this.#prepare()
+    const chunks = open()
+    // `return` runs only when the reader leaves. After a failure the stream is closed already, or closing it would hang.
+    const limited: AsyncIterator<QueryResult<unknown>, void> = {
+      next: () => this.#limit(query, chunks.next()),
+      return: () => chunks.return(),
+    }
+    yield* { [Symbol.asyncIterator]: () => limited }
+  }
+
+  #prepare(): Promise<void> | undefined {
+    if (this.#connection.stillRunning !== undefined) {
+      throw new QueryTimeoutError('The connection still runs a query that timed out')
+    }
+    return this.#connection.prepare()
+  }
+
+  async #limit<Answer>(query: CompiledQuery, running: Promise<Answer>): Promise<Answer> {
+    // The race ends before the cancellation starts: the caller gets our error, not the one of the cancelled query.
+    return (await withDeadline(running, this.#timeoutMs, late)) ?? this.#cancel(query, running)
+  }
+
+  async #cancel<Answer>(query: CompiledQuery, running: Promise<Answer>): Promise<Answer> {
+    const { result, error } = await this.#connection.cancel(running)
+    // A write that ended before the server was asked has been applied: reporting it as failed would be wrong.
+    if (result !== undefined && query.query.kind !== 'SelectQueryNode' && !/^\s*select\b/i.test(query.sql)) {
+      return result
+    }
+    const message = `The query took longer than ${this.#timeoutMs} ms and was cancelled`
+    throw new QueryTimeoutError(message, { cause: error })
+  }
+}
+
+type Chunks = AsyncGenerator<QueryResult<unknown>, void, void>
+
+function late(): undefined {}

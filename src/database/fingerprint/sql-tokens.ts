@@ -1,0 +1,122 @@
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+
+/** A piece of SQL text. Comments and white space are none. */
+export interface Token {
+  /**
+   * `'placeholder'`: a parameter. `'literal'`: a number or a text in the SQL itself. `'list'`: parentheses around parameters
+   * and nothing else. `'word'`: a keyword or a bare name. `'name'`: a quoted name. `'sign'`: everything else.
+   */
+  readonly kind: 'placeholder' | 'literal' | 'list' | 'word' | 'name' | 'sign'
+  readonly text: string
+  /** {@link Token.text} of a word in lower case; of a name without its quotes; of other tokens the text itself. */
+  readonly key: string
+  /** Whether white space or a comment stands before it. */
+  readonly isSpaced: boolean
+  /** Where it starts in the SQL. */
+  readonly start: number
+  /** Positions of its parameters in the query's list, from 0. */
+  readonly parameters: readonly number[]
+}
+
+/** Cuts SQL into tokens. Reads whatever it is given: text that no database would take as well. */
+export function tokenize(sql: string, dialect: SqlDialect | undefined): Token[] {
+  const tokens: Token[] = []
+  const pattern = dialect === 'mysql' ? mysqlPattern : standardPattern
+  let isSpaced = false
+  let unnumbered = 0
+  pattern.lastIndex = 0
+  for (let match = pattern.exec(sql); match !== null; match = pattern.exec(sql)) {
+    const [text] = match
+    const { space, comment, list, placeholder, literal, word, name } = match.groups as Record<
+      string,
+      string | undefined
+    >
+    if (comment !== undefined) {
+      pattern.lastIndex = endOfComment(sql, match.index)
+      isSpaced = true
+      continue
+    }
+    if (space !== undefined) {
+      isSpaced = true
+      continue
+    }
+    let parameters: readonly number[] = none
+    if (list !== undefined || placeholder !== undefined) {
+      parameters = (text.match(placeholderPattern) as string[]).map((one) =>
+        one.length === 1 ? unnumbered++ : Number(one.replace(/\D+/g, '')) - 1,
+      )
+    }
+    const kind =
+      list !== undefined
+        ? 'list'
+        : placeholder !== undefined
+          ? 'placeholder'
+          : literal !== undefined
+            ? 'literal'
+            : word !== undefined
+              ? 'word'
+              : name !== undefined
+                ? 'name'
+                : 'sign'
+    const key = kind === 'word' ? text.toLowerCase() : kind === 'name' ? text.slice(1, -1) : text
+    tokens.push({ kind, text, key, isSpaced, start: match.index, parameters })
+    isSpaced = false
+  }
+  return tokens
+}
+
+const none: readonly number[] = []
+
+const placeholderPattern = /\$\d+|@\d+|\?\d*/g
+
+/** A text that is never closed reaches to the end, so that nothing of it is shown. */
+const standardText = "[bx]?'(?:[^']|'')*(?:'|$)"
+const escapedText = String.raw`'(?:[^'\\]|\\[\s\S]|'')*(?:'|$)`
+const number = String.raw`0x[\da-f]+|(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?`
+
+const standardPattern = /* @__PURE__ */ (() =>
+  patternOf({
+    comment: String.raw`--|/\*`,
+    literal: String.raw`e${escapedText}|${standardText}|\$(?<tag>[a-z_]\w*|)\$[\s\S]*?(?:\$\k<tag>\$|$)|${number}`,
+    name: String.raw`"(?:[^"]|"")*(?:"|$)|\x60[^\x60]*(?:\x60|$)`,
+  }))()
+
+/** In MySQL a backslash escapes, double quotes hold texts, and `#` starts a comment. */
+const mysqlPattern = /* @__PURE__ */ (() =>
+  patternOf({
+    comment: String.raw`--|#|/\*`,
+    literal: String.raw`[bx]?${escapedText}|"(?:[^"\\]|\\[\s\S]|"")*(?:"|$)|${number}`,
+    name: String.raw`\x60[^\x60]*(?:\x60|$)`,
+  }))()
+
+function patternOf({ comment, literal, name }: Readonly<Record<'comment' | 'literal' | 'name', string>>): RegExp {
+  const placeholder = String.raw`\$\d+|@\d+|\?\d*`
+  const groups = [
+    String.raw`(?<space>\s+)`,
+    `(?<comment>${comment})`,
+    // In one piece, because inserts have thousands of them.
+    String.raw`(?<list>\((?:${placeholder})(?:, ?(?:${placeholder}))*\))`,
+    `(?<placeholder>${placeholder})`,
+    `(?<literal>${literal})`,
+    String.raw`(?<word>[a-z_\u0080-\uffff][\w$\u0080-\uffff]*)`,
+    `(?<name>${name})`,
+    String.raw`(?<sign>::|<=>|<=|>=|<>|!=|->>|->|\|\||[\s\S])`,
+  ]
+  return new RegExp(groups.join('|'), 'gi')
+}
+
+/** Comments between `/*` and its end can be nested in PostgreSQL, and hold nothing that would be missed elsewhere. */
+function endOfComment(sql: string, start: number): number {
+  if (sql[start] !== '/') {
+    const end = sql.indexOf('\n', start)
+    return end === -1 ? sql.length : end
+  }
+  const edge = /\/\*|\*\//g
+  edge.lastIndex = start
+  let depth = 0
+  for (let match = edge.exec(sql); match !== null; match = edge.exec(sql)) {
+    depth += match[0] === '/*' ? 1 : -1
+    if (depth === 0) return edge.lastIndex
+  }
+  return sql.length
+}

@@ -1,0 +1,58 @@
+import { CompiledQuery, type RootOperationNode, type SelectQueryNode } from 'kysely'
+import { adviseIndex } from '../../shared/index-advice/advise-index.ts'
+import type { AdvisorDatabase } from '../../shared/index-advice/advisor-database.ts'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { WithOwnConnection } from '../instrumentation.ts'
+import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
+import type { IndexAdvice } from '../types.ts'
+
+const maxAdvice = 100
+
+/** Collects indexes that would speed up slow queries. */
+export class IndexAdvisor {
+  readonly #dialect: SqlDialect
+  readonly #withOwnConnection: WithOwnConnection
+  readonly #compile: (query: RootOperationNode) => CompiledQuery
+  readonly #adviceByDdl = new Map<string, IndexAdvice>()
+
+  /** @param compile - a compiler that nobody watches */
+  constructor(
+    dialect: SqlDialect,
+    withOwnConnection: WithOwnConnection,
+    compile: (query: RootOperationNode) => CompiledQuery,
+  ) {
+    this.#dialect = dialect
+    this.#withOwnConnection = withOwnConnection
+    this.#compile = compile
+  }
+
+  list(): IndexAdvice[] {
+    return [...this.#adviceByDdl.values()]
+  }
+
+  async addFor({ query }: CompiledQuery, { text: shape }: ShapeStatistics, before: string): Promise<void> {
+    if (this.#adviceByDdl.size >= maxAdvice) return
+    const advice = await this.#withDatabase((database) => adviseIndex(query as SelectQueryNode, database))
+    if (advice !== undefined) this.#adviceByDdl.set(advice.ddl, { ...advice, shape, before })
+  }
+
+  #withDatabase<Result>(use: (database: AdvisorDatabase) => Promise<Result>): Promise<Result> {
+    return this.#withOwnConnection(async (execute) => {
+      const run = async (query: CompiledQuery) => (await execute(query)).rows as Record<string, unknown>[]
+      const database: AdvisorDatabase = {
+        dialect: this.#dialect,
+        read: (query) => run(this.#compile(query)),
+        compile: (query) => this.#compile(query).sql,
+      }
+      if (this.#dialect !== 'postgres') return await use(database)
+      // Planning waits for locks, such as that of an ALTER TABLE: give up after a second.
+      await run(CompiledQuery.raw('begin read only'))
+      try {
+        await run(CompiledQuery.raw("set local statement_timeout = '1s'"))
+        return await use(database)
+      } finally {
+        await run(CompiledQuery.raw('rollback'))
+      }
+    })
+  }
+}

@@ -1,0 +1,83 @@
+import { CompiledQuery } from 'kysely'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { Execute, WithOwnConnection } from '../instrumentation.ts'
+import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
+
+const minIntervalMs = 3_600_000
+
+type OnPlan = (query: CompiledQuery, shape: ShapeStatistics, plan: string) => Promise<void>
+
+/**
+ * Asks the database for the plan of a query: by plain EXPLAIN, which executes nothing, and only for SELECTs that Kysely built.
+ * One EXPLAIN runs at a time, on a separate connection, and once per shape and hour.
+ */
+export class QueryPlans {
+  readonly #dialect: SqlDialect
+  readonly #withOwnConnection: WithOwnConnection
+  readonly #onPlan: OnPlan
+  readonly #explainedAt = new WeakMap<ShapeStatistics, number>()
+  #isBusy = false
+
+  constructor(dialect: SqlDialect, withOwnConnection: WithOwnConnection, onPlan: OnPlan) {
+    this.#dialect = dialect
+    this.#withOwnConnection = withOwnConnection
+    this.#onPlan = onPlan
+  }
+
+  /** Returns the plan, or `undefined` when the shape was explained lately or EXPLAIN fails. Never rejects. */
+  async explain(query: CompiledQuery, shape: ShapeStatistics): Promise<string | undefined> {
+    if (query.query.kind !== 'SelectQueryNode' || query.query.explain !== undefined || this.#dialect === 'mssql') return
+    const now = performance.now()
+    if (this.#isBusy || now - (this.#explainedAt.get(shape) ?? -Infinity) < minIntervalMs) return
+    this.#isBusy = true
+    this.#explainedAt.set(shape, now)
+    try {
+      const plan = await this.#withOwnConnection((execute) => explainers[this.#dialect](execute, query))
+      // The plan is worth showing without advice.
+      await this.#onPlan(query, shape, plan).catch(() => {})
+      return plan
+    } catch {
+      // The plan is optional: a failing EXPLAIN must not disturb the user's queries.
+      return undefined
+    } finally {
+      this.#isBusy = false
+    }
+  }
+}
+
+/** Each returns one line a step, without any value of the query. */
+const explainers: { readonly [Dialect in SqlDialect]: (execute: Execute, query: CompiledQuery) => Promise<string> } = {
+  async postgres(execute, query) {
+    // Planning waits for locks, such as that of an ALTER TABLE: give up after a second.
+    await execute(CompiledQuery.raw('begin read only'))
+    try {
+      await execute(CompiledQuery.raw("set local statement_timeout = '1s'"))
+      const rows = await explain(execute, 'explain', query)
+      return rows.map((row) => withoutValues(String(row['QUERY PLAN']))).join('\n')
+    } finally {
+      await execute(CompiledQuery.raw('rollback'))
+    }
+  },
+  async mysql(execute, query) {
+    const rows = await explain(execute, 'explain', query)
+    return rows.map((row) => `${row.table}: ${row.type}, key ${row.key}, rows ${row.rows}, ${row.Extra}`).join('\n')
+  },
+  async sqlite(execute, query) {
+    const rows = await explain(execute, 'explain query plan', query)
+    return rows.map((row) => String(row.detail)).join('\n')
+  },
+  async mssql() {
+    throw new Error('SQL Server has no EXPLAIN')
+  },
+}
+
+async function explain(execute: Execute, verb: string, query: CompiledQuery): Promise<Record<string, unknown>[]> {
+  const { rows } = await execute(CompiledQuery.raw(`${verb} ${query.sql}`, [...query.parameters]))
+  return rows as Record<string, unknown>[]
+}
+
+/** Hides the values that PostgreSQL shows in its conditions. Lines with costs hold no conditions. */
+function withoutValues(line: string): string {
+  if (line.includes('(cost=')) return line
+  return line.replace(/'(?:[^']|'')*'/g, '?').replace(/([=<>~] ?\(?)-?\d+(?:\.\d+)?\b/g, '$1?')
+}

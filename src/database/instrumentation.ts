@@ -1,0 +1,30 @@
+import type { SqlDialect } from '../shared/sql/dialect.ts'
+import type { OnWarn } from '../shared/warnings.ts'
+import type { Abandonment } from './cancel/abandonment.ts'
+import type { WithOwnConnection } from './execute.ts'
+import type { QueryObserver } from './query-observer.ts'
+import type { StrayQueries } from './transactions/stray-queries.ts'
+import type { WriteInvalidation } from './transactions/write-invalidation.ts'
+
+export type { Execute, WithOwnConnection } from './execute.ts'
+
+/** The state that all connections of one instrumented `Kysely` share. */
+export interface Instrumentation {
+  readonly dialect: SqlDialect
+  readonly observer: QueryObserver
+  readonly strayQueries: StrayQueries
+  readonly invalidation: WriteInvalidation | undefined
+  /** Whether the driver measures how long a caller waits for its connection. */
+  readonly timesAcquisition: boolean
+  readonly timeoutMs: number | undefined
+  /** Set with `abandon: 'cancel'`. */
+  readonly abandonment: Abandonment | undefined
+  /** Whether queries that run may have to be cancelled. */
+  readonly cancels: boolean
+  /** Prepared statements that each connection keeps; 0 turns the cache off. */
+  readonly statementLimit: number
+  /** Called when the user asked for a statement cache and the SQLite database is not one of ours. */
+  readonly onUnreachableCache: (() => void) | undefined
+  readonly withOwnConnection: WithOwnConnection
+  readonly onWarn: OnWarn
+}

@@ -1,0 +1,153 @@
+import { expectObject } from '../../shared/arguments.ts'
+import type { ConnectionControl } from '../cancel/connection-control.ts'
+import { type CancellableMysqlConnection, mysqlControl } from '../cancel/mysql-control.ts'
+import { classifyError } from '../classify-error.ts'
+import type { PoolStats } from '../types.ts'
+import { type PoolTuning, parseTuning } from './pool-tuning.ts'
+import { type PoolDriver, type PooledConnection, TunedPool } from './tuned-pool.ts'
+
+/** The part of a `Pool` of `mysql2` that we use. Like Kysely, we use the pool with callbacks, not the one with promises. */
+export interface MysqlPoolLike {
+  // biome-ignore lint/suspicious/noExplicitAny: the user's pool, with its own type of connection
+  getConnection(callback: (error: any, connection: any) => void): void
+  // biome-ignore lint/suspicious/noExplicitAny: events differ in their arguments
+  on(event: any, listener: (...values: any[]) => void): unknown
+}
+
+/** The part of its connections that we use. */
+interface MysqlConnection extends PooledConnection, CancellableMysqlConnection {
+  ping(callback: (error: unknown) => void): void
+  release(): void
+  destroy(): void
+}
+
+/** Fields of the pool that `mysql2` does not declare. */
+interface UndeclaredPoolFields {
+  readonly config?: { readonly connectionLimit?: number }
+  readonly _allConnections?: { readonly length: number }
+  readonly _freeConnections?: { readonly length: number }
+}
+
+/**
+ * Tunes a `Pool` of `mysql2` in place. Call it before the pool's first use. It adds three things that `mysql2` lacks: a limit
+ * on the wait for a connection, a limit on the age of a connection, and a ping before an idle connection is used.
+ *
+ * @returns the same pool, with `stats()`
+ * @throws TypeError for a bad option, or for the promise wrapper of `mysql2/promise`
+ *
+ * @example
+ * ```ts
+ * const { options, tuning } = poolOptions('mysql2', { poolSize: 10, maxOverflow: 20 })
+ * const pool = tuneMysqlPool(createPool({ uri, ...options }), tuning)
+ * ```
+ */
+export function tuneMysqlPool<Pool extends MysqlPoolLike>(
+  pool: Pool,
+  tuning: PoolTuning = {},
+): Pool & { stats(): PoolStats } {
+  expectObject(pool, 'pool', ['getConnection', 'on'], "a Pool of 'mysql2'")
+  if ('pool' in pool) throw new TypeError("Expected `pool` to be made by 'mysql2', got the wrapper of 'mysql2/promise'")
+  const parsed = parseTuning(tuning)
+  const { statementTimeoutMs } = parsed
+  const tuned = new TunedPool(new MysqlPoolDriver(pool), parsed)
+  pool.on('connection', (connection: MysqlConnection) => {
+    tuned.addConnection(connection)
+    watchRefusedWrites(connection, () => tuned.recordRefusedWrite())
+    if (statementTimeoutMs !== undefined) connection.query(setTimeoutSql(statementTimeoutMs), () => {})
+  })
+  return Object.assign(pool, {
+    getConnection(callback: (error: unknown, connection?: MysqlConnection) => void) {
+      tuned.acquire().then(
+        (connection) => callback(null, connection),
+        (error) => callback(error),
+      )
+    },
+    stats: () => tuned.stats(),
+  })
+}
+
+/** `mysql2` reports the error of a query to its caller alone: we listen in on the callback, which is how Kysely queries. */
+function watchRefusedWrites(connection: MysqlConnection, onRefused: () => void): void {
+  const query = connection.query.bind(connection) as (...values: unknown[]) => unknown
+  Object.assign(connection, {
+    query(...values: unknown[]) {
+      const callback = values.at(-1)
+      if (typeof callback !== 'function') return query(...values)
+      return query(...values.slice(0, -1), (error: { readonly errno?: number } | null, ...results: unknown[]) => {
+        if (error && classifyError(error, 'mysql').kind === 'read-only') onRefused()
+        callback(error, ...results)
+      })
+    },
+  })
+}
+
+/** MariaDB reads the first comment: seconds, for every statement. MySQL reads the second: milliseconds, for SELECTs. */
+function setTimeoutSql(ms: number): string {
+  return `set session /*M! max_statement_time = ${ms / 1_000} */ /*!50708 max_execution_time = ${Math.ceil(ms)} */`
+}
+
+/** The original methods of the connection, without the replacements of an earlier checkout. */
+function prototypeOf(connection: MysqlConnection): Pick<MysqlConnection, 'release' | 'destroy'> {
+  return Object.getPrototypeOf(connection) as MysqlConnection
+}
+
+class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
+  readonly #pool: MysqlPoolLike & UndeclaredPoolFields
+  readonly #getConnection: MysqlPoolLike['getConnection']
+
+  constructor(pool: MysqlPoolLike) {
+    this.#pool = pool
+    this.#getConnection = pool.getConnection.bind(pool)
+  }
+
+  connect(callback: (error: unknown, connection?: MysqlConnection) => void): void {
+    this.#getConnection(callback)
+  }
+
+  onNextRelease(connection: MysqlConnection, listener: (connection: MysqlConnection) => void): void {
+    const { release, destroy } = prototypeOf(connection)
+    connection.release = () => {
+      listener(connection)
+      release.call(connection)
+    }
+    connection.destroy = () => {
+      listener(connection)
+      destroy.call(connection)
+    }
+  }
+
+  release(connection: MysqlConnection): void {
+    prototypeOf(connection).release.call(connection)
+  }
+
+  discard(connection: MysqlConnection): void {
+    prototypeOf(connection).destroy.call(connection)
+  }
+
+  ping(connection: MysqlConnection): Promise<unknown> {
+    return new Promise<void>((resolve, reject) => {
+      connection.ping((error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  isReadOnly(connection: MysqlConnection): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      connection.query('select @@global.read_only or @@innodb_read_only as refuses', (error, rows) =>
+        error ? reject(error) : resolve((rows as { readonly refuses: number }[])[0]?.refuses !== 0),
+      )
+    })
+  }
+
+  controlOf(connection: MysqlConnection): ConnectionControl {
+    return mysqlControl(connection, () => prototypeOf(connection).destroy.call(connection))
+  }
+
+  counts(): { readonly total: number; readonly idle: number; readonly max: number } {
+    const { config, _allConnections, _freeConnections } = this.#pool
+    return {
+      total: _allConnections?.length ?? 0,
+      idle: _freeConnections?.length ?? 0,
+      max: config?.connectionLimit ?? 10,
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import type { CompiledQuery } from 'kysely'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { hasUnknownTables } from '../../shared/sql/unknown-tables.ts'
+import { fingerprint } from '../fingerprint/fingerprint.ts'
+import { operationAndTables, type QueryShape, usesTable } from '../fingerprint/query-shape.ts'
+import { type TransactionControl, transactionControl } from '../transactions/transaction-control.ts'
+import type { QueryStats } from '../types.ts'
+import { ShapeStatistics } from './shape-statistics.ts'
+
+/** One SQL text. Many texts can have the same shape. */
+export interface Statement {
+  readonly sql: string
+  /** Whether it was written as raw SQL. The same text from a query builder names its tables. */
+  readonly isRaw: boolean
+  readonly shape: ShapeStatistics
+  /** Tables that it reads or changes, without their schema. */
+  readonly tables: readonly string[]
+  /** Tables that it changes. */
+  readonly writes: readonly string[]
+  /** Whether it may read tables that are not in {@link tables}. */
+  readonly hasUnknownTables: boolean
+  /** Whether it only reads, as far as its text says, so that ending it loses nothing but its rows. */
+  readonly onlyReads: boolean
+  /** Whether it reads or changes a table, so that repeating it costs what one statement could save. */
+  readonly usesTable: boolean
+  /** Set when it serves many values or rows at once: the positions of its parameters that are no part of them. */
+  readonly scalars: readonly number[] | undefined
+  /** The values in its text, for comparisons. Never shown. */
+  readonly literals: string | undefined
+  /** Those of them that are outside of lists. */
+  readonly scalarLiterals: string | undefined
+  /** Set for `begin`, `commit` and other statements that control the transaction. */
+  readonly control: TransactionControl | undefined
+}
+
+const lengthSlots = 512
+
+/** With one of these words, as in `select … into` and `with moved as (delete …)`, a SELECT may change something. */
+const writingWords: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge', 'into'])
+
+/** Counts and times queries by shape. Bounded: the runs of shapes that are used no more are counted together. */
+export class QueryStatistics {
+  readonly #dialect: SqlDialect | undefined
+  readonly #maxShapes: number
+  readonly #statementsBySql = new Map<string, Statement>()
+  readonly #rawBySql = new Map<string, Statement>()
+  readonly #shapesByText = new Map<string, ShapeStatistics>()
+  readonly #overflow = new ShapeStatistics({ text: '(overflow)', operation: 'other', tables: [], writes: [] })
+  /** The latest statement of each length. */
+  readonly #latestByLength = new Array<Statement | undefined>(lengthSlots)
+
+  constructor(dialect?: SqlDialect, maxShapes = 500) {
+    this.#dialect = dialect
+    this.#maxShapes = maxShapes
+  }
+
+  statementOf(query: CompiledQuery): Statement {
+    // Kysely builds a new string for each run. Comparing it with the latest of its length costs half of hashing it.
+    const { length } = query.sql
+    const isRaw = query.query.kind === 'RawNode'
+    const likely = this.#latestByLength[length % lengthSlots]
+    if (likely !== undefined && likely.sql === query.sql && likely.isRaw === isRaw && !likely.shape.isEvicted)
+      return likely
+    const known = (isRaw ? this.#rawBySql : this.#statementsBySql).get(query.sql)
+    const statement = known === undefined || known.shape.isEvicted ? this.#add(query) : known
+    this.#latestByLength[length % lengthSlots] = statement
+    return statement
+  }
+
+  /** The shapes that have run, those with the longest total time first. */
+  snapshot(): QueryStats[] {
+    return [...this.#shapesByText.values(), this.#overflow]
+      .filter(({ count }) => count > 0)
+      .sort((one, other) => other.totalMs - one.totalMs)
+      .map((shape) => shape.snapshot())
+  }
+
+  #add(query: CompiledQuery): Statement {
+    const { sql } = query
+    const { text, tokens, literals, scalarLiterals, scalars, isBatch } = fingerprint(sql, this.#dialect)
+    const kind = operationAndTables(query.query, tokens)
+    const { operation, tables, writes } = kind
+    const shape = this.#shapeOf({ text, ...kind })
+    const isRaw = query.query.kind === 'RawNode'
+    const statement: Statement = {
+      sql,
+      isRaw,
+      shape,
+      tables,
+      writes,
+      hasUnknownTables: hasUnknownTables(query.query),
+      onlyReads:
+        operation === 'select' &&
+        writes.length === 0 &&
+        !tokens.some(({ kind, key }) => kind === 'word' && writingWords.has(key)),
+      usesTable: shape.tables.length > 0 || usesTable(shape.operation, tokens),
+      scalars: isBatch ? scalars : undefined,
+      literals: joined(literals),
+      scalarLiterals: joined(scalarLiterals),
+      control: transactionControl(text),
+    }
+    // Comments and `in` lists of every length make ever more texts. Drop the oldest; it is analysed again if it returns.
+    const statements = isRaw ? this.#rawBySql : this.#statementsBySql
+    if (statements.size >= this.#maxShapes * 4) {
+      for (const oldest of statements.keys()) {
+        statements.delete(oldest)
+        break
+      }
+    }
+    statements.set(sql, statement)
+    return statement
+  }
+
+  #shapeOf(shape: QueryShape): ShapeStatistics {
+    const known = this.#shapesByText.get(shape.text)
+    if (known !== undefined) return known
+    if (this.#shapesByText.size >= this.#maxShapes) this.#evictOld()
+    const added = new ShapeStatistics(shape)
+    this.#shapesByText.set(shape.text, added)
+    return added
+  }
+
+  /** Evicts the oldest shape that has not run since it was last looked at, and gives the others a second chance. */
+  #evictOld(): void {
+    for (const [text, shape] of this.#shapesByText) {
+      this.#shapesByText.delete(text)
+      if (!shape.isRecent) {
+        shape.isEvicted = true
+        this.#overflow.merge(shape)
+        return
+      }
+      shape.isRecent = false
+      this.#shapesByText.set(text, shape)
+    }
+  }
+}
+
+function joined(literals: readonly string[]): string | undefined {
+  return literals.length === 0 ? undefined : literals.join('\0')
+}

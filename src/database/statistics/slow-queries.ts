@@ -1,0 +1,44 @@
+import type { CompiledQuery } from 'kysely'
+import type { SlowQuery } from '../types.ts'
+import type { ShapeStatistics } from './shape-statistics.ts'
+
+const maxSlowQueries = 100
+
+type Explain = (query: CompiledQuery, shape: ShapeStatistics) => Promise<string | undefined>
+
+/** Keeps the last slow queries, and asks for their plans. */
+export class SlowQueries {
+  readonly thresholdMs: number
+  readonly #explain: Explain | undefined
+  readonly #onSlow: ((query: SlowQuery) => void) | undefined
+  readonly #queries: SlowQuery[] = []
+  readonly #plansByShape = new Map<string, string>()
+
+  constructor(thresholdMs: number, explain: Explain | undefined, onSlow: ((query: SlowQuery) => void) | undefined) {
+    this.thresholdMs = thresholdMs
+    this.#explain = explain
+    this.#onSlow = onSlow
+  }
+
+  add(query: CompiledQuery, shape: ShapeStatistics, run: Omit<SlowQuery, 'at' | 'shape' | 'plan'>): void {
+    const slow = { at: new Date().toISOString(), shape: shape.text, ...run }
+    this.#queries.unshift(slow)
+    if (this.#queries.length > maxSlowQueries) this.#queries.pop()
+    try {
+      this.#onSlow?.(slow)
+    } catch {
+      // An error in a listener must not fail the query.
+    }
+    void this.#explain?.(query, shape).then((plan) => {
+      if (plan !== undefined) this.#plansByShape.set(shape.text, plan)
+    })
+  }
+
+  /** Newest first, each with the latest plan of its shape. */
+  list(): SlowQuery[] {
+    return this.#queries.map((slow) => {
+      const plan = this.#plansByShape.get(slow.shape)
+      return plan === undefined ? slow : { ...slow, plan }
+    })
+  }
+}

@@ -1,0 +1,85 @@
+import type { Reads } from '../../shared/scope/reads.ts'
+import { currentReads } from '../../shared/scope/work.ts'
+import type { QueryScope } from '../n-plus-one/query-scope.ts'
+import type { TransactionControl } from './transaction-control.ts'
+
+/** The runs of a query that is watched for repetition. */
+interface RepeatedRuns {
+  forgetRuns(runs: number): void
+}
+
+/** The open transaction of one connection, with the tables it has changed so far. */
+export class TransactionState {
+  readonly #owner: object
+  #isOpen = false
+  #scope: QueryScope | undefined
+  #reads: Reads | undefined
+  #changedTables: string[] = []
+  readonly #runsByRepeated = new Map<RepeatedRuns, number>()
+  #savepoints: { readonly name: string; readonly changedTables: number }[] = []
+
+  /** @param owner - the instrumentation of the connection's `Kysely`; scopes count their transactions by it */
+  constructor(owner: object) {
+    this.#owner = owner
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** What collected the reads of the code that began it. */
+  get reads(): Reads | undefined {
+    return this.#reads
+  }
+
+  begin(scope: QueryScope | undefined): void {
+    if (this.#isOpen) return
+    this.#isOpen = true
+    this.#scope = scope
+    this.#reads = currentReads()
+    scope?.countTransaction(this.#owner, 1)
+  }
+
+  /** Counts a run of a query that is watched for repetition. */
+  addRun(repeated: RepeatedRuns): void {
+    this.#runsByRepeated.set(repeated, (this.#runsByRepeated.get(repeated) ?? 0) + 1)
+  }
+
+  /** Ends the transaction without effect. Whoever runs it again repeats its queries for a good reason. */
+  rollback(): void {
+    for (const [repeated, runs] of this.#runsByRepeated) repeated.forgetRuns(runs)
+    this.end()
+  }
+
+  addChangedTables(tables: readonly string[]): void {
+    this.#changedTables.push(...tables)
+  }
+
+  /** Keeps track of savepoints: rolling back to one drops the tables that were changed after it. */
+  followSavepoint({ kind, name }: TransactionControl): void {
+    if (kind === 'savepoint') {
+      this.#savepoints.push({ name, changedTables: this.#changedTables.length })
+      return
+    }
+    const index = this.#savepoints.findLastIndex((savepoint) => savepoint.name === name)
+    const savepoint = this.#savepoints[index]
+    if (savepoint === undefined) return
+    if (kind === 'rollback to') this.#changedTables.length = savepoint.changedTables
+    // ROLLBACK TO keeps the savepoint, RELEASE destroys it; both destroy the later ones.
+    this.#savepoints.length = kind === 'rollback to' ? index + 1 : index
+  }
+
+  /** Ends the transaction and returns the tables that it changed, each once. */
+  end(): readonly string[] {
+    const changed = [...new Set(this.#changedTables)]
+    this.#changedTables = []
+    this.#savepoints = []
+    this.#runsByRepeated.clear()
+    if (!this.#isOpen) return changed
+    this.#isOpen = false
+    this.#scope?.countTransaction(this.#owner, -1)
+    this.#scope = undefined
+    this.#reads = undefined
+    return changed
+  }
+}

@@ -1,0 +1,60 @@
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { OnWarn } from '../../shared/warnings.ts'
+import { classifyError } from '../classify-error.ts'
+import type { Statement } from '../statistics/query-statistics.ts'
+import type { TagInvalidator } from '../types.ts'
+import type { TransactionState } from './transaction-state.ts'
+
+/** Invalidates the changed tables in a cache, once the change is committed. */
+export class WriteInvalidation {
+  readonly #invalidator: TagInvalidator
+  readonly #dialect: SqlDialect
+  readonly #onWarn: OnWarn
+
+  constructor(invalidator: TagInvalidator, dialect: SqlDialect, onWarn: OnWarn) {
+    this.#invalidator = invalidator
+    this.#dialect = dialect
+    this.#onWarn = onWarn
+  }
+
+  /** @returns a promise while the cache invalidates the tables */
+  afterSuccess({ writes, control }: Statement, transaction: TransactionState): Promise<void> | undefined {
+    if (writes.length > 0) transaction.addChangedTables(writes)
+    if (transaction.isOpen && control?.kind !== 'commit') return undefined
+    return this.invalidate(transaction.end())
+  }
+
+  /**
+   * Also invalidates when a statement failed because its connection was lost: it may have been applied, and invalidating too
+   * much is safe.
+   */
+  afterFailure(
+    { writes, control }: Statement,
+    transaction: TransactionState,
+    error: unknown,
+  ): Promise<void> | undefined {
+    if (control?.kind !== 'commit' && (transaction.isOpen || writes.length === 0)) return undefined
+    if (!mayHaveRun(classifyError(error, this.#dialect).kind)) return undefined
+    transaction.addChangedTables(writes)
+    return this.invalidate(transaction.end())
+  }
+
+  /** Resolves when the cache is done, so that a reader who waited for the write gets no older value afterwards. */
+  invalidate(tables: readonly string[]): Promise<void> | undefined {
+    return tables.length === 0 ? undefined : this.#invalidateTags(tables)
+  }
+
+  async #invalidateTags(tables: readonly string[]): Promise<void> {
+    try {
+      await this.#invalidator.invalidateTags(...tables.map((table) => `table:${table}` as const))
+    } catch {
+      // The write has succeeded. A cache that fails must not make it look failed.
+      const message = `The tables ${tables.join(', ')} were changed, and the cache could not be told`
+      this.#onWarn({ code: 'INVALIDATION_FAILED', message })
+    }
+  }
+}
+
+function mayHaveRun(kind: string): boolean {
+  return kind === 'connection' || kind === 'ambiguous-commit' || kind === 'timeout'
+}

@@ -1,0 +1,168 @@
+import vary from 'vary'
+import type { ContentCoding, Encoding } from './codecs.ts'
+import type { Negotiated } from './negotiate-encoding.ts'
+
+/** The part of a request that compression reads: a request of `fetch`, Node, Express or Fastify is one. */
+export interface CompressibleRequest {
+  readonly method?: string | undefined
+  readonly headers: Pick<Headers, 'get'> | Readonly<Record<string, string | readonly string[] | undefined>>
+}
+
+/** The part of a request and of its answer's head that compression reads. */
+export interface CompressibleHead {
+  /** @defaultValue `'GET'` */
+  readonly method?: string | undefined
+  /** The request's `Accept-Encoding`. */
+  readonly acceptEncoding?: string | null | undefined
+  /** @defaultValue 200 */
+  readonly status?: number | undefined
+  /** Reads a header of the answer; the name is in lower case. */
+  header(name: string): string | number | readonly string[] | null | undefined
+}
+
+/** Why a body is not encoded. */
+export type SkipReason =
+  | 'method'
+  | 'status'
+  | 'encoded'
+  | 'no-transform'
+  | 'type'
+  | 'digest'
+  | 'not accepted'
+  | 'small'
+  | 'not smaller'
+
+/** What compression changes in the head of an answer. */
+export interface EncodedHead {
+  readonly encoding: Encoding
+  /** Headers to set. */
+  readonly set: Readonly<Record<string, string>>
+  /** Headers to remove. */
+  readonly remove: readonly string[]
+  /** Why the encoding is `'identity'`. */
+  readonly skipped?: SkipReason | undefined
+}
+
+/** What does not change from answer to answer. */
+export interface EncodingRules {
+  /** Smaller bodies are not encoded. */
+  readonly threshold: number
+  negotiate(acceptEncoding: string | null | undefined): Negotiated
+  isCompressible(contentType: string): boolean
+}
+
+/** How to encode a body. */
+export interface EncodingPlan {
+  readonly coding: ContentCoding
+  /** The client refuses a body that is not encoded, so it is encoded even if that makes it larger. */
+  readonly mustEncode: boolean
+  /** The head for the encoded body. */
+  readonly encoded: EncodedHead
+  /** The head for the body as it is, if encoding does not make it smaller. */
+  readonly notSmaller: EncodedHead
+}
+
+export function requestHead({
+  method,
+  headers,
+}: CompressibleRequest): Pick<CompressibleHead, 'method' | 'acceptEncoding'> {
+  const accepted = isHeaders(headers) ? headers.get('accept-encoding') : headers['accept-encoding']
+  return { method, acceptEncoding: typeof accepted === 'object' ? accepted?.join(', ') : accepted }
+}
+
+function isHeaders(headers: CompressibleRequest['headers']): headers is Pick<Headers, 'get'> {
+  return typeof headers.get === 'function'
+}
+
+/**
+ * Decides from the head alone whether to encode the body.
+ *
+ * @param length - the size of the body in bytes, if it is known
+ * @returns a plan, or how the head changes when the body is not encoded
+ */
+export function planEncoding(
+  head: CompressibleHead,
+  length: number | undefined,
+  { threshold, negotiate, isCompressible }: EncodingRules,
+): EncodingPlan | EncodedHead {
+  const { method, status = 200, acceptEncoding } = head
+  if (isEncoded(head)) return unchanged('encoded')
+  if (status < 200 || status === 204 || status === 205) return unchanged('status')
+  if (mayNotTransform(head)) return unchanged('no-transform')
+  // A 304 has no body and no type, but the validators of the answer that the client has stored (RFC 9110, 15.4.5).
+  if (status === 304) {
+    // A tag that names a coding is that of a body which is encoded already, as the response cache keeps it.
+    if (/-(?:zstd|br|gzip)"$/.test(text(head.header('etag')))) return withVary(head, 'status')
+    return headOfBodiless(head, negotiate(acceptEncoding), 'status')
+  }
+  if (!isCompressible(text(head.header('content-type')))) return unchanged('type')
+  if (status === 206 || head.header('content-range')) return withVary(head, 'status')
+  if (digestHeaders.some((name) => head.header(name))) return unchanged('digest')
+
+  const negotiated = negotiate(acceptEncoding)
+  const { encoding, refusesIdentity } = negotiated
+  if (encoding === 'identity') return withVary(head, 'not accepted')
+  if (length !== undefined && length < threshold && !refusesIdentity) return withVary(head, 'small')
+  if (method === 'HEAD') return headOfBodiless(head, negotiated, 'method')
+  const set = { vary: varyOf(head), 'content-encoding': encoding, ...weakEtag(head) }
+  return {
+    coding: encoding,
+    mustEncode: refusesIdentity,
+    // Ranges would count bytes of the encoded body, which is not stored.
+    encoded: { encoding, set, remove: ['accept-ranges', 'content-length'] },
+    notSmaller: withVary(head, 'not smaller'),
+  }
+}
+
+/** `Content-Length` as a number, if the head has a valid one. */
+export function declaredLength({ header }: CompressibleHead): number | undefined {
+  const value = text(header('content-length'))
+  return /^\d+$/.test(value) ? Number(value) : undefined
+}
+
+/** Each holds a digest of the bytes that are sent (RFC 9530, RFC 3230, RFC 1864). */
+const digestHeaders = ['content-digest', 'repr-digest', 'digest', 'content-md5']
+
+function unchanged(skipped: SkipReason): EncodedHead {
+  return { encoding: 'identity', set: {}, remove: [], skipped }
+}
+
+/** Caches must know that the answer depends on `Accept-Encoding`, even when this client gets the plain body. */
+function withVary(head: CompressibleHead, skipped: SkipReason): EncodedHead {
+  return { encoding: 'identity', set: { vary: varyOf(head) }, remove: [], skipped }
+}
+
+/** The head of an answer to HEAD, or of a 304. A body might be encoded, so it promises no length. */
+function headOfBodiless(head: CompressibleHead, { encoding }: Negotiated, skipped: SkipReason): EncodedHead {
+  if (encoding === 'identity') return withVary(head, skipped)
+  const set = { vary: varyOf(head), ...weakEtag(head) }
+  return { encoding: 'identity', set, remove: ['accept-ranges', 'content-length'], skipped }
+}
+
+function varyOf(head: CompressibleHead): string {
+  const before = text(head.header('vary'))
+  return before === '' ? 'Accept-Encoding' : vary.append(before, 'Accept-Encoding')
+}
+
+/** A strong entity tag promises the same bytes (RFC 9110, 8.8.3.3), so an encoded body gets a weak one. */
+function weakEtag(head: CompressibleHead): { readonly etag?: string } {
+  const etag = head.header('etag')
+  return typeof etag !== 'string' || etag === '' || etag.startsWith('W/') ? {} : { etag: `W/${etag}` }
+}
+
+function isEncoded(head: CompressibleHead): boolean {
+  const encoding = text(head.header('content-encoding'))
+  if (encoding !== '' && encoding.toLowerCase() !== 'identity') return true
+  // A coding for the transfer is applied after that of the content, and the handler has applied it already.
+  const transfer = text(head.header('transfer-encoding'))
+  return transfer !== '' && !/^(?:chunked|identity)$/i.test(transfer)
+}
+
+function mayNotTransform(head: CompressibleHead): boolean {
+  const cacheControl = head.header('cache-control')
+  return cacheControl !== undefined && cacheControl !== null && /\bno-transform\b/i.test(text(cacheControl))
+}
+
+function text(value: ReturnType<CompressibleHead['header']>): string {
+  return typeof value === 'string' ? value : value === undefined || value === null ? '' : String(value)
+}

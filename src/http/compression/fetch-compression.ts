@@ -1,0 +1,58 @@
+import { pipeline, Readable, type Transform } from 'node:stream'
+import { readReady } from '../ready-body.ts'
+import type { OnEncoded } from './codecs.ts'
+import type { ResponseCompressor } from './compressor.ts'
+import { type CompressibleRequest, declaredLength, type EncodedHead, requestHead } from './encoding-plan.ts'
+
+/** Encodes the body of a response in a coding that the client accepts; returns the same response if nothing changes. */
+export async function compressFetchResponse(
+  request: CompressibleRequest,
+  response: Response,
+  compressor: ResponseCompressor,
+  onEncoded?: OnEncoded,
+): Promise<Response> {
+  const { status, headers, body } = response
+  const head = { ...requestHead(request), status, header: (name: string) => headers.get(name) }
+  const plan = compressor.plan(head, declaredLength(head))
+  if (!('coding' in plan) || body === null) return withHead(response, 'coding' in plan ? plan.notSmaller : plan)
+
+  const ready = await readReady(body)
+  if (ready.isWhole) {
+    const encoded = await compressor.body(ready.bytes, head, onEncoded)
+    return withBody(response, encoded, encoded.body as Uint8Array<ArrayBuffer>)
+  }
+  const { encoder, ...changes } = compressor.stream(head, onEncoded)
+  return withBody(response, changes, toWeb(ready.pieces, encoder as Transform, ready.cancel))
+}
+
+function withHead(response: Response, changes: EncodedHead): Response {
+  try {
+    changeHead(response.headers, changes)
+    return response
+  } catch {
+    // The headers of a response that `fetch()` gave are immutable.
+    return withBody(response, changes, response.body)
+  }
+}
+
+function withBody(
+  { status, statusText, headers }: Response,
+  changes: EncodedHead,
+  body: ReadableStream | Uint8Array<ArrayBuffer> | null,
+): Response {
+  const changed = new Headers(headers)
+  changeHead(changed, changes)
+  return new Response(body, { status, statusText, headers: changed })
+}
+
+function changeHead(headers: Headers, { set, remove }: EncodedHead): void {
+  for (const name of remove) headers.delete(name)
+  for (const name of Object.keys(set)) headers.set(name, set[name] as string)
+}
+
+/** The output of the encoder. When the client leaves, encoder and source end at once. */
+function toWeb(pieces: AsyncIterable<Uint8Array>, encoder: Transform, cancel: () => void): ReadableStream {
+  pipeline(Readable.from(pieces, { objectMode: false }), encoder, () => {})
+  encoder.once('close', cancel)
+  return Readable.toWeb(encoder) as ReadableStream
+}

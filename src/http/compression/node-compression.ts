@@ -1,0 +1,82 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { intercept } from '../intercept.ts'
+import { beforeHead, replaceMethods } from '../response-head.ts'
+import type { OnEncoded } from './codecs.ts'
+import { byteLength, type EncodedBody, type ResponseCompressor, whenReady } from './compressor.ts'
+import { type CompressibleHead, declaredLength, type EncodedHead } from './encoding-plan.ts'
+
+/**
+ * Compresses what the handler of a request sends through Node's response, in one piece or in many.
+ *
+ * @param isOff - asked when the handler sends the answer, so that a route can still turn compression off
+ */
+export function compressNodeResponse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  compressor: ResponseCompressor,
+  isOff: () => boolean,
+  onEncoded?: OnEncoded | undefined,
+): void {
+  const acceptEncoding = request.headers['accept-encoding'] as string | undefined
+  const head = () => ({
+    method: request.method,
+    acceptEncoding,
+    status: response.statusCode,
+    header: (name: string) => response.getHeader(name),
+  })
+  /** A body for HTTP/1.0 has no chunks by right: only a length that the handler has declared tells where it ends. */
+  const withoutCoding = () => {
+    const plan = compressor.plan(head(), undefined)
+    return 'coding' in plan ? plan.notSmaller : plan
+  }
+  let flush = () => {}
+  replaceMethods(response, { flush: () => flush() })
+  // This client never gets an encoded body, so only the head can change.
+  if (compressor.negotiate(acceptEncoding).encoding === 'identity') {
+    beforeHead(response, () => (isOff() ? noChange : (compressor.plan(head(), undefined) as EncodedHead)))
+    return
+  }
+  flush = intercept(response, {
+    whole(body) {
+      if (isOff()) return { ...noChange, body: undefined }
+      // An answer to HEAD has no body to measure, only the `Content-Length` in its head.
+      if (request.method === 'HEAD') {
+        const { set, remove } = compressor.stream(head())
+        return { set, remove, body: undefined }
+      }
+      const isUnframed = isHttp10(request) && response.hasHeader('transfer-encoding')
+      const given = head()
+      if (isUnframed || isShort(given, body)) return { ...withoutCoding(), body: undefined }
+      return whenReady(compressor.body(body, given, onEncoded), toChange)
+    },
+    pieces() {
+      if (isOff()) return { ...noChange, encoder: undefined }
+      if (isHttp10(request) && (response.hasHeader('content-length') || response.hasHeader('transfer-encoding'))) {
+        return { ...withoutCoding(), encoder: undefined }
+      }
+      const given = head()
+      const declared = declaredLength(given) ?? 0
+      const { set, remove, encoder } = compressor.stream(given, (rawBytes, sentBytes) => {
+        if (rawBytes < declared) response.destroy()
+        else onEncoded?.(rawBytes, sentBytes)
+      })
+      return { set, remove, encoder }
+    },
+  })
+}
+
+const noChange = { set: {}, remove: [] }
+
+function toChange({ encoding, set, remove, body }: EncodedBody) {
+  return { set, remove, body: encoding === 'identity' ? undefined : (body as Uint8Array) }
+}
+
+/** An answer that is shorter than it says is cut off; encoded, it would look whole. */
+function isShort(head: CompressibleHead, body: string | Buffer): boolean {
+  const declared = declaredLength(head)
+  return declared !== undefined && byteLength(body) < declared
+}
+
+function isHttp10({ httpVersionMajor, httpVersionMinor }: IncomingMessage): boolean {
+  return httpVersionMajor === 1 && httpVersionMinor === 0
+}

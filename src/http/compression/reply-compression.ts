@@ -1,0 +1,102 @@
+import { pipeline, Readable } from 'node:stream'
+import type { OnEncoded } from './codecs.ts'
+import type { Compressor } from './compressor.ts'
+import type { EncodedHead } from './encoding-plan.ts'
+
+/** A reply whose payload a hook may replace before it is sent, as Fastify's. */
+export interface Reply {
+  readonly statusCode: number
+  code(status: number): unknown
+  getHeader(name: string): unknown
+  getHeaders(): Readonly<Record<string, unknown>>
+  header(name: string, value: string): unknown
+  headers(values: Readonly<Record<string, string>>): unknown
+  removeHeader(name: string): unknown
+}
+
+interface ReplyRequest {
+  readonly method: string
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
+}
+
+/** Encodes the payload of a reply in a coding that the client accepts, and changes the reply's headers to match. */
+export async function compressPayload(
+  compressor: Compressor,
+  request: ReplyRequest,
+  reply: Reply,
+  given: unknown,
+  onEncoded?: OnEncoded,
+): Promise<unknown> {
+  const payload = unwrapResponse(given, reply)
+  undoEncoding(reply)
+  const head = {
+    method: request.method,
+    acceptEncoding: request.headers['accept-encoding'] as string | undefined,
+    status: reply.statusCode,
+    header: (name: string) => reply.getHeader(name) as string | undefined,
+  }
+  if (!isStream(payload)) {
+    const body = typeof payload === 'string' || payload instanceof Uint8Array ? payload : ''
+    const encoded = await compressor.body(body, head, onEncoded)
+    changeHead(reply, encoded)
+    // Fastify would set the length of a text, which is not the one that GET answers with.
+    if (encoded.skipped === 'method') return Readable.from([])
+    return encoded.encoding === 'identity' ? payload : encoded.body
+  }
+  const { encoder, ...changes } = compressor.stream(head, onEncoded)
+  changeHead(reply, changes)
+  if (encoder === undefined) return payload
+  return pipeline(toReadable(payload), encoder, () => {})
+}
+
+/** Applies a payload that is a `Response` to the reply, as Fastify does after its hooks, and returns its body. */
+export function unwrapResponse(payload: unknown, reply: Reply): unknown {
+  if (!(payload instanceof Response)) return payload
+  reply.code(payload.status)
+  for (const [name, value] of payload.headers) reply.header(name, value)
+  return payload.body
+}
+
+/**
+ * What to send for an answer without a body. To HEAD, Fastify sets a length of 0 without a payload, and none for an empty
+ * stream; but a stream costs as much as the rest of a 304.
+ */
+export function noPayload({ method }: { readonly method?: string | undefined }): Readable | undefined {
+  return method === 'HEAD' ? Readable.from([]) : undefined
+}
+
+export function isStream(payload: unknown): payload is NodeJS.ReadableStream | ReadableStream {
+  return payload instanceof ReadableStream || typeof (payload as Readable | null)?.pipe === 'function'
+}
+
+export function toReadable(payload: NodeJS.ReadableStream | ReadableStream): NodeJS.ReadableStream {
+  return payload instanceof ReadableStream ? Readable.fromWeb(payload as never) : payload
+}
+
+/** What takes the encoding of a reply's payload back out of its head. */
+const undoByReply = new WeakMap<Reply, () => void>()
+
+/**
+ * The page of an error replaces a payload that was encoded when a later hook throws, or when a stream fails before its first
+ * piece is sent. The page is not encoded.
+ */
+export function undoEncoding(reply: Reply): void {
+  undoByReply.get(reply)?.()
+  undoByReply.delete(reply)
+}
+
+/** Fastify knows the length: with trailers there must be none. */
+function changeHead(reply: Reply, { encoding, set, remove }: EncodedHead): void {
+  const { 'content-length': _length, ...fields } = set
+  if (encoding !== 'identity') {
+    const etag = reply.getHeader('etag')
+    const ranges = reply.getHeader('accept-ranges')
+    undoByReply.set(reply, () => {
+      reply.removeHeader('content-encoding')
+      if (etag !== undefined) reply.header('etag', etag as string)
+      if (ranges !== undefined) reply.header('accept-ranges', ranges as string)
+    })
+  }
+  for (const name of remove) reply.removeHeader(name)
+  reply.headers(fields)
+}

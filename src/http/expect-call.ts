@@ -1,0 +1,40 @@
+import { expectObject } from '../shared/arguments.ts'
+
+/** @throws TypeError when it is no monitor, such as the request that a framework passes to `monitorRequests` itself */
+export function expectMonitor(monitor: unknown): void {
+  if (typeof (monitor as { addHook?: unknown } | null | undefined)?.addHook === 'function') {
+    throw new TypeError(
+      'Expected `monitor` to be a PerformanceMonitor, got a Fastify instance: import from posthaste/fastify',
+    )
+  }
+  expectObject(monitor, 'monitor', ['start', 'record', 'ignores', 'snapshot', 'health'], 'a PerformanceMonitor')
+}
+
+/**
+ * The error of a middleware, plugin or error handler that was called in the way of another framework. Adapters look for it by
+ * one comparison, because without it the first property that they read would be missing.
+ */
+export function wrongFramework(name: string, face: 'express' | 'fastify' | 'hono'): TypeError {
+  return new TypeError(
+    `\`${name}\` of posthaste/${face} was called in a wrong way: write ${usages[face]}, or import it from the adapter of your framework`,
+  )
+}
+
+const usages = {
+  express: 'app.use(name(…))',
+  fastify: 'app.register(name, { … })',
+  hono: 'app.use(name(…))',
+}
+
+/** Warns when a monitor measures requests at a second place, where those that pass both are counted twice. */
+export function warnIfMountedTwice(monitor: { warn(warning: { code: string; message: string }): void }): void {
+  if (mountedMonitors.has(monitor)) {
+    monitor.warn({
+      code: 'MONITOR_MOUNTED_TWICE',
+      message: '`monitorRequests` was called twice with one monitor: requests that pass both are counted twice',
+    })
+  }
+  mountedMonitors.add(monitor)
+}
+
+const mountedMonitors = new WeakSet<object>()

@@ -1,0 +1,64 @@
+import { runWork } from '../../shared/scope/work.ts'
+import { readReady } from '../ready-body.ts'
+import type { CachedRequest } from '../response-cache/rules/request-rules.ts'
+import type { Freshness, Validator } from './freshness.ts'
+import { varyWith } from './validator-rules.ts'
+
+/**
+ * Answers 304, or lets the handler answer and gives its answer an entity tag.
+ *
+ * @param notModified - makes the 304, with what middleware has set for this request
+ */
+export async function checkFetch<Original>(
+  freshness: Freshness<Original>,
+  request: CachedRequest<Original>,
+  run: () => Promise<Response>,
+  notModified: (headers: readonly (readonly [name: string, value: string])[]) => Response,
+): Promise<Response> {
+  const decision = await freshness.decide(request)
+  if (decision.kind === 'fresh') return notModified(decision.headers)
+  if (decision.kind === 'bypass') return run()
+  const { reads, validator } = decision
+  const response = await (reads === undefined ? run() : runWork({ reads }, run))
+  return tagResponse(response, validator)
+}
+
+async function tagResponse(response: Response, validator: Validator): Promise<Response> {
+  const { status, statusText, body } = response
+  const answer = { status, headers: [...response.headers] }
+  if (status !== 200) return response
+  if (body === null) {
+    return tagged(null, response, validator, await validator.finish(answer).catch(() => undefined))
+  }
+  const ready = await readReady(body)
+  if (ready.isWhole) {
+    const tag = await validator.finish(answer).catch(() => undefined)
+    return tagged(ready.bytes as Buffer<ArrayBuffer>, { status, statusText, headers: response.headers }, validator, tag)
+  }
+  const { pieces, cancel } = ready
+  const reader = pieces[Symbol.asyncIterator]()
+  const rest = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await reader.next()
+      if (done) controller.close()
+      else controller.enqueue(value)
+    },
+    cancel,
+  })
+  return tagged(rest, response, validator, validator.finishEarly(answer))
+}
+
+function tagged(
+  body: ConstructorParameters<typeof Response>[0],
+  { status, statusText, headers }: Pick<Response, 'status' | 'statusText' | 'headers'>,
+  { vary }: Validator,
+  tag: string | undefined,
+): Response {
+  const changed = new Headers(headers)
+  if (tag !== undefined) {
+    changed.set('etag', tag)
+    const varied = varyWith(changed.get('vary') ?? undefined, vary)
+    if (varied !== undefined) changed.set('vary', varied)
+  }
+  return new Response(body, { status, statusText, headers: changed })
+}

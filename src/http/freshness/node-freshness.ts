@@ -1,0 +1,70 @@
+import type { ServerResponse } from 'node:http'
+import { runWork } from '../../shared/scope/work.ts'
+import { holdAnswer } from '../response-cache/hold-answer.ts'
+import { fieldValue } from '../response-cache/rules/answer-head.ts'
+import type { CachedRequest } from '../response-cache/rules/request-rules.ts'
+import type { Freshness, Validator } from './freshness.ts'
+import { type GivenAnswer, varyWith } from './validator-rules.ts'
+
+/** Answers 304, or lets the handler answer and gives its answer an entity tag. */
+export function checkNode<Original>(
+  freshness: Freshness<Original>,
+  request: CachedRequest<Original>,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+): void {
+  freshness.decide(request).then((decision) => {
+    // Another middleware, a timeout for example, may have answered meanwhile.
+    if (response.headersSent || response.destroyed) return
+    if (decision.kind === 'bypass') return next()
+    if (decision.kind === 'run') {
+      tagAnswer(response, decision.validator)
+      return decision.reads === undefined ? next() : runWork({ reads: decision.reads }, next)
+    }
+    response.statusCode = 304
+    for (const [name, value] of decision.headers) {
+      const before = response.getHeader(name)
+      response.setHeader(
+        name,
+        name === 'vary' && before !== undefined ? (varyWith(fieldValue(before), [value]) as string) : value,
+      )
+    }
+    response.end()
+  }, next)
+}
+
+function tagAnswer(response: ServerResponse, validator: Validator): void {
+  let answer: GivenAnswer = { status: 0, headers: [] }
+  const held = holdAnswer(response, Number.MAX_SAFE_INTEGER, false, {
+    onHead({ status, headers }) {
+      const given = Object.entries(headers).filter(([, value]) => value !== undefined)
+      answer = { status, headers: given.map(([name, value]) => [name.toLowerCase(), fieldValue(value)] as const) }
+    },
+    onStream() {
+      setTag(response, validator, validator.finishEarly(answer))
+      return false
+    },
+    onBody() {
+      // Rejects only when the cache is closed.
+      validator.finish(answer).then(
+        (tag) => send(tag),
+        () => send(undefined),
+      )
+    },
+    onAbandon() {},
+  })
+  const send = (tag: string | undefined) =>
+    held.send(() => {
+      setTag(response, validator, tag)
+      return undefined
+    })
+}
+
+/** Replaces a tag of the body, such as Express's own, which the next request could not be compared with. */
+function setTag(response: ServerResponse, { vary }: Validator, tag: string | undefined): void {
+  if (tag === undefined) return
+  response.setHeader('etag', tag)
+  const before = response.getHeader('vary')
+  const varied = varyWith(before === undefined ? undefined : fieldValue(before), vary)
+  if (varied !== undefined) response.setHeader('vary', varied)
+}

@@ -1,0 +1,40 @@
+import vary from 'vary'
+import { type AnswerHead, headerOf } from '../response-cache/rules/answer-head.ts'
+import { isHeaderName } from '../response-cache/rules/answer-rules.ts'
+import { parseDirectives } from '../response-cache/rules/freshness.ts'
+
+/** The head of an answer that a handler gives. */
+export type GivenAnswer = AnswerHead
+
+/** Why an answer gets no entity tag, or `undefined` when it does. Private answers do: nobody else can have its tag. */
+export function validatorFault(answer: GivenAnswer): string | undefined {
+  const header = headerOf(answer)
+  if (answer.status !== 200) return 'status'
+  // A 304 would not set the cookie.
+  if (header('set-cookie') !== undefined) return 'set-cookie'
+  const directives = parseDirectives(header('cache-control') ?? header('pragma') ?? '')
+  if (directives === undefined || directives.has('no-store')) return 'cache-control'
+  const varied = (header('vary') ?? '').split(',').map((name) => name.trim())
+  if (!varied.every((name) => name === '' || isHeaderName(name))) return 'vary'
+  return /^\s*text\/event-stream\b/i.test(header('content-type') ?? '') ? 'stream' : undefined
+}
+
+/** What a 304 repeats of the answer (RFC 9110, 15.4.5). */
+export function keptHeaders(
+  answer: GivenAnswer,
+  varying: readonly string[],
+): readonly (readonly [name: string, value: string])[] {
+  const header = headerOf(answer)
+  const kept = ['cache-control', 'content-location', 'expires'].flatMap((name) => {
+    const value = header(name)
+    return value === undefined ? [] : [[name, value] as const]
+  })
+  const varied = varyWith(header('vary'), varying)
+  return varied === undefined ? kept : [...kept, ['vary', varied]]
+}
+
+/** `Vary` with more names; `undefined` when there are none. */
+export function varyWith(before: string | undefined, names: readonly string[]): string | undefined {
+  if (names.length === 0) return before
+  return vary.append(before ?? '', [...names])
+}

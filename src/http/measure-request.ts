@@ -1,0 +1,298 @@
+import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http'
+import type { PerformanceMonitor } from '../monitor/monitor.ts'
+import type { OpenRequest } from '../monitor/traffic/open-requests.ts'
+import type { Outcome } from '../monitor/types.ts'
+import { expectOptions, type OptionKinds } from '../shared/arguments.ts'
+import { expectOneOf } from '../shared/assertions.ts'
+import { watchRejection } from '../shared/rejections.ts'
+import { enableScopes, type OpenRequestScope } from '../shared/scope/request-scope.ts'
+import { type Duration, parseDuration } from '../shared/time/duration.ts'
+import type { HttpRequest } from './answer.ts'
+import { expectMonitor, warnIfMountedTwice } from './expect-call.ts'
+import { addServerTiming, createTimingGate, type MaySeeTiming } from './server-timing.ts'
+
+/** The route of requests that no route answered, so that unknown URLs are one endpoint. */
+export const unmatched = '(unmatched)'
+
+type RequestMonitor = Pick<PerformanceMonitor, 'start' | 'record' | 'routeOf' | 'isDraining' | 'warn'>
+
+/** A request that is measured. Admission control writes what it decided into it, and so needs no listener of its own. */
+export interface MeasuredRequest {
+  readonly response: ServerResponse
+  /** Whether it was turned away. */
+  isShed: boolean
+  /** Told when the request ends. */
+  limit: { leave(enteredAt: number, outcome: 'completed' | 'aborted' | undefined): void } | undefined
+  /** The stamp for {@link limit}. */
+  admittedAt: number
+}
+
+/** The requests that `monitorRequests` measures for one monitor, as admission control finds them. */
+export interface MeasuredRequests {
+  /** The one that came in last. */
+  latest: MeasuredRequest | undefined
+  /** Those under way, while {@link keepsAll} is set. */
+  readonly byResponse: WeakMap<ServerResponse, MeasuredRequest>
+  keepsAll: boolean
+}
+
+const requestsByMonitor = new WeakMap<object, MeasuredRequests>()
+
+/** `undefined` when the monitor measures no requests: `monitorRequests` was not called. */
+export function measuredRequestsOf(monitor: object): MeasuredRequests | undefined {
+  return requestsByMonitor.get(monitor)
+}
+
+/** The scope that the queries of a request belong to. */
+interface RequestScope {
+  readonly request: OpenRequestScope
+  run<Result>(fn: () => Result): Result
+  end(): void
+}
+
+/** Opens a scope, or returns `undefined` while nothing needs scopes. The name is asked for when the scope ends. */
+type OpenScope<Scope extends RequestScope> = (name: () => string) => Scope | undefined
+
+/** The pattern of the route that answered, such as `/users/:id`. */
+type LabelOf<Original> = (original: Original, status: number) => string
+
+/**
+ * Measures a request from now on to the close of its response.
+ *
+ * @param original - the framework's own request, which the user may have called `setRoute` with
+ * @returns the scope to run the handler in, with {@link runInScope}
+ */
+type MeasureRequest<Scope> = <Original extends object>(
+  method: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+  original: Original,
+  labelOf: LabelOf<Original>,
+) => Scope | undefined
+
+/** Options of `monitorRequests`. `Request` is the framework's own. */
+export interface MonitorRequestsOptions<Request = unknown> {
+  /**
+   * Returns the label that a request is counted under; `undefined` for the pattern of its route. Never return a URL: each
+   * label is an endpoint of its own.
+   */
+  readonly label?: ((request: Request) => string | undefined) | undefined
+  /**
+   * How long a request may take before `requestScope().signal` is aborted with a `TimeoutError`. It answers nothing by itself:
+   * what takes the signal, and with `instrument({ abandon: 'cancel' })` each query, rejects. @defaultValue none
+   */
+  readonly deadline?: Duration | undefined
+  /**
+   * `'authorized'`: answers carry `Server-Timing`, the parts of the request's time so far, if the client may see the statistics
+   * under `performanceRoutes` of the same monitor. @defaultValue false
+   */
+  readonly serverTiming?: 'authorized' | false | undefined
+}
+
+/** What a scope of `monitorRequests` does beside counting. */
+export interface ScopeSettings {
+  readonly deadlineMs: number | undefined
+  readonly maySeeTiming: MaySeeTiming | undefined
+}
+
+/** @throws TypeError for a wrong option */
+export function scopeSettings(
+  monitor: Pick<PerformanceMonitor, 'warn'>,
+  { deadline, serverTiming = false }: Pick<MonitorRequestsOptions, 'deadline' | 'serverTiming'>,
+): ScopeSettings {
+  const deadlineMs = deadline === undefined ? undefined : parseDuration(deadline, 'deadline')
+  expectOneOf(serverTiming, 'serverTiming', ['authorized', false])
+  if (deadlineMs !== undefined || serverTiming !== false) enableScopes()
+  return { deadlineMs, maySeeTiming: serverTiming === false ? undefined : createTimingGate(monitor) }
+}
+
+export const monitorRequestsOptions: OptionKinds<MonitorRequestsOptions> = {
+  label: 'function',
+  deadline: 'own',
+  serverTiming: 'own',
+}
+
+/**
+ * Checks the arguments of `monitorRequests`.
+ *
+ * @throws TypeError for a wrong monitor or option
+ */
+export function expectMonitorRequests(monitor: PerformanceMonitor, options: object): void {
+  expectMonitor(monitor)
+  expectOptions(options, monitorRequestsOptions)
+  warnIfMountedTwice(monitor)
+}
+
+/** The user's labels, and the pattern of the route where there is none. */
+export function labelOption<Original>(
+  label: ((original: Original) => string | undefined) | undefined,
+  labelOf: LabelOf<Original>,
+): LabelOf<Original> {
+  if (label === undefined) return labelOf
+  return (original, status) => {
+    const given: unknown = label(original)
+    if (typeof given === 'string' && given !== '') return given
+    watchRejection(given)
+    return labelOf(original, status)
+  }
+}
+
+export function createRequestMeasure<Scope extends RequestScope>(
+  monitor: RequestMonitor,
+  openScope: OpenScope<Scope>,
+  { deadlineMs, maySeeTiming }: Partial<ScopeSettings> = {},
+): MeasureRequest<Scope> {
+  const requests = requestsByMonitor.get(monitor) ?? { latest: undefined, byResponse: new WeakMap(), keepsAll: false }
+  requestsByMonitor.set(monitor, requests)
+  return (method, request, response, original, labelOf) => {
+    const open = new OpenResponse(monitor, method, request, response, original, labelOf)
+    requests.latest = open
+    if (requests.keepsAll) requests.byResponse.set(response, open)
+    const startedAt = monitor.start(open)
+    closeIfDraining(monitor, response)
+    const scope = openScope(() => `${method} ${routeLabel(monitor, original, labelOf, 200)}`)
+    if (scope !== undefined && deadlineMs !== undefined) scope.request.setDeadline(deadlineMs)
+    if (scope !== undefined && maySeeTiming !== undefined) {
+      addServerTiming(response, scope.request, maySeeTiming(toHttpRequest(request, original)))
+    }
+    // One closure: a property on the response or an entry in a WeakMap costs several times as much.
+    response.on('close', () => {
+      try {
+        const waits = endScope(scope?.request, request, response)
+        const outcome = open.isShed ? 'shed' : outcomeOf(request, response)
+        open.limit?.leave(open.admittedAt, timedOutcome(outcome, response.statusCode))
+        const status = outcome === 'aborted' ? 499 : response.statusCode
+        // Node parses the headers when they are first read, and only slow requests need this one.
+        const traceparent = () => request.headers.traceparent as string | undefined
+        const label = routeLabel(monitor, original, labelOf, status)
+        monitor.record(method, label, status, startedAt, outcome, traceparent, waits)
+      } finally {
+        scope?.end()
+      }
+    })
+    return scope
+  }
+}
+
+/** Ends what the request waits for, if its client has left. @returns where its time went */
+function endScope(
+  scope: OpenRequestScope | undefined,
+  request: Pick<IncomingMessage, 'headers' | 'aborted'>,
+  response: ClosedResponse,
+): OpenRequestScope['waits'] | undefined {
+  if (scope === undefined) return undefined
+  scope.end()
+  const isLeft = !response.writableEnded || request.aborted
+  if (isLeft && request.headers.upgrade === undefined) scope.abandon(clientLeft())
+  return scope.waits
+}
+
+/** The reason of `requestScope().signal` when the client has left before it had its answer. */
+export function clientLeft(): DOMException {
+  return new DOMException('The client has left', 'AbortError')
+}
+
+function toHttpRequest({ method = '', headers, socket }: IncomingMessage, original: unknown): HttpRequest {
+  const header = (name: string) => headers[name] as string | undefined
+  return { method, path: '', query: new URLSearchParams(), header, original, socket }
+}
+
+/** Makes the response close its connection while the monitor drains. HTTP/2 has no such header. */
+export function closeIfDraining(
+  monitor: Pick<PerformanceMonitor, 'isDraining'>,
+  response: ServerResponse | undefined,
+): void {
+  if (monitor.isDraining && response !== undefined && 'shouldKeepAlive' in response) response.shouldKeepAlive = false
+}
+
+/** The label that the user has set with `setRoute`, `null` included, or else the pattern of the route. */
+export function routeLabel<Original extends object>(
+  monitor: Pick<PerformanceMonitor, 'routeOf'>,
+  original: Original,
+  labelOf: LabelOf<Original>,
+  status: number,
+): string | null {
+  const label = monitor.routeOf(original)
+  if (label !== undefined) return label
+  try {
+    return labelOf(original, status)
+  } catch {
+    // Thrown in a listener, an error of the user's function would end the process.
+    return unmatched
+  }
+}
+
+export function runInScope<Result>(scope: RequestScope | undefined, run: () => Result): Result {
+  return scope === undefined ? run() : scope.run(run)
+}
+
+/** The part of Node's response, HTTP/1 or HTTP/2, that shows how it ended. */
+interface ClosedResponse {
+  readonly writableEnded: boolean
+  getHeader(name: string): OutgoingHttpHeader | undefined
+}
+
+/**
+ * How a closed response ended. An event stream ends when its client leaves, and an upgraded connection when its socket
+ * closes: neither was aborted. `writableFinished` would be wrong here: it is false for a whole answer to an injected request,
+ * and true for an aborted HTTP/2 stream.
+ */
+function outcomeOf(request: Pick<IncomingMessage, 'headers' | 'aborted'>, response: ClosedResponse): Outcome {
+  if (isEventStream(response)) return 'stream'
+  if (response.writableEnded && !request.aborted) return 'completed'
+  return request.headers.upgrade === undefined ? 'aborted' : 'upgrade'
+}
+
+/** The outcome of a request whose duration tells how fast the server is. An error is faster, and a stream ends when it likes. */
+function timedOutcome(outcome: Outcome, status: number): 'completed' | 'aborted' | undefined {
+  if (outcome === 'completed') return status < 500 ? outcome : undefined
+  return outcome === 'aborted' ? outcome : undefined
+}
+
+const eventStream = 'text/event-stream'
+
+function isEventStream(response: ClosedResponse): boolean {
+  const contentType = response.getHeader('content-type')
+  if (contentType !== undefined) return String(contentType).startsWith(eventStream)
+  // Node keeps headers that were given to `writeHead()` only as the text that it sent. A stream has no length.
+  const { _header, _contentLength } = response as { _header?: unknown; _contentLength?: unknown }
+  // HTTP/2 says there only whether the head was sent, and knows all headers.
+  return typeof _contentLength !== 'number' && typeof _header === 'string' && _header.includes(eventStream)
+}
+
+/** A request under way, whose response shows what it is. */
+class OpenResponse<Original extends object> implements OpenRequest, MeasuredRequest {
+  readonly original: Original
+  readonly method: string
+  readonly response: ServerResponse
+  isShed = false
+  limit: MeasuredRequest['limit'] = undefined
+  admittedAt = 0
+  readonly #monitor: Pick<PerformanceMonitor, 'routeOf'>
+  readonly #request: IncomingMessage
+  readonly #labelOf: LabelOf<Original>
+
+  constructor(
+    monitor: Pick<PerformanceMonitor, 'routeOf'>,
+    method: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    original: Original,
+    labelOf: LabelOf<Original>,
+  ) {
+    this.#monitor = monitor
+    this.method = method
+    this.#request = request
+    this.response = response
+    this.original = original
+    this.#labelOf = labelOf
+  }
+
+  get route(): string | null {
+    return routeLabel(this.#monitor, this.original, this.#labelOf, 200)
+  }
+
+  get isLongLived(): boolean {
+    return this.#request.headers.upgrade !== undefined || isEventStream(this.response)
+  }
+}

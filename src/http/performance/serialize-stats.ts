@@ -1,0 +1,95 @@
+import type { StatsDocument } from '../../monitor/types.ts'
+import { type Casing, toSnake } from '../../shared/casing.ts'
+import { messageOf } from '../../shared/errors.ts'
+import { yieldIfDue } from '../../shared/time/slices.ts'
+import type { OnWarn } from '../../shared/warnings.ts'
+
+/**
+ * Where the keys of a document are not ours: `names` were chosen by the user, `data` is a value of the user's own, at any depth. A
+ * place counts, and not a key's text: a check may be called `cache`.
+ */
+interface Places {
+  readonly [key: string]: 'names' | 'data' | Places
+}
+
+const endpointPlaces: Places = { status: 'names' }
+const documentPlaces: Places = {
+  requests: { status: 'names' },
+  endpoints: endpointPlaces,
+  timings: 'names',
+  cache: 'names',
+  additions: 'data',
+  checks: 'names',
+}
+
+/** A document as it is sent, in either casing. */
+interface WireDocument {
+  readonly endpoints: readonly object[]
+  readonly additions?: Readonly<Record<string, unknown>>
+}
+
+/** Returns the document with its keys in the casing. Names and data of the user's own stay as they are. */
+export function withCasing(document: object, casing: Casing, places: Places = documentPlaces): unknown {
+  return casing === 'camel' ? document : toSnakeKeys(document, places)
+}
+
+/** Writes the document as JSON. It writes one endpoint at a time, so that hundreds of them do not block the event loop. */
+export async function serializeStats(document: StatsDocument, casing: Casing, warn?: OnWarn): Promise<string> {
+  return writeWire(casing === 'camel' ? document : await toWireInTurns(document), warn)
+}
+
+/** The document in its wire form, made one endpoint at a time. */
+export async function toWireInTurns({ endpoints, ...rest }: StatsDocument): Promise<WireDocument> {
+  const wire: object[] = []
+  for (const endpoint of endpoints) {
+    wire.push(toSnakeKeys(endpoint, endpointPlaces) as object)
+    await yieldIfDue()
+  }
+  return { ...(withCasing(rest, 'snake') as object), endpoints: wire }
+}
+
+/**
+ * Writes a document in its wire form as JSON, one endpoint at a time.
+ *
+ * @param warn - told of data of the user's own that has no JSON form, such as a `bigint` or a cycle: it is left out
+ */
+export async function writeWire({ endpoints, ...rest }: WireDocument, warn: OnWarn = () => {}): Promise<string> {
+  const texts: string[] = []
+  for (const endpoint of endpoints) {
+    texts.push(JSON.stringify(endpoint))
+    await yieldIfDue()
+  }
+  return `${writeRest(rest, warn).slice(0, -1)},"endpoints":[${texts.join(',')}]}`
+}
+
+function writeRest(rest: Omit<WireDocument, 'endpoints'>, warn: OnWarn): string {
+  try {
+    return JSON.stringify(rest)
+  } catch {
+    const additions = Object.entries(rest.additions ?? {}).filter(([name, data]) => {
+      try {
+        JSON.stringify(data)
+        return true
+      } catch (error) {
+        const reason = messageOf(error)
+        warn({ code: 'MONITOR_SOURCE', message: `The source '${name}' has no JSON form: ${reason}` })
+        return false
+      }
+    })
+    return JSON.stringify({ ...rest, additions: Object.fromEntries(additions) })
+  }
+}
+
+function toSnakeKeys(value: unknown, places: Places | 'names' | 'data' = {}): unknown {
+  if (typeof value !== 'object' || value === null || places === 'data') return value
+  if (Array.isArray(value)) return value.map((item) => toSnakeKeys(item, places))
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) =>
+      places === 'names' ? [key, toSnakeKeys(inner)] : [toSnake(key), toSnakeKeys(inner, placeOf(places, key))],
+    ),
+  )
+}
+
+function placeOf(places: Places, key: string): Places | 'names' | 'data' | undefined {
+  return Object.hasOwn(places, key) ? places[key] : undefined
+}

@@ -1,0 +1,121 @@
+import vary from 'vary'
+import type { Encoding } from '../compression/codecs.ts'
+import { fieldValue, headerOf } from './rules/answer-head.ts'
+import { parseHttpDate } from './rules/freshness.ts'
+import type { CachedRequest } from './rules/request-rules.ts'
+import type { StoredResponse } from './stored-response.ts'
+
+/** A finished answer from the cache. */
+export interface CachedAnswer {
+  readonly status: number
+  readonly message?: string | undefined
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  /** Headers that others may have set and the handler removes. */
+  readonly removed: readonly string[]
+  readonly body: Buffer | null
+}
+
+type Headers = CachedAnswer['headers']
+
+/** What the head of a stored response in one coding says to every client. */
+export interface PreparedHead {
+  readonly etag: string
+  readonly lastModified: string | undefined
+  readonly headers: Headers
+  /** For a 304. */
+  readonly bodiless: Headers
+}
+
+/** @param isVaried - whether other clients may get another coding */
+export function prepareHead(stored: StoredResponse, encoding: Encoding, isVaried: boolean): PreparedHead {
+  const header = headerOf(stored)
+  const etag = encoding === 'identity' ? `"${stored.hash}"` : `"${stored.hash}-${encoding}"`
+  const varyOn = isVaried ? vary.append(header('vary') ?? '', 'Accept-Encoding') : header('vary')
+  const headers: Headers = [
+    ...stored.headers.filter(([name]) => name !== 'vary'),
+    ['etag', etag],
+    ...(varyOn === undefined ? [] : [['vary', varyOn] as const]),
+  ]
+  return {
+    etag,
+    lastModified: header('last-modified'),
+    headers: encoding === 'identity' ? headers : [...headers, ['content-encoding', encoding]],
+    bodiless: headers.filter(([name]) => !bodyHeaders.has(name)),
+  }
+}
+
+/**
+ * Answers a request from a stored response: 200, or 304 when the client has the body already.
+ *
+ * @param report - headers that are of this answer alone
+ */
+export function answerFrom(
+  { status, message, removed }: StoredResponse,
+  request: CachedRequest,
+  { etag, lastModified, headers, bodiless }: PreparedHead,
+  body: Buffer,
+  report: Headers,
+): CachedAnswer {
+  if (status === 200 && isUnchanged(request, etag, lastModified)) {
+    return { status: 304, headers: [...bodiless, ...report], removed, body: null }
+  }
+  const sent: Headers = [...headers, ...report, ['content-length', String(body.length)]]
+  return { status, message, headers: sent, removed, body: request.method === 'HEAD' ? null : body }
+}
+
+/** RFC 9110, 13.1.2 and 13.1.3: the date counts only in a request without entity tags. */
+function isUnchanged(request: CachedRequest, etag: string, lastModified: string | undefined): boolean {
+  const tags = request.header('if-none-match') ?? undefined
+  if (tags !== undefined) return tags.trim() === '*' || tags.split(',').some((tag) => withoutWeakMark(tag) === etag)
+  const since = request.header('if-modified-since') ?? undefined
+  return since !== undefined && lastModified !== undefined && parseHttpDate(lastModified) <= parseHttpDate(since)
+}
+
+/** `If-None-Match` compares weakly, that is without the mark. */
+function withoutWeakMark(tag: string): string {
+  return tag.trim().replace(/^W\//, '')
+}
+
+/** Headers that describe a body. A 304 has none of them. */
+const bodyHeaders: ReadonlySet<string> = new Set(['content-type', 'content-language', 'content-disposition'])
+
+/** The head of an answer that is not sent yet. */
+export interface AnswerHead {
+  /** In lower case. */
+  getHeaderNames(): readonly string[]
+  getHeader(name: string): unknown
+  setHeader(name: string, value: string): unknown
+  removeHeader(name: string): unknown
+}
+
+/** Sets the headers of a cached answer, without those that a handler may have set for its own body. */
+export function setAnswerHeaders(
+  head: AnswerHead,
+  headers: CachedAnswer['headers'],
+  removed: readonly string[] = [],
+): void {
+  const present = head.getHeaderNames()
+  for (const name of present) if (replacedHeaders.has(name) || removed.includes(name)) head.removeHeader(name)
+  for (const header of headers) {
+    const name = header[0]
+    const value = header[1]
+    const before = present.includes(name) ? head.getHeader(name) : undefined
+    // What the handler has set stays as it is, in its own form.
+    if (before !== undefined && fieldValue(before) === value) continue
+    head.setHeader(name, name !== 'vary' || before === undefined ? value : vary.append(fieldValue(before), value))
+  }
+}
+
+const replacedHeaders: ReadonlySet<string> = new Set([
+  'content-type',
+  'content-length',
+  'transfer-encoding',
+  'accept-ranges',
+  'etag',
+])
+
+/** Adds the report of this cache behind those of caches nearer to the origin (RFC 9211, 2). */
+export function addCacheStatus(head: AnswerHead, cacheStatus: string): void {
+  const before = head.getHeader('cache-status')
+  head.setHeader('cache-status', before === undefined ? cacheStatus : `${String(before)}, ${cacheStatus}`)
+}

@@ -1,0 +1,198 @@
+import { expectObject } from '../../shared/arguments.ts'
+import { readReady } from '../ready-body.ts'
+import { BodyCopy } from './body-copy.ts'
+import { type AnswerHead, type CachedAnswer, setAnswerHeaders } from './cached-answer.ts'
+import type { HttpCacheSettings, ResponseStore } from './http-cache-options.ts'
+import { createFromSettings, type ResponseCache } from './response-cache.ts'
+import { type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
+import type { CachedRequest } from './rules/request-rules.ts'
+
+/** A fetch-style handler. */
+export type FetchHandler = (request: Request) => Response | Promise<Response>
+
+/** A handler that answers from the cache where it can. */
+export function createFetchCache(
+  cache: ResponseStore,
+  settings: HttpCacheSettings<Request>,
+  handler: FetchHandler,
+): (request: Request) => Promise<Response> {
+  const responses = createFromSettings(cache, settings)
+  const run = async (request: Request) => {
+    const response = await handler(request)
+    expectObject(response, 'handler()', ['clone'], 'a Response')
+    return response
+  }
+  return (request) => respondFetch(responses, { request, original: request, route: '', run, rerun: run })
+}
+
+/** A request of fetch and how to run its handler. */
+interface FetchExchange<Original> {
+  readonly request: Request
+  /** The framework's own request. */
+  readonly original: Original
+  /** Tells routes apart that answer the same URL. */
+  readonly route: string
+  /** The headers that middleware has set for this request before its handler runs. */
+  readonly prior?: Headers | undefined
+  /** Runs the handler for this request. */
+  run(request: Request): Promise<Response>
+  /** Runs it again, when the request has its answer already. */
+  rerun(request: Request): Promise<Response>
+}
+
+/** Answers a request from the cache or by its handler. */
+export async function respondFetch<Original>(
+  responses: ResponseCache<Original>,
+  { request, original, route, prior, run, rerun }: FetchExchange<Original>,
+): Promise<Response> {
+  const { maxBytes } = responses.settings
+  const streaming = Promise.withResolvers<Response>()
+  let handlerResponse: Response | undefined
+  const responding = responses.respond(toCachedRequest(request, original, route), {
+    async forRequest() {
+      const captured = await captureResponse(await run(unconditional(request)), maxBytes, prior)
+      const { response, answer, isStreaming } = captured
+      handlerResponse = response
+      if (isStreaming) streaming.resolve(withCacheStatus(response, 'posthaste; fwd=miss'))
+      return answer
+    },
+    async inBackground() {
+      const { response, answer } = await captureResponse(await rerun(unconditional(request)), maxBytes, prior)
+      await drain(response)
+      return answer
+    },
+  })
+  const decision = await Promise.race([responding, streaming.promise])
+  if (decision instanceof Response) {
+    responding.catch(() => {})
+    return decision
+  }
+  if (decision.kind === 'bypass') return withCacheStatus(await run(request), decision.cacheStatus)
+  if (decision.kind === 'handled') return withCacheStatus(handlerResponse as Response, decision.cacheStatus)
+  return toResponse(decision.answer, handlerResponse?.headers ?? prior)
+}
+
+/** @param before - the headers that the answer is added to */
+function toResponse({ status, message, headers, removed, body }: CachedAnswer, before: Headers | undefined): Response {
+  const merged = new Headers(before)
+  setAnswerHeaders(headOf(merged), headers, removed)
+  return new Response(body as Buffer<ArrayBuffer> | null, { status, statusText: message ?? '', headers: merged })
+}
+
+function headOf(headers: Headers): AnswerHead {
+  return {
+    getHeaderNames: () => [...headers.keys()],
+    getHeader: (name) => headers.get(name) ?? undefined,
+    setHeader: (name, value) => headers.set(name, value),
+    removeHeader: (name) => headers.delete(name),
+  }
+}
+
+export function toCachedRequest<Original>(
+  request: Request,
+  original: Original,
+  route: string,
+): CachedRequest<Original> {
+  const { method, headers } = request
+  const url = request.url.split('#', 1)[0] as string
+  const start = url.indexOf('?')
+  return {
+    method,
+    // With the origin: a client may name another host in the URL than in `Host`, and handlers build links from either.
+    path: start === -1 ? url : url.slice(0, start),
+    query: start === -1 ? '' : url.slice(start + 1),
+    route,
+    header: (name) => headers.get(name),
+    names: () => [...headers.keys()],
+    original,
+  }
+}
+
+/** The request without conditions: if the handler answered 304 by itself, there would be no body to store. */
+function unconditional(request: Request): Request {
+  if (!request.headers.has('if-none-match') && !request.headers.has('if-modified-since')) return request
+  const headers = new Headers(request.headers)
+  headers.delete('if-none-match')
+  headers.delete('if-modified-since')
+  return new Request(request, { headers })
+}
+
+interface CapturedResponse {
+  /** The same response, its body not read yet. */
+  readonly response: Response
+  readonly answer: Promise<HandlerAnswer>
+  /** Whether the answer resolves only after the response was read. */
+  readonly isStreaming: boolean
+}
+
+async function captureResponse(
+  response: Response,
+  maxBytes: number,
+  prior: Headers | undefined,
+): Promise<CapturedResponse> {
+  const { status, statusText, body } = response
+  const headers = [...response.headers]
+  const answerHead = { status, message: statusText || undefined, headers, ...changesSince(prior, response.headers) }
+  const settled = (unread: Response, bytes: Buffer | undefined): CapturedResponse => ({
+    response: unread,
+    answer: Promise.resolve({ ...answerHead, body: bytes }),
+    isStreaming: false,
+  })
+  if (body === null) return settled(response, Buffer.alloc(0))
+  const isError = status >= 500
+  if (!isError && unstorableReason({ status, headers }, 0) !== undefined) return settled(response, undefined)
+
+  const ready = await readReady(body)
+  const head = { status, statusText, headers }
+  if (ready.isWhole) {
+    const { bytes } = ready
+    return settled(new Response(bytes as Buffer<ArrayBuffer>, head), bytes.length > maxBytes ? undefined : bytes)
+  }
+  const ended = Promise.withResolvers<HandlerAnswer>()
+  const copy = new BodyCopy(maxBytes)
+  const pieces = ready.pieces[Symbol.asyncIterator]()
+  const abandon = () => ended.resolve({ ...answerHead, body: undefined, isAbandoned: true })
+  const source = {
+    async pull(controller: ReadableStreamDefaultController<Uint8Array>) {
+      try {
+        const { done, value } = await pieces.next()
+        if (!done) {
+          copy.add(value)
+          if (copy.isTooLong) ended.resolve({ ...answerHead, body: undefined })
+          controller.enqueue(value)
+          return
+        }
+        ended.resolve({ ...answerHead, body: copy.read() })
+        controller.close()
+      } catch (error) {
+        abandon()
+        controller.error(error)
+      }
+    },
+    cancel() {
+      ready.cancel()
+      abandon()
+    },
+  }
+  // The client's pace must not be the handler's, whose answer others wait for: as much as is stored is read at once.
+  const copied = new ReadableStream<Uint8Array>(source, new ByteLengthQueuingStrategy({ highWaterMark: maxBytes }))
+  return { response: new Response(copied, head), answer: ended.promise, isStreaming: true }
+}
+
+/** What the handler has done to the headers that were set before it. */
+function changesSince(prior: Headers | undefined, headers: Headers): Pick<HandlerAnswer, 'own' | 'removed'> {
+  if (prior === undefined) return {}
+  const own = [...headers.keys()].filter((name) => headers.get(name) !== prior.get(name))
+  return { own: new Set(own), removed: [...prior.keys()].filter((name) => !headers.has(name)) }
+}
+
+async function drain({ body }: Response): Promise<void> {
+  if (body !== null && !body.locked) await body.pipeTo(new WritableStream())
+}
+
+function withCacheStatus(response: Response, cacheStatus: string): Response {
+  const { status, statusText, body } = response
+  const headers = new Headers(response.headers)
+  headers.append('cache-status', cacheStatus)
+  return new Response(body, { status, statusText, headers })
+}

@@ -1,0 +1,178 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { addCacheStatus, type CachedAnswer, setAnswerHeaders } from './cached-answer.ts'
+import { type HeldAnswer, holdAnswer } from './hold-answer.ts'
+import { detachedExchange } from './node-renewal.ts'
+import type { NodeCachedRequest } from './node-request.ts'
+import type { ResponseCache } from './response-cache.ts'
+import { fieldsOf } from './rules/answer-head.ts'
+import { type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
+
+/** A request and its response through Node's `http`, and how to run its handler. */
+export interface NodeExchange<Original> {
+  readonly request: NodeCachedRequest<Original>
+  readonly response: ServerResponse
+  /** Lets the handler answer, or passes an error on. */
+  next(error?: unknown): void
+  /** Runs the handler again, when the request has its answer already. */
+  rerun(): Promise<HandlerAnswer>
+}
+
+/** Answers a request from the cache or by its handler. */
+export function respondNode<Original>(responses: ResponseCache<Original>, exchange: NodeExchange<Original>): void {
+  const { request, response, next } = exchange
+  let captured: CapturedAnswer | undefined
+  responses
+    .respond(request, {
+      forRequest() {
+        request.hideConditions()
+        captured = captureAnswer(response, responses.settings.maxBytes)
+        next()
+        return captured.answer
+      },
+      inBackground: () => exchange.rerun(),
+    })
+    .then(
+      (decision) => {
+        if (decision.kind === 'answer') {
+          const finish = () => applyAnswer(response, decision.answer)
+          if (captured !== undefined) captured.held.send(finish)
+          // Another middleware, a timeout for example, may have answered meanwhile.
+          else if (!response.headersSent) response.end(finish() ?? undefined)
+          return
+        }
+        if (captured !== undefined) {
+          captured.held.send(() => {
+            addCacheStatus(response, decision.cacheStatus)
+            return undefined
+          })
+          return
+        }
+        if (!response.headersSent) addCacheStatus(response, decision.cacheStatus)
+        next()
+      },
+      (error) => {
+        if (captured === undefined) next(error)
+        else captured.held.send(() => undefined)
+      },
+    )
+    // What the rest of the application throws is the application's.
+    .catch((error) => next(error))
+}
+
+/**
+ * Runs an application again for a request that has its answer already. The application gets the same request without a
+ * connection, and a response that is sent to no one.
+ *
+ * @returns what the application answers
+ */
+export async function rerunApplication(
+  application: (request: IncomingMessage, response: ServerResponse) => void,
+  original: IncomingMessage,
+  url: string,
+  maxBytes: number,
+): Promise<HandlerAnswer> {
+  const { request, response } = detachedExchange(original, url)
+  // Until the request comes to its route: whoever answers before it answers for it.
+  const captured = captureAnswer(response, maxBytes, true)
+  capturedReruns.set(request, captured)
+  application(request, response)
+  const answer = await captured.answer
+  // The monitor, for example, waits for these events.
+  response.emit('finish')
+  response.emit('close')
+  return answer
+}
+
+/** Whether {@link rerunApplication} made the request. From here on the head is changed by the handler. */
+export function continueRerun(request: IncomingMessage): boolean {
+  const captured = capturedReruns.get(request)
+  captured?.startHandler()
+  return captured !== undefined
+}
+
+const capturedReruns = new WeakMap<IncomingMessage, CapturedAnswer>()
+
+interface CapturedAnswer {
+  readonly answer: Promise<HandlerAnswer>
+  readonly held: HeldAnswer
+  /** What is set on the head from now on is the handler's. */
+  startHandler(): void
+}
+
+function captureAnswer(response: ServerResponse, maxBytes: number, isBackground = false): CapturedAnswer {
+  const answered = Promise.withResolvers<HandlerAnswer>()
+  let changes = trackHead(response)
+  const { statusMessage: messageBefore } = response
+  let head: Omit<HandlerAnswer, 'body'> = { status: 499, headers: [] }
+  const held = holdAnswer(response, maxBytes, isBackground, {
+    onHead({ status, message, headers }) {
+      head = { status, message: message === messageBefore ? undefined : message, ...changes.read(headers) }
+    },
+    onStream() {
+      if (isBackground) return true
+      addCacheStatus(response, 'posthaste; fwd=miss')
+      const isStorable = unstorableReason(head, 0) === undefined
+      if (!isStorable) answered.resolve({ ...head, body: undefined })
+      return isStorable
+    },
+    onBody(body) {
+      // They may be added until the end.
+      const hasTrailers = ((response as { _trailer?: string })._trailer ?? '') !== ''
+      answered.resolve({ ...head, hasTrailers, body })
+    },
+    onAbandon: () => answered.resolve({ ...head, body: undefined, isAbandoned: true }),
+  })
+  return {
+    answer: answered.promise,
+    held,
+    startHandler() {
+      changes = trackHead(response)
+    },
+  }
+}
+
+interface HeadChanges {
+  read(headers: Readonly<Record<string, unknown>>): Pick<HandlerAnswer, 'headers' | 'own' | 'removed'>
+}
+
+/**
+ * Notes which headers are set and removed from now on. Middleware around the cache sets the others anew for each request, so
+ * they must not be stored; comparing values would not tell who has set one.
+ */
+function trackHead(response: ServerResponse): HeadChanges {
+  const before = response.getHeaders()
+  const touched = new Set<string>()
+  for (const method of ['setHeader', 'appendHeader', 'removeHeader'] as const) {
+    const original = response[method] as (name: string, ...rest: unknown[]) => unknown
+    const track = function (this: ServerResponse, name: string, ...rest: unknown[]) {
+      touched.add(String(name).toLowerCase())
+      return original.call(this, name, ...rest)
+    }
+    Object.defineProperty(response, method, { value: track, configurable: true, writable: true })
+  }
+  return {
+    read(headers) {
+      for (const [name, value] of Object.entries(headers)) if (before[name] !== value) touched.add(name)
+      return {
+        headers: fieldsOf(headers),
+        own: new Set(touched),
+        removed: [...touched].filter((name) => headers[name] === undefined),
+      }
+    },
+  }
+}
+
+/** Sets the head of an answer and returns its body. */
+function applyAnswer(
+  response: ServerResponse,
+  { status, message, headers, removed, body }: CachedAnswer,
+): Buffer | null {
+  if (response.statusCode !== status) {
+    response.statusCode = status
+    // A reason that another has given belongs to its own status.
+    response.statusMessage = ''
+  }
+  if (message !== undefined) response.statusMessage = message
+  setAnswerHeaders(response, headers, removed)
+  return body
+}

@@ -1,0 +1,41 @@
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import { backgroundHeaders, isHiddenFromHandler } from './node-request.ts'
+
+/** What handlers read of a connection: the addresses, and what TLS knows of the client. */
+const connectionFields = [
+  ...['remoteAddress', 'remotePort', 'remoteFamily', 'localAddress', 'localPort', 'localFamily'],
+  ...['encrypted', 'authorized', 'authorizationError', 'alpnProtocol', 'servername', 'server'],
+]
+
+/**
+ * A copy of a request that has its answer already, of the same client over the same protocol, with a response of its own.
+ * Destroying the copy, as the last handler of Express does after an error, leaves the client's connection alone.
+ */
+export function detachedExchange(
+  original: IncomingMessage,
+  url: string,
+): { request: IncomingMessage; response: ServerResponse } {
+  const socket = new Socket()
+  for (const name of connectionFields) {
+    const value = (original.socket as unknown as Record<string, unknown>)[name]
+    if (value !== undefined) Object.defineProperty(socket, name, { value, configurable: true })
+  }
+  // After an error nobody else would listen.
+  socket.on('error', () => {})
+  const request = new IncomingMessage(socket)
+  const { httpVersion, httpVersionMajor, httpVersionMinor, rawHeaders } = original
+  const kept = rawHeaders.filter((_, index) => !isHiddenFromHandler(rawHeaders[index - (index % 2)] as string))
+  Object.assign(request, { method: 'GET', url, httpVersion, httpVersionMajor, httpVersionMinor, complete: true })
+  Object.assign(request, { headers: backgroundHeaders(original.headers), rawHeaders: kept })
+  request.push(null)
+  const response = new ServerResponse(request)
+  socket.on('close', () => response.emit('close'))
+  const destroy = response.destroy.bind(response)
+  response.destroy = (error) => {
+    destroy(error)
+    socket.destroy()
+    return response
+  }
+  return { request, response }
+}

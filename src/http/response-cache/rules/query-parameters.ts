@@ -1,0 +1,60 @@
+/**
+ * Whether all parsers agree on where the parameters of a query string begin and end. The key holds the bytes of the query
+ * string, so two requests share an entry only if they have the same parameters in the same or a harmless order; but a name that
+ * one parser reads as listed, and another not, would let an unlisted parameter through.
+ */
+export function isReadableQuery(query: string): boolean {
+  // `URLSearchParams` strips a question mark at the beginning, the frameworks do not.
+  if (query.startsWith('?')) return false
+  // Some parsers end the query at a `#`, and trim what is a space in Latin-1: where these are then depends on the order.
+  if (!/^[!-"$-~]*$/.test(query)) return false
+  if (!query.includes('%')) return true
+  try {
+    decodeURIComponent(query)
+    return true
+  } catch {
+    return false // escapes that are not UTF-8
+  }
+}
+
+/** Whether the query string has a parameter that is not listed, or one that a parser could nest or split. */
+export function unlistedParameter(query: string, listed: ReadonlySet<string> | 'all'): boolean {
+  for (const parameter of query.split('&')) {
+    const name = nameOf(parameter)
+    if (listed === 'all' ? !isFlat(name) : !listed.has(name)) return true
+    // Some parsers take a semicolon for the end of a parameter.
+    if (parameter.includes(';')) return true
+  }
+  return false
+}
+
+/** The name as a parser reads it; `qs` reads brackets before it decodes, and after. */
+function nameOf(parameter: string): string {
+  const end = parameter.indexOf('=')
+  const name = end === -1 ? parameter : parameter.slice(0, end)
+  return name.includes('%') ? decodeURIComponent(name) : name
+}
+
+/** `a[b]=1` and `a.b=1` are nested by some parsers. */
+function isFlat(name: string): boolean {
+  return /^[\w~-]+$/.test(name)
+}
+
+/**
+ * The bytes of a query string for the key. Sorted by name if no parser can find more in the names than they say, so that the
+ * order in the URL makes no difference; parameters of one name keep their order.
+ */
+export function canonicalQuery(query: string): string {
+  if (!query.includes('&')) return query
+  const parameters = query.split('&').map((text) => ({ text, name: rawName(text) }))
+  if (!parameters.every(({ name }) => isFlat(name))) return query
+  return parameters
+    .sort(({ name: a }, { name: b }) => (a < b ? -1 : a > b ? 1 : 0))
+    .map(({ text }) => text)
+    .join('&')
+}
+
+function rawName(parameter: string): string {
+  const end = parameter.indexOf('=')
+  return end === -1 ? parameter : parameter.slice(0, end)
+}

@@ -1,0 +1,77 @@
+import type { ServerResponse } from 'node:http'
+import { performance } from 'node:perf_hooks'
+import type { OpenRequestScope } from '../shared/scope/request-scope.ts'
+import { waitNames } from '../shared/scope/wait-names.ts'
+import type { Warning } from '../shared/warnings.ts'
+import type { HttpRequest } from './answer.ts'
+import { createGate, type Gate } from './performance/authorize.ts'
+import { replaceMethods } from './response-head.ts'
+
+/** Whether a request may see where its time went; a promise if the user's `authorize` decides. */
+export type MaySeeTiming = (request: HttpRequest) => boolean | Promise<boolean>
+
+/** The gates of monitors whose performance routes exist. */
+const gatesByMonitor = new WeakMap<object, Gate>()
+
+/** The rule of the performance routes is also that of `Server-Timing`. */
+export function rememberGate(monitor: object, gate: Gate): void {
+  gatesByMonitor.set(monitor, gate)
+}
+
+/** Until there are performance routes, the rule is theirs without `authorize`. */
+export function createTimingGate(monitor: { warn(warning: Warning): void }): MaySeeTiming {
+  let usual: Gate | undefined
+  return (request) => {
+    usual ??= createGate(undefined, process.env, (warning) => monitor.warn(warning))
+    const gate = gatesByMonitor.get(monitor) ?? usual
+    const refusal = gate(request)
+    return refusal instanceof Promise ? refusal.then((answer) => answer === undefined) : refusal === undefined
+  }
+}
+
+/** Adds `Server-Timing` to the head of the response, if the request may see it by then. */
+export function addServerTiming(
+  response: ServerResponse,
+  scope: OpenRequestScope,
+  asked: boolean | Promise<boolean>,
+): void {
+  let isAllowed = asked === true
+  // Known at once unless the user's function is asked: a handler may answer at once.
+  if (asked instanceof Promise) {
+    asked.then(
+      (allowed) => {
+        isAllowed = allowed
+      },
+      () => {},
+    )
+  }
+  const { writeHead } = response
+  // Also called by Node for a response without an explicit head.
+  const addAndWrite = (...head: Parameters<typeof writeHead>) => {
+    response.writeHead = writeHead
+    if (isAllowed && !response.headersSent) {
+      const before = response.getHeader('server-timing')
+      const timing = serverTimingOf(scope)
+      response.setHeader('server-timing', before === undefined ? timing : `${String(before)}, ${timing}`)
+    }
+    return writeHead.apply(response, head)
+  }
+  replaceMethods(response, { writeHead: addAndWrite })
+}
+
+const shortNames: Readonly<Record<string, string>> = { database: 'db' }
+
+/** The parts of the request's time so far, in milliseconds (W3C Server Timing). */
+export function serverTimingOf({ waits }: OpenRequestScope): string {
+  waits.settle(performance.now())
+  const entries = ['pool', 'database', 'cache', 'upstream', 'loop', 'rest'].map((name) => {
+    const place = waitNames.indexOf(name as (typeof waitNames)[number])
+    return entryOf(shortNames[name] ?? name, waits.ms[place === -1 ? waitNames.length : place] as number)
+  })
+  for (const [name, ms] of waits.named ?? []) entries.push(entryOf(name, ms))
+  return entries.join(', ')
+}
+
+function entryOf(name: string, ms: number): string {
+  return `${name};dur=${Math.round(ms * 1_000) / 1_000}`
+}

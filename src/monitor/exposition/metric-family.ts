@@ -1,0 +1,20 @@
+import type { Exemplar } from '../traffic/prometheus-histogram.ts'
+
+/** One line: `name + suffix {labels} value`. */
+export interface Sample {
+  readonly suffix?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly value: number
+  /** Written in OpenMetrics only. */
+  readonly exemplar?: Exemplar | undefined
+}
+
+/** A metric with all its lines. */
+export interface MetricFamily {
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram' | 'summary' | 'info'
+  readonly help: string
+  /** When its counters were 0, in seconds since 1970. Written in OpenMetrics only. */
+  readonly created?: number | undefined
+  readonly samples: Iterable<Sample>
+}

@@ -1,0 +1,151 @@
+import { expectObject } from '../../shared/arguments.ts'
+import type { PerformanceMonitor } from '../monitor.ts'
+import type { SystemStats } from '../types.ts'
+
+/** The part of a `Meter` of `@opentelemetry/api` that {@link otelMetrics} needs. */
+export interface MeterLike {
+  createHistogram(name: string, options: InstrumentOptions): { record(value: number, attributes: Attributes): void }
+  createObservableGauge(name: string, options: InstrumentOptions): ObservableLike
+  createObservableCounter(name: string, options: InstrumentOptions): ObservableLike
+  createObservableUpDownCounter(name: string, options: InstrumentOptions): ObservableLike
+}
+
+/** The part of an observable instrument that {@link otelMetrics} needs. */
+export interface ObservableLike {
+  addCallback(callback: ObservableCallback): void
+  removeCallback(callback: ObservableCallback): void
+}
+
+/** The SDK calls it on each collection. */
+export type ObservableCallback = (result: { observe(value: number, attributes?: Attributes): void }) => void
+
+interface InstrumentOptions {
+  description?: string
+  unit?: string
+  advice?: { explicitBucketBoundaries?: number[] }
+}
+
+type Attributes = Record<string, string | number>
+
+/**
+ * Reports the monitor's numbers to OpenTelemetry, with the names and units of the semantic conventions (HTTP, process, Node.js
+ * runtime), and `posthaste.*` names for the rest. Records the duration of each request as it ends, which costs as much as the
+ * SDK's histogram; reads everything else when the SDK collects.
+ *
+ * @returns a function that stops the reports
+ *
+ * @example
+ * ```ts
+ * const stop = otelMetrics(monitor, metrics.getMeter('posthaste'))
+ * ```
+ */
+export function otelMetrics(monitor: PerformanceMonitor, meter: MeterLike): () => void {
+  expectObject(monitor, 'monitor', ['onRequest', 'system'], 'a PerformanceMonitor')
+  const methods = [
+    'createHistogram',
+    'createObservableGauge',
+    'createObservableCounter',
+    'createObservableUpDownCounter',
+  ]
+  expectObject(meter, 'meter', methods, "a meter of '@opentelemetry/api'")
+  const duration = meter.createHistogram('http.server.request.duration', {
+    description: 'Duration of HTTP server requests.',
+    unit: 's',
+    advice: { explicitBucketBoundaries: monitor.bucketBounds },
+  })
+  const stops = [
+    monitor.onRequest(({ method, route, status, durationMs }) => {
+      const attributes: Attributes = { ...endpointAttributes(method, route), 'http.response.status_code': status }
+      // Only failed requests have this attribute (HTTP metrics, `error.type`).
+      if (status >= 500) attributes['error.type'] = String(status)
+      duration.record(durationMs / 1_000, attributes)
+    }),
+  ]
+  const observe = (observable: ObservableLike, callback: ObservableCallback) => {
+    observable.addCallback(callback)
+    stops.push(() => observable.removeCallback(callback))
+  }
+  const gauge = (name: string, unit: string, read: (system: SystemStats) => number | null | undefined) =>
+    observe(meter.createObservableGauge(name, { unit }), (result) => {
+      const value = read(monitor.system())
+      if (value !== null && value !== undefined) result.observe(value)
+    })
+
+  observe(
+    meter.createObservableUpDownCounter('http.server.active_requests', {
+      description: 'Number of active HTTP server requests.',
+      unit: '{request}',
+    }),
+    (result) => result.observe(monitor.inFlight),
+  )
+  observe(meter.createObservableUpDownCounter('process.memory.usage', { unit: 'By' }), (result) => {
+    const { rssBytes } = monitor.system().memory
+    if (rssBytes !== null) result.observe(rssBytes)
+  })
+  gauge('process.cpu.utilization', '1', ({ cpuPercent }) => share(cpuPercent))
+  gauge('posthaste.memory.utilization', '1', ({ memoryPercent }) => share(memoryPercent))
+  gauge('nodejs.eventloop.utilization', '1', ({ eventLoop }) => eventLoop.utilization)
+  for (const name of ['p50', 'p99', 'max'] as const) {
+    gauge(`nodejs.eventloop.delay.${name}`, 's', ({ eventLoop: { delayMs } }) =>
+      delayMs === null ? null : Math.round(delayMs[name] * 1_000) / 1_000_000,
+    )
+  }
+  observe(meter.createObservableCounter('posthaste.cache.requests', { unit: '{request}' }), (result) => {
+    for (const [cache, { hits, misses }] of monitor.cacheCounters()) {
+      result.observe(hits, { cache, result: 'hit' })
+      result.observe(misses, { cache, result: 'miss' })
+    }
+  })
+  observe(meter.createObservableCounter('posthaste.cache.errors', { unit: '{error}' }), (result) => {
+    for (const [cache, { errors }] of monitor.cacheCounters()) result.observe(errors, { cache })
+  })
+  observe(meter.createObservableCounter('posthaste.requests.ended_otherwise', { unit: '{request}' }), (result) => {
+    for (const { method, route, outcome, count } of monitor.otherOutcomes()) {
+      result.observe(count, { ...endpointAttributes(method, route), outcome })
+    }
+  })
+  observe(meter.createObservableCounter('posthaste.requests.shed', { unit: '{request}' }), (result) => {
+    for (const { reason, priority, count } of monitor.admission().shedBy) result.observe(count, { reason, priority })
+  })
+  observe(meter.createObservableGauge('posthaste.admission.limit', { unit: '{request}' }), (result) => {
+    const { limit } = monitor.admission()
+    if (limit !== null) result.observe(limit)
+  })
+  observe(meter.createObservableGauge('posthaste.admission.wait', { unit: 's' }), (result) =>
+    result.observe(monitor.admission().waitMs / 1_000),
+  )
+  observe(meter.createObservableGauge('posthaste.alert.state', { description: stateText }), (result) => {
+    for (const { id, target, state } of monitor.alerts()) {
+      const attributes: Attributes = target === null ? { alert: id } : { alert: id, target }
+      result.observe({ resolved: 0, pending: 1, firing: 2 }[state], attributes)
+    }
+  })
+  const timing = meter.createHistogram('posthaste.timing.duration', { unit: 's' })
+  const stall = meter.createHistogram('posthaste.eventloop.stall.duration', { unit: 's' })
+  const collection = meter.createHistogram('v8js.gc.duration', {
+    description: 'Garbage collection duration.',
+    unit: 's',
+    advice: { explicitBucketBoundaries: [0.01, 0.1, 1, 10] },
+  })
+  stops.push(
+    monitor.onTiming(({ name, durationMs }) => timing.record(durationMs / 1_000, { name })),
+    monitor.on('stall', ({ ms }) => stall.record(ms / 1_000, {})),
+    monitor.onGc(({ type, ms }) => collection.record(ms / 1_000, { 'v8js.gc.type': type })),
+  )
+  return () => {
+    for (const stop of stops.splice(0)) stop()
+  }
+}
+
+const stateText = '1 pending, 2 firing, 0 resolved'
+
+/** Requests that no route answered have no `http.route` (HTTP metrics, `http.route`). */
+function endpointAttributes(method: string, route: string): Attributes {
+  const attributes: Attributes = { 'http.request.method': method }
+  if (!route.startsWith('(')) attributes['http.route'] = route
+  return attributes
+}
+
+function share(percent: number | null): number | null {
+  return percent === null ? null : percent / 100
+}

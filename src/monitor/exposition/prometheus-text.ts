@@ -1,0 +1,66 @@
+import { yieldIfDue } from '../../shared/time/slices.ts'
+import type { Exemplar } from '../traffic/prometheus-histogram.ts'
+import type { MetricFamily, Sample } from './metric-family.ts'
+
+/** A piece is yielded when it is at least this long. */
+const pieceLength = 16_384
+
+/**
+ * Writes metrics as Prometheus text format 0.0.4 or as OpenMetrics 1.0, in pieces. Lets the event loop turn every few
+ * milliseconds.
+ */
+export async function* toPrometheusText(
+  families: Iterable<MetricFamily>,
+  openMetrics: boolean,
+): AsyncGenerator<string> {
+  let piece = ''
+  for (const family of families) {
+    let header = headerOf(family, openMetrics)
+    for (const sample of family.samples) {
+      piece += `${header}${family.name}${lineOf(sample, openMetrics)}\n`
+      header = ''
+      if (openMetrics) piece += createdLine(family, sample)
+      if (piece.length >= pieceLength) {
+        yield piece
+        piece = ''
+      }
+      await yieldIfDue()
+    }
+  }
+  yield openMetrics ? `${piece}# EOF\n` : piece
+}
+
+/** In OpenMetrics the name of a counter or info is without `_total` or `_info`, which its lines have. Text 0.0.4 has no info. */
+function headerOf({ name, type, help }: MetricFamily, openMetrics: boolean): string {
+  const family = openMetrics ? name.replace(suffixes[type] ?? '', '') : name
+  const familyType = openMetrics || type !== 'info' ? type : 'gauge'
+  return `# HELP ${family} ${escapeHelp(help, openMetrics)}\n# TYPE ${family} ${familyType}\n`
+}
+
+const suffixes: Partial<Record<MetricFamily['type'], RegExp>> = { counter: /_total$/, info: /_info$/ }
+
+function lineOf({ suffix = '', labels = {}, value, exemplar }: Sample, openMetrics: boolean): string {
+  const pairs = Object.entries(labels).map(([name, text]) => `${name}="${escapeLabel(text)}"`)
+  return `${suffix}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}${openMetrics && exemplar !== undefined ? exemplarOf(exemplar) : ''}`
+}
+
+/** A series says once since when it counts. */
+function createdLine({ name, type, created }: MetricFamily, { suffix = '', labels = {} }: Sample): string {
+  const isLast = type === 'counter' || suffix === '_count'
+  if (created === undefined || !isLast) return ''
+  return `${name.replace(/_total$/, '')}${lineOf({ suffix: '_created', labels, value: created }, true)}\n`
+}
+
+function exemplarOf({ traceId, us, at }: Exemplar): string {
+  return ` # {trace_id="${traceId}"} ${us / 1_000_000} ${at / 1_000}`
+}
+
+function escapeLabel(text: string): string {
+  return escapeHelp(text, true)
+}
+
+/** Quotes are escaped in labels, and in the help of OpenMetrics. */
+function escapeHelp(text: string, escapesQuotes: boolean): string {
+  const escaped = text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
+  return escapesQuotes ? escaped.replaceAll('"', '\\"') : escaped
+}

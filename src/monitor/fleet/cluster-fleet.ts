@@ -1,0 +1,193 @@
+import cluster, { type Worker } from 'node:cluster'
+import { expectOptions } from '../../shared/arguments.ts'
+import { parseDuration } from '../../shared/time/duration.ts'
+import { withDeadline } from '../../shared/time/waiting.ts'
+import {
+  type FleetMember,
+  type FleetOptions,
+  type FleetTransport,
+  fleetOptions,
+  forgottenIntervals,
+} from './transport.ts'
+
+/** A worker waits this long for the primary's answer, then goes on with its own numbers alone. */
+const answerMs = 1_500
+
+/** Processes that are asked to publish have this long for it. */
+const refreshMs = 1_000
+/** Of so many workers that have left, the last publications are kept, for their counters. */
+const maxLeft = 200
+
+interface Message {
+  readonly posthasteFleet: string
+  readonly publish?: { readonly id: string; readonly text: string }
+  readonly remove?: string
+  /** To the primary: all shall publish. To a worker: publish, and then answer with the same number. */
+  readonly refresh?: number
+  readonly refreshed?: number
+  readonly ask?: number
+  readonly answer?: number
+  readonly members?: ReadonlyArray<{
+    readonly id: string
+    readonly ageMs: number
+    readonly hasLeft: boolean
+    readonly text: string
+  }>
+}
+
+/**
+ * Carries a fleet's numbers between the workers of `node:cluster`, through the primary, which keeps the latest publication of
+ * each worker. Call it in the primary and in every worker: without the primary's call, each worker sees its own numbers only.
+ * PM2 is a primary that does not call it, so use `redisFleet` under PM2.
+ *
+ * @throws TypeError when `interval` is not a duration
+ */
+export function clusterFleet(options: FleetOptions = {}): FleetTransport {
+  expectOptions(options, fleetOptions)
+  const { namespace = 'default', interval = '10s' } = options
+  const intervalMs = parseDuration(interval, 'interval')
+  return cluster.isPrimary ? primaryFleet(namespace, intervalMs) : workerFleet(namespace, intervalMs)
+}
+
+function primaryFleet(namespace: string, intervalMs: number): FleetTransport {
+  const published = new Map<string, { at: number; bytes: Uint8Array }>()
+  const left = new Map<string, Uint8Array>()
+  const waiting = new Map<number, () => void>()
+  let asked = 0
+  let publishOwn: () => Promise<void> = async () => {}
+  const remove = (id: string) => {
+    const last = published.get(id)
+    if (last === undefined) return
+    published.delete(id)
+    left.set(id, last.bytes)
+    const [oldest] = left.keys()
+    if (left.size > maxLeft && oldest !== undefined) left.delete(oldest)
+  }
+  const members = (): FleetMember[] => {
+    const now = performance.now()
+    for (const [id, { at }] of published) if (now - at > intervalMs * forgottenIntervals) remove(id)
+    const present = [...published].map(([id, { at, bytes }]) => ({ id, ageMs: now - at, hasLeft: false, bytes }))
+    return [...present, ...[...left].map(([id, bytes]) => ({ id, ageMs: 0, hasLeft: true, bytes }))]
+  }
+  const store = (id: string, bytes: Uint8Array) => {
+    left.delete(id)
+    published.set(id, { at: performance.now(), bytes })
+  }
+  const refreshWorker = (worker: Worker) => {
+    const ask = ++asked
+    const { promise: refreshed, resolve } = Promise.withResolvers<void>()
+    waiting.set(ask, resolve)
+    worker.send({ posthasteFleet: namespace, refresh: ask })
+    return refreshed.finally(() => waiting.delete(ask))
+  }
+  const refresh = async () => {
+    const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker?.isConnected())
+    const all = Promise.all([publishOwn(), ...workers.map((worker) => refreshWorker(worker as Worker))])
+    await withDeadline(all, refreshMs, () => {})
+  }
+  const onMessage = async (worker: Worker, message: unknown) => {
+    if (!isOurs(message, namespace)) return
+    const { publish, remove: removed, refreshed, refresh: wanted, ask } = message
+    if (removed !== undefined) remove(removed)
+    if (publish !== undefined) store(publish.id, fromText(publish.text))
+    if (refreshed !== undefined) waiting.get(refreshed)?.()
+    if (wanted !== undefined) await refresh()
+    if (ask === undefined) return
+    const list = members().map(({ id, ageMs, hasLeft, bytes }) => ({ id, ageMs, hasLeft, text: toText(bytes) }))
+    // The worker may have died since it asked.
+    if (worker.isConnected()) worker.send({ posthasteFleet: namespace, answer: ask, members: list })
+  }
+  cluster.on('message', onMessage)
+  return {
+    intervalMs,
+    async publish(id, bytes) {
+      store(id, bytes)
+    },
+    async remove(id) {
+      remove(id)
+    },
+    collect: async () => members(),
+    refresh,
+    onRefresh(publish) {
+      publishOwn = publish
+    },
+    async close() {
+      cluster.off('message', onMessage)
+    },
+  }
+}
+
+function workerFleet(namespace: string, intervalMs: number): FleetTransport {
+  let asked = 0
+  let stopListening = () => {}
+  const collect = async (refresh: number | undefined): Promise<readonly FleetMember[]> => {
+    const ask = ++asked
+    const { promise: members, resolve } = Promise.withResolvers<readonly FleetMember[]>()
+    const onMessage = (message: unknown) => {
+      if (!isOurs(message, namespace) || message.answer !== ask) return
+      resolve((message.members ?? []).map(({ text, ...member }) => ({ ...member, bytes: fromText(text) })))
+    }
+    // Listen only while waiting: a listener keeps the channel open, and with it the process.
+    process.on('message', onMessage)
+    try {
+      sendToPrimary({ posthasteFleet: namespace, ask, ...(refresh === undefined ? {} : { refresh }) })
+      return await withDeadline(members, answerMs, () => [])
+    } finally {
+      process.off('message', onMessage)
+    }
+  }
+  return {
+    intervalMs,
+    async publish(id, bytes) {
+      sendToPrimary({ posthasteFleet: namespace, publish: { id, text: toText(bytes) } })
+    },
+    async remove(id) {
+      sendToPrimary({ posthasteFleet: namespace, remove: id })
+    },
+    collect: () => collect(undefined),
+    async refresh() {
+      await collect(1)
+    },
+    onRefresh(publish) {
+      stopListening = listenQuietly(async (message) => {
+        if (!isOurs(message, namespace) || message.refresh === undefined) return
+        await publish()
+        sendToPrimary({ posthasteFleet: namespace, refreshed: message.refresh })
+      })
+    },
+    async close() {
+      stopListening()
+    },
+  }
+}
+
+/**
+ * Listens to messages of the primary without keeping the process alive: Node counts the listeners of the channel, and `unref()` would
+ * also hold for those of the user.
+ */
+function listenQuietly(onMessage: (message: unknown) => void): () => void {
+  const channel = process.channel as { refCounted?(): void; unrefCounted?(): void } | undefined
+  process.on('message', onMessage)
+  channel?.unrefCounted?.()
+  return () => {
+    channel?.refCounted?.()
+    process.off('message', onMessage)
+  }
+}
+
+function sendToPrimary(message: Message): void {
+  if (process.connected) process.send?.(message)
+}
+
+function isOurs(message: unknown, namespace: string): message is Message {
+  return typeof message === 'object' && (message as Message | null)?.posthasteFleet === namespace
+}
+
+/** Base64: a channel with JSON serialization cannot carry bytes. */
+function toText(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64')
+}
+
+function fromText(text: unknown): Uint8Array {
+  return Buffer.from(String(text), 'base64')
+}

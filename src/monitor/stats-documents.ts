@@ -1,0 +1,177 @@
+import { expectFunction, expectOptions, expectString, type OptionKinds } from '../shared/arguments.ts'
+import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import { watchRejection } from '../shared/rejections.ts'
+import type { AlertJudge, AlertSources } from './alerts/alert-judge.ts'
+import { encodeHdr } from './exposition/encode-hdr.ts'
+import type { Publication } from './fleet/publication.ts'
+import type { MonitorSettings } from './options.ts'
+import { endpointWidth } from './traffic/endpoint.ts'
+import { type HistorySlice, toHistory } from './traffic/history.ts'
+import type { Reading } from './traffic/reading.ts'
+import { Tally } from './traffic/tally.ts'
+import { toTimingStats } from './traffic/timings.ts'
+import { selectEndpoints, toEndpointStats, toRequestStats } from './traffic/traffic-stats.ts'
+import type { DatabaseSection, EndpointStats, FleetStats, StatsDocument, StatsQuery } from './types.ts'
+
+/** Where the sections of a document come from. */
+export interface DocumentSources extends AlertSources {
+  readonly settings: MonitorSettings
+  readonly alerts: AlertJudge
+  /** Called when a source that the user added throws. */
+  readonly onSourceError: (name: string, error: unknown) => void
+}
+
+const statsQuery: OptionKinds<StatsQuery> = {
+  sort: 'own',
+  limit: 'own',
+  route: 'text',
+  method: 'text',
+  history: 'boolean',
+}
+
+function expectQuery(query: StatsQuery): void {
+  expectOptions(query, statsQuery, 'query')
+  expectOneOf(query.sort, 'query.sort', [undefined, 'p95', 'count', 'total', 'errors'])
+  if (query.limit !== undefined) expectWholeNumber(query.limit, 'query.limit', { min: 1 })
+}
+
+/** Makes the stats documents of one process, and its publications for the fleet. */
+export class StatsDocuments {
+  readonly #sources: DocumentSources
+  readonly #added = new Map<string, () => unknown>()
+  #startedAt: number
+
+  constructor(sources: DocumentSources) {
+    this.#sources = sources
+    this.#startedAt = sources.settings.clock()
+  }
+
+  /** Adds a section; returns a function that removes it. */
+  addSource(name: string, read: () => unknown): () => void {
+    expectString(name, 'name')
+    expectFunction(read, 'read')
+    this.#added.set(name, read)
+    return () => {
+      if (this.#added.get(name) === read) this.#added.delete(name)
+    }
+  }
+
+  /** The document of this process as it is now. Yields after each endpoint, for `runInSlices`. */
+  ofProcess(query: StatsQuery): Generator<void, StatsDocument> {
+    expectQuery(query)
+    const renderStartedAt = performance.now()
+    const now = this.#sources.settings.clock()
+    const { recorder } = this.#sources
+    const slices = query.history === true ? recorder.readHistory(now) : []
+    return this.#render(this.#read(now), slices, query, null, now, renderStartedAt)
+  }
+
+  /** The document of a fleet, from the merged reading of its members. Yields after each endpoint, for `runInSlices`. */
+  ofFleet(reading: Reading, query: StatsQuery, fleet: FleetStats): Generator<void, StatsDocument> {
+    expectQuery(query)
+    return this.#render(reading, reading.history, query, fleet, this.#sources.settings.clock(), performance.now())
+  }
+
+  /** @throws TypeError when one of them is no text */
+  endpoint(method: string, route: string): EndpointStats | undefined {
+    expectString(method, 'method')
+    expectString(route, 'route')
+    const { settings, recorder } = this.#sources
+    const now = settings.clock()
+    const endpoint = recorder.find(method, route)
+    if (endpoint === undefined) return undefined
+    return toEndpointStats(recorder.readEndpoint(endpoint, now), { ...settings, coveredMs: recorder.coveredMs(now) })
+  }
+
+  async toHdr(method: string, route: string): Promise<string> {
+    expectString(method, 'method')
+    expectString(route, 'route')
+    const { settings, recorder } = this.#sources
+    const tally = new Tally(endpointWidth(settings.layout), settings.layout)
+    recorder.find(method, route)?.window.readInto(tally, settings.clock())
+    return encodeHdr(tally, settings.layout)
+  }
+
+  /** The numbers of this process now, for the fleet. */
+  publication(): Publication {
+    const { settings, system } = this.#sources
+    const now = settings.clock()
+    const { cpuPercent, memoryPercent } = system.stats(now)
+    const { release, slicing } = settings
+    return { release, cpuPercent, memoryPercent, windowMs: slicing.windowMs, reading: this.#read(now) }
+  }
+
+  #read(now: number): Reading {
+    const { recorder, caches } = this.#sources
+    return { ...recorder.read(now), caches: caches.rows(now) }
+  }
+
+  *#render(
+    reading: Reading,
+    slices: readonly HistorySlice[],
+    query: StatsQuery,
+    fleet: FleetStats | null,
+    now: number,
+    renderStartedAt: number,
+  ): Generator<void, StatsDocument> {
+    const { settings, recorder, system, alerts, admission } = this.#sources
+    const { service, release, instance, slicing } = settings
+    // The clock of Workers stands at 0 until the first request.
+    if (this.#startedAt === 0) this.#startedAt = now
+    // Read before the first yield, so that these sections belong to the same moment.
+    const sections = {
+      ...this.#readAddedSources(),
+      system: system.stats(now),
+      alerts: alerts.list(),
+      slow: recorder.listSlow(now),
+      admission: admission.hasSources ? admission.read() : null,
+    }
+    const { memoryBytes } = recorder
+    const traffic = { ...settings, coveredMs: reading.coveredMs }
+    const document = {
+      schema: 'posthaste.performance/1' as const,
+      scope: fleet === null ? ('instance' as const) : ('fleet' as const),
+      service,
+      release,
+      instance,
+      generatedAt: settings.wall.isoOf(now),
+      uptimeMs: now - this.#startedAt,
+      windowMs: slicing.windowMs,
+      coveredMs: Math.min(slicing.windowMs, reading.coveredMs),
+      requests: yield* toRequestStats(reading.endpoints, reading, traffic),
+      endpoints: yield* selectEndpoints(reading.endpoints, query, traffic),
+      timings: toTimingStats(reading.timings, settings.layout),
+      cache: reading.caches,
+      ...sections,
+      fleet,
+      history: query.history === true ? yield* toHistory(slices, settings.wall.at(now), traffic) : null,
+    }
+    const { endpoints, overflow, clamped } = reading
+    const renderMs = performance.now() - renderStartedAt
+    return { ...document, self: { endpoints: endpoints.length, overflow, clamped, memoryBytes, renderMs } }
+  }
+
+  /** The section of {@link addSource} of that name; `null` without one. */
+  readDatabase(): DatabaseSection | null {
+    return this.#readAddedSources('database').database
+  }
+
+  #readAddedSources(only?: string): Pick<StatsDocument, 'database' | 'additions'> {
+    const sections = new Map<string, unknown>()
+    for (const [name, read] of this.#added) {
+      if (only !== undefined && name !== only) continue
+      try {
+        const section = read()
+        const onRejected = (error: unknown) => this.#sources.onSourceError(name, error)
+        if (!watchRejection(section, onRejected)) sections.set(name, section)
+        else onRejected('it returned a promise, which no document can wait for')
+      } catch (error) {
+        this.#sources.onSourceError(name, error)
+      }
+    }
+    const database = (sections.get('database') ?? null) as DatabaseSection | null
+    sections.delete('database')
+    // Not by assignment: a source may be called `__proto__`.
+    return { database, additions: Object.fromEntries(sections) }
+  }
+}

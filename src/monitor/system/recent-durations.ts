@@ -1,0 +1,56 @@
+import { type Slicing, windowStart } from '../traffic/sliding-window.ts'
+
+interface Slice {
+  readonly start: number
+  count: number
+  totalMs: number
+  maxMs: number
+}
+
+/** Number, sum and maximum of rare durations in the window, such as stalls and garbage collections. */
+export class RecentDurations {
+  readonly #slicing: Slicing
+  readonly #slices: Slice[] = []
+  /** Since the start; `clear()` does not reset it. */
+  readonly lifetime: { count: number; totalMs: number } = { count: 0, totalMs: 0 }
+
+  constructor(slicing: Slicing) {
+    this.#slicing = slicing
+  }
+
+  add(now: number, ms: number): void {
+    const start = Math.floor(now / this.#slicing.sliceMs) * this.#slicing.sliceMs
+    let slice = this.#slices.at(-1)
+    if (slice?.start !== start) {
+      slice = { start, count: 0, totalMs: 0, maxMs: 0 }
+      this.#slices.push(slice)
+    }
+    slice.count++
+    this.lifetime.count++
+    this.lifetime.totalMs += ms
+    slice.totalMs += ms
+    slice.maxMs = Math.max(slice.maxMs, ms)
+  }
+
+  /** The longest duration since `from`, exact to the length of a slice; 0 when there was none. */
+  maxSince(from: number): number {
+    return this.#slices.reduce((max, { start, maxMs }) => (start >= from ? Math.max(max, maxMs) : max), 0)
+  }
+
+  read(now: number): { count: number; totalMs: number; maxMs: number } {
+    const from = windowStart(now, this.#slicing)
+    while (this.#slices.length > 0 && this.#slices[0]!.start < from) this.#slices.shift()
+    return this.#slices.reduce(
+      (sum, { count, totalMs, maxMs }) => ({
+        count: sum.count + count,
+        totalMs: sum.totalMs + totalMs,
+        maxMs: Math.max(sum.maxMs, maxMs),
+      }),
+      { count: 0, totalMs: 0, maxMs: 0 },
+    )
+  }
+
+  clear(): void {
+    this.#slices.length = 0
+  }
+}

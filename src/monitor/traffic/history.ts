@@ -1,0 +1,184 @@
+import type { SystemStats } from '../types.ts'
+import { endpointWidth, statusIndex } from './endpoint.ts'
+import type { HistoryPoint } from './history-point.ts'
+import { addPackedCounters, type PackedCounters, packCounters } from './packed-counters.ts'
+import { addSums, emptySums, type Slicing, type StallCorrection } from './sliding-window.ts'
+import { Tally, type WindowReading } from './tally.ts'
+import type { TrafficContext } from './traffic-stats.ts'
+
+/** What is not counted but measured, at the end of a slice. */
+export interface Gauges {
+  readonly inFlight: number
+  readonly cpuPercent: number | null
+  readonly memoryPercent: number | null
+  readonly utilization: number | null
+  readonly delayP99Ms: number | null
+  readonly delayMaxMs: number | null
+}
+
+/** One time slice of this process, or the same one of several. */
+export interface HistorySlice {
+  /** By the system's time. */
+  readonly startMs: number
+  readonly windows: readonly WindowReading[]
+  /** One of each process that has sampled. */
+  readonly gauges: readonly Gauges[]
+}
+
+/** The counters of all endpoints together in one slice. */
+class Slot implements WindowReading {
+  readonly start: number
+  gauges: Gauges | undefined
+  #counters: PackedCounters = new Uint8Array(0)
+  readonly #sums: Float64Array = emptySums()
+  readonly #corrections: StallCorrection[] = []
+
+  constructor(start: number) {
+    this.start = start
+  }
+
+  add(counters: PackedCounters, sums: Float64Array, correction: StallCorrection | undefined, sum: Float64Array): void {
+    sum.fill(0)
+    addPackedCounters(this.#counters, sum)
+    addPackedCounters(counters, sum)
+    this.#counters = packCounters(sum)
+    addSums(this.#sums, sums)
+    if (correction !== undefined) this.#corrections.push(correction)
+  }
+
+  addTo(tally: Tally): void {
+    addPackedCounters(this.#counters, tally.counters)
+    tally.addSums(this.#sums)
+    for (const correction of this.#corrections) tally.addCorrection(correction)
+  }
+}
+
+/**
+ * The slices of the window, for charts. Each endpoint's window hands its slices over when they are over, so requests pay nothing for
+ * it.
+ */
+export class TrafficHistory {
+  readonly #slicing: Slicing
+  readonly #sum: Float64Array
+  /** The oldest first. */
+  #slots: Slot[] = []
+
+  constructor(width: number, slicing: Slicing) {
+    this.#slicing = slicing
+    this.#sum = new Float64Array(width)
+  }
+
+  /** Adds an endpoint's slice that is over. */
+  add(start: number, counters: PackedCounters, sums: Float64Array, correction: StallCorrection | undefined): void {
+    this.#slotAt(start).add(counters, sums, correction, this.#sum)
+  }
+
+  /** Notes the last sample of the current slice. */
+  sample(now: number, inFlight: number, { cpuPercent, memoryPercent, eventLoop }: SystemStats): void {
+    const { utilization, delayMs } = eventLoop
+    const slot = this.#slotAt(sliceStart(now, this.#slicing))
+    slot.gauges = {
+      inFlight,
+      cpuPercent,
+      memoryPercent,
+      utilization,
+      delayP99Ms: longest(slot.gauges?.delayP99Ms, delayMs?.p99),
+      delayMaxMs: longest(slot.gauges?.delayMaxMs, delayMs?.max),
+    }
+    this.#forget(now)
+  }
+
+  /** The slices of the window that are over. The windows of all endpoints must have advanced. */
+  past(now: number, toWallMs: (at: number) => number): HistorySlice[] {
+    this.#forget(now)
+    const current = sliceStart(now, this.#slicing)
+    return this.#slots
+      .filter(({ start }) => start < current)
+      .map((slot) => ({
+        startMs: toWallMs(slot.start),
+        windows: [slot],
+        gauges: slot.gauges === undefined ? [] : [slot.gauges],
+      }))
+  }
+
+  /** The current slice, from the counters that endpoints have not handed over yet; nothing while it has too little to say. */
+  current(now: number, toWallMs: (at: number) => number, windows: readonly WindowReading[]): HistorySlice | undefined {
+    const start = sliceStart(now, this.#slicing)
+    if (now - start < this.#slicing.sliceMs / 2) return undefined
+    const gauges = this.#slots.findLast((slot) => slot.start === start)?.gauges
+    return { startMs: toWallMs(start), windows, gauges: gauges === undefined ? [] : [gauges] }
+  }
+
+  clear(): void {
+    this.#slots = []
+  }
+
+  #slotAt(start: number): Slot {
+    const place = this.#slots.findLastIndex((slot) => slot.start <= start)
+    const found = this.#slots[place]
+    if (found?.start === start) return found
+    const slot = new Slot(start)
+    this.#slots.splice(place + 1, 0, slot)
+    return slot
+  }
+
+  #forget(now: number): void {
+    const oldest = now - this.#slicing.windowMs
+    const first = this.#slots.findIndex(({ start }) => start >= oldest)
+    this.#slots.splice(0, first === -1 ? this.#slots.length : first)
+  }
+}
+
+/** The values of the charts. Yields after each slice, for `runInSlices`. */
+export function* toHistory(
+  slices: readonly HistorySlice[],
+  endMs: number,
+  { layout, slicing, stallCorrection }: TrafficContext & { readonly slicing: Slicing },
+): Generator<void, HistoryPoint[]> {
+  const tally = new Tally(endpointWidth(layout), layout)
+  const points: HistoryPoint[] = []
+  for (const { startMs, windows, gauges } of slices) {
+    const { count, counters } = tally.clear().addAll(windows)
+    const latency = tally.latency()
+    const shareOf = (first: number) => {
+      let sum = 0
+      for (let status = first; status < first + 100; status++) sum += counters[statusIndex(layout, status)]!
+      return count === 0 ? null : sum / count
+    }
+    const { p50, p95, p99 } = latency
+    const p99Delay = gauges.reduce<number | null>((most, { delayP99Ms }) => longest(most, delayP99Ms), null)
+    const maxDelay = gauges.reduce<number | null>((most, { delayMaxMs }) => longest(most, delayMaxMs), null)
+    // The current slice has just begun: a request after a millisecond is not a rate of 1,000/s.
+    const lengthMs = Math.min(slicing.sliceMs, Math.max(1_000, endMs - startMs))
+    points.push({
+      at: new Date(startMs).toISOString(),
+      count,
+      perSecond: count / (lengthMs / 1_000),
+      errorRate: shareOf(500),
+      clientErrorRate: shareOf(400),
+      latencyMs: { p50, p95, p99 },
+      correctedP95Ms: stallCorrection ? tally.corrected(latency).p95 : null,
+      inFlight: gauges.length === 0 ? null : gauges.reduce((sum, { inFlight }) => sum + inFlight, 0),
+      cpuPercent: meanOf(gauges.map(({ cpuPercent }) => cpuPercent)),
+      memoryPercent: meanOf(gauges.map(({ memoryPercent }) => memoryPercent)),
+      eventLoopUtilization: meanOf(gauges.map(({ utilization }) => utilization)),
+      eventLoopDelayMs: p99Delay === null || maxDelay === null ? null : { p99: p99Delay, max: maxDelay },
+    })
+    yield
+  }
+  return points
+}
+
+/** The start of the slice that is current at `now`. */
+export function sliceStart(now: number, { sliceMs }: Slicing): number {
+  return Math.floor(now / sliceMs) * sliceMs
+}
+
+function longest(a: number | null | undefined, b: number | null | undefined): number | null {
+  return a == null ? (b ?? null) : Math.max(a, b ?? a)
+}
+
+function meanOf(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null)
+  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length
+}

@@ -1,0 +1,110 @@
+import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
+import type { ParsedListQuery } from './list-query/types.ts'
+import type { SelectQuery } from './seek/query-runner.ts'
+import type {
+  CursorPaginateOptions,
+  ExplainOptions,
+  PaginateOptions,
+  ReadOptions,
+  RelayConnectionOptions,
+} from './types.ts'
+
+/** A parsed list query may be spread into any call, which ignores what does not concern it. */
+type WithListQuery<Options> = OptionKinds<Options & ParsedListQuery<Record<never, never>, Record<never, never>>>
+
+// Whole lists, because a bundler keeps an object that is spread.
+
+export const paginateOptions: WithListQuery<PaginateOptions<never, never, never>> = {
+  page: 'nullable',
+  perPage: 'own',
+  maxPerPage: 'own',
+  total: 'own',
+  maxOffset: 'own',
+  by: 'own',
+  unique: 'own',
+  signal: 'signal',
+  dialect: 'own',
+  after: 'nullable',
+  before: 'nullable',
+  filter: 'nullable',
+  scope: 'nullable',
+  key: 'nullable',
+}
+
+export const cursorPaginateOptions: WithListQuery<CursorPaginateOptions<never, never, never>> = {
+  after: 'nullable',
+  before: 'nullable',
+  from: 'own',
+  perPage: 'own',
+  maxPerPage: 'own',
+  total: 'own',
+  jump: 'own',
+  scope: 'nullable',
+  by: 'own',
+  unique: 'own',
+  signal: 'signal',
+  dialect: 'own',
+  page: 'nullable',
+  filter: 'nullable',
+  key: 'nullable',
+}
+
+export const relayConnectionOptions: WithListQuery<RelayConnectionOptions<never, never, never>> = {
+  maxPerPage: 'own',
+  scope: 'nullable',
+  by: 'own',
+  unique: 'own',
+  signal: 'signal',
+  dialect: 'own',
+  page: 'nullable',
+  perPage: 'own',
+  after: 'nullable',
+  before: 'nullable',
+  filter: 'nullable',
+  key: 'nullable',
+}
+
+export const readOptions: WithListQuery<ReadOptions<never, never, never>> = {
+  size: 'own',
+  after: 'nullable',
+  prefetch: 'boolean',
+  scope: 'nullable',
+  by: 'own',
+  unique: 'own',
+  signal: 'signal',
+  dialect: 'own',
+  page: 'nullable',
+  perPage: 'own',
+  maxPerPage: 'own',
+  before: 'nullable',
+  filter: 'nullable',
+  key: 'nullable',
+}
+
+export const explainOptions: WithListQuery<ExplainOptions<never, never, never>> = {
+  page: 'nullable',
+  perPage: 'own',
+  maxPerPage: 'own',
+  after: 'nullable',
+  before: 'nullable',
+  from: 'own',
+  analyze: 'boolean',
+  scope: 'nullable',
+  by: 'own',
+  unique: 'own',
+  signal: 'signal',
+  dialect: 'own',
+  filter: 'nullable',
+  key: 'nullable',
+}
+
+/** @throws TypeError when the query is none, and as `expectOptions` */
+export function expectCall(query: SelectQuery, request: object, kinds: Readonly<Record<string, unknown>>): void {
+  expectQuery(query)
+  expectOptions(request, kinds)
+}
+
+/** @throws TypeError when the query is no query builder, such as rows or the promise of a query that runs already */
+export function expectQuery(query: SelectQuery): void {
+  expectObject(query, 'query', ['orderBy', 'withPlugin', 'compile', 'execute'], 'a select query that was not executed')
+}

@@ -1,0 +1,99 @@
+import { BinaryOperationNode, type JoinNode, type OperationNode, ReferenceNode } from 'kysely'
+import type { FixedColumn, TableNeed } from '../../shared/index-advice/index-need.ts'
+import { isColumn } from '../../shared/index-advice/index-need.ts'
+import {
+  columnOf,
+  comparisonOf,
+  conditionsOf,
+  equalityOf,
+  type NamedTable,
+  namedTable,
+  tablesOf,
+} from '../../shared/index-advice/query-conditions.ts'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { someNode } from '../../shared/sql/query-tree.ts'
+import { seekStrategy } from '../seek/seek-predicate.ts'
+import { isNative, type OrderKey, type ResolvedQuery } from '../seek/sort-keys.ts'
+
+/** What the query itself tells about the table that its pages are read from. */
+export interface PageShape {
+  /** The table whose rows the keys order, and its name in the query. */
+  readonly driving: NamedTable | undefined
+  /** Columns of that table that the filters fix to one value, in the order of the filters. */
+  readonly fixed: readonly FixedColumn[]
+  /** The keys that are left to order by. */
+  readonly keys: readonly OrderKey[]
+  /** Tables that are looked up for each row, and the columns by which they are. */
+  readonly lookups: readonly TableNeed[]
+  /** Why the page is no seek, whatever its indexes. */
+  readonly obstacle: string | undefined
+  /** Why no index can be named for it. */
+  readonly unadvisable: string | undefined
+}
+
+/** Finds the table, the equalities and the keys that an index for the pages of the query is made of. */
+export function shapeOf(resolved: ResolvedQuery, dialect: SqlDialect): PageShape {
+  const { base, keys } = resolved
+  const tables = tablesOf(base)
+  const home = homeOf(keys, tables)
+  const driving = tables.find(({ name }) => name === home)
+  const filters = conditionsOf(base.where?.where)
+  const fixed = filters.flatMap((filter) => fixedBy(filter))
+  const left = keys.filter(({ node }) => !fixed.some(({ column }) => isColumn(node, column)))
+  const lookups = (base.joins ?? []).flatMap((join) => lookupOf(join, tables))
+  return { driving, fixed, keys: left, lookups, obstacle: obstacle(), unadvisable: unadvisable() }
+
+  function fixedBy(filter: OperationNode): FixedColumn[] {
+    const comparison = comparisonOf(filter)
+    const equality = comparison && equalityOf(comparison, dialect)
+    if (equality === undefined || (comparison?.table ?? home) !== home) return []
+    return [{ column: comparison?.column as string, isNull: equality === 'null' }]
+  }
+
+  /** Whether the filter cuts the list at one of its ends, which an index does as well. */
+  function bounds(filter: OperationNode): boolean {
+    const [comparison, first] = [comparisonOf(filter), left[0] && columnOf(left[0].node)]
+    if (comparison === undefined || first === undefined) return false
+    const same = comparison.column === first.column && (comparison.table ?? home) === (first.table ?? home)
+    return same && ['<', '<=', '>', '>=', 'is not'].includes(comparison.operator)
+  }
+
+  function obstacle(): string | undefined {
+    if (resolved.isGrouped) return 'its rows are made of several rows of the tables'
+    if (filters.some((filter) => fixedBy(filter).length === 0 && !bounds(filter))) {
+      return 'it has a filter that is not `column = value`, so rows are read that are not shown'
+    }
+    if (dialect !== 'postgres' && !keys.every((key) => isNative(key, dialect))) {
+      return 'the NULLs of a key are to stand where no index of this database has them'
+    }
+    return dialect !== 'mysql' && seekStrategy(resolved, dialect) === 'or' ? 'it locks its rows' : undefined
+  }
+
+  function unadvisable(): string | undefined {
+    if (driving === undefined) return 'it does not read from a table, but from a query'
+    const isForeign = (part: OperationNode) => ReferenceNode.is(part) && (columnOf(part)?.table ?? home) !== home
+    const foreign = keys.some(({ node }) => someNode(node, (part) => isForeign(part as OperationNode)))
+    if (foreign) return 'its keys belong to more than one table'
+    if (dialect === 'postgres' || left.every(({ node }) => ReferenceNode.is(node))) return undefined
+    return 'one of its keys is computed: keep its value in a column'
+  }
+}
+
+/** The table of the first key that names one; else the first of the query. */
+function homeOf(keys: readonly OrderKey[], tables: readonly NamedTable[]): string | undefined {
+  const names = keys.map(({ node }) => columnOf(node)?.table)
+  return names.find((name) => name !== undefined) ?? tables[0]?.name
+}
+
+function lookupOf({ table, on }: JoinNode, tables: readonly NamedTable[]): TableNeed[] {
+  const [named] = namedTable(table)
+  const joined = tables.find((one) => one.table === named?.table)
+  if (joined === undefined) return []
+  const columns = conditionsOf(on?.on).flatMap((condition) => {
+    if (!BinaryOperationNode.is(condition)) return []
+    const sides = [condition.leftOperand, condition.rightOperand].flatMap((side) => columnOf(side) ?? [])
+    const own = sides.find((side) => side.table === joined.name)
+    return own === undefined ? [] : [{ column: own.column, isNull: false }]
+  })
+  return columns.length === 0 ? [] : [{ table: joined, fixed: columns, keys: [] }]
+}

@@ -1,0 +1,28 @@
+/** How the database reads a page: `'seek'` its own rows only, `'scan'` other rows too, `'sort'` the whole list first. */
+export type Access = 'seek' | 'scan' | 'sort'
+
+/** The findings in the plan of a page's statement. */
+export interface PlanReading {
+  readonly access: Access
+  /** The plan as the database writes it. */
+  readonly plan: string
+  /** From the database's own counters, if they were asked for. */
+  readonly rowsRead?: number | undefined
+  /** Whether the plan does not read the table: it may be a view, or the planner knows that there are no rows. */
+  readonly isTableAbsent: boolean
+  /** A joined table that is read whole, because it has no fitting index. */
+  readonly slowLookup?: string | undefined
+  /** An index that fits the page, though the planner does not use it. */
+  readonly unusedIndex?: string | undefined
+  /** Whether the table is read in the page's order, and its filters keep so many rows that no other index is worth taking. */
+  readonly keepsMostRows?: boolean | undefined
+}
+
+/** From this share of the table's rows on, a planner skips the others rather than take another index. */
+export const mostRows = 0.4
+
+/** Up to this size, planners read a table whole, whatever its indexes. */
+export const smallTableBytes = 1_048_576
+
+/** Up to this number of rows from the right index, planners may sort them instead of reading them in its order. */
+export const fewRows = 250

@@ -1,0 +1,16 @@
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { asColumn, parameter, raw } from '../seek/sql-nodes.ts'
+import { comparedByValue, hasNoText, type KeyText, textsIn } from './key-text.ts'
+import { mysql } from './mysql.ts'
+import { postgres } from './postgres.ts'
+import { sqlite } from './sqlite.ts'
+
+/** ISO 8601 for times, all digits for other types. SQL Server converts the text to the column's type to compare them. */
+const mssql: KeyText = /* @__PURE__ */ comparedByValue((text) => parameter(text), {
+  columns: (keys) => keys.map(({ sql }, at) => asColumn(raw`convert(nvarchar(4000), ${sql}, 126)`, `phk${at}`)),
+  positionOf: textsIn,
+  isNullIn: hasNoText,
+  isNull: ({ sql }) => raw`${sql} is null`,
+})
+
+export const keyTexts: { readonly [Dialect in SqlDialect]: KeyText } = { postgres, sqlite, mysql, mssql }

@@ -1,0 +1,107 @@
+import { type OperationNode, SelectionNode, SelectQueryNode } from 'kysely'
+import type { QueryRunner, Row } from '../seek/query-runner.ts'
+import { joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
+import { type MysqlColumn, type MysqlTable, mysqlTypeOf } from './mysql-types.ts'
+
+/** What is known of the tables and expressions of one database on one server. */
+interface KnownDatabase {
+  readonly tables: Map<string, { readonly columns: readonly MysqlColumn[]; readonly learnedAt: number }>
+  /** Expressions for which conversions to numbers fail. */
+  readonly opaque: Set<string>
+}
+
+const databases = new Map<string, KnownDatabase>()
+const maxDatabases = 1_000
+const maxTables = 1_000
+const maxOpaque = 1_000
+
+/** A migration may change a table while the process runs, so columns are looked up again after this time. */
+const maxAgeMs = 10_000
+
+// Which database a query runs in is known only from its rows. Until then, it is taken for the one that was used last.
+let latest: string | undefined
+
+export function latestDatabase(): string | undefined {
+  return latest
+}
+
+/** The column that tells the database of a row. Servers may have databases of the same name. */
+export const databaseColumn: OperationNode = sqlText(
+  "crc32(concat(@@hostname, ':', @@port, '/', ifnull(database(), ''))) as phd0",
+)
+
+/** The database that {@link databaseColumn} tells of. */
+export function databaseOf(row: Row | undefined): string | undefined {
+  const database = row?.phd0 ?? undefined
+  return database === undefined ? undefined : String(database)
+}
+
+/** The columns of a table; `undefined` if they must be looked up first. */
+export function columnsIn(database: string | undefined, table: MysqlTable): readonly MysqlColumn[] | undefined {
+  if (database === undefined) return undefined
+  latest = database
+  const known = databases.get(database)?.tables.get(keyOf(table))
+  return known === undefined || performance.now() - known.learnedAt > maxAgeMs ? undefined : known.columns
+}
+
+/**
+ * Looks the columns of tables up, by one statement over the connection of the query.
+ *
+ * @returns the database that they are in
+ */
+export async function learnColumns(
+  runner: QueryRunner,
+  wanted: readonly MysqlTable[],
+  signal?: AbortSignal,
+): Promise<string> {
+  const conditions = wanted.map(({ schema, name }) => {
+    const database = schema === undefined ? raw`database()` : raw`${parameter(schema)}`
+    return raw`(table_schema = ${database} and table_name = ${parameter(name)})`
+  })
+  const columns = raw`(select ${databaseColumn}, database() as phd1) as phd left join (select table_name as pht, table_schema as phs, column_name as phc, column_type as phy from information_schema.columns where ${joined(conditions, ' or ')}) as phc on 1 = 1`
+  const statement = { ...SelectQueryNode.createFrom([columns]), selections: [SelectionNode.createSelectAll()] }
+  const rows = await runner.rows(() => statement, signal)
+  const database = databaseOf(rows[0]) as string
+  const { tables, opaque } = knownDatabase(database)
+  const current = String(rows[0]?.phd1)
+  const learnedAt = performance.now()
+  if (tables.size > maxTables) tables.clear()
+  for (const table of wanted) {
+    const own = rows.filter(({ pht, phs }) => isSameName(pht, table.name) && isSameName(phs, table.schema ?? current))
+    const found = own.map(({ phc, phy }) => ({ name: String(phc), type: mysqlTypeOf(String(phy)) }))
+    const before = tables.get(keyOf(table))
+    if (before !== undefined && JSON.stringify(before.columns) !== JSON.stringify(found)) opaque.clear()
+    tables.set(keyOf(table), { columns: found, learnedAt })
+  }
+  latest = database
+  return database
+}
+
+/** Whether conversions of the expression to numbers fail. */
+export function isOpaque(database: string | undefined, expression: string): boolean {
+  return database !== undefined && (databases.get(database)?.opaque.has(expression) ?? false)
+}
+
+export function markOpaque(database: string, expressions: readonly string[]): void {
+  const { opaque } = knownDatabase(database)
+  if (opaque.size > maxOpaque) opaque.clear()
+  for (const expression of expressions) opaque.add(expression)
+}
+
+function knownDatabase(database: string): KnownDatabase {
+  const known = databases.get(database)
+  if (known !== undefined) return known
+  if (databases.size >= maxDatabases) databases.clear()
+  const added: KnownDatabase = { tables: new Map(), opaque: new Set() }
+  databases.set(database, added)
+  return added
+}
+
+/** Names of tables and databases are the same in any case on some servers. */
+function isSameName(found: unknown, name: string): boolean {
+  return found !== null && String(found).toLowerCase() === name.toLowerCase()
+}
+
+function keyOf({ schema, name }: MysqlTable): string {
+  return schema === undefined ? name : `${schema}.${name}`
+}

@@ -1,0 +1,68 @@
+import type { OperationNode } from 'kysely'
+import { ReferenceNode } from 'kysely'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { isTrue, type Row } from '../seek/query-runner.ts'
+import type { OrderKey } from '../seek/sort-keys.ts'
+import { asColumn, joined, raw, sqlText } from '../seek/sql-nodes.ts'
+import { onPageOnly } from './postgres.ts'
+
+// Two kinds of keys have no place in an order that the next statement would find again. Only the rows tell.
+
+/**
+ * The hidden columns by which rows tell that their keys keep their place in the order: `phy0`, whether computed keys have the
+ * same value when they are computed again, and on MariaDB `phl0`, …, what a sort sees of a text that it cuts.
+ */
+export function proofColumns(keys: readonly OrderKey[], dialect: SqlDialect): OperationNode[] {
+  const columns: OperationNode[] = []
+  const computed = keys.filter(isComputed)
+  if (computed.length > 0) columns.push(asColumn(isSteady(computed, dialect), 'phy0'))
+  if (dialect !== 'mysql') return columns
+  for (const [at, key] of keys.entries()) if (mayBeCut(key)) columns.push(asColumn(cutText(key), `phl${at}`))
+  return columns
+}
+
+/** Whether a computed key had another value when it was computed again, as those of volatile functions do. */
+export function isUnsteady(row: Row): boolean {
+  return row.phy0 !== undefined && !isTrue(row.phy0)
+}
+
+/** The key by which a sort could not tell the two rows apart, because it ignores how their texts end. */
+export function keyOfCutTexts(left: Row, right: Row, keys: readonly OrderKey[]): OrderKey | undefined {
+  for (const [at, key] of keys.entries()) {
+    const text = left[`phl${at}`] ?? null
+    if (text !== null && text === right[`phl${at}`]) return key
+    if (left[`phk${at}`] !== right[`phk${at}`]) return undefined
+  }
+  return undefined
+}
+
+function isComputed({ node }: OrderKey): boolean {
+  return !ReferenceNode.is(node)
+}
+
+function isSteady(keys: readonly OrderKey[], dialect: SqlDialect): OperationNode {
+  const isSame = (key: OrderKey) => {
+    const { sql } = key
+    // PostgreSQL takes an expression that it sorted by from there, but not into a sub-select.
+    if (dialect === 'postgres') return raw`${sql} is not distinct from (select ${sql})`
+    if (dialect === 'mysql') return raw`${sql} <=> ${sql}`
+    return dialect === 'sqlite' ? raw`${sql} is ${sql}` : raw`(${sql} = ${sql} or ${sql} is null)`
+  }
+  const steady = joined(keys.map(isSame), ' and ')
+  if (dialect === 'postgres') return onPageOnly(steady)
+  return dialect === 'mssql' ? raw`case when ${steady} then 1 else 0 end` : raw`(${steady})`
+}
+
+function mayBeCut({ type = 'computed' }: OrderKey): boolean {
+  return typeof type === 'string' && ['string', 'bytes', 'computed', 'zoned', 'unseen'].includes(type)
+}
+
+/**
+ * A sort without an index ignores what lies behind `max_sort_length` bytes, which a comparison does not. It takes each
+ * character of a text as four bytes, or by its weights, of which a byte may have up to sixteen. Some bytes it needs for itself.
+ */
+function cutText({ sql, type }: OrderKey): OperationNode {
+  const size = type === 'bytes' ? sqlText('@@max_sort_length - 8') : sqlText('@@max_sort_length div 4 - 2')
+  const isLong = raw`length(${sql}) * 16 > @@max_sort_length and (char_length(${sql}) > ${size} or length(weight_string(${sql})) > @@max_sort_length - 8)`
+  return raw`if(${isLong}, md5(left(weight_string(left(${sql}, ${size})), @@max_sort_length - 8)), null)`
+}

@@ -1,0 +1,38 @@
+import type { Field, JsonSchema } from './field.ts'
+import { escapePattern } from './patterns.ts'
+
+/**
+ * The rules as JSON Schema. Types are lists like `['integer', 'string']`, so that validators that coerce (Fastify's does)
+ * keep the text `'1e3'` as it is; with `anyOf` they would turn it into a number.
+ */
+export function listQuerySchema(
+  fields: ReadonlyMap<string, Field<unknown>>,
+  { page, after, before, sort }: Readonly<Record<'page' | 'after' | 'before' | 'sort', string>>,
+  unknown: 'ignore' | 'reject',
+): JsonSchema {
+  const properties = new Map([...fields].map(([name, field]) => [name, field.schema]))
+  const sortSchema = properties.get(sort)
+  // `sort[]=a` is how some clients spell a list.
+  if (sortSchema !== undefined && !properties.has(`${sort}[]`)) properties.set(`${sort}[]`, sortSchema)
+  const names = [...properties.keys()]
+  const bracketed = `^(?:${[...fields.keys()].map(escapePattern).join('|')})\\[`
+  return {
+    type: 'object',
+    properties: Object.fromEntries(properties),
+    propertyNames: { anyOf: [{ enum: names }, { not: { pattern: bracketed } }] },
+    additionalProperties: unknown === 'ignore',
+    not: {
+      anyOf: [
+        both(page, after),
+        both(page, before),
+        both(after, before),
+        ...(sortSchema === undefined ? [] : [both(sort, `${sort}[]`)]),
+      ],
+    },
+  }
+}
+
+/** Strict validators want required properties to be declared beside `required`. */
+function both(one: string, other: string): JsonSchema {
+  return { required: [one, other], properties: { [one]: {}, [other]: {} } }
+}

@@ -1,0 +1,15 @@
+/**
+ * Whether the database may have failed to read a parameter. Then the cursor may be the cause. Errors of the connection, a
+ * lock or a constraint are no such errors.
+ */
+export function isDataError(error: unknown): boolean {
+  const { code, errno, number } = Object(error) as { code?: unknown; errno?: unknown; number?: unknown }
+  if (typeof code === 'string' && /^(22...|42883|42804|42846)$/.test(code)) return true
+  return mysqlErrors.includes(errno as number) || mssqlErrors.includes(number as number)
+}
+
+/** Truncated or incorrect values, out of range, no common collation. */
+const mysqlErrors: readonly number[] = [1264, 1267, 1292, 1366, 1411, 1525, 1690, 3854]
+
+/** Conversions that failed or overflowed. */
+const mssqlErrors: readonly number[] = [220, 241, 242, 245, 248, 295, 8114, 8115, 8169]

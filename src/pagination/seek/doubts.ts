@@ -1,0 +1,54 @@
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { CursorUnstableError, KeyNotUniqueError } from '../errors.ts'
+import type { Position } from '../key-text/key-text.ts'
+import { isUnsteady, keyOfCutTexts } from '../key-text/proofs.ts'
+import { haveSameKeys, isCursorRow } from './hidden-columns.ts'
+import { MysqlKeys } from './mysql-keys.ts'
+import type { Row } from './query-runner.ts'
+import { describeKey, listKeys, type OrderKey } from './sort-keys.ts'
+
+/**
+ * Only the first row may be that of the cursor, and neighbours must differ in a key: else rows would be lost at a page's end.
+ *
+ * @throws CursorUnstableError for keys that do not keep their place in the order
+ * @throws KeyNotUniqueError for rows with the same keys
+ */
+export function refuseDoubt(
+  rows: readonly Row[],
+  keys: readonly OrderKey[],
+  dialect: SqlDialect,
+  startsAtCursor: boolean,
+): void {
+  for (const row of rows) if (isUnsteady(row)) throw unstable(keys)
+  for (let at = 1; at < rows.length; at++) {
+    const [before, row] = [rows[at - 1] as Row, rows[at] as Row]
+    if (haveSameKeys(before, row, keys, dialect) || (startsAtCursor && isCursorRow(row))) {
+      throw new KeyNotUniqueError(
+        `Rows share the same ${listKeys(keys.filter((key) => key.isUnique))}: give \`unique\` a key, or keys, that tell all rows of the query apart`,
+      )
+    }
+    if (isCursorRow(row)) throw unstable(keys)
+    const cut = dialect === 'mysql' ? keyOfCutTexts(before, row, keys) : undefined
+    if (cut !== undefined) {
+      throw new CursorUnstableError(
+        `${describeKey(cut)} has long texts that differ only in what a sort ignores: raise \`max_sort_length\`, or page by the beginning of the text`,
+      )
+    }
+  }
+}
+
+export function unstable(keys: readonly OrderKey[]): CursorUnstableError {
+  return new CursorUnstableError(
+    `A cursor by ${listKeys(keys)} does not find its place in the order again: the database sorts one of ` +
+      'them otherwise than it compares it, or its value changes from statement to statement. Page by other keys, or by a cast of them',
+  )
+}
+
+/** @throws CursorUnstableError for a key that depends on the session's time zone, which changed */
+export function refuseOtherZone(row: Row | undefined, position: Position, keys: readonly OrderKey[]): void {
+  const key = MysqlKeys.keyOfOtherZone(row, position, keys)
+  if (key === undefined) return
+  throw new CursorUnstableError(
+    `${describeKey(key)} depends on the time zone of the session, which is another one than that of the cursor: set the same zone on each connection, or page by the TIMESTAMP itself`,
+  )
+}

@@ -1,0 +1,107 @@
+import {
+  AggregateFunctionNode,
+  AliasNode,
+  ColumnNode,
+  IdentifierNode,
+  type OperationNode,
+  RawNode,
+  ReferenceNode,
+  SelectionNode,
+  SelectQueryNode,
+} from 'kysely'
+import { someNode } from '../../shared/sql/query-tree.ts'
+import { QueryUnsupportedError } from '../errors.ts'
+import { isRawDistinct, returnsSet, selectionOf } from './clauses.ts'
+import { columnName, nodeKey, selectionName } from './sql-nodes.ts'
+
+/** Whether one more condition would change the rows of the query, instead of choosing among them. */
+export function isGrouped(node: SelectQueryNode): boolean {
+  return isAggregated(node) || selectsSome(node, isWindowFunction)
+}
+
+/** Whether the query makes its rows out of several rows of its tables. */
+export function isAggregated(node: SelectQueryNode): boolean {
+  return (
+    node.groupBy !== undefined ||
+    node.having !== undefined ||
+    node.setOperations !== undefined ||
+    isDistinct(node) ||
+    selectsSome(node, (part) => returnsSet(part) || (AggregateFunctionNode.is(part) && part.over === undefined))
+  )
+}
+
+/** `select * from (<query>) as ph`, to which conditions and an order can be added. */
+export function asTable(query: SelectQueryNode): SelectQueryNode {
+  const { with: expressions, ...inner } = query
+  const outer = SelectQueryNode.createFrom([AliasNode.create(inner, IdentifierNode.create('ph'))], expressions)
+  return SelectQueryNode.cloneWithSelections(outer, [SelectionNode.createSelectAll()])
+}
+
+/**
+ * Wraps a grouped query, so that its keys are columns of the result. A key that the query does not select is added to its
+ * columns, which changes no row.
+ *
+ * @returns the wrapped query, and for each key its column
+ * @throws QueryUnsupportedError when a distinct or combined query does not select a key: adding it would change the rows
+ */
+export function wrapGrouped(
+  query: SelectQueryNode,
+  keys: readonly OperationNode[],
+): { table: SelectQueryNode; columns: ReferenceNode[] } {
+  const added: SelectionNode[] = []
+  const columns = keys.map((key) => {
+    const name = selectedAs(key, query) ?? addColumn(key, query, added)
+    selectionOf(name, query)
+    return ReferenceNode.create(ColumnNode.create(name))
+  })
+  return { table: asTable({ ...query, selections: [...(query.selections ?? []), ...added] }), columns }
+}
+
+function isDistinct({ distinctOn, frontModifiers }: SelectQueryNode): boolean {
+  return (
+    distinctOn !== undefined ||
+    (frontModifiers?.some(({ modifier, rawModifier }) => modifier === 'Distinct' || isRawDistinct(rawModifier)) ??
+      false)
+  )
+}
+
+function selectsSome({ selections = [] }: SelectQueryNode, fits: (part: OperationNode) => boolean): boolean {
+  for (const { selection } of selections) {
+    if (AliasNode.is(selection) && someNode(selection.node, (part) => fits(part as OperationNode))) return true
+  }
+  return false
+}
+
+export function isWindowFunction(node: OperationNode): boolean {
+  if (AggregateFunctionNode.is(node)) return node.over !== undefined
+  return RawNode.is(node) && /\bover\s*[("[`\w]/i.test(node.sqlFragments.join('?'))
+}
+
+function selectedAs(key: OperationNode, { selections = [] }: SelectQueryNode): string | undefined {
+  const wanted = nodeKey(key)
+  const selected = selections.find(
+    ({ selection }) => nodeKey(AliasNode.is(selection) ? selection.node : selection) === wanted,
+  )
+  if (selected !== undefined) return selectionName(selected)
+  if (!ReferenceNode.is(key)) return undefined
+  const name = columnName(key)
+  const everything = selections.some(
+    ({ selection }) => selection.kind === 'SelectAllNode' || selectsAllOf(selection, key),
+  )
+  return everything || selections.some((selection) => selectionName(selection) === name) ? name : undefined
+}
+
+/** Whether the selection is `table.*` of the key's table. */
+function selectsAllOf(selection: OperationNode, key: ReferenceNode): boolean {
+  if (!ReferenceNode.is(selection) || selection.column.kind !== 'SelectAllNode') return false
+  return key.table === undefined || selection.table?.table.identifier.name === key.table.table.identifier.name
+}
+
+function addColumn(key: OperationNode, query: SelectQueryNode, added: SelectionNode[]): string {
+  if (isDistinct(query) || query.setOperations !== undefined) {
+    throw new QueryUnsupportedError('A key of a distinct or combined query must be one of the columns that it selects')
+  }
+  const name = `phg${added.length}`
+  added.push(SelectionNode.create(AliasNode.create(key, IdentifierNode.create(name))))
+  return name
+}

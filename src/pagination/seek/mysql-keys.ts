@@ -1,0 +1,183 @@
+import { LimitNode, type OperationNode, type SelectQueryNode, ValueNode } from 'kysely'
+import { CursorMismatchError, CursorUnstableError, KeyNotUniqueError } from '../errors.ts'
+import { type Position, unreadable } from '../key-text/key-text.ts'
+import { fitsType, isWritten, zoneOfKey } from '../key-text/mysql.ts'
+import { columnsIn, databaseOf, isOpaque, latestDatabase, learnColumns, markOpaque } from '../key-text/mysql-catalog.ts'
+import { ColumnsMissing, type MysqlTable, type MysqlType, mysqlKeyTypes } from '../key-text/mysql-types.ts'
+import { isDataError } from './data-errors.ts'
+import { asTable } from './grouped-query.ts'
+import type { QueryRunner, Row } from './query-runner.ts'
+import type { OrderKey } from './sort-keys.ts'
+import { asColumn, columnList, nodeKey, raw } from './sql-nodes.ts'
+
+/** The cause of an error that the types of keys may have led to. */
+const otherTypes = 'The types of the keys differ from those that the cursor was written for'
+
+/** Statements that are sent for one page at most, because connections of a pool may be in several databases. */
+const maxAttempts = 8
+
+/** The types of a query's keys on MariaDB and MySQL, which are looked up when a statement first needs them. */
+export class MysqlKeys {
+  readonly #runner: QueryRunner
+  readonly #signal: AbortSignal | undefined
+  #database: string | undefined = latestDatabase()
+  // What the types were found from.
+  #tables: MysqlTable[] = []
+  #computed: readonly ComputedKey[] = []
+
+  constructor(runner: QueryRunner, signal: AbortSignal | undefined) {
+    this.#runner = runner
+    this.#signal = signal
+  }
+
+  /** @throws ColumnsMissing, which {@link run} answers by looking them up */
+  typesOf(keys: readonly OperationNode[], query: SelectQueryNode): MysqlType[] {
+    const tables = new Map<string, MysqlTable>()
+    const types = mysqlKeyTypes(keys, query, (table) => {
+      tables.set(`${table.schema ?? ''}.${table.name}`, table)
+      return columnsIn(this.#database, table)
+    })
+    this.#tables = [...tables.values()]
+    this.#computed = []
+    return types.map((type, at) => {
+      if (type !== 'computed' && type !== 'unseen') return type
+      const key = computedKey(keys[at] as OperationNode, query)
+      this.#computed = [...this.#computed, key]
+      return isOpaque(this.#database, key.name) ? 'opaque' : type
+    })
+  }
+
+  /**
+   * Runs a statement, again if it was built from the types of another database's columns.
+   *
+   * @param reset - makes the next run build the statement anew
+   */
+  async run<Built>(
+    run: () => Promise<{ rows: Row[]; built: Built }>,
+    reset: () => void,
+  ): Promise<{ rows: Row[]; built: Built }> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const result = await run()
+        if (attempt === maxAttempts || (await this.isIn(databaseOf(result.rows[0])))) return result
+      } catch (error) {
+        if (attempt === maxAttempts || !(await this.#isRemedied(error))) throw error
+      }
+      reset()
+    }
+  }
+
+  /** Takes the types from the database from now on, and tells whether they are those that were used until now. */
+  async isIn(database: string | undefined): Promise<boolean> {
+    if (database === undefined || database === this.#database) return true
+    const used = this.#known()
+    this.#database = database
+    if (this.#tables.some((table) => columnsIn(database, table) === undefined)) await this.#learn(this.#tables)
+    return this.#known() === used
+  }
+
+  /** Looks the types up again, and tells whether others were used until now. */
+  async #haveChanged(): Promise<boolean> {
+    if (this.#tables.length === 0) return false
+    const used = this.#known()
+    await this.#learn(this.#tables)
+    return this.#known() !== used
+  }
+
+  /**
+   * Reads a page, again if it failed because its statement was built for the types that keys had before a migration.
+   *
+   * @param reset - makes the next reading build the statement anew
+   */
+  async read<Page>(read: () => Promise<Page>, reset: () => void): Promise<Page> {
+    try {
+      return await read()
+    } catch (error) {
+      if (!mayComeOfOldTypes(error) || !(await this.#haveChanged())) throw error
+      reset()
+      return read()
+    }
+  }
+
+  /**
+   * @throws CursorInvalidError when the position has a text that no key is written as
+   * @throws CursorMismatchError when its keys have other types
+   */
+  static expectFitting(position: Position, keys: readonly OrderKey[]): void {
+    if (position.some((text) => text !== null && !isWritten(text))) throw unreadable()
+    if (!MysqlKeys.fits(position, keys)) {
+      throw new CursorMismatchError('The cursor belongs to another list: its keys have other types', {
+        cause: otherTypes,
+      })
+    }
+  }
+
+  /** Whether the keys are written as these texts. */
+  static fits(position: Position, keys: readonly OrderKey[]): boolean {
+    return position.every((text, at) => text === null || fitsType(text, keys[at] as OrderKey))
+  }
+
+  /** The first key of the position that was written in another time zone than that of the row, and depends on it. */
+  static keyOfOtherZone(row: Row | undefined, position: Position, keys: readonly OrderKey[]): OrderKey | undefined {
+    return keys.find((key, at) => {
+      const zone = zoneOfKey(position[at] ?? '', key)
+      return zone !== undefined && row !== undefined && zone !== row.phz0
+    })
+  }
+
+  /** What the types are found from, as a text. */
+  #known(): string {
+    const columns = this.#tables.map((table) => columnsIn(this.#database, table))
+    return JSON.stringify([columns, this.#computed.map(({ name }) => isOpaque(this.#database, name))])
+  }
+
+  async #learn(tables: readonly MysqlTable[]): Promise<void> {
+    this.#database = await learnColumns(this.#runner, tables, this.#signal)
+  }
+
+  async #isRemedied(error: unknown): Promise<boolean> {
+    if (error instanceof ColumnsMissing) {
+      await this.#learn(error.tables)
+      return true
+    }
+    if (!isIllegal(error)) return false
+    if (await this.#haveChanged()) return true
+    const opaque: string[] = []
+    for (const { name, asNumber } of this.#computed) {
+      if (!isOpaque(this.#database, name) && (await this.#isIllegal(asNumber))) opaque.push(name)
+    }
+    if (opaque.length > 0) markOpaque(this.#database as string, opaque)
+    return opaque.length > 0
+  }
+
+  #isIllegal(statement: SelectQueryNode): Promise<boolean> {
+    return this.#runner.rows(() => statement, this.#signal).then(() => false, isIllegal)
+  }
+}
+
+/** A key that is no column that we know. */
+interface ComputedKey {
+  /** The same in every run of the query, and in no query of other tables. */
+  readonly name: string
+  /** A statement without rows, which fails when the key cannot be read as a number. */
+  readonly asNumber: SelectQueryNode
+}
+
+function computedKey(key: OperationNode, query: SelectQueryNode): ComputedKey {
+  const { from, joins, with: expressions } = query
+  const name = nodeKey({ kind: 'ListNode', items: [key, from, joins, expressions] } as unknown as OperationNode)
+  const rows = query.setOperations === undefined ? query : asTable(query)
+  const selections = [columnList([asColumn(raw`${key} + 0e0`, 'phk0')])]
+  return { name, asNumber: { ...rows, selections, limit: LimitNode.create(ValueNode.createImmediate(0)) } }
+}
+
+/** Whether the error says that values of this type cannot be what the statement makes of them. */
+function isIllegal(error: unknown): boolean {
+  return [4078, 4079].includes((Object(error) as { errno?: number }).errno ?? 0)
+}
+
+function mayComeOfOldTypes(error: unknown): boolean {
+  if (error instanceof CursorUnstableError || error instanceof KeyNotUniqueError || isDataError(error)) return true
+  const { cause } = Object(error) as { cause?: unknown }
+  return cause === otherTypes || isDataError(cause)
+}

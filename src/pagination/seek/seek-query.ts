@@ -1,0 +1,267 @@
+import type { RootOperationNode, SelectQueryNode } from 'kysely'
+import { type CursorCodec, type CursorContent, fingerprintOf } from '../cursor.ts'
+import { CursorInvalidError, KeyNullError } from '../errors.ts'
+import { isSame, type Position } from '../key-text/key-text.ts'
+import { keyTexts } from '../key-text/key-texts.ts'
+import { positionOfValues } from '../key-text/legacy-values.ts'
+import { databaseOf } from '../key-text/mysql-catalog.ts'
+import { isDataError } from './data-errors.ts'
+import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
+import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
+import { MysqlKeys } from './mysql-keys.ts'
+import { offsetStatement } from './order-by.ts'
+import { OrderedQuery, type OrderedQueryOptions, type OrderedQuerySettings } from './ordered-query.ts'
+import type { QueryRunner, Row, SelectQuery } from './query-runner.ts'
+import { describeKey, type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
+import { probeStatement, readKeysStatement, seekStatement, withoutColumns, withoutKeyValues } from './statements.ts'
+
+export interface SeekSettings extends OrderedQuerySettings {
+  readonly codec: CursorCodec
+}
+
+export interface SeekOptions extends OrderedQueryOptions {
+  readonly scope?: unknown
+}
+
+/** The rows to seek: those after a cursor, or those before it; without a cursor, the first or the last. */
+export interface SeekRequest {
+  readonly cursor?: unknown
+  readonly isBackward?: boolean
+  readonly limit: number
+  /** Whether to find out if there are rows on the cursor's other side. */
+  readonly needsBothFlags?: boolean
+}
+
+/** Rows in the order of the query, hidden columns included. */
+export interface SeekResult {
+  readonly rows: readonly Row[]
+  readonly hasNext: boolean
+  readonly hasPrev: boolean
+  /** The page's number, if it is known. */
+  readonly page: number | undefined
+  /** The position of the cursor. */
+  readonly asked: Position | undefined
+}
+
+/** The statement of a page, the order it reads in, and the content of its cursor. */
+interface PageStatement {
+  readonly statement: SelectQueryNode
+  readonly resolved: ResolvedQuery
+  readonly position: Position | undefined
+  readonly page: number | undefined
+}
+
+/** A query in an order, read by position. */
+export class SeekQuery {
+  /** Runs other statements over the query, such as its count. */
+  readonly runner: QueryRunner
+  readonly #ordered: OrderedQuery
+  readonly #options: SeekOptions
+  readonly #codec: CursorCodec
+  readonly #mysqlKeys: MysqlKeys | undefined
+  #fingerprint: string | undefined
+
+  constructor(query: SelectQuery, options: SeekOptions, settings: SeekSettings) {
+    this.#options = options
+    this.#codec = settings.codec
+    this.#ordered = new OrderedQuery(query, options, settings)
+    this.runner = this.#ordered.runner
+    this.#mysqlKeys = this.runner.dialect === 'mysql' ? new MysqlKeys(this.runner, options.signal) : undefined
+  }
+
+  /**
+   * Reads rows by position. The statement starts at the cursor's own row. If that row is still there, it proves that there
+   * are rows on its other side, in the same snapshot; only if it is gone does a second statement look for them.
+   */
+  seek(request: SeekRequest): Promise<SeekResult> {
+    const seek = () => this.#seek(request)
+    return this.#mysqlKeys === undefined ? seek() : this.#mysqlKeys.read(seek, () => this.#reset())
+  }
+
+  async #seek(request: SeekRequest): Promise<SeekResult> {
+    const { isBackward = false, limit } = request
+    let result: { rows: Row[]; built: PageStatement }
+    try {
+      result = await this.#run((node) => this.#buildPage(this.#resolve(node), request))
+    } catch (error) {
+      if (this.#avoidKeyValues(error)) return this.#seek(request)
+      throw isDataError(error) ? await this.#findCause(error, request) : error
+    }
+    let { rows } = result
+    const { resolved, position, page } = result.built
+    const { keys } = resolved
+    const { dialect } = this.runner
+    refuseNull(unexpectedNullAhead(rows[0], keys))
+    refuseNull(unexpectedNull(rows, keys, dialect))
+    if (position !== undefined) refuseOtherZone(rows[0], position, keys)
+    let hasRowsBehind = position !== undefined && rows[0] !== undefined && isCursorRow(rows[0])
+    refuseDoubt(rows, keys, dialect, hasRowsBehind)
+    const last = rows.at(-1)
+    if (this.#mysqlKeys && last && !MysqlKeys.fits(this.#positionOf(last), keys)) throw unstable(keys)
+    if (hasRowsBehind) {
+      rows = rows.slice(1)
+    } else if (position !== undefined) {
+      const [row] = await this.#rows(() => probeStatement(resolved, dialect, position))
+      if (rows.length === 0 && this.#mysqlKeys && !(await this.#mysqlKeys.isIn(databaseOf(row)))) {
+        this.#reset()
+        return this.#seek(request)
+      }
+      refuseOtherZone(row, position, keys)
+      refuseNull(unexpectedNullAhead(row, keys))
+      if (Number(row?.phe) === 1 || this.#isAt(rows[0], position)) throw unstable(keys)
+      hasRowsBehind = Number(row?.phb) === 1
+    }
+    const hasRowsAhead = rows.length > limit
+    const shown = rows.slice(0, limit)
+    return isBackward
+      ? { rows: shown.reverse(), hasNext: hasRowsBehind, hasPrev: hasRowsAhead, page, asked: position }
+      : {
+          rows: shown,
+          hasNext: hasRowsAhead,
+          hasPrev: hasRowsBehind,
+          page: position === undefined ? 1 : page,
+          asked: position,
+        }
+  }
+
+  /** Whether the driver refused an integer beyond 2^53 in a hidden column: `node:sqlite` does. Then another statement may not. */
+  #avoidKeyValues(error: unknown): boolean {
+    const { code } = Object(error) as { code?: unknown }
+    const keys = this.#ordered.resolved?.keys
+    if (this.runner.dialect !== 'sqlite' || code !== 'ERR_OUT_OF_RANGE' || keys === undefined) return false
+    return withoutKeyValues(keys)
+  }
+
+  /**
+   * Runs an explaining statement in place of a page's.
+   *
+   * @param request - with an `offset`, the page is read by OFFSET
+   * @param toExplain - makes the explaining statement
+   */
+  async explain(
+    { offset, ...request }: SeekRequest & { readonly offset?: number | undefined },
+    toExplain: (statement: SelectQueryNode) => RootOperationNode,
+  ): Promise<{ rows: Row[]; resolved: ResolvedQuery }> {
+    const { rows, built } = await this.#run((node) => {
+      const order = this.#resolve(node)
+      const { statement, resolved } =
+        offset === undefined
+          ? this.#buildPage(order, request)
+          : { statement: offsetStatement(order, this.runner.dialect, request.limit + 1, offset), resolved: order }
+      return { statement: toExplain(statement), resolved }
+    })
+    return { rows, resolved: built.resolved }
+  }
+
+  /** Reads rows that follow a row of this query, with no columns but their keys. */
+  async keysAfter(row: Row, limit: number): Promise<Row[]> {
+    const resolved = this.#ordered.resolved as ResolvedQuery
+    const position = this.#positionOf(row)
+    const statement = seekStatement(withoutColumns(resolved), this.runner.dialect, limit + 1, position)
+    const rows = await this.#rows(() => statement)
+    return rows[0] !== undefined && isCursorRow(rows[0]) ? rows.slice(1) : rows.slice(0, limit)
+  }
+
+  /**
+   * The cursor of a row of this query.
+   *
+   * @param asked - the position that the page was asked with: a cursor that leads there again would make a walk endless
+   */
+  cursorAt(row: Row, page?: number, asked?: Position): string {
+    const position = this.#positionOf(row)
+    if (asked !== undefined && isSame(asked, position)) throw unstable(this.#keys)
+    return this.#codec.encode(this.#fingerprint as string, { position, page })
+  }
+
+  /** The error to throw. The cursor is the cause if the database runs the query without it, but not with it. */
+  async #findCause(error: unknown, request: SeekRequest): Promise<unknown> {
+    const order = this.#ordered.resolved
+    if (order === undefined) return error
+    const { resolved, position } = this.#buildPage(order, request)
+    if (position === undefined) return error
+    const { dialect } = this.runner
+    const fails = (build: () => SelectQueryNode) =>
+      this.#rows(build).then(
+        () => false,
+        () => true,
+      )
+    if (await fails(() => seekStatement(resolved, dialect, 0))) return error
+    const isCursorAtFault =
+      (await fails(() => readKeysStatement(dialect, resolved.keys, position))) ||
+      (await fails(() => seekStatement(resolved, dialect, 0, position)))
+    return isCursorAtFault
+      ? new CursorInvalidError('The cursor holds a key that cannot be read', { cause: error })
+      : error
+  }
+
+  #run<Built extends { readonly statement: RootOperationNode }>(
+    build: (node: SelectQueryNode) => Built,
+  ): Promise<{ rows: Row[]; built: Built }> {
+    const run = () => this.runner.run(build, this.#options.signal)
+    if (this.#mysqlKeys === undefined) return run()
+    return this.#mysqlKeys.run(run, () => this.#reset())
+  }
+
+  get #keys(): readonly OrderKey[] {
+    return (this.#ordered.resolved as ResolvedQuery).keys
+  }
+
+  #reset(): void {
+    this.#ordered.reset()
+    this.#fingerprint = undefined
+  }
+
+  #isAt(row: Row | undefined, position: Position): boolean {
+    return row !== undefined && isSame(this.#positionOf(row), position)
+  }
+
+  #positionOf(row: Row): Position {
+    return keyTexts[this.runner.dialect].positionOf(row, this.#keys)
+  }
+
+  #rows(build: (node: SelectQueryNode) => RootOperationNode): Promise<Row[]> {
+    return this.runner.rows(build, this.#options.signal)
+  }
+
+  #buildPage(forward: ResolvedQuery, request: SeekRequest): PageStatement {
+    const { cursor, isBackward = false, limit, needsBothFlags = true } = request
+    this.#fingerprint ??= fingerprintOf(forward.signature, this.#options.scope)
+    const content = cursor === undefined ? undefined : this.#decode(cursor, forward)
+    const resolved = isBackward ? { ...forward, keys: reversed(forward.keys) } : forward
+    const position = content?.position
+    const isWalkStart = position === undefined || !needsBothFlags
+    // One row more than the page proves that rows follow it; with a cursor, one more is the cursor's own row.
+    const rowCount = position === undefined ? limit + 1 : limit + 2
+    const statement = seekStatement(resolved, this.runner.dialect, rowCount, position, isWalkStart)
+    return { statement, resolved, position, page: content?.page }
+  }
+
+  #resolve(node: SelectQueryNode): ResolvedQuery {
+    const mysqlKeys = this.#mysqlKeys
+    return this.#ordered.resolve(node, mysqlKeys && ((keys, base) => mysqlKeys.typesOf(keys, base)))
+  }
+
+  #decode(cursor: unknown, { keys }: ResolvedQuery): CursorContent {
+    const codec = this.#codec
+    let content: CursorContent
+    try {
+      content = codec.decode(this.#fingerprint as string, cursor)
+    } catch (error) {
+      if (!(error instanceof CursorInvalidError)) throw error
+      const values = codec.decodeLegacy(cursor, error)
+      content = { position: positionOfValues(values, keys, this.runner.dialect), page: undefined }
+    }
+    const { position } = content
+    const isValid = position.length === keys.length && keys.every((key, at) => key.isNullable || position[at] !== null)
+    if (!isValid) throw new CursorInvalidError('The cursor is not valid')
+    if (this.#mysqlKeys !== undefined) MysqlKeys.expectFitting(position, keys)
+    return content
+  }
+}
+
+function refuseNull(key: OrderKey | undefined): void {
+  if (key === undefined) return
+  throw new KeyNullError(
+    `${describeKey(key)} is NULL in some row: say where such rows come, as in \`{ key: 'name', nulls: 'last' }\``,
+  )
+}

@@ -1,0 +1,254 @@
+import {
+  type OperationNode,
+  type OrderByItemNode,
+  OrderByNode,
+  RawNode,
+  ReferenceNode,
+  type SelectQueryNode,
+  type TupleNode,
+} from 'kysely'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { someNode } from '../../shared/sql/query-tree.ts'
+import { QueryUnsupportedError } from '../errors.ts'
+import type { MysqlType } from '../key-text/mysql-types.ts'
+import type { NullsPlacement } from '../types.ts'
+import { isConstant, isUnqualified, refuseKey, refuseRawClauses, resolveAlias, resolvePosition } from './clauses.ts'
+import type { GivenKey, GivenKeys } from './given-keys.ts'
+import { isGrouped, isWindowFunction, wrapGrouped } from './grouped-query.ts'
+import { columnsAsText, conditionAsText, nodeKey, raw, type SqlStyle, toSql } from './sql-nodes.ts'
+
+/** A key of the order, resolved against the query. */
+export interface OrderKey {
+  readonly node: OperationNode
+  /** The node as statements write it. */
+  readonly sql: OperationNode
+  readonly isDescending: boolean
+  readonly nulls: NullsPlacement
+  /** Whether the caller expects NULLs in it. */
+  readonly isNullable: boolean
+  /** Whether it is one of the `unique` keys, which we trust never to be NULL. */
+  readonly isUnique: boolean
+  /** The type of its column, on MariaDB and MySQL. */
+  readonly type?: MysqlType | undefined
+}
+
+/** A query without its order, and the keys to order it by. */
+export interface ResolvedQuery {
+  readonly base: SelectQueryNode
+  /** The condition of `base`. */
+  readonly condition: OperationNode | undefined
+  readonly keys: readonly OrderKey[]
+  /** Whether `base` wraps the user's query, because its rows are not those of its tables. */
+  readonly isGrouped: boolean
+  /** Differs between any two orders; the fingerprint of a cursor contains it. */
+  readonly signature: string
+}
+
+/** Finds the types of keys, where the database needs them. */
+export type TypesOf = (keys: readonly OperationNode[], base: SelectQueryNode) => readonly MysqlType[]
+
+const maxCached = 1_000
+
+/**
+ * Resolves the order of a query: takes the tuple of the given keys off its `orderBy`, replaces aliases by what they stand
+ * for, puts the unique keys last, and wraps a query whose rows are not the rows of its tables.
+ *
+ * @param node - the query as the user's plugins rewrote it; its `orderBy` ends in {@link GivenKeys.tuple}
+ * @throws QueryUnsupportedError when the query cannot be paged
+ */
+export function resolveOrder(
+  node: SelectQueryNode,
+  given: GivenKeys,
+  style: SqlStyle,
+  typesOf?: TypesOf,
+): ResolvedQuery {
+  refuseRawClauses(node)
+  const { by, unique } = given
+  const { items } = node.orderBy as OrderByNode
+  const ownItems = items.slice(0, -1)
+  if (ownItems.length > 0 && by.length > 0) {
+    throw new QueryUnsupportedError('The query has an `orderBy()` of its own, and `by` is given too: keep one of them')
+  }
+  // Not the nodes of `by` and `unique`: the user's plugins rewrote those in the tuple only.
+  const { values } = (items.at(-1) as OrderByItemNode).orderBy as TupleNode
+  const ordered = ownItems.length > 0 ? ownItems.map((item) => parseOwnItem(item, node)) : by
+  const nodes = ownItems.length > 0 ? [...ordered.map((key) => key.node), ...values] : values
+  const allResolved = nodes.map((key) => resolveKey(key, node))
+  const isAsGiven = typesOf === undefined && allResolved.every((key, at) => key === given.nodes[at])
+  const known = isAsGiven ? orders.get(given)?.get(styleName(style)) : undefined
+  const { keys, signature } = known ?? orderOf(allResolved, ordered, unique.length, node, style, typesOf)
+  if (known === undefined && isAsGiven) remember(given, style, { keys, signature })
+  const hasWindow =
+    known === undefined &&
+    keys.some(
+      ({ node: key }) => !ReferenceNode.is(key) && someNode(key, (part) => isWindowFunction(part as OperationNode)),
+    )
+  if (!isGrouped(node) && !hasWindow) {
+    const selections = columnsAsText(node.selections, style.quote)
+    const base: object = { ...node, orderBy: undefined, selections }
+    const condition = node.where && conditionAsText(node.where.where, style.quote)
+    return { base: base as SelectQueryNode, condition, keys, isGrouped: false, signature }
+  }
+  // The query's own order decides which row `distinct on` keeps.
+  const keepsOrder = node.distinctOn !== undefined && ownItems.length > 0
+  const inner = { ...node, orderBy: keepsOrder ? OrderByNode.create(ownItems) : undefined }
+  const { table, columns } = wrapGrouped(
+    inner as SelectQueryNode,
+    keys.map((key) => key.node),
+  )
+  const outerKeys = keys.map((key, at) => {
+    const column = columns[at] as ReferenceNode
+    return { ...key, node: column, sql: toSql(column, style.quote) }
+  })
+  return { base: table, condition: undefined, keys: outerKeys, isGrouped: true, signature }
+}
+
+type Order = Pick<ResolvedQuery, 'keys' | 'signature'>
+
+/** The order by keys that are resolved already. */
+function orderOf(
+  allNodes: readonly OperationNode[],
+  given: readonly GivenKey[],
+  uniqueCount: number,
+  base: SelectQueryNode,
+  style: SqlStyle,
+  typesOf: TypesOf | undefined,
+): Order {
+  // A constant orders nothing; in a union, each query may have another one.
+  const isKey = (node: OperationNode) => base.setOperations !== undefined || !isConstant(node)
+  const nodes = allNodes.filter(isKey)
+  const givenKeys = given.filter((_key, at) => isKey(allNodes[at] as OperationNode))
+  const names = nodes.map(nodeKey)
+  const types = typesOf?.(nodes, base)
+  const signature = signatureOf(names, givenKeys, style)
+  const typedSignature = types === undefined ? signature : `${signature}\n${JSON.stringify(types)}`
+  const keys =
+    keysBySignature.get(typedSignature) ??
+    cacheKeys(typedSignature, keysOf(nodes, names, givenKeys, uniqueCount, style, types))
+  return { keys, signature }
+}
+
+/** The orders by keys that name columns, for each way to write SQL. */
+const orders = new WeakMap<GivenKeys, Map<string, Order>>()
+
+function remember(given: GivenKeys, style: SqlStyle, order: Order): void {
+  if (!order.keys.every((key) => ReferenceNode.is(key.node))) return
+  const known = orders.get(given) ?? new Map<string, Order>()
+  orders.set(given, known.set(styleName(style), order))
+}
+
+function styleName({ dialect, quote }: SqlStyle): string {
+  return quote === undefined ? `${dialect} unquoted` : dialect
+}
+
+/** @throws QueryUnsupportedError for a key that cannot order pages */
+function resolveKey(key: OperationNode, query: SelectQueryNode): OperationNode {
+  const resolved = isUnqualified(key) ? resolveAlias(key, query) : key
+  if (!ReferenceNode.is(resolved)) refuseKey(resolved)
+  return resolved
+}
+
+/** A key of the query's own `orderBy()`. It may be nullable, so it counts as nullable. */
+function parseOwnItem(item: OrderByItemNode, query: SelectQueryNode): GivenKey {
+  const direction = item.direction === undefined ? 'asc' : rawSqlOf(item.direction)
+  const match = /^\s*(asc|desc)(?:\s+nulls\s+(first|last))?\s*$/i.exec(direction)
+  if (match === null || /\b(asc|desc|nulls\s+(first|last))\s*$/i.test(rawSqlOf(item.orderBy))) {
+    throw new QueryUnsupportedError('A key of `orderBy()` has its direction in raw SQL: give it as the second argument')
+  }
+  return {
+    node: item.collation ? raw`${item.orderBy} ${item.collation}` : resolvePosition(item, query),
+    isDescending: match[1]?.toLowerCase() === 'desc',
+    nulls: item.nulls ?? (match[2]?.toLowerCase() as NullsPlacement | undefined),
+    isNullable: true,
+  }
+}
+
+function rawSqlOf(node: OperationNode): string {
+  return RawNode.is(node) ? node.sqlFragments.join('') : ''
+}
+
+function signatureOf(names: readonly string[], givenKeys: readonly GivenKey[], { dialect, quote }: SqlStyle): string {
+  let text = `${dialect} ${quote}`
+  for (let at = 0; at < names.length; at++) {
+    const key = givenKeys[at]
+    text += `\n${names[at]}`
+    text +=
+      key === undefined ? ' unique' : `${key.isDescending ? ' desc ' : ' asc '}${key.isNullable ? key.nulls : 'never'}`
+  }
+  return text
+}
+
+const keysBySignature = new Map<string, OrderKey[]>()
+
+/** Equal orders share one array of keys, under which statements cache their SQL. Expressions are left out: they hold values. */
+function cacheKeys(signature: string, keys: OrderKey[]): OrderKey[] {
+  if (keysBySignature.size < maxCached && keys.every((key) => ReferenceNode.is(key.node))) {
+    keysBySignature.set(signature, keys)
+  }
+  return keys
+}
+
+/** Leaves out keys that cannot change the order: repeated ones, and those behind all unique keys. */
+function keysOf(
+  nodes: readonly OperationNode[],
+  names: readonly string[],
+  givenKeys: readonly GivenKey[],
+  uniqueCount: number,
+  { dialect, quote }: SqlStyle,
+  types: readonly MysqlType[] | undefined,
+): OrderKey[] {
+  const keys: OrderKey[] = []
+  let uniqueSeen = 0
+  for (let at = 0; at < names.length && uniqueSeen < uniqueCount; at++) {
+    const name = names[at] as string
+    if (names.indexOf(name) < at) continue
+    const isUnique = names.indexOf(name, names.length - uniqueCount) >= 0
+    if (isUnique) uniqueSeen++
+    const given = givenKeys[at]
+    const isDescending = (given ?? givenKeys.at(-1))?.isDescending ?? false
+    const node = nodes[at] as OperationNode
+    keys.push({
+      node,
+      sql: toSql(node, quote),
+      isDescending,
+      nulls: given?.nulls ?? nativeNulls(dialect, isDescending),
+      isNullable: !isUnique && (given as GivenKey).isNullable,
+      isUnique,
+      type: types?.[at],
+    })
+  }
+  return keys
+}
+
+const reversedByKeys = new WeakMap<readonly OrderKey[], OrderKey[]>()
+
+/** The keys of the opposite order. */
+export function reversed(keys: readonly OrderKey[]): OrderKey[] {
+  const cached = reversedByKeys.get(keys)
+  if (cached !== undefined) return cached
+  const opposite = keys.map((key): OrderKey => {
+    return { ...key, isDescending: !key.isDescending, nulls: key.nulls === 'first' ? 'last' : 'first' }
+  })
+  reversedByKeys.set(keys, opposite)
+  return opposite
+}
+
+/** The key as the subject of a message. */
+export function describeKey({ node }: OrderKey): string {
+  return ReferenceNode.is(node) ? `The key \`${nodeKey(node)}\`` : 'A computed key'
+}
+
+/** Keys as a list for messages. */
+export function listKeys(keys: readonly OrderKey[]): string {
+  return keys.map(({ node }) => (ReferenceNode.is(node) ? `\`${nodeKey(node)}\`` : 'a computed key')).join(', ')
+}
+
+/** Whether a plain index holds the NULLs of the key where the order wants them. */
+export function isNative(key: OrderKey, dialect: SqlDialect): boolean {
+  return key.nulls === nativeNulls(dialect, key.isDescending)
+}
+
+/** PostgreSQL takes NULLs as larger than any value, the other databases as smaller. */
+function nativeNulls(dialect: SqlDialect, isDescending: boolean): NullsPlacement {
+  return (dialect === 'postgres') === isDescending ? 'first' : 'last'
+}

@@ -1,0 +1,255 @@
+import {
+  type AliasNode,
+  IdentifierNode,
+  type OperationNode,
+  type OrderByNode,
+  type ParensNode,
+  SelectionNode,
+  SelectQueryNode,
+  type SetOperationNode,
+  type WithNode,
+} from 'kysely'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { Position } from '../key-text/key-text.ts'
+import { keyTexts } from '../key-text/key-texts.ts'
+import { isSurelyAt } from '../key-text/mysql.ts'
+import { databaseColumn } from '../key-text/mysql-catalog.ts'
+import { onPageOnly } from '../key-text/postgres.ts'
+import { proofColumns } from '../key-text/proofs.ts'
+import { orderBy, orderTerms } from './order-by.ts'
+import { branchesFrom, compareRows, firstKeyFrom, isAt, seekStrategy, unexpectedNullsFrom } from './seek-predicate.ts'
+import { type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
+import { asColumn, joined, limitNode, parameter, raw, sqlText, withClauses, withOnlyColumn } from './sql-nodes.ts'
+
+/**
+ * Reads rows from the position on, its own row included, or from the start of the order. Each row also has the text of its
+ * keys (`phk0`, …), what proves that they keep their place (`phy0`, `phl0`, …), and whether it stands at the position (`phx0`), and may have the values of its keys (`pho0`, …) and a mark
+ * if NULLs that should not exist lie ahead (`phn0`, …).
+ *
+ * @param isWalkStart - On PostgreSQL, only the statement that starts a walk looks for NULLs in a first key that should have
+ *   none: the search costs as much as a page.
+ */
+export function seekStatement(
+  query: ResolvedQuery,
+  dialect: SqlDialect,
+  limit: number,
+  position?: Position,
+  isWalkStart: boolean = position === undefined,
+): SelectQueryNode {
+  const { base, keys } = query
+  const text = keyTexts[dialect]
+  const { list, texts, values: keyValues, order, orderByValues } = keySqlOf(keys, dialect)
+  const page = (columns: readonly OperationNode[], from?: OperationNode, orderBy = order) => {
+    const condition = from && withOwnCondition(query, from)
+    return withClauses(base, { columns: [texts, ...columns], condition, orderBy, limit }, dialect)
+  }
+  const strategy = seekStrategy(query, dialect)
+  const checksFirstKeyOnce = dialect === 'postgres' && strategy !== 'or'
+  if (position === undefined && dialect === 'mysql') return page([databaseColumn])
+  if (position === undefined) return page(checksFirstKeyOnce ? nullChecks(query, dialect, position, true) : [])
+  if (strategy === 'row') {
+    const values = joined(
+      position.map((value, at) => text.read(value as string, keys[at] as OrderKey)),
+      ', ',
+    )
+    const mark = asColumn(onPageOnly(compareRows(list, '=', values)), 'phx0')
+    const from = compareRows(list, keys[0]?.isDescending ? '<=' : '>=', values)
+    return page([mark, ...nullChecks(query, dialect, position, isWalkStart)], from)
+  }
+  const mark = markOf(keys, position, dialect)
+  const conditions = branchesFrom(keys, position, text, isWalkStart || !checksFirstKeyOnce)
+  const isTooMany = dialect === 'sqlite' && (conditions.length > maxCompoundTerms || keysWithoutValues.has(keys))
+  if (conditions.length === 1 || strategy === 'or' || isTooMany) {
+    const condition = either(conditions)
+    // Here all keys but the last are NULL in every row. MariaDB sorts the rows unless the order is by the last key alone.
+    if (conditions.length === 1 && dialect === 'mysql') {
+      return page([mark], condition, keySqlOf(keys.slice(-1), dialect).order)
+    }
+    const bound = dialect === 'mssql' || dialect === 'sqlite' ? firstKeyFrom(keys, position, text) : undefined
+    return page([mark], bound === undefined ? condition : raw`${bound} and ${condition}`)
+  }
+  const branches = conditions.map((condition, at) => page([at === 0 ? mark : notMarked, keyValues], condition))
+  return { ...unionOf(branches, dialect, limit), orderBy: orderByValues, limit: limitNode(limit) }
+}
+
+const keysWithoutValues = new WeakSet<readonly OrderKey[]>()
+
+/**
+ * Keeps the values of keys out of later statements in either direction, though these read the rows with the same first key
+ * again.
+ *
+ * @returns whether they were in the statements until now
+ */
+export function withoutKeyValues(keys: readonly OrderKey[]): boolean {
+  if (keysWithoutValues.has(keys)) return false
+  keysWithoutValues.add(keys).add(reversed(keys))
+  return true
+}
+
+/** Cloudflare D1 refuses statements of more. */
+const maxCompoundTerms = 5
+
+const notMarked = /* @__PURE__ */ sqlText('1 = 0 as phx0')
+
+function markOf(keys: readonly OrderKey[], position: Position, dialect: SqlDialect): OperationNode {
+  const condition = isAt(keys, position, keyTexts[dialect])
+  if (dialect === 'postgres') return asColumn(onPageOnly(condition), 'phx0')
+  if (dialect === 'mssql') return asColumn(raw`case when ${condition} then 1 else 0 end`, 'phx0')
+  return dialect === 'mysql'
+    ? raw`(${isSurelyAt(keys, condition)}) as phx0, ${databaseColumn}, @@time_zone as phz0`
+    : asColumn(raw`(${condition})`, 'phx0')
+}
+
+/**
+ * Reads one row: whether rows stand before the position (`phb`), whether one stands there (`phe`), and whether NULLs that should not exist stand after it
+ * (`phn0`, …).
+ */
+export function probeStatement(query: ResolvedQuery, dialect: SqlDialect, position: Position): SelectQueryNode {
+  const opposite = { ...query, keys: reversed(query.keys) }
+  const branches = branchesFrom(opposite.keys, position, keyTexts[dialect])
+  const conditions = query.isGrouped ? [either(branches)] : branches
+  const before = conditions.map((condition) => exists(opposite, dialect, condition))
+  const found = before.length === 1 ? raw`${before[0] as OperationNode}` : raw`coalesce(${joined(before, ', ')})`
+  const zone = dialect === 'mysql' ? [databaseColumn, sqlText('@@time_zone as phz0')] : []
+  const at = exists(query, dialect, isAt(query.keys, position, keyTexts[dialect]))
+  const columns = [asColumn(found, 'phb'), asColumn(at, 'phe'), ...zone, ...nullChecks(query, dialect, position, true)]
+  return withOnlyColumn(SelectQueryNode.create(query.base.with), joined(columns, ', '))
+}
+
+/** Reads the keys of the position back, as one row. The statement fails if the database cannot read a key. */
+export function readKeysStatement(dialect: SqlDialect, keys: readonly OrderKey[], position: Position): SelectQueryNode {
+  const columns = position.map((text, at) =>
+    asColumn(text === null ? sqlText('null') : keyTexts[dialect].read(text, keys[at] as OrderKey), `phk${at}`),
+  )
+  return withOnlyColumn(SelectQueryNode.create(), joined(columns, ', '))
+}
+
+/** The query without the user's columns. */
+export function withoutColumns(query: ResolvedQuery): ResolvedQuery {
+  return { ...query, base: SelectQueryNode.cloneWithoutSelections(query.base) }
+}
+
+/** The SQL of keys that does not depend on the position. */
+interface KeySql {
+  readonly list: OperationNode
+  readonly texts: OperationNode
+  readonly values: OperationNode
+  /** The terms of `order`. */
+  readonly terms: OperationNode
+  readonly order: OrderByNode
+  /** The same order by the columns of `values`, for a union. */
+  readonly orderByValues: OrderByNode
+}
+
+const keySqlByKeys = new WeakMap<readonly OrderKey[], KeySql>()
+
+function keySqlOf(keys: readonly OrderKey[], dialect: SqlDialect): KeySql {
+  const cached = keySqlByKeys.get(keys)
+  if (cached !== undefined) return cached
+  const sqls = keys.map((key) => key.sql)
+  const valueNames = keys.map((_key, at) => sqlText(`pho${at}`))
+  const terms = orderTerms(keys, dialect)
+  const keySql = {
+    list: joined(sqls, ', '),
+    texts: joined([...keyTexts[dialect].columns(keys), ...proofColumns(keys, dialect)], ', '),
+    values: joined(
+      sqls.map((sql, at) => asColumn(sql, `pho${at}`)),
+      ', ',
+    ),
+    terms,
+    order: orderBy(terms),
+    orderByValues: orderBy(orderTerms(keys, dialect, valueNames)),
+  }
+  keySqlByKeys.set(keys, keySql)
+  return keySql
+}
+
+function nullChecks(
+  query: ResolvedQuery,
+  dialect: SqlDialect,
+  position: Position | undefined,
+  checkFirstKey: boolean,
+): OperationNode[] {
+  return unexpectedNullsFrom(query.keys, position, keyTexts[dialect], checkFirstKey).map(({ at, condition }) =>
+    asColumn(exists(query, dialect, condition), `phn${at}`),
+  )
+}
+
+/**
+ * Reads 1 or NULL. It has an order, so that a planner without statistics takes the index instead of hoping to meet a row
+ * early.
+ */
+function exists(query: ResolvedQuery, dialect: SqlDialect, condition: OperationNode): OperationNode {
+  const { from, joins = [] } = query.base
+  const tables = from === undefined ? sqlText('') : joined([from, ...joins], ' ')
+  const { terms } = keySqlOf(query.keys, dialect)
+  const all = withOwnCondition(query, condition)
+  return dialect === 'mssql'
+    ? raw`(select top(1) 1 as x ${tables} where ${all} order by ${terms})`
+    : raw`(select 1 as x ${tables} where ${all} order by ${terms} limit 1)`
+}
+
+/** The user's own condition goes into parentheses, because raw SQL may have an `or` in it. */
+function withOwnCondition({ condition: own }: ResolvedQuery, condition: OperationNode): OperationNode {
+  return own === undefined ? condition : raw`(${own}) and ${condition}`
+}
+
+function either(conditions: readonly OperationNode[]): OperationNode {
+  if (conditions.length === 1) return conditions[0] as OperationNode
+  const each = conditions.map((condition) => raw`(${condition})`)
+  return raw`(${joined(each, ' or ')})`
+}
+
+/** The branches under `union all`, in the form that the planner reads as one index range each. */
+function unionOf(branches: readonly SelectQueryNode[], dialect: SqlDialect, limit: number): SelectQueryNode {
+  if (dialect === 'sqlite') return mergedUnion(branches)
+  return branches.length > 3 ? unionWithRemainingLimit(branches, limit) : limitedUnion(branches)
+}
+
+/** SQLite sorts each branch, here by an index, and merges them up to the limit. */
+function mergedUnion([first, ...rest]: readonly SelectQueryNode[]): SelectQueryNode {
+  const operations = rest.map((branch) => {
+    return unionAll({ ...branch, with: undefined, orderBy: undefined, limit: undefined } as OperationNode)
+  })
+  return { ...(first as SelectQueryNode), setOperations: operations }
+}
+
+/** PostgreSQL merges branches that have an order and a limit each. It may read each of them up to the limit. */
+function limitedUnion(branches: readonly SelectQueryNode[]): SelectQueryNode {
+  const own = branches[0]?.with
+  const [first, ...rest] = own === undefined ? branches : branches.map((branch) => ({ ...branch, with: undefined }))
+  const from = { kind: 'AliasNode', node: first, alias: unionName } as AliasNode
+  const operations = rest.map((branch) => unionAll({ kind: 'ParensNode', node: branch } as ParensNode))
+  return selectAll(from, own, operations)
+}
+
+const unionName = /* @__PURE__ */ (() => IdentifierNode.create('phs'))()
+const allColumns = /* @__PURE__ */ (() => [SelectionNode.createSelectAll()])()
+
+function unionAll(expression: OperationNode): SetOperationNode {
+  return { kind: 'SetOperationNode', operator: 'union', expression, all: true }
+}
+
+function selectAll(from: OperationNode, expressions?: WithNode, setOperations?: SetOperationNode[]): SelectQueryNode {
+  return {
+    kind: 'SelectQueryNode',
+    with: expressions,
+    from: { kind: 'FromNode', froms: [from] },
+    selections: allColumns,
+    setOperations,
+  } as SelectQueryNode
+}
+
+/** PostgreSQL reads the branches one after another, and each only for the rows that are still missing. */
+function unionWithRemainingLimit(branches: readonly SelectQueryNode[], limit: number): SelectQueryNode {
+  let remaining: OperationNode = parameter(limit)
+  const named = branches.map(({ with: _hoisted, ...branch }, at) => {
+    const rows = at === 0 ? raw`${branch}` : raw`(select * from ${branch} as phs limit greatest(0, ${remaining}))`
+    remaining = raw(['', ` - (select count(*) from phs${at})`], remaining)
+    return raw([`phs${at} as `, ''], rows)
+  })
+  const own = branches[0]?.with
+  const expressions = [...(own?.expressions ?? []), ...named] as unknown as WithNode['expressions']
+  const union = branches.map((_branch, at) => `select * from phs${at}`).join(' union all ')
+  return selectAll(sqlText(`(${union}) as phs`), { kind: 'WithNode', ...own, expressions })
+}

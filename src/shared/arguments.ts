@@ -1,0 +1,122 @@
+import { describeValue, expectOneOf } from './assertions.ts'
+
+/**
+ * What an option is: `'own'` when the code that reads it checks it, `'nullable'` when that code also judges `null`; kinds of its
+ * own when it is a group of options. An option that is `undefined` counts as absent.
+ */
+type Kind = 'function' | 'boolean' | 'text' | 'texts' | 'signal' | 'object' | 'own' | 'nullable'
+
+/** The kind of every option of a type. The compiler refuses kinds that lack an option, or have one too many. */
+export type OptionKinds<Options> = { readonly [Name in keyof Required<Options>]: Kind | Readonly<Record<string, Kind>> }
+
+/**
+ * Checks options: that there are no others, with the nearest name for the message, and the kind of each.
+ *
+ * @param at - the option that these options belong to, if they are a group
+ * @throws TypeError that names the first wrong option
+ */
+export function expectOptions(options: unknown, kinds: Readonly<Record<string, unknown>>, at?: string): void {
+  const name = at ?? 'options'
+  expectObject(options, name)
+  if (typeof options === 'function') {
+    throw new TypeError(`Expected \`${name}\` to be an object, got a function`)
+  }
+  for (const key of Object.keys(options as object)) {
+    const value = (options as Record<string, unknown>)[key]
+    if (value === undefined) continue
+    if (!Object.hasOwn(kinds, key)) {
+      const nearest = nearestOf(key, Object.keys(kinds))
+      throw new TypeError(`There is no option \`${key}\` in \`${name}\`; did you mean \`${nearest}\`?`)
+    }
+    expectKind(value, kinds[key] as Kind | Record<string, Kind>, at === undefined ? key : `${at}.${key}`)
+  }
+}
+
+function expectKind(value: unknown, kind: Kind | Record<string, Kind>, name: string): void {
+  if (kind === 'nullable') return
+  if (typeof kind === 'object') expectOptions(value, kind, name)
+  else if (kind !== 'own') checks[kind](value, name)
+  // `??` would take it for absent, and a comparison for 0.
+  else if (value === null) throw wrongKind(name, 'a value, or undefined', value)
+}
+
+const checks: Readonly<Record<Exclude<Kind, 'own' | 'nullable'>, (value: unknown, name: string) => void>> = {
+  function: expectFunction,
+  text: expectText,
+  signal: expectSignal,
+  object: (value, name) => expectObject(value, name),
+  boolean: (value, name) => expectOneOf(value, name, [true, false]),
+  texts(value, name) {
+    if (!Array.isArray(value)) throw wrongKind(name, 'a list of strings', value)
+    for (const [index, text] of value.entries()) expectText(text, `${name}[${index}]`)
+  },
+}
+
+/** @throws TypeError if the value is not a function */
+export function expectFunction(value: unknown, name: string): void {
+  if (typeof value !== 'function') throw wrongKind(name, 'a function', value)
+}
+
+/**
+ * Checks an object and the methods that will be called.
+ *
+ * @param what - what the object is, for the message
+ * @throws TypeError if the value is not an object, or lacks one of the methods
+ */
+export function expectObject(value: unknown, name: string, methods: readonly string[] = [], what?: string): void {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null || Array.isArray(value)) {
+    throw wrongKind(name, what ?? 'an object', value)
+  }
+  for (const method of methods) {
+    const called = (value as Record<string, unknown>)[method]
+    if (what === undefined) expectFunction(called, `${name}.${method}`)
+    else if (typeof called !== 'function') {
+      throw new TypeError(`Expected \`${name}\` to be ${what}, got an object without the method \`${method}\``)
+    }
+  }
+}
+
+/** @throws TypeError if the value is not a string */
+export function expectString(value: unknown, name: string): void {
+  if (typeof value !== 'string') throw wrongKind(name, 'a string', value)
+}
+
+/** @throws TypeError if the value is not a string, or is empty */
+export function expectText(value: unknown, name: string): void {
+  if (typeof value !== 'string' || value === '') throw wrongKind(name, 'a string that is not empty', value)
+}
+
+/** @throws TypeError if the value is not an abort signal */
+export function expectSignal(value: unknown, name = 'signal'): void {
+  const isSignal = typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
+  if (!isSignal) throw wrongKind(name, 'an AbortSignal', value)
+}
+
+function wrongKind(name: string, expected: string, value: unknown): TypeError {
+  return new TypeError(`Expected \`${name}\` to be ${expected}, got ${describeValue(value)}`)
+}
+
+/** The name that is spelled most like a word. */
+function nearestOf(word: string, names: readonly string[]): string {
+  return names.toSorted((a, b) => distance(a, word) - distance(b, word))[0] ?? ''
+}
+
+/** How many letters must be added, removed or replaced to turn one word into the other, whatever their case. */
+function distance(word: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index)
+  for (const [index, letter] of [...word.toLowerCase()].entries()) {
+    const next = [index + 1]
+    for (let column = 1; column <= other.length; column++) {
+      const isSame = letter === other[column - 1]?.toLowerCase()
+      next.push(
+        Math.min(
+          (next.at(-1) as number) + 1,
+          (row[column] as number) + 1,
+          (row[column - 1] as number) + (isSame ? 0 : 1),
+        ),
+      )
+    }
+    row = next
+  }
+  return row[other.length] as number
+}

@@ -1,0 +1,32 @@
+import { AliasNode, IdentifierNode, type OperationNode, RawNode, type RootOperationNode } from 'kysely'
+import type { SqlDialect } from '../sql/dialect.ts'
+import type { Row } from './table-indexes.ts'
+
+/** The database that an index is advised for. Only catalogs, plans and counts are read from it. */
+export interface AdvisorDatabase {
+  readonly dialect: SqlDialect
+  read(query: RootOperationNode): Promise<Row[]>
+  /** The SQL of a statement, in the database's dialect. */
+  compile(query: RootOperationNode): string
+}
+
+/** SQL text around nodes, as one node. */
+export function raw(strings: readonly string[], ...nodes: readonly OperationNode[]): RawNode {
+  return RawNode.create([...strings], [...nodes])
+}
+
+/** The conditions, joined by AND; `true` when there are none. */
+export function allOf(conditions: readonly OperationNode[]): RawNode {
+  if (conditions.length === 0) return raw`1 = 1`
+  const between = Array<string>(conditions.length - 1).fill(') and (')
+  return RawNode.create(['(', ...between, ')'], [...conditions])
+}
+
+export function identifier(name: string): IdentifierNode {
+  return IdentifierNode.create(name)
+}
+
+/** A query as a table. */
+export function derived(query: OperationNode, name: string): AliasNode {
+  return AliasNode.create(query, identifier(name))
+}

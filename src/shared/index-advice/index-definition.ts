@@ -1,0 +1,104 @@
+import {
+  type ColumnNode,
+  IdentifierNode,
+  type OperationNode,
+  OperationNodeTransformer,
+  RawNode,
+  ReferenceNode,
+  ValueNode,
+} from 'kysely'
+import type { SqlDialect } from '../sql/dialect.ts'
+import type { IndexKey, TableNeed } from './index-need.ts'
+import { columnOf } from './query-conditions.ts'
+
+/** An index to create. */
+interface IndexDefinition {
+  readonly name: string
+  /** The columns, without their directions; an expression has no name. */
+  readonly columns: readonly (string | undefined)[]
+  /** `create index`, to be compiled. */
+  readonly statement: RawNode
+  /** The columns as Kysely's `createIndex` takes them; `undefined` when it cannot create the index. */
+  readonly kyselyColumns: readonly string[] | undefined
+}
+
+/**
+ * The index that serves the need: the fixed columns, then the keys in their directions. PostgreSQL does not see that `is null`
+ * leaves one value to order by, so there such a filter becomes the condition of a partial index.
+ */
+export function indexFor({ fixed, keys, table: { table } }: TableNeed, dialect: SqlDialect): IndexDefinition {
+  const nulls = fixed.filter(({ isNull }) => isNull && dialect === 'postgres')
+  const partial = nulls.length === fixed.length && keys.length === 0 ? [] : nulls
+  const first = [...new Set(fixed.filter((one) => !partial.includes(one)).map(({ column }) => column))]
+  const columns = [...first.map(name), ...keys.map((key) => indexed(key, dialect))]
+  const names = [
+    ...first,
+    ...keys.map(({ node, isDescending }) => `${columnOf(node)?.column ?? 'expression'}${isDescending ? '_desc' : ''}`),
+    ...partial.map(({ column }) => `where_no_${column}`),
+  ]
+  const condition = partial.flatMap(({ column }, at) => [
+    text(at === 0 ? ' where ' : ' and '),
+    name(column),
+    text(' is null'),
+  ])
+  // The shortest limit of a name among the databases is PostgreSQL's: 63 bytes.
+  const indexName = [table.table.identifier.name, ...new Set(names)].join('_').replace(/\W+/g, '_').slice(0, 63)
+  const list = columns.flatMap((column, at) => (at === 0 ? [column] : [text(', '), column]))
+  const nodes = [
+    text('create index '),
+    name(indexName),
+    text(' on '),
+    table,
+    text(' ('),
+    ...list,
+    text(')'),
+    ...condition,
+  ]
+  const isPlain =
+    partial.length === 0 && keys.every((key) => columnOf(key.node) !== undefined && !hasOwnNulls(key, dialect))
+  const kyselyKeys = keys.map((key) => `${columnOf(key.node)?.column}${key.isDescending ? ' desc' : ''}`)
+  return {
+    name: indexName,
+    columns: [...first, ...keys.map(({ node }) => columnOf(node)?.column)],
+    statement: RawNode.create(Array(nodes.length + 1).fill(''), nodes),
+    kyselyColumns: isPlain ? [...first, ...kyselyKeys] : undefined,
+  }
+}
+
+function text(sql: string): RawNode {
+  return RawNode.createWithSql(sql)
+}
+
+function name(column: string): IdentifierNode {
+  return IdentifierNode.create(column)
+}
+
+function indexed(key: IndexKey, dialect: SqlDialect): OperationNode {
+  const column = columnOf(key.node)?.column
+  const node = column === undefined ? RawNode.create(['(', ')'], [bare.transformNode(key.node)]) : name(column)
+  const nulls = hasOwnNulls(key, dialect) ? ` nulls ${key.nulls}` : ''
+  return RawNode.create(['', `${key.isDescending ? ' desc' : ''}${nulls}`], [node])
+}
+
+/** Whether PostgreSQL's index must say where its NULLs stand. */
+function hasOwnNulls({ nulls, isDescending }: IndexKey, dialect: SqlDialect): boolean {
+  return dialect === 'postgres' && nulls !== nativeNulls(dialect, isDescending)
+}
+
+/** PostgreSQL takes NULLs as larger than any value, the other databases as smaller. */
+export function nativeNulls(dialect: SqlDialect, isDescending: boolean): 'first' | 'last' {
+  return (dialect === 'postgres') === isDescending ? 'first' : 'last'
+}
+
+/** An expression as an index takes it: columns without their table, values in the text. */
+class Bare extends OperationNodeTransformer {
+  protected override transformReference(node: ReferenceNode): ReferenceNode {
+    return ReferenceNode.create(node.column as ColumnNode)
+  }
+
+  protected override transformValue(node: ValueNode): ValueNode {
+    return ValueNode.createImmediate(node.value)
+  }
+}
+
+const bare = /* @__PURE__ */ new Bare()

@@ -1,0 +1,69 @@
+import type { OperationNode } from 'kysely'
+import { columnOf, type NamedTable } from './query-conditions.ts'
+import type { TableIndex } from './table-indexes.ts'
+
+/** What an index must have to serve a query: the columns with one value, then the keys in their order. */
+interface IndexNeed {
+  readonly fixed: readonly FixedColumn[]
+  readonly keys: readonly IndexKey[]
+}
+
+export interface TableNeed extends IndexNeed {
+  readonly table: NamedTable
+}
+
+/** A column that the query fixes to one value. */
+export interface FixedColumn {
+  readonly column: string
+  readonly isNull: boolean
+}
+
+/** What rows are ordered by, or bounded. */
+export interface IndexKey {
+  readonly node: OperationNode
+  readonly isDescending: boolean
+  readonly nulls: 'first' | 'last'
+}
+
+/** The column of a reference, if the node is one to the column. */
+export function isColumn(node: OperationNode, column: string): boolean {
+  return columnOf(node)?.column === column
+}
+
+/** The number of fixed columns at the head of the index; `undefined` if it lacks one of them. */
+export function fixedPrefix({ columns, predicate = '' }: TableIndex, { fixed }: IndexNeed): number | undefined {
+  const open = new Set(fixed.filter(({ column }) => !mentions(predicate, column)).map(({ column }) => column))
+  let length = 0
+  while (open.delete(columns[length]?.name ?? '')) length++
+  return open.size === 0 ? length : undefined
+}
+
+/** Whether the index holds the rows in their order: the fixed columns, then the keys, all in the need's direction or all opposite. */
+export function serves(index: TableIndex, need: IndexNeed): boolean {
+  const prefix = fixedPrefix(index, need)
+  if (prefix === undefined) return false
+  const flips = new Set<boolean>()
+  const inOrder = need.keys.every((key, at) => {
+    const column = index.columns[prefix + at]
+    if (column?.name === undefined || !isColumn(key.node, column.name)) return false
+    flips.add(column.isDescending !== key.isDescending)
+    if (column.hasNullsFirst !== undefined) flips.add(column.hasNullsFirst !== (key.nulls === 'first'))
+    return true
+  })
+  return inOrder && flips.size <= 1
+}
+
+/** Whether the index surely holds all rows: if it is partial, the filters must include its condition. */
+export function holdsAll({ predicate }: TableIndex, { fixed }: IndexNeed): boolean {
+  if (predicate === undefined) return true
+  return predicate.split(/\band\b/i).every((part) => {
+    const column = /^(\S+) is null$/i.exec(part.replace(/[()"`[\]]/g, '').trim())?.[1]
+    return fixed.some((one) => one.isNull && one.column === column)
+  })
+}
+
+/** Whether the text of a condition names the column. */
+export function mentions(condition: string, column: string): boolean {
+  const escaped = column.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+  return new RegExp(`(?<![\\w$])${escaped}(?![\\w$])`, 'iu').test(condition)
+}

@@ -1,0 +1,217 @@
+import { type OperationNode, type RootOperationNode, type SelectQueryNode, ValueNode } from 'kysely'
+import { type AdvisorDatabase, allOf, identifier, raw } from './advisor-database.ts'
+import { type IndexCandidate, rowsWanted } from './index-candidates.ts'
+import type { NamedTable } from './query-conditions.ts'
+import { regclass } from './table-indexes.ts'
+
+/** A node of `explain (format json)`. */
+interface PlanNode {
+  readonly 'Node Type': string
+  readonly 'Parent Relationship'?: string
+  readonly 'Join Type'?: string
+  readonly 'Workers Planned'?: number
+  readonly 'Parallel Aware'?: boolean
+  readonly Alias?: string
+  readonly 'Startup Cost': number
+  readonly 'Total Cost': number
+  readonly 'Plan Rows': number
+  readonly Plans?: readonly PlanNode[]
+}
+
+/** The plan of a query on PostgreSQL, and what its planner calculates with. */
+interface PostgresPlan {
+  readonly root: PlanNode
+  readonly randomPageCost: number
+  readonly seqPageCost: number
+}
+
+export async function readPostgresPlan(query: SelectQueryNode, database: AdvisorDatabase): Promise<PostgresPlan> {
+  const root = await planOf({ ...query, explain: raw`explain (format json)` as never }, database)
+  const [costs] = await database.read(
+    raw`select current_setting('random_page_cost')::float8 as random, current_setting('seq_page_cost')::float8 as seq`,
+  )
+  return { root, randomPageCost: Number(costs?.random), seqPageCost: Number(costs?.seq) }
+}
+
+/** A plan that costs less takes no time, with an index or without: a scan of a thousand rows costs about this. */
+const littleCost = 20
+
+/** The same for a sort: about a millisecond. */
+const littleSortCost = 100
+
+/**
+ * Estimates what share of its cost the query would have with the index, by the formulas of PostgreSQL's own planner
+ * (`src/backend/optimizer/path/costsize.c`) and by its own estimates of rows. Where a formula depends on what is not known, such
+ * as the order of the rows on disk, it takes the dearer case.
+ *
+ * @returns `Infinity` when the index would not be used
+ */
+export async function postgresShare(
+  candidate: IndexCandidate,
+  query: SelectQueryNode,
+  plan: PostgresPlan,
+  database: AdvisorDatabase,
+): Promise<number> {
+  const path = pathTo(plan.root, candidate.table.name)
+  if (path === undefined || plan.root['Total Cost'] < littleCost) return Infinity
+  const cost =
+    candidate.joinedBy.length > 0
+      ? await costOfLookups(candidate, path, plan, database)
+      : await costOfReading(candidate, path, query, plan, database)
+  return cost / plan.root['Total Cost']
+}
+
+/** The cost when the table is looked up for each row that is joined with it. */
+async function costOfLookups(
+  { table, source, conditions, joinedBy }: IndexCandidate,
+  path: readonly PlanNode[],
+  { root, randomPageCost }: PostgresPlan,
+  database: AdvisorDatabase,
+): Promise<number> {
+  const at = path.findLastIndex((node) => node['Join Type'] !== undefined)
+  const join = path[at]
+  const own = join?.Plans?.indexOf(path[at + 1] as PlanNode)
+  const type = join?.['Join Type']
+  if (!(type === 'Inner' || (type === 'Left' && own === 1) || (type === 'Right' && own === 0))) return Infinity
+  // The inner side of a nested loop is looked up by the rows of this table.
+  if (join?.['Node Type'] === 'Nested Loop' && own === 0) return Infinity
+  const outer = withoutStorage(join?.Plans?.[own === 0 ? 1 : 0] as PlanNode)
+  if (joinedBy.some(({ other }) => pathTo(outer, other) === undefined)) return Infinity
+  // A value that is not known when the query is planned, as that of a joined row.
+  const lookups = joinedBy.map(({ column }) => {
+    const name = identifier(column)
+    return raw`${identifier(table.name)}.${name} = (select ${name} from ${table.table} limit 1)`
+  })
+  const found = await rowsOf(source, [...lookups, ...conditions], database)
+  const perRow = randomPageCost + 0.02 + costOfSubPlans(path.at(-1) as PlanNode)
+  const perLookup = descentCost + randomPageCost + found * perRow
+  // Workers that share the outer rows look up their part; else the Gather goes with the scan that it shared.
+  const gather = isPartial(outer) ? undefined : path.find((node) => node['Workers Planned'] !== undefined)
+  const rest = root['Total Cost'] - ((gather ?? join) as PlanNode)['Total Cost']
+  return rest + outer['Total Cost'] + outer['Plan Rows'] * perLookup
+}
+
+/** The cost when the table is read by itself, through the index. */
+async function costOfReading(
+  { table, source, conditions, isOrdered }: IndexCandidate,
+  path: readonly PlanNode[],
+  query: SelectQueryNode,
+  { root, randomPageCost, seqPageCost }: PostgresPlan,
+  database: AdvisorDatabase,
+): Promise<number> {
+  const scan = path.at(-1) as PlanNode
+  if (isReadPerRow(path)) return Infinity
+  const rows = await rowsOf(source, conditions, database)
+  const pages = await pagesOf(table, database)
+  const fetched = Math.min(pages, (2 * pages * rows) / (2 * pages + rows))
+  const perPage = randomPageCost - (randomPageCost - seqPageCost) * Math.sqrt(fetched / pages)
+  const inIndex = descentCost + randomPageCost * Math.ceil((rows * entryBytes) / pageBytes)
+  const perRow = 0.0175 + 0.0025 * conditions.length + costOfSubPlans(scan)
+  const unordered = inIndex + fetched * Math.max(perPage, seqPageCost) + rows * perRow
+  const gatherAt = path.findIndex((node) => node['Workers Planned'] !== undefined)
+  // The nodes between `from` and the scan, without those whose work the index saves; inside a Gather each worker has its part.
+  const workAbove = (from: number, saved: (node: PlanNode) => boolean) =>
+    path.slice(0, -1).reduce((sum, node, at) => {
+      if (at <= from || at === gatherAt || saved(node)) return sum
+      const workers = gatherAt >= 0 && at > gatherAt ? 1 + (path[gatherAt]?.['Workers Planned'] ?? 0) : 1
+      return sum + workers * (node['Total Cost'] - (path[at + 1] as PlanNode)['Total Cost'])
+    }, 0)
+  const limitAt = path.findIndex((node) => node['Node Type'] === 'Limit')
+  const replaced = gatherAt >= 0 ? (path[gatherAt] as PlanNode) : scan
+  const inGather = gatherAt >= 0 ? workAbove(gatherAt, () => false) : 0
+  const filtered = root['Total Cost'] - replaced['Total Cost'] * shareRead(path, limitAt) + inGather + unordered
+  const wanted = isOrdered ? rowsWanted(query) : undefined
+  // Other joins read all rows before they return the first.
+  const isStreamed = path
+    .slice(limitAt + 1, -1)
+    .every((node) => isSort(node) || /Nested Loop|Gather/.test(node['Node Type']))
+  if (wanted === undefined || limitAt < 0 || !isStreamed || root['Total Cost'] < littleSortCost) return filtered
+  const share = Math.min(1, wanted / Math.max(1, (path[limitAt + 1] as PlanNode)['Plan Rows']))
+  const ordered = (inIndex + fetched * randomPageCost + rows * perRow) * share
+  const rest = root['Total Cost'] - (path[limitAt] as PlanNode)['Total Cost']
+  return Math.min(filtered, ordered + rest + workAbove(limitAt, isSort))
+}
+
+const pageBytes = 8_192
+/** Of two integers with their header, in a page that is not full: what indexes of few columns have. */
+const entryBytes = 40
+/** Of the way from the root of an index to its leaf. */
+const descentCost = 0.5
+
+/** Finds the only scan of the table, and the nodes above it; `undefined` when it is read by a sub-plan, or several times. */
+function pathTo(node: PlanNode, alias: string): PlanNode[] | undefined {
+  if (node.Alias === alias) return [node]
+  const children = (node.Plans ?? []).filter(
+    (child) => !['InitPlan', 'SubPlan'].includes(child['Parent Relationship'] as string),
+  )
+  const [path, another] = children.flatMap((child) => {
+    const below = pathTo(child, alias)
+    return below === undefined ? [] : [below]
+  })
+  return path === undefined || another !== undefined ? undefined : [node, ...path]
+}
+
+/** What sub-selects among the columns and conditions cost for each row: no index of the table saves that. */
+function costOfSubPlans({ Plans = [] }: PlanNode): number {
+  const subPlans = Plans.filter((plan) => plan['Parent Relationship'] === 'SubPlan')
+  return subPlans.reduce((sum, plan) => sum + plan['Total Cost'], 0)
+}
+
+function isSort(node: PlanNode): boolean {
+  return node['Node Type'].endsWith('Sort')
+}
+
+/** Whether the scan runs again for each row of another table. */
+function isReadPerRow(path: readonly PlanNode[]): boolean {
+  return path.some(
+    (node, at) => node['Node Type'] === 'Nested Loop' && node.Plans?.indexOf(path[at + 1] as PlanNode) === 1,
+  )
+}
+
+/** The share of a scan that a LIMIT above it lets happen: all, when something between them needs all rows. */
+function shareRead(path: readonly PlanNode[], limitAt: number): number {
+  const [limit, below] = [path[limitAt], path[limitAt + 1]]
+  if (limit === undefined || below === undefined) return 1
+  if (path.slice(limitAt + 1, -1).some((node) => !/Nested Loop|Gather$|Subquery Scan/.test(node['Node Type']))) return 1
+  return Math.min(
+    1,
+    (limit['Total Cost'] - below['Startup Cost']) / Math.max(0.01, below['Total Cost'] - below['Startup Cost']),
+  )
+}
+
+/** Whether workers share the rows of the plan. */
+function isPartial(node: PlanNode): boolean {
+  return node['Parallel Aware'] === true || (node.Plans ?? []).some(isPartial)
+}
+
+/** The rows of a join's other side, without the node that only keeps them. */
+function withoutStorage(node: PlanNode): PlanNode {
+  const [child] = node.Plans ?? []
+  return child !== undefined && ['Hash', 'Sort', 'Materialize', 'Memoize'].includes(node['Node Type'])
+    ? withoutStorage(child)
+    : node
+}
+
+/** How many rows the planner expects. */
+async function rowsOf(
+  source: OperationNode,
+  conditions: readonly OperationNode[],
+  database: AdvisorDatabase,
+): Promise<number> {
+  const plan = await planOf(raw`explain (format json) select 1 from ${source} where ${allOf(conditions)}`, database)
+  return plan['Plan Rows']
+}
+
+async function pagesOf({ table }: NamedTable, database: AdvisorDatabase): Promise<number> {
+  const name = ValueNode.create(regclass(table.table.schema?.name, table.table.identifier.name))
+  const [row] = await database.read(raw`select pg_relation_size(to_regclass(${name}::text))::float8 as bytes`)
+  return Math.max(1, Number(row?.bytes) / pageBytes)
+}
+
+async function planOf(explain: RootOperationNode, database: AdvisorDatabase): Promise<PlanNode> {
+  const [row] = await database.read(explain)
+  const [value] = Object.values(row ?? {})
+  // Some drivers parse JSON, others return its text.
+  const [{ Plan: root }] = (typeof value === 'string' ? JSON.parse(value) : value) as [{ Plan: PlanNode }]
+  return root
+}

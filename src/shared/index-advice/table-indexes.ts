@@ -1,0 +1,118 @@
+import { RawNode, type TableNode, ValueNode } from 'kysely'
+import type { SqlDialect } from '../sql/dialect.ts'
+
+export type Row = Record<string, unknown>
+
+/** Runs a query of the database's catalog. */
+type ReadCatalog = (query: RawNode) => Promise<Row[]>
+
+export interface TableIndex {
+  readonly name: string
+  readonly columns: readonly IndexedColumn[]
+  /** The condition of a partial index. */
+  readonly predicate?: string | undefined
+}
+
+/** A column of an index; an expression, or the head of a text, has no name. */
+interface IndexedColumn {
+  readonly name: string | undefined
+  readonly isDescending: boolean
+  readonly hasNullsFirst?: boolean
+}
+
+export interface TableIndexes {
+  readonly indexes: readonly TableIndex[]
+  /** `Infinity` where the database does not tell. */
+  readonly bytes: number
+}
+
+/** The indexes of the table that the name means in this session: that of another schema has others. */
+export function indexesOf(dialect: SqlDialect, table: TableNode, read: ReadCatalog): Promise<TableIndexes> {
+  const { schema, identifier } = table.table
+  if (dialect === 'postgres') return postgresIndexes(schema?.name, identifier.name, read)
+  if (dialect === 'mysql') return mysqlIndexes(schema?.name, identifier.name, read)
+  return sqliteIndexes(identifier.name, read)
+}
+
+async function postgresIndexes(schema: string | undefined, table: string, read: ReadCatalog): Promise<TableIndexes> {
+  const rows = await read(
+    RawNode.create(
+      [
+        `select pg_relation_size(i.indrelid)::float8 as bytes, c.relname as name, k as at, i.indoption[k - 1]::int as opts,
+          pg_get_expr(i.indpred, i.indrelid) as pred,
+          (select attname from pg_attribute where attrelid = i.indrelid and attnum = i.indkey[k - 1]) as col
+          from pg_index i join pg_class c on c.oid = i.indexrelid, generate_series(1, i.indnkeyatts) k
+          where i.indrelid = to_regclass(`,
+        '::text) and i.indisvalid',
+      ],
+      [ValueNode.create(regclass(schema, table))],
+    ),
+  )
+  const indexes = byIndex(rows, (row) => ({
+    name: (row.col ?? undefined) as string | undefined,
+    // Flags in pg_index.indoption.
+    isDescending: (Number(row.opts) & 1) === 1,
+    hasNullsFirst: (Number(row.opts) & 2) === 2,
+  })).map(({ name, columns, first }) => ({ name, columns, predicate: (first.pred ?? undefined) as string | undefined }))
+  return { indexes, bytes: Number(rows[0]?.bytes ?? Infinity) }
+}
+
+/** The text from which PostgreSQL finds a table. */
+export function regclass(schema: string | undefined, table: string): string {
+  const parts = schema === undefined ? [table] : [schema, table]
+  return parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
+}
+
+async function mysqlIndexes(schema: string | undefined, table: string, read: ReadCatalog): Promise<TableIndexes> {
+  const place = ['table_schema = coalesce(', ', database()) and table_name = ']
+  const values = [ValueNode.create(schema ?? null), ValueNode.create(table)]
+  const rows = await read(
+    RawNode.create(
+      [
+        `select index_name as name, seq_in_index as at, collation as dir, case when sub_part is null then column_name end as col,
+          (select data_length from information_schema.tables where ${place[0]}`,
+        place[1] as string,
+        `) as bytes from information_schema.statistics where index_type = 'BTREE' and ${place[0]}`,
+        place[1] as string,
+        '',
+      ],
+      [...values, ...values],
+    ),
+  )
+  const found = byIndex(rows, (row) => ({
+    name: (row.col ?? undefined) as string | undefined,
+    isDescending: row.dir === 'D',
+  }))
+  const primary = found.find(({ name }) => name === 'PRIMARY')?.columns ?? []
+  // In InnoDB every index ends in the primary key.
+  const indexes = found.map(({ name, columns }) => ({ name, columns: [...columns, ...primary] }))
+  return { indexes, bytes: Number(rows[0]?.bytes ?? Infinity) }
+}
+
+async function sqliteIndexes(table: string, read: ReadCatalog): Promise<TableIndexes> {
+  const rows = await read(
+    RawNode.create(
+      [
+        `select l.name as name, x.seqno as at, x.name as col, x."desc" as down, m.sql as def from pragma_index_list(`,
+        ') l, pragma_index_xinfo(l.name) x left join sqlite_master m on m.name = l.name where x.key = 1',
+      ],
+      [ValueNode.create(table)],
+    ),
+  )
+  const indexes = byIndex(rows, (row) => ({
+    name: (row.col ?? undefined) as string | undefined,
+    isDescending: Number(row.down) === 1,
+  })).map(({ name, columns, first }) => ({ name, columns, predicate: String(first.def ?? '').split(/\bwhere\b/i)[1] }))
+  return { indexes, bytes: Infinity }
+}
+
+/** Groups rows of the catalog by index. Each row is a column: `name` is its index, `at` its place there. */
+function byIndex(
+  rows: readonly Row[],
+  columnOf: (row: Row) => IndexedColumn,
+): { name: string; columns: IndexedColumn[]; first: Row }[] {
+  const sorted = rows.toSorted((a, b) => Number(a.at) - Number(b.at))
+  return [...Map.groupBy(sorted, (row) => row.name as string)].map(([name, own]) => {
+    return { name, columns: own.map(columnOf), first: own[0] as Row }
+  })
+}

@@ -1,0 +1,53 @@
+/** A map that keeps the entries that were used last. */
+export class RecentMap<Value> {
+  readonly max: number
+  readonly #onRemoved: ((value: Value) => void) | undefined
+  /** In the order of their last use. */
+  readonly #entries = new Map<string, Value>()
+  /** The key that was used last, which need not move. */
+  #last: string | undefined
+
+  /**
+   * @param max - how many entries are kept, from 1 up
+   * @param onRemoved - receives each value that was pushed out or deleted
+   */
+  constructor(max: number, onRemoved?: (value: Value) => void) {
+    this.max = max
+    this.#onRemoved = onRemoved
+  }
+
+  get(key: string): Value | undefined {
+    const value = this.#entries.get(key)
+    if (value !== undefined && key !== this.#last) this.#moveToEnd(key, value)
+    return value
+  }
+
+  /** As {@link get}, without counting as a use. */
+  peek(key: string): Value | undefined {
+    return this.#entries.get(key)
+  }
+
+  set(key: string, value: Value): void {
+    this.#moveToEnd(key, value)
+    if (this.#entries.size <= this.max) return
+    const [oldest] = this.#entries.keys()
+    this.delete(oldest as string)
+  }
+
+  delete(key: string): void {
+    const value = this.#entries.get(key)
+    if (value === undefined) return
+    this.#entries.delete(key)
+    this.#onRemoved?.(value)
+  }
+
+  clear(): void {
+    this.#entries.clear()
+  }
+
+  #moveToEnd(key: string, value: Value): void {
+    this.#entries.delete(key)
+    this.#entries.set(key, value)
+    this.#last = key
+  }
+}

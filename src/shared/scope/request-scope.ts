@@ -1,0 +1,175 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+// Not the global of the same name: it is a getter that takes a quarter of the time of reading the clock.
+import { performance } from 'node:perf_hooks'
+import { describeValue } from '../assertions.ts'
+import { startTimer, type Timer } from '../time/timers.ts'
+import { Abandonable } from './abandonable.ts'
+import { watchUpstream } from './upstream.ts'
+import { type Wait, wait } from './wait-names.ts'
+import { holdLoop, releaseLoop, Waits } from './waits.ts'
+
+/** What a handler may know of its request: see {@link requestScope}. */
+export interface RequestScope {
+  /** Aborted when the client leaves before it has its answer, and when the deadline passes. Pass it to `fetch`. */
+  readonly signal: AbortSignal
+  /** When the request should have been answered: milliseconds since 1970. `undefined` without the option `deadline`. */
+  readonly deadline?: number | undefined
+  /**
+   * Runs the function and counts its time as a wait for something upstream, which `EndpointStats.breakdown` and
+   * `Server-Timing` show; in the latter also under its name. The names `'pool'`, `'db'`, `'cache'` and `'upstream'` stand for
+   * these parts of the breakdown.
+   */
+  time<Value>(name: string, fn: () => PromiseLike<Value>): Promise<Value>
+  time<Result>(name: string, fn: () => Result): Result
+}
+
+/** The scope of one request, or of one `withQueryScope` outside of requests. */
+export class OpenRequestScope extends Abandonable implements RequestScope {
+  readonly waits: Waits
+  deadline: number | undefined
+  readonly #startedAt = performance.now()
+  #timer: Timer | undefined
+  #stopFollowing: (() => void)[] | undefined
+
+  /** @param around - the scope that this one is a part of: its time is the same, and it takes this one with it */
+  constructor(around?: OpenRequestScope) {
+    super()
+    this.waits = around?.waits ?? new Waits(this.#startedAt)
+    this.deadline = around?.deadline
+    if (around === undefined) return
+    const abandon = () => this.abandon(around.reason)
+    around.addListener(abandon)
+    this.#stopFollowing = [() => around.removeListener(abandon)]
+    if (around.isAbandoned) abandon()
+  }
+
+  /** The code of the request is about to run. */
+  begin(): void {
+    holdLoop(this.waits, this.#startedAt)
+  }
+
+  /** Abandons the request when the deadline passes before {@link end}. */
+  setDeadline(ms: number): void {
+    this.deadline = Math.min(this.deadline ?? Number.POSITIVE_INFINITY, Math.round(Date.now() + ms))
+    const abandon = () => this.abandon(new DOMException(`The deadline of ${ms} ms has passed`, 'TimeoutError'))
+    this.#timer = startTimer(abandon, ms)
+  }
+
+  /** Abandons the request when the signal is aborted before {@link end}. */
+  follow(signal: AbortSignal): void {
+    const abandon = () => this.abandon(signal.reason)
+    signal.addEventListener('abort', abandon)
+    this.#stopFollowing ??= []
+    this.#stopFollowing.push(() => signal.removeEventListener('abort', abandon))
+    if (signal.aborted) abandon()
+  }
+
+  time<Value>(name: string, fn: () => Value): Value {
+    if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name)) {
+      throw new TypeError(`Expected \`name\` to be a word, got ${describeValue(name)}`)
+    }
+    const part = partOf(name)
+    const { waits } = this
+    const startedAt = performance.now()
+    waits.begin(part ?? wait.upstream, startedAt)
+    const end = () => {
+      const now = performance.now()
+      waits.end(part ?? wait.upstream, now)
+      if (part === undefined) waits.addNamed(name, now - startedAt)
+      holdLoop(waits, now)
+    }
+    let result: Value
+    try {
+      result = fn()
+    } catch (error) {
+      end()
+      throw error
+    }
+    if (isPromiseLike(result)) {
+      return Promise.resolve(result).finally(end) as Value
+    }
+    end()
+    return result
+  }
+
+  /** The request has ended, in whatever way. */
+  end(now: number = performance.now()): void {
+    this.#timer?.cancel()
+    for (const stop of this.#stopFollowing ?? []) stop()
+    releaseLoop(this.waits, now)
+    this.waits.settle(now)
+  }
+}
+
+function partOf(name: string): Wait | undefined {
+  if (name === 'pool') return wait.pool
+  if (name === 'db') return wait.database
+  if (name === 'cache') return wait.cache
+  return name === 'upstream' ? wait.upstream : undefined
+}
+
+function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
+}
+
+/** A scope within a request, such as that of `withQueryScope`. */
+export interface ScopeOfRequest {
+  readonly request: OpenRequestScope
+}
+
+const scopeStorage = new AsyncLocalStorage<ScopeOfRequest>()
+
+let hasAnyScope = false
+let areScopesEnabled = false
+
+/** The scope around the running code. Its class is that of whoever has entered it. */
+export function enteredScope(): ScopeOfRequest | undefined {
+  // Called with every query: a program without scopes does not pay for the lookup.
+  return hasAnyScope ? scopeStorage.getStore() : undefined
+}
+
+export function runInEnteredScope<Result>(scope: ScopeOfRequest, fn: () => Result): Result {
+  hasAnyScope = true
+  return scopeStorage.run(scope, fn)
+}
+
+/** Makes adapters open a scope for each request: as long as nothing reads scopes, requests do not pay for them. */
+export function enableScopes(): void {
+  if (areScopesEnabled) return
+  areScopesEnabled = true
+  watchUpstream(() => enteredScope()?.request.waits)
+}
+
+/** Whether requests have scopes. */
+export function scopesAreEnabled(): boolean {
+  return areScopesEnabled
+}
+
+/**
+ * The scope of the request that the running code belongs to, or of the job around it (`withQueryScope`).
+ *
+ * @returns `undefined` outside of both. Requests have a scope while something reads it: an instrumented `Kysely`, a tuned
+ *   pool, `deadline`, `serverTiming`, or an earlier call of this function.
+ *
+ * @example
+ * ```ts
+ * const response = await fetch(url, { signal: requestScope()?.signal })
+ * ```
+ */
+export function requestScope(): RequestScope | undefined {
+  const scope = enteredScope()?.request
+  if (scope === undefined) enableScopes()
+  return scope
+}
+
+/** Counts the time until the promise settles as a wait of the present request. */
+export function timeWait<Value>(part: Wait, run: () => Promise<Value>): Promise<Value> {
+  const waits = enteredScope()?.request.waits
+  if (waits === undefined) return run()
+  waits.begin(part, performance.now())
+  return run().finally(() => {
+    const now = performance.now()
+    waits.end(part, now)
+    holdLoop(waits, now)
+  })
+}

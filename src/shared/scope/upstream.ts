@@ -1,0 +1,33 @@
+import { subscribe } from 'node:diagnostics_channel'
+import { performance } from 'node:perf_hooks'
+import { wait } from './wait-names.ts'
+import { holdLoop, type Waits } from './waits.ts'
+
+/** Requests of `fetch` that are under way, by undici's own object. */
+type OpenFetches = WeakMap<object, Waits>
+
+/**
+ * Counts the time of each `fetch`, from its request to the end of its answer, as a wait of the request that calls it.
+ *
+ * @see https://github.com/nodejs/undici/blob/main/docs/docs/api/DiagnosticsChannel.md
+ */
+export function watchUpstream(currentWaits: () => Waits | undefined): void {
+  const open: OpenFetches = new WeakMap()
+  const end = (message: unknown) => {
+    const { request } = message as { readonly request: object }
+    const waits = open.get(request)
+    if (waits === undefined) return
+    open.delete(request)
+    const now = performance.now()
+    waits.end(wait.upstream, now)
+    holdLoop(waits, now)
+  }
+  subscribe('undici:request:create', (message) => {
+    const waits = currentWaits()
+    if (waits === undefined) return
+    open.set((message as { readonly request: object }).request, waits)
+    waits.begin(wait.upstream, performance.now())
+  })
+  subscribe('undici:request:trailers', end)
+  subscribe('undici:request:error', end)
+}

@@ -1,0 +1,86 @@
+import { type QueryNode, walkQuery } from './query-tree.ts'
+
+/** Names of tables, without their schema. */
+export interface QueryTables {
+  /** The tables that the query reads or changes, without aliases and common table expressions. */
+  readonly tables: readonly string[]
+  /** The tables that the query changes. */
+  readonly writes: readonly string[]
+  /** Whether the query contains raw SQL, which may use any table. */
+  readonly hasRawSql: boolean
+}
+
+/** Finds the tables of a query, including those in joins, sub-queries, unions and common table expressions. */
+export function queryTables(query: object): QueryTables {
+  const tables = new Set<string>()
+  const writes = new Set<string>()
+  let hasRawSql = false
+
+  /** @param hidden - names that are common table expressions here, not tables */
+  const read = (root: object, hidden: ReadonlySet<string>): void =>
+    walkQuery(root, (node) => {
+      // A reference may name an alias. Each table also appears in a `from` or a `join`.
+      if (node.kind === 'ReferenceNode') return false
+      if (node.kind === 'RawNode') hasRawSql = true
+      if (node.kind === 'TableNode') {
+        const { schema, identifier } = node.table as TableName
+        if (schema !== undefined || !hidden.has(identifier.name)) tables.add(identifier.name)
+        return false
+      }
+      for (const { identifier } of targetsOf(node)) writes.add(identifier.name)
+      if (node.with === undefined) return true
+      const { with: expressions, ...rest } = node
+      read(rest, readExpressions(expressions as WithNode, hidden))
+      return false
+    })
+
+  /** Reads a `with`, and returns the names that it hides. An expression sees the ones before it; a recursive one sees all. */
+  const readExpressions = ({ expressions, recursive }: WithNode, hidden: ReadonlySet<string>): ReadonlySet<string> => {
+    const names = new Set(hidden)
+    if (recursive) for (const { name } of expressions) names.add(name.table.table.identifier.name)
+    for (const { name, expression } of expressions) {
+      read(expression, names)
+      names.add(name.table.table.identifier.name)
+    }
+    return names
+  }
+
+  read(query, new Set())
+  return { tables: [...tables], writes: [...writes], hasRawSql }
+}
+
+interface TableName {
+  readonly schema?: unknown
+  readonly identifier: { readonly name: string }
+}
+
+interface WithNode {
+  readonly recursive?: boolean
+  readonly expressions: readonly {
+    readonly name: { readonly table: { readonly table: TableName } }
+    readonly expression: object
+  }[]
+}
+
+/** The field in which each kind of statement names the table that it changes. */
+const targetFields: Readonly<Record<string, string>> = {
+  InsertQueryNode: 'into',
+  UpdateQueryNode: 'table',
+  DeleteQueryNode: 'from',
+  MergeQueryNode: 'into',
+  AlterTableNode: 'table',
+  DropTableNode: 'table',
+}
+
+/** The tables that a statement changes: several if MySQL joins or lists them. */
+function targetsOf(node: QueryNode): readonly TableName[] {
+  const field = targetFields[node.kind]
+  const target = field === undefined ? undefined : node[field]
+  if (typeof target !== 'object' || target === null) return []
+  const targets: TableName[] = []
+  walkQuery(target, (inner) => {
+    if (inner.kind === 'TableNode') targets.push(inner.table as TableName)
+    return inner.kind !== 'SelectQueryNode'
+  })
+  return targets
+}

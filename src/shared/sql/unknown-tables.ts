@@ -1,0 +1,110 @@
+import { type QueryNode, walkQuery } from './query-tree.ts'
+
+/**
+ * Whether the query may read tables that its tree does not name. It may if it is raw SQL as a whole, or if a raw fragment is
+ * where a table stands, or has a word that a table follows. Other fragments, such as `lower(${name})`, name none.
+ */
+export function hasUnknownTables(query: object): boolean {
+  if ((query as QueryNode).kind === 'RawNode') return true
+  let isUnknown = false
+  walkQuery(query, (node) => {
+    if (node.kind === 'RawNode') isUnknown ||= mentionsTable(node as unknown as RawNode)
+    else isUnknown ||= sourcesOf(node).some((source) => source.kind === 'RawNode' && !isKnownSource(source))
+    return !isUnknown
+  })
+  return isUnknown
+}
+
+interface RawNode {
+  readonly sqlFragments: readonly string[]
+  readonly parameters: readonly QueryNode[]
+}
+
+/** What a node reads rows from, without aliases and parentheses. */
+function sourcesOf(node: QueryNode): QueryNode[] {
+  const fields = sourceFields[node.kind]
+  if (fields === undefined) return []
+  const sources = fields.flatMap((field) => (node[field] ?? []) as QueryNode | QueryNode[])
+  return sources.map((source) => {
+    let inner = source
+    while (inner.kind === 'AliasNode' || inner.kind === 'ParensNode') inner = inner.node as QueryNode
+    return inner
+  })
+}
+
+const sourceFields: Readonly<Record<string, readonly string[]>> = {
+  FromNode: ['froms'],
+  UsingNode: ['tables'],
+  JoinNode: ['table'],
+  CommonTableExpressionNode: ['expression'],
+  InsertQueryNode: ['into'],
+  UpdateQueryNode: ['table'],
+}
+
+/** Functions, lists of values, sub-queries whose tables are looked for in their text, and what the tree shows. */
+function isKnownSource(raw: QueryNode): boolean {
+  if (isShown(raw)) return true
+  const text = textOf(raw as unknown as RawNode)
+  return knownSource.test(text) && !hasSecondSource(text, 0)
+}
+
+const knownSource = /^\s*(?:lateral\s+)?(?:\(\s*(?:select\b|values\s*\()|values\s*\(|[\w."`]+\s*\()/i
+
+/** Whether the tree shows what it reads: a table, a query, a list of values, or raw SQL that adds nothing to them. */
+function isShown(node: QueryNode | undefined): boolean {
+  if (node === undefined) return false
+  if (node.kind === 'AliasNode' || node.kind === 'ParensNode') return isShown(node.node as QueryNode)
+  if (node.kind !== 'RawNode') return shownKinds.has(node.kind)
+  const { sqlFragments, parameters } = node as unknown as RawNode
+  return /^[\s()]*$/.test(sqlFragments.join('')) && parameters.length > 0 && parameters.every(isShown)
+}
+
+const shownKinds: ReadonlySet<string> = new Set(['TableNode', 'SelectQueryNode', 'ValuesNode'])
+
+/** The text with `{n}` for each parameter, without quoted texts and words that only look like a clause. */
+function textOf({ sqlFragments }: RawNode): string {
+  const text = sqlFragments.reduce((before, fragment, index) => `${before} {${index - 1}} ${fragment}`)
+  return text.replace(noClause, ' x ')
+}
+
+const noClause =
+  /'(?:[^']|'')*'|\bextract\s*\(\s*\w+\s+from\b|\bdistinct\s+from\b|\b(?:replace|insert)(?=\s*\()|\bwith\s+(?:ordinality|ties|time\s+zone)\b/gi
+
+/** Whether the fragment names a table in its text. */
+function mentionsTable(raw: RawNode): boolean {
+  const text = textOf(raw)
+  if (statementWord.test(text)) return true
+  for (const { 1: word = '', index } of text.matchAll(/\b(from|join)\b/gi)) {
+    const start = index + word.length
+    const [, parens = '', parameter, other = ''] = sourceStart.exec(text.slice(start)) ?? []
+    const isSubQuery = parens.includes('(') && /^select\b/i.test(other)
+    if (parameter === undefined && !isSubQuery && !systemTable.test(other)) return true
+    if (parameter !== undefined && !isShown(raw.parameters[Number(parameter)])) return true
+    if (hasSecondSource(text, start)) return true
+  }
+  return false
+}
+
+/** Words of statements and clauses that name tables, apart from `from` and `join`. */
+const statementWord =
+  /\b(?:table|into|update|insert|delete|merge|replace|using|with|call|do|exec|execute|truncate|describe)\b/i
+
+/** What stands behind `from` and `join`: a parameter, or a text. */
+const sourceStart = /^(\s*(?:lateral\b)?[\s(]*)(?:\{(\d+)\}|(.*))/s
+
+/** The application does not write these. */
+const systemTable = /^(?:pg_catalog|information_schema)\.\w+/i
+
+/** Whether a comma stands between the sources from here on, so that another one follows, whatever that is. */
+function hasSecondSource(text: string, start: number): boolean {
+  let depth = 0
+  for (const { 0: piece } of text.slice(start).matchAll(/[(),]|\b\w+\b/g)) {
+    if (piece === '(') depth += 1
+    else if (piece === ')') depth -= 1
+    if (depth < 0 || (depth === 0 && clauseWord.test(piece))) return false
+    if (piece === ',' && depth === 0) return true
+  }
+  return false
+}
+
+const clauseWord = /^(?:where|group|having|window|order|limit|offset|fetch|for|union|intersect|except|returning)$/i

@@ -1,0 +1,14 @@
+// Not the global `performance`: it is a getter that takes a quarter of the time of reading the clock.
+import { performance } from 'node:perf_hooks'
+
+/**
+ * Returns milliseconds since 1970, with fractions, and never goes back. Objects that measure time take a clock as an option,
+ * so that tests can set the time.
+ */
+export type Clock = () => number
+
+/** The monotonic clock of the process, counted from 1970. Changes of the system time after the start do not affect it. */
+export const systemClock: Clock = () => origin + performance.now()
+
+/** Read once: the property is a getter that takes a third of the time of reading the clock. */
+const origin = performance.timeOrigin

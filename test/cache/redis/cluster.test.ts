@@ -1,0 +1,78 @@
+import { createCluster } from '@keyv/redis'
+import { type CacheOptions, createCache } from 'posthaste'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Server, startRedis } from '../../support/servers.ts'
+import { services } from '../../support/services.ts'
+import { commandsOf, connect, type RedisClient, until } from '../support.ts'
+
+describe.skipIf(!services.redis)('Redis Cluster', () => {
+  let server: Server
+  let client: RedisClient
+
+  beforeAll(async () => {
+    server = (await startRedis(['--cluster-enabled', 'yes'])) as Server
+    client = await connect(server.url)
+    await client.sendCommand(['CLUSTER', 'ADDSLOTSRANGE', '0', '16383'])
+    // A node that has just started takes nothing for two seconds.
+    await until(async () => String(await client.sendCommand(['CLUSTER', 'INFO'])).includes('cluster_state:ok'), 20_000)
+  })
+  afterAll(async () => {
+    client.destroy()
+    await server.stop()
+  })
+
+  async function keepsThePromise(namespace: string, redis: NonNullable<CacheOptions['redis']>): Promise<void> {
+    // Longer than by default: on a busy machine a read that is late would load.
+    const options = { redis, namespace, timeouts: { store: '5s' } } as const
+    const [one, two] = [createCache(options), createCache(options)]
+    const three = createCache({ ...options, memory: false })
+    const tags = ['a', 'b']
+    await until(() => one.set('key', 'old', { tags }))
+    await until(async () => (await two.getOrSet('key', () => 'new', { tags })) === 'old')
+    // The second time it is known to be there.
+    await until(async () => (await three.getOrSet('key', () => 'new', { tags })) === 'old')
+    expect(await three.getOrSet('key', () => 'new', { tags })).toBe('old')
+    expect(await one.invalidateTags('b')).toEqual({ propagated: true, queued: false })
+    await until(() => two.peek('key') === undefined, 2_000)
+    expect(await two.getOrSet('key', () => 'new', { tags })).toBe('new')
+    expect(await three.getOrSet('key', () => 'new', { tags })).toBe('new')
+    await Promise.all([one.close(), two.close(), three.close()])
+  }
+
+  it('keeps the keys of a namespace in one slot, and the promise', async () => {
+    await keepsThePromise('options', { rootNodes: [{ url: server.url }] })
+    const slots = await Promise.all(
+      (await client.keys('*options*')).map((key) => client.sendCommand(['CLUSTER', 'KEYSLOT', key])),
+    )
+    expect(slots.length).toBeGreaterThanOrEqual(4)
+    expect(new Set(slots).size).toBe(1)
+  })
+
+  it('is never asked for what a replica holds, which may lag behind', async () => {
+    const replica = (await startRedis(['--cluster-enabled', 'yes'])) as Server
+    const other = await connect(replica.url)
+    const [id] = String(await client.sendCommand(['CLUSTER', 'MYID'])).split('\n')
+    await other.sendCommand(['CLUSTER', 'MEET', '127.0.0.1', String(server.port)])
+    await until(() => other.sendCommand(['CLUSTER', 'REPLICATE', id as string]).catch(() => false), 10_000)
+    await until(async () => (await client.info('replication')).includes('state=online'), 10_000)
+    const slots = async () => (await client.sendCommand(['CLUSTER', 'SLOTS'])) as unknown[][]
+    // First and last slot, the node, its replica.
+    await until(async () => (await slots())[0]?.length === 4, 10_000)
+    const redis = { rootNodes: [{ url: server.url }], useReplicas: true }
+    await keepsThePromise('replicas', redis)
+    const cache = createCache({ redis, memory: false })
+    // The client chooses among all of them each time.
+    for (let reads = 0; reads < 20; reads++) await cache.getOrSet('key', () => 'value', { tags: ['a'] })
+    await cache.close()
+    expect(await commandsOf(other)).toEqual([])
+    other.destroy()
+    await replica.stop()
+  }, 30_000)
+
+  it('may be used through a client that is given', async () => {
+    const cluster = createCluster({ rootNodes: [{ url: server.url }] })
+    await cluster.connect()
+    await keepsThePromise('given', cluster)
+    await cluster.close()
+  })
+})

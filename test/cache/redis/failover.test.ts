@@ -1,0 +1,109 @@
+import { once } from 'node:events'
+import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net'
+import { type Cache, createCache } from 'posthaste'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type Server, startRedis } from '../../support/servers.ts'
+import { services } from '../../support/services.ts'
+import { connect, type RedisClient, uniqueNamespace, until } from '../support.ts'
+
+describe.skipIf(!services.redis)('a server that has not seen the last invalidation', () => {
+  let server: Server
+  let client: RedisClient
+  let cache: Cache
+  let namespace: string
+
+  beforeAll(async () => {
+    server = (await startRedis()) as Server
+    client = await connect(server.url)
+  })
+  afterAll(async () => {
+    client.destroy()
+    await server.stop()
+  })
+  beforeEach(async () => {
+    namespace = uniqueNamespace()
+    cache = createCache({ redis: server.url, namespace, memory: false })
+    await until(() => cache.set('key', 'old', { tags: ['tag'] }))
+    await cache.set('deleted', 'old')
+  })
+  afterEach(() => cache.close())
+
+  /** What Redis holds, to be put back later: so much had reached the replica that is then promoted. */
+  async function replicate(): Promise<() => Promise<void>> {
+    const keys = await client.keys(`{${namespace}}:*`)
+    const values = await Promise.all(keys.map((key) => client.get(key)))
+    return async () => {
+      await client.del(await client.keys(`{${namespace}}:*`))
+      for (const [index, key] of keys.entries()) await client.set(key, values[index] as string)
+    }
+  }
+
+  const read = () => cache.getOrSet('key', () => 'new', { tags: ['tag'] })
+  const disconnectAll = () => client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'])
+
+  it('is told of it before it is read, when the connection was lost', async () => {
+    const promote = await replicate()
+    expect(await cache.invalidateTags('tag')).toMatchObject({ propagated: true })
+    await cache.delete('deleted')
+    await promote()
+    // Its clock is past the invalidation before this process sees it.
+    const other = createCache({ redis: server.url, namespace })
+    await until(async () => (await other.invalidateTags('other')).propagated)
+    await disconnectAll()
+    await until(async () => {
+      expect(await read()).toBe('new')
+      expect(await cache.get('deleted')).toBeUndefined()
+      return cache.stats().store.state === 'up' && cache.stats().hitsByKind.store > 0
+    })
+    expect(await other.getMany(['key', 'deleted'])).not.toContain('old')
+    await other.close()
+  })
+
+  it('is told of it before it is read, when its clock has gone back', async () => {
+    const promote = await replicate()
+    await cache.invalidateTags('tag')
+    await promote()
+    await until(async () => {
+      expect(await read()).toBe('new')
+      return cache.stats().hitsByKind.store > 0
+    })
+    expect(cache.stats().errorsByKind.connection).toBe(1)
+  })
+
+  it('is left for the one to which its name leads, when it has become a replica and kept its connections', async () => {
+    const next = (await startRedis()) as Server
+    let current = server.port
+    const sockets: Socket[] = []
+    const name = createServer((socket) => {
+      const upstream = createConnection(current, '127.0.0.1')
+      for (const end of [socket, upstream]) end.on('error', () => {})
+      sockets.push(socket, upstream)
+      socket.pipe(upstream).pipe(socket)
+    }).listen(0)
+    await once(name, 'listening')
+    const url = `redis://127.0.0.1:${(name.address() as AddressInfo).port}`
+    const moved = createCache({ redis: url, namespace, breaker: { coolDown: '50ms' } })
+    await until(() => moved.set('key', 'old', { tags: ['tag'] }))
+    await client.sendCommand(['REPLICAOF', '127.0.0.1', String(next.port)])
+    current = next.port
+    await until(async () => (await moved.invalidateTags('tag')).propagated)
+    expect(await moved.getOrSet('key', () => 'new', { tags: ['tag'] })).toBe('new')
+    await until(async () => (await moved.explain('key')).tier !== 'none')
+    await moved.close()
+    await client.sendCommand(['REPLICAOF', 'NO', 'ONE'])
+    for (const socket of sockets) socket.destroy()
+    name.close()
+    await next.stop()
+  })
+
+  it('is told of it when another invalidation shows that its clock had gone back', async () => {
+    const promote = await replicate()
+    await cache.invalidateTags('tag')
+    await promote()
+    expect(await cache.invalidateTags('other')).toEqual({ propagated: false, queued: true })
+    await until(async () => {
+      expect(await read()).toBe('new')
+      return cache.stats().hitsByKind.store > 0
+    })
+  })
+})

@@ -1,0 +1,58 @@
+import { Kysely, MysqlDialect, sql } from 'kysely'
+import { createConnection, createPool } from 'mysql2'
+import { instrument, tuneMysqlPool } from 'posthaste'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { type ConnectionControl, captureControl } from '../../../src/database/cancel/connection-control.ts'
+import { findBinary, type Server, startMariadb } from '../../support/servers.ts'
+import { services } from '../../support/services.ts'
+import { startMysqlProxy } from '../support/mysql-proxy.ts'
+
+describe.skipIf(findBinary('mariadbd') === undefined || !services.mariadb)('timeout behind a proxy of MySQL', () => {
+  let server: Server
+  beforeAll(async () => {
+    server = (await startMariadb()) as Server
+  }, 60_000)
+  afterAll(() => server?.stop())
+
+  async function connect(kind: 'plain' | 'tuned') {
+    const proxy = await startMysqlProxy(server.port)
+    onTestFinished(() => proxy.close())
+    const pool = createPool({ host: '127.0.0.1', port: proxy.port, user: 'root', connectionLimit: 2 })
+    if (kind === 'tuned') tuneMysqlPool(pool)
+    const db = new Kysely<Record<string, never>>(
+      instrument({ dialect: new MysqlDialect({ pool }) }, { timeout: '200ms' }),
+    )
+    onTestFinished(() => db.destroy())
+    return { proxy, pool, db }
+  }
+
+  it.each(['plain', 'tuned'] as const)(
+    'kills no thread when the proxy numbers them itself, but closes the connection (%s pool)',
+    async (kind) => {
+      const { proxy, db } = await connect(kind)
+      const innocent = createConnection(server.url.replace('/test', '/mysql'))
+      onTestFinished(() => innocent.destroy())
+      await new Promise<void>((resolve) => innocent.connect(() => resolve()))
+      const rows = innocent.promise().query('select sleep(1) as slept')
+      proxy.threadId = innocent.threadId
+      const slow = sql`select count(*) from mysql.seq_1_to_1000000 a, mysql.seq_1_to_1000000 b where a.seq + b.seq = 0`
+      await expect(slow.execute(db)).rejects.toMatchObject({ code: 'ERR_QUERY_TIMEOUT' })
+      expect((await rows)[0]).toEqual([{ slept: 0 }])
+      expect((await sql`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
+    },
+  )
+
+  it('kills no thread of another server that the address leads to by now', async () => {
+    const { proxy, pool } = await connect('tuned')
+    const { promise, resolve } = Promise.withResolvers<ConnectionControl>()
+    const { promise: acquired, resolve: onAcquired } = Promise.withResolvers<void>()
+    captureControl(() => pool.getConnection(() => onAcquired()), resolve)
+    const control = await promise
+    await acquired
+    proxy.target = Number(new URL(services.mariadb as string).port)
+    const isWanted = vi.fn(() => true)
+    await expect(control.cancel(isWanted)).rejects.toThrow('The address leads to several servers')
+    expect(isWanted).not.toHaveBeenCalled()
+    control.destroy()
+  })
+})

@@ -1,0 +1,31 @@
+import { withQueryScope } from 'posthaste'
+import { describe, expect, it } from 'vitest'
+import { openQueryScope } from '../../../src/database/n-plus-one/query-scope.ts'
+import { openSqlite } from '../support/sqlite.ts'
+
+describe('query scopes', () => {
+  it('of requests get their name when it is known, and end with the response', async () => {
+    const scopes: (string | undefined)[] = []
+    const db = openSqlite({ onQuery: ({ scope }) => scopes.push(scope) })
+    let route = '(unmatched)'
+    const scope = openQueryScope(() => `GET ${route}`)
+    await scope.run(async () => {
+      route = '/users/:id'
+      await db.selectFrom('users').selectAll().execute()
+    })
+    scope.end()
+    scope.end()
+    expect(scopes).toEqual(['GET /users/:id'])
+  })
+
+  it('give back what the function gives, and throw what it throws', async () => {
+    expect(withQueryScope('sync', () => 5)).toBe(5)
+    expect(() =>
+      withQueryScope('sync', () => {
+        throw new Error('no')
+      }),
+    ).toThrow('no')
+    await expect(withQueryScope('async', () => Promise.reject(new Error('no')))).rejects.toThrow('no')
+    expect(() => withQueryScope('bad', () => 1, { maxQueries: -1 })).toThrow('Expected `maxQueries`')
+  })
+})

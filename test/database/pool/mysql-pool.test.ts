@@ -1,0 +1,218 @@
+import { Kysely, MysqlDialect, sql } from 'kysely'
+import { createConnection, createPool, type Pool, type PoolConnection } from 'mysql2'
+import { instrument, type PoolStats, type PoolTuning, poolOptions, tuneMysqlPool, withQueryScope } from 'posthaste'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { type ConnectionControl, captureControl } from '../../../src/database/cancel/connection-control.ts'
+import { findBinary, type Server, startMariadb } from '../../support/servers.ts'
+import { startSilentProxy } from '../support/silent-proxy.ts'
+import { uncaughtDuring } from '../support/uncaught.ts'
+
+describe.skipIf(findBinary('mariadbd') === undefined)('tuneMysqlPool', () => {
+  let server: Server
+  beforeAll(async () => {
+    server = (await startMariadb()) as Server
+  }, 60_000)
+  afterAll(() => server?.stop())
+
+  const kyselyOf = (pool: Pool & { stats(): PoolStats }) => {
+    const db = new Kysely<Record<string, never>>(instrument({ dialect: new MysqlDialect({ pool }) }, { pool }))
+    onTestFinished(() => db.destroy())
+    return db
+  }
+
+  function connect({ max = 5, port = server.port, ...tuning }: PoolTuning & { max?: number; port?: number } = {}) {
+    const pool = tuneMysqlPool(createPool({ host: '127.0.0.1', port, user: 'root', connectionLimit: max }), tuning)
+    return { pool, db: kyselyOf(pool) }
+  }
+
+  async function kill(): Promise<void> {
+    const control = createConnection({ host: '127.0.0.1', port: server.port, user: 'root' }).promise()
+    const [rows] = await control.query(
+      'select id from information_schema.processlist where id <> connection_id() and user = "root"',
+    )
+    for (const { id } of rows as { id: number }[]) await control.query(`kill ${id}`).catch(() => {})
+    await control.end()
+  }
+
+  it('replaces the connections of a server that has become read-only, once a write is refused', async () => {
+    const admin = createConnection({ host: '127.0.0.1', port: server.port, user: 'root' }).promise()
+    onTestFinished(() => admin.end())
+    await admin.query('create database failover')
+    await admin.query('create table failover.t (id int)')
+    await admin.query('create user app@localhost')
+    await admin.query('grant select, insert on failover.* to app@localhost')
+    const options = { host: '127.0.0.1', port: server.port, user: 'app', database: 'failover', connectionLimit: 1 }
+    const pool = tuneMysqlPool(createPool(options))
+    const db = kyselyOf(pool)
+    await sql`insert into t values (1)`.execute(db)
+    await admin.query('set global read_only = 1')
+    await expect(sql`insert into t values (2)`.execute(db)).rejects.toMatchObject({ errno: 1290 })
+    await sql`select 1`.execute(db)
+    expect(pool.stats().recycled).toBe(1)
+    await sql`select 1`.execute(db)
+    expect(pool.stats().recycled).toBe(1)
+    await admin.query('set global read_only = 0')
+    await sql`insert into t values (3)`.execute(db)
+  })
+
+  it('survives a connection that is killed inside a transaction, and serves the next request', async () => {
+    const { pool, db } = connect()
+    const uncaught = await uncaughtDuring(async () => {
+      const transaction = db.transaction().execute(async (trx) => {
+        await sql`select 1`.execute(trx)
+        await kill()
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        await sql`select 2`.execute(trx)
+      })
+      await expect(transaction).rejects.toThrow()
+      expect((await sql<{ one: number }>`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
+    })
+    expect(uncaught).toEqual([])
+    expect(pool.stats().inUse).toBe(0)
+  })
+
+  it('survives a server that is killed inside a transaction, and serves the first request after it is back', async () => {
+    const { pool, db } = connect()
+    const uncaught = await uncaughtDuring(async () => {
+      // Connections that lie idle meanwhile are lost as well.
+      await Promise.all([1, 2, 3].map(() => sql`select sleep(0.05)`.execute(db)))
+      const lost = db.transaction().execute(async (trx) => {
+        await sql`select 1`.execute(trx)
+        await server.kill()
+        await sql`select 2`.execute(trx)
+      })
+      await expect(lost).rejects.toThrow()
+      await expect(sql`select 3`.execute(db)).rejects.toThrow(/ECONNREFUSED/)
+      await server.restart()
+      expect((await sql<{ four: number }>`select 4 as four`.execute(db)).rows).toEqual([{ four: 4 }])
+    })
+    expect(uncaught).toEqual([])
+    expect(pool.stats()).toMatchObject({ inUse: 0, total: 1 })
+  }, 60_000)
+
+  it('notices that connections went silent, and answers on a new one', async () => {
+    const proxy = await startSilentProxy(server.port)
+    onTestFinished(() => proxy.close())
+    const { pool, db } = connect({ port: proxy.port, prePing: true, pingTimeout: '1s' })
+    await Promise.all([1, 2, 3, 4].map(() => sql`select sleep(0.02)`.execute(db)))
+    proxy.silence()
+    const started = performance.now()
+    await sql`select 1`.execute(db)
+    expect(performance.now() - started).toBeLessThan(4_000)
+    expect(pool.stats()).toMatchObject({ failedPings: 1, total: 1 })
+  })
+
+  it('gives whoever waits too long a clear error, where mysql2 would wait for ever', async () => {
+    const { options, tuning } = poolOptions('mysql2', { poolSize: 1, maxOverflow: 1, poolTimeout: '300ms' })
+    const pool = tuneMysqlPool(createPool({ host: '127.0.0.1', port: server.port, user: 'root', ...options }), tuning)
+    const db = kyselyOf(pool)
+    const request = (seconds: number) => withQueryScope('GET /slow', () => sql`select sleep(${seconds})`.execute(db))
+    const holding = [request(1), request(1)]
+    await expect(request(0)).rejects.toMatchObject({
+      code: 'ERR_POOL_TIMEOUT',
+      message: expect.stringMatching(/^No connection became free within 300 ms: 2 of 2 are in use/),
+    })
+    await Promise.all(holding)
+    expect(pool.stats()).toMatchObject({ inUse: 0, waiting: 0, timeouts: 1 })
+  })
+
+  it('replaces connections that are too old', async () => {
+    const { pool, db } = connect({ recycle: '800ms' })
+    const id = async () => (await sql<{ id: number }>`select connection_id() as id`.execute(db)).rows[0]?.id
+    const first = await id()
+    expect(await id()).toBe(first)
+    await new Promise((resolve) => setTimeout(resolve, 850))
+    expect(await id()).not.toBe(first)
+    expect(pool.stats()).toMatchObject({ recycled: 1, total: 1 })
+  })
+
+  it.each(['startup', 'set'] as const)('ends a statement that takes too long, via %s', async (timeoutVia) => {
+    const { db } = connect({ max: 1, statementTimeout: '200ms', timeoutVia })
+    await expect(
+      sql`select count(*) from mysql.seq_1_to_1000000 a, mysql.seq_1_to_1000000 b where a.seq + b.seq = 0`.execute(db),
+    ).rejects.toMatchObject({ errno: 1969 })
+    expect((await sql<{ one: number }>`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
+  })
+
+  it('replaces a connection whose ping fails', async () => {
+    const { pool } = connect({ prePing: true })
+    const next = () =>
+      new Promise<PoolConnection>((resolve, reject) => {
+        pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection)))
+      })
+    const first = await next()
+    first.release()
+    const { stream } = first as unknown as { readonly stream: { destroy(): void } }
+    stream.destroy()
+    const second = await next()
+    expect(second).not.toBe(first)
+    expect(pool.stats()).toMatchObject({ failedPings: 1, total: 1, inUse: 1 })
+    second.release()
+  })
+
+  describe('cancels what a connection runs', () => {
+    /** A connection, and the control that `instrument` gets with it. */
+    async function take(port = server.port) {
+      const { pool } = connect({ port, max: 1 })
+      let control: ConnectionControl | undefined
+      const connection = await new Promise<PoolConnection>((resolve, reject) => {
+        captureControl(
+          () => pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection))),
+          (received) => {
+            control = received
+          },
+        )
+      })
+      const run = (text: string) =>
+        new Promise((resolve) => connection.query(text, (error, rows) => resolve(error ?? rows)))
+      onTestFinished(() => connection.destroy())
+      return { control: control as ConnectionControl, connection, run }
+    }
+
+    it('unless it ended while the request was on its way', async () => {
+      const { control, run } = await take()
+      const rows = run('select sleep(0.2) as slept')
+      await control.cancel(() => false)
+      expect(await rows).toEqual([{ slept: 0 }])
+      const cancelled = run('select seq, sleep(1) from mysql.seq_1_to_9')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      await control.cancel(() => true)
+      expect(await cancelled).toMatchObject({ errno: 1317 })
+    })
+
+    it('and says so when it cannot: the server has forgotten the connection, or takes no other', async () => {
+      const { control, connection } = await take()
+      const ended = new Promise((resolve) => connection.once('error', resolve))
+      await kill()
+      await ended
+      await expect(control.cancel(() => true)).rejects.toMatchObject({ errno: 1094 })
+
+      const proxy = await startSilentProxy(server.port)
+      const other = await take(proxy.port)
+      other.connection.on('error', () => {})
+      await other.run('select 1')
+      await proxy.close()
+      await expect(other.control.cancel(() => true)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    })
+  })
+
+  it('counts what it can of a pool that keeps its own counts to itself', async () => {
+    const inner = createPool({ host: '127.0.0.1', port: server.port, user: 'root' })
+    onTestFinished(() => new Promise<void>((resolve) => inner.end(() => resolve())))
+    const pool = tuneMysqlPool({
+      getConnection: (callback: Parameters<Pool['getConnection']>[0]) => inner.getConnection(callback),
+      on: (event: 'connection', listener: () => void) => inner.on(event, listener),
+    })
+    const connection = await new Promise<PoolConnection>((resolve) => {
+      pool.getConnection((_error, connection) => resolve(connection))
+    })
+    expect(pool.stats()).toMatchObject({ inUse: 1, acquired: 1, total: 0, idle: 0, max: 10 })
+    connection.release()
+    expect(pool.stats().inUse).toBe(0)
+  })
+
+  it('refuses the promise wrapper, which Kysely cannot use either', () => {
+    const pool = createPool({ host: '127.0.0.1', port: server.port }).promise()
+    expect(() => tuneMysqlPool(pool as never)).toThrow(TypeError)
+  })
+})

@@ -1,0 +1,201 @@
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Driver,
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+  sql,
+} from 'kysely'
+import { instrument, type Warning } from 'posthaste'
+import { describe, expect, it } from 'vitest'
+import { openSqlite, type Tables } from '../support/sqlite.ts'
+
+function open() {
+  const told: string[] = []
+  const db = openSqlite({ invalidates: { invalidateTags: async (...tags) => void told.push(...tags) } })
+  return { db, told }
+}
+
+const order = { user_id: 1, status: 'new', total: 1 }
+
+describe('writes that invalidate', () => {
+  it('tell the tables they changed, and not those they read', async () => {
+    const { db, told } = open()
+    await db
+      .insertInto('orders')
+      .columns(['user_id', 'status', 'total'])
+      .expression((eb) => eb.selectFrom('users').select(['id', eb.val('x').as('status'), eb.val(1).as('total')]))
+      .execute()
+    await db.updateTable('users').set({ name: 'x' }).where('id', '=', 1).execute()
+    await db.deleteFrom('orders').where('id', '=', 1).execute()
+    await db.selectFrom('users').selectAll().execute()
+    expect(told).toEqual(['table:orders', 'table:users', 'table:orders'])
+  })
+
+  it('wait for the cache before they resolve', async () => {
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const db = openSqlite({ invalidates: { invalidateTags: () => gate } })
+    let done = false
+    const write = db
+      .insertInto('orders')
+      .values(order)
+      .execute()
+      .then(() => {
+        done = true
+      })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(done).toBe(false)
+    release()
+    await write
+    expect(done).toBe(true)
+  })
+
+  it('resolve all the same when the cache fails, and say so', async () => {
+    const warnings: Warning[] = []
+    const db = openSqlite({
+      invalidates: { invalidateTags: () => Promise.reject(new Error('down')) },
+      onWarn: (warning) => warnings.push(warning),
+    })
+    await db.insertInto('orders').values(order).execute()
+    expect(warnings).toMatchObject([{ code: 'INVALIDATION_FAILED' }])
+  })
+
+  it('tell after COMMIT, each table once', async () => {
+    const { db, told } = open()
+    await db.transaction().execute(async (trx) => {
+      await trx.insertInto('orders').values(order).execute()
+      await trx.insertInto('orders').values(order).execute()
+      await trx.updateTable('users').set({ name: 'x' }).execute()
+      expect(told).toEqual([])
+    })
+    expect(told).toEqual(['table:orders', 'table:users'])
+  })
+
+  it('tell nothing after ROLLBACK, nor what was rolled back in the next transaction', async () => {
+    const { db, told } = open()
+    const failing = db.transaction().execute(async (trx) => {
+      await trx.insertInto('orders').values(order).execute()
+      throw new Error('no')
+    })
+    await expect(failing).rejects.toThrow('no')
+    await db.transaction().execute((trx) => trx.updateTable('users').set({ name: 'x' }).execute())
+    expect(told).toEqual(['table:users'])
+  })
+
+  it('follow controlled transactions and their savepoints', async () => {
+    const { db, told } = open()
+    const trx = await db.startTransaction().execute()
+    await trx.updateTable('users').set({ name: 'x' }).execute()
+    const saved = await trx.savepoint('before orders').execute()
+    await saved.deleteFrom('orders').execute()
+    await (await saved.rollbackToSavepoint('before orders').execute()).commit().execute()
+    expect(told).toEqual(['table:users'])
+
+    const second = await db.startTransaction().execute()
+    const kept = await second.savepoint('kept').execute()
+    await kept.deleteFrom('orders').execute()
+    await (await kept.releaseSavepoint('kept').execute()).commit().execute()
+    expect(told).toEqual(['table:users', 'table:orders'])
+
+    const third = await db.startTransaction().execute()
+    await third.deleteFrom('orders').execute()
+    await third.rollback().execute()
+    expect(told).toHaveLength(2)
+  })
+
+  it('tell too much rather than too little when a savepoint is named in another way than it was set', async () => {
+    const { db, told } = open()
+    await db.connection().execute(async (connection) => {
+      await sql`begin`.execute(connection)
+      await sql`savepoint here`.execute(connection)
+      await connection.deleteFrom('orders').execute()
+      await sql`rollback to HERE`.execute(connection)
+      await sql`commit`.execute(connection)
+    })
+    expect(told).toEqual(['table:orders'])
+  })
+
+  it('follow a transaction written by hand on one connection', async () => {
+    const { db, told } = open()
+    await db.connection().execute(async (connection) => {
+      await sql`begin`.execute(connection)
+      await connection.deleteFrom('orders').execute()
+      expect(told).toEqual([])
+      await sql`commit`.execute(connection)
+    })
+    expect(told).toEqual(['table:orders'])
+  })
+
+  it('see writes within common table expressions, and changes of the tables themselves', async () => {
+    const { db, told } = open()
+    await db.schema.alterTable('orders').addColumn('note', 'text').execute()
+    await db.schema.dropTable('orders').execute()
+    expect(told).toEqual(['table:orders', 'table:orders'])
+  })
+
+  it('tell nothing when the write fails', async () => {
+    const { db, told } = open()
+    await expect(db.insertInto('users').values({ id: 1, name: 'x', org_id: 1 }).execute()).rejects.toThrow(/UNIQUE/)
+    expect(told).toEqual([])
+  })
+
+  describe('whose connection is lost', () => {
+    /** A PostgreSQL that loses the connection with the first statement that matches. */
+    function openLosing(pattern: RegExp) {
+      const told: string[] = []
+      const run = async <Row>({ sql }: CompiledQuery): Promise<QueryResult<Row>> => {
+        if (pattern.test(sql)) throw new Error('Connection terminated unexpectedly')
+        return { rows: [] }
+      }
+      const send = (text: string) => async (connection: DatabaseConnection) =>
+        void (await connection.executeQuery(CompiledQuery.raw(text)))
+      const createDriver = (): Driver =>
+        Object.assign(new DummyDriver(), {
+          acquireConnection: async () => ({ executeQuery: run, async *streamQuery() {} }),
+          beginTransaction: send('begin'),
+          commitTransaction: send('commit'),
+        })
+      const db = new Kysely<Tables>(
+        instrument(
+          {
+            dialect: {
+              createAdapter: () => new PostgresAdapter(),
+              createDriver,
+              createIntrospector: (db) => new PostgresIntrospector(db),
+              createQueryCompiler: () => new PostgresQueryCompiler(),
+            },
+          },
+          { invalidates: { invalidateTags: (...tags) => told.push(...tags) } },
+        ),
+      )
+      return { db, told }
+    }
+    const lost = 'Connection terminated unexpectedly'
+
+    it('tell the tables, as the write may be done', async () => {
+      const { db, told } = openLosing(/^(?:insert|select)/)
+      await expect(db.insertInto('orders').values(order).execute()).rejects.toThrow(lost)
+      expect(told).toEqual(['table:orders'])
+      await expect(db.selectFrom('users').selectAll().execute()).rejects.toThrow(lost)
+      expect(told).toEqual(['table:orders'])
+    })
+
+    it('tell them during COMMIT, and not before', async () => {
+      const write = (db: Kysely<Tables>) =>
+        db.transaction().execute((trx) => trx.insertInto('orders').values(order).execute())
+      const before = openLosing(/^insert/)
+      await expect(write(before.db)).rejects.toThrow(lost)
+      expect(before.told).toEqual([])
+      const during = openLosing(/^commit/)
+      await expect(write(during.db)).rejects.toThrow(lost)
+      expect(during.told).toEqual(['table:orders'])
+    })
+  })
+})

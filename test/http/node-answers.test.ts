@@ -1,0 +1,92 @@
+import { once } from 'node:events'
+import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import zlib from 'node:zlib'
+import { type Cache, createCache } from 'posthaste'
+import { cacheResponses, compressResponses } from 'posthaste/express'
+import { describe, expect, it, onTestFinished } from 'vitest'
+
+type Wrap = (request: IncomingMessage, response: ServerResponse, next: () => void) => void
+
+async function listen(wrap: Wrap, handler: (response: ServerResponse) => void): Promise<number> {
+  const server = createServer((request, response) => {
+    Object.assign(request, { originalUrl: request.url, path: request.url })
+    wrap(request, response, () => handler(response))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+interface Received {
+  readonly response: IncomingMessage
+  readonly body: Buffer
+}
+
+async function receive(port: number): Promise<Received> {
+  const request = get({ host: '127.0.0.1', port, headers: { 'accept-encoding': 'gzip' }, agent: false })
+  const [response] = (await once(request, 'response')) as [IncomingMessage]
+  const chunks: Buffer[] = []
+  response.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', () => {})
+  await new Promise((resolve) => response.on('close', resolve))
+  return { response, body: Buffer.concat(chunks) }
+}
+
+const text = 'All work and no play makes Jack a dull boy. '.repeat(100)
+const compressing = compressResponses() as unknown as Wrap
+const plain: Wrap = (_request, _response, next) => next()
+
+describe('an answer that is shorter than it says', () => {
+  it.each<[how: string, end: (response: ServerResponse) => void]>([
+    ['in one piece', (response) => response.end(text)],
+    [
+      'in pieces',
+      (response) => {
+        response.write(text.slice(0, 2_000))
+        setImmediate(() => response.end(text.slice(2_000)))
+      },
+    ],
+  ])('looks cut off %s, encoded or not', async (_how, end) => {
+    for (const wrap of [plain, compressing]) {
+      const port = await listen(wrap, (response) => {
+        // So Node, too, ends the connection and does not wait.
+        response.setHeader('connection', 'close')
+        response.setHeader('content-type', 'text/plain')
+        response.setHeader('content-length', String(text.length + 1))
+        end(response)
+      })
+      expect((await receive(port)).response.complete).toBe(false)
+    }
+  })
+})
+
+it('is not encoded when the handler has applied a coding for the transfer', async () => {
+  const coded = zlib.gzipSync(text)
+  const port = await listen(compressing, (response) => {
+    response.setHeader('content-type', 'text/plain')
+    response.setHeader('transfer-encoding', 'gzip, chunked')
+    response.end(coded)
+  })
+  const { response, body } = await receive(port)
+  expect([response.headers['content-encoding'], zlib.gunzipSync(body).toString()]).toEqual([undefined, text])
+})
+
+it('keeps its reason phrase in the cache, which is not that of a 304', async () => {
+  const cache = createCache() as unknown as Cache
+  onTestFinished(async () => void (await cache.close()))
+  const port = await listen(cacheResponses(cache) as unknown as Wrap, (response) => {
+    response.statusMessage = 'Very Fine'
+    response.end(text)
+  })
+  for (const status of ['posthaste; fwd=miss; stored', 'posthaste; hit']) {
+    const { response } = await receive(port)
+    expect([response.statusMessage, response.headers['cache-status']]).toEqual(['Very Fine', status])
+  }
+  const request = get({ host: '127.0.0.1', port, headers: { 'if-none-match': '*' }, agent: false })
+  const [response] = (await once(request, 'response')) as [IncomingMessage]
+  expect([response.statusCode, response.statusMessage]).toEqual([304, 'Not Modified'])
+  response.resume()
+})

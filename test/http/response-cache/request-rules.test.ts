@@ -1,0 +1,278 @@
+import { parse as parseSimple } from 'node:querystring'
+import express5 from 'express'
+import express4 from 'express4'
+import fc from 'fast-check'
+import { Hono } from 'hono'
+import { type Cache, createCache } from 'posthaste'
+import { cacheResponses } from 'posthaste/express'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { resolveHttpCacheOptions } from '../../../src/http/response-cache/http-cache-options.ts'
+import { responseKey } from '../../../src/http/response-cache/response-key.ts'
+import { createOriginLimit } from '../../../src/http/response-cache/rules/origin-limit.ts'
+import { bypassReason, type CachedRequest } from '../../../src/http/response-cache/rules/request-rules.ts'
+
+const store = createCache()
+
+function requestWith(headers: Readonly<Record<string, string>>, query = '', path = '/users'): CachedRequest {
+  const names = Object.keys(headers)
+  const header = (name: string) => headers[name]
+  return { method: 'GET', path, query, route: '', header, names: () => names, original: undefined }
+}
+
+const chromium = {
+  host: 'a.example',
+  connection: 'keep-alive',
+  'sec-ch-ua': '"Chromium";v="140"',
+  'sec-ch-ua-mobile': '?0',
+  'sec-ch-ua-platform': '"Linux"',
+  'upgrade-insecure-requests': '1',
+  'user-agent': 'Mozilla/5.0',
+  accept: 'text/html',
+  'sec-fetch-site': 'none',
+  'sec-fetch-mode': 'navigate',
+  'sec-fetch-user': '?1',
+  'sec-fetch-dest': 'document',
+  'accept-encoding': 'gzip, deflate, br, zstd',
+  'accept-language': 'en-US,en;q=0.9',
+  priority: 'u=0, i',
+}
+const base = { host: 'a.example', accept: '*/*', 'user-agent': 'x' }
+
+describe('the headers of', () => {
+  it.each<[client: string, headers: Readonly<Record<string, string>>, reason: string | undefined]>([
+    ['Chromium', chromium, undefined],
+    [
+      'Firefox',
+      { ...base, te: 'trailers', dnt: '1', 'sec-gpc': '1', priority: 'u=0', 'sec-fetch-dest': 'x' },
+      undefined,
+    ],
+    ['Safari', { ...base, 'accept-language': 'de', 'sec-fetch-mode': 'cors', referer: 'http://a.example/' }, undefined],
+    ['curl', base, undefined],
+    ['undici', { ...base, connection: 'keep-alive', 'accept-language': '*', 'sec-fetch-mode': 'cors' }, undefined],
+    ['axios', { ...base, 'accept-encoding': 'gzip, compress, deflate, br' }, undefined],
+    ['kube-probe', { ...base, connection: 'close' }, undefined],
+    ['Prometheus', { ...base, 'x-prometheus-scrape-timeout-seconds': '10' }, 'header'],
+    ['OpenTelemetry', { ...base, traceparent: '00-1-2-01', tracestate: 'a=b' }, undefined],
+    ['OpenTelemetry with baggage', { ...base, traceparent: '00-1-2-01', baggage: 'user=1' }, 'header'],
+    ['Datadog', { ...base, 'x-datadog-trace-id': '1', 'x-datadog-parent-id': '2' }, undefined],
+    [
+      'nginx',
+      { ...base, 'x-real-ip': '1.2.3.4', 'x-forwarded-for': '1.2.3.4', 'x-forwarded-proto': 'https' },
+      undefined,
+    ],
+    ['ALB', { ...base, 'x-amzn-trace-id': 'Root=1', 'x-forwarded-port': '443', 'x-forwarded-for': '1' }, undefined],
+    [
+      'Cloudflare',
+      { ...base, 'cdn-loop': 'cloudflare', 'cf-connecting-ip': '1.2.3.4', 'cf-ipcountry': 'DE' },
+      'header',
+    ],
+    ['a client with a cookie', { ...base, cookie: 'a=1' }, 'cookie'],
+    ['a client with credentials', { ...base, authorization: 'x' }, 'authorization'],
+    ...[
+      ...['apikey', 'x-session-token', 'remote-user', 'x-auth-request-user', 'x-ms-client-principal', 'x-user-id'],
+      ...[
+        'x-goog-authenticated-user-email',
+        'x-consumer-username',
+        'tailscale-user-login',
+        'x-tenant',
+        'accept-version',
+      ],
+      ...['x-vercel-ip-country', 'cloudfront-viewer-country', 'x-envoy-peer-metadata', 'x-csrf-token', 'content-type'],
+    ].map((name): [string, Record<string, string>, string] => [
+      `a client that sends ${name}`,
+      { ...base, [name]: 'x' },
+      'header',
+    ]),
+  ])('%s answer a hit, or say why not', (_client, headers, reason) => {
+    const settings = resolveHttpCacheOptions({ onWarn: () => {} }, store)
+    const expected = reason === undefined ? undefined : `fwd=bypass; detail=${reason}`
+    expect(bypassReason(requestWith(headers), settings)).toBe(expected)
+  })
+})
+
+it('allows headers that are in `vary` or `ignoreHeaders`', () => {
+  const settings = resolveHttpCacheOptions(
+    { vary: ['X-Tenant'], ignoreHeaders: ['CF-*', 'x-a'], onWarn: () => {} },
+    store,
+  )
+  const reason = (name: string) => bypassReason(requestWith({ ...base, [name]: 'x' }), settings)
+  for (const name of ['x-tenant', 'cf-ray', 'x-a']) expect(reason(name)).toBeUndefined()
+  for (const name of ['x-tenants', 'x-ab', 'xcf-ray']) expect(reason(name)).toBe('fwd=bypass; detail=header')
+})
+
+describe('the warning about headers', () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  it('is given once, a minute after the first, with few names', () => {
+    const warnings: { code: string; message: string }[] = []
+    const cache = createCache()
+    const onWarn = (warning: { code: string; message: string }) => void warnings.push(warning)
+    const settings = [1, 2].map(() => resolveHttpCacheOptions({ onWarn }, cache))
+    for (let index = 0; index < 50; index++) {
+      const name = `x-${index}-${'long'.repeat(40)}`
+      for (const one of settings) bypassReason(requestWith({ ...base, [name]: 'x' }), one)
+    }
+    expect(warnings).toEqual([])
+    vi.advanceTimersByTime(60_000)
+    bypassReason(requestWith({ ...base, 'x-later': 'x' }), settings[0] as never)
+    vi.advanceTimersByTime(600_000)
+    expect(warnings.map(({ code }) => code)).toEqual(['CACHE_HEADER_UNKNOWN'])
+    const names = warnings[0]?.message.match(/`x-\d+-[a-z]*`/g) ?? []
+    expect([names.length, Math.max(...names.map(({ length }) => length))]).toEqual([20, 66])
+  })
+})
+
+describe('query strings', () => {
+  const runs = Number(process.env.RUNS ?? 3_000)
+  const seed = Number(process.env.SEED ?? 20_26)
+  const parserOf = (express: unknown, kind: string): ((query: string) => unknown) => {
+    const app = (express as typeof express5)()
+    app.set('query parser', kind)
+    return app.get('query parser fn') as (query: string) => unknown
+  }
+  const hono = new Hono().get('/', (c) => c.json([c.req.query(), c.req.queries()]))
+  const parsers: readonly ((query: string) => unknown)[] = [
+    ...[express4, express5].flatMap((express) => ['simple', 'extended'].map((kind) => parserOf(express, kind))),
+    (query) => parseSimple(query),
+    (query) => [...new URLSearchParams(`?${query}`)].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)),
+  ]
+  const piece = fc.constantFrom(
+    ...[
+      'a',
+      'b',
+      'page',
+      '=',
+      '=',
+      '&',
+      '&',
+      '?',
+      ';',
+      '+',
+      '[',
+      ']',
+      '[]',
+      '[0]',
+      '.',
+      '%',
+      '%5B',
+      '%5D',
+      '%3D',
+      '%26',
+    ],
+    ...[
+      '%FF',
+      '%C3',
+      '%A4',
+      'ä',
+      '1',
+      '2',
+      '%31',
+      '%70age',
+      '__proto__',
+      'hasOwnProperty',
+      ',',
+      '%2C',
+      '#',
+      '/',
+      ' ',
+      '%00',
+    ],
+  )
+  const query = fc.array(piece, { maxLength: 9 }).map((pieces) => pieces.join(''))
+  const names = fc.constantFrom('a', 'b', 'page', 'page[a]', 'page%5Ba%5D', '%70age', '__proto__', 'a[]', 'a[0]')
+  const parameter = fc.oneof(
+    {
+      weight: 5,
+      arbitrary: fc.tuple(names, fc.constantFrom('=1', '=2', '=', '', '=%C3%A4')).map((both) => both.join('')),
+    },
+    { weight: 1, arbitrary: query },
+  )
+  /** Often the same parameters in another order, so that keys do meet. */
+  const pair = fc.oneof(
+    fc.tuple(query, query),
+    fc
+      .tuple(fc.array(fc.tuple(parameter, fc.nat(1_000)), { maxLength: 4 }), fc.constant('&'))
+      .map(([parts, separator]) => {
+        const shuffled = parts.toSorted(([, a], [, b]) => a - b)
+        return [parts, shuffled].map((all) => all.map(([text]) => text).join(separator)) as [string, string]
+      }),
+  )
+
+  it.each([['all' as const], [['a', 'b', 'page', 'page[a]']]])(
+    'share an entry only if every parser reads them alike: %s',
+    async (listed) => {
+      const settings = resolveHttpCacheOptions({ query: listed, onWarn: () => {} }, store)
+      const keyOf = (text: string) => {
+        const request = requestWith(base, text)
+        return bypassReason(request, settings) === undefined ? responseKey(request, settings) : undefined
+      }
+      let shared = 0
+      await fc.assert(
+        fc.asyncProperty(pair, async ([first, second]) => {
+          const key = keyOf(first)
+          if (key === undefined || key !== keyOf(second)) return
+          if (first !== second) shared++
+          for (const parse of parsers) expect(parse(first)).toEqual(parse(second))
+          const answers = [first, second].map(async (text) => (await hono.request(`/?${text}`)).json())
+          expect(await answers[0]).toEqual(await answers[1])
+        }),
+        { numRuns: runs, seed },
+      )
+      expect(shared).toBeGreaterThan(0)
+    },
+    600_000,
+  )
+
+  it.each(['?page=5', '%FF=1', 'a=%C3', 'page[a]=1', 'page.a=1', 'a;b=1', '%zz', 'b=1#&a=2', 'a=\xa0'])(
+    'of doubt are not cached: %s',
+    (text) => {
+      const settings = resolveHttpCacheOptions({ query: 'all', onWarn: () => {} }, store)
+      expect(bypassReason(requestWith(base, text), settings)).toBe('fwd=bypass; detail=query')
+    },
+  )
+})
+
+it('admits eight variants of what clients say of the origin, for each route and host', () => {
+  const isAmongFirst = createOriginLimit()
+  const ask = (host: string, prefix: string, now = 0) =>
+    isAmongFirst(requestWith({ host, 'x-forwarded-prefix': prefix }), now)
+  const admitted = Array.from({ length: 12_000 }, (_, index) => ask('a.example', `/${index}`)).filter(Boolean)
+  expect(admitted).toHaveLength(8)
+  expect([ask('a.example', '/3'), ask('b.example', '/new'), ask('a.example', '/new')]).toEqual([true, true, false])
+  expect(ask('a.example', '/new', 600_001)).toBe(true)
+  expect(ask('c.example', `/${'x'.repeat(1_000)}`)).toBe(false)
+})
+
+it.each([
+  ['nothing', undefined, null],
+  ['null', null, null],
+  ['false, as `user && [user.id]` is without a user', false, null],
+  ['a text', 'ann', TypeError],
+  ['an empty text', '', TypeError],
+  ['a number', 0, TypeError],
+  ['an object', { id: 1 }, TypeError],
+  ['a promise', Promise.resolve(['ann']), TypeError],
+  ['a promise that rejects', () => Promise.reject(new Error('no user')), TypeError],
+  ['a set', new Set(['ann']), TypeError],
+])('takes no `key` that returns %s for one that all clients share', (_what, returned, expected) => {
+  const key = typeof returned === 'function' ? returned : () => returned
+  const settings = resolveHttpCacheOptions({ key: key as never }, store)
+  const make = () => responseKey(requestWith({ ...base, authorization: 'ann' }), settings)
+  if (expected === null) expect(make()).toBeNull()
+  else expect(make).toThrow('Expected `key` to return a list, or null')
+})
+
+it.each([undefined, null, 'users', [5], Promise.resolve(['users'])])(
+  'takes no `tags` that returns %s for an answer without tags',
+  (returned) => {
+    const { tagsOf } = resolveHttpCacheOptions({ tags: (() => returned) as never }, store)
+    expect(() => (tagsOf as (request: unknown) => unknown)({})).toThrow('Expected `tags` to be a list of names')
+  },
+)
+
+it('names a wrong option', () => {
+  const cache = createCache() as unknown as Cache
+  expect(() => cacheResponses(cache, { ignoreHeaders: 'cf-*' as never })).toThrow('`ignoreHeaders`')
+  expect(() => cacheResponses(cache, { onWarn: 1 as never })).toThrow('`onWarn`')
+})

@@ -1,0 +1,98 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { Redis } from 'ioredis'
+import { type FleetMember, type FleetTransport, PerformanceMonitor, redisFleet } from 'posthaste'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { services } from '../../support/services.ts'
+
+const requestsIn = (text: string) =>
+  [...text.matchAll(/^http_server_request_duration_seconds_count\{.*http_route="\/users\/:id".*\} (\d+)$/gm)].map(
+    ([, count]) => Number(count),
+  )
+
+async function expose(monitor: PerformanceMonitor, options: Parameters<PerformanceMonitor['prometheus']>[0]) {
+  let text = ''
+  for await (const piece of monitor.prometheus(options)) text += piece
+  return text
+}
+
+describe('the metrics of a fleet', () => {
+  it('are the truth from each worker of a cluster, and do not fall when one leaves', async () => {
+    const program = fileURLToPath(new URL('./fixtures/cluster-metrics.ts', import.meta.url))
+    const { stdout } = await promisify(execFile)(process.execPath, [program], { timeout: 60_000 })
+    const { scrapes, classic, own } = JSON.parse(stdout) as { scrapes: string[][]; classic: string; own: string }
+    expect(scrapes.map((texts) => texts.map(requestsIn))).toEqual([Array(9).fill([91]), Array(9).fill([100])])
+    expect(requestsIn(own)[0]).toBeLessThan(91)
+    expect(classic).toMatch(
+      /^http_request_duration_seconds_count\{method="GET",route="\/users\/:id",status_code="200"\} 91$/m,
+    )
+    const membersOf = (text = '') =>
+      [...text.matchAll(/^http_server_active_requests\{service_instance_id="(.*)"\}/gm)].map(([, id]) => id).sort()
+    expect(membersOf(scrapes[0]?.[0])).toEqual(['worker 1', 'worker 2', 'worker 3'])
+    expect(membersOf(scrapes[1]?.[0])).toEqual(['worker 2', 'worker 3'])
+  }, 90_000)
+
+  it.skipIf(services.redis === undefined)('are one exposition over Redis, the same from each member', async () => {
+    const namespace = randomUUID()
+    const redis = new Redis(services.redis as string)
+    onTestFinished(() => redis.del(`{posthaste:${namespace}}:fleet`).then(() => void redis.quit()))
+    const monitors = [1, 2, 3].map((index) => {
+      const fleet = redisFleet(redis, { namespace, interval: '200ms' })
+      const monitor = new PerformanceMonitor({ instance: `member ${index}`, fleet, sampleInterval: false })
+      onTestFinished(() => monitor.close())
+      for (let count = 0; count < index * 10; count++) monitor.record('GET', '/users/:id', 200, monitor.start())
+      monitor.recordTiming('db', index)
+      return monitor
+    })
+    for (const monitor of monitors) {
+      await vi.waitFor(async () => expect(requestsIn(await expose(monitor, { scope: 'fleet' }))).toEqual([60]), 10_000)
+    }
+    const text = await expose(monitors[1]!, { scope: 'fleet', openMetrics: true })
+    expect(text).toContain('posthaste_timing_duration_seconds_count{name="db"} 3\n')
+    expect(text).toMatch(/^posthaste_timing_duration_seconds_created\{name="db"\} 1\d{9}(\.\d+)?$/m)
+    expect(text.match(/^# TYPE /gm)?.length).toBe(new Set(text.match(/^# TYPE \S+/gm)).size)
+    expect(text).toMatch(/# EOF\n$/)
+  })
+
+  it('are those of this process when the fleet cannot be reached, and there is no fleet', async () => {
+    const gone = () => Promise.reject(new Error('gone'))
+    const fleet: FleetTransport = { intervalMs: 1_000, publish: gone, collect: gone, remove: gone, close: gone }
+    for (const options of [{ fleet }, {}]) {
+      const monitor = new PerformanceMonitor({ ...options, sampleInterval: false, onWarn: () => {} })
+      onTestFinished(() => monitor.close())
+      monitor.record('GET', '/users/:id', 200, monitor.start())
+      expect(requestsIn(await expose(monitor, { scope: 'fleet' }))).toEqual([1])
+    }
+    expect(() => new PerformanceMonitor().prometheus({ scope: 'all' as 'fleet' })).toThrow(/Expected `scope`/)
+  })
+
+  it('and its document have all real members, whatever else calls itself one', async () => {
+    const members: FleetMember[] = Array.from({ length: 5_000 }, (_, index) => ({
+      id: `garbage ${index}`,
+      ageMs: index % 2,
+      bytes: Buffer.from(index % 3 === 0 ? '' : `garbage ${index}`),
+    }))
+    const transport: FleetTransport = {
+      intervalMs: 60,
+      async publish(id, bytes) {
+        const known = members.findIndex((member) => member.id === id)
+        members.splice(known === -1 ? members.length : known, 1, { id, ageMs: 10, bytes })
+      },
+      async remove() {},
+      collect: async () => members,
+      async close() {},
+    }
+    const monitors = ['a', 'b'].map((instance) => {
+      const monitor = new PerformanceMonitor({ instance, fleet: transport, sampleInterval: false })
+      onTestFinished(() => monitor.close())
+      monitor.record('GET', '/users/:id', 200, monitor.start())
+      return monitor
+    })
+    await vi.waitFor(() => expect(members.length).toBeGreaterThanOrEqual(5_002), 10_000)
+    const { requests, fleet } = await monitors[0]!.fleetSnapshot()
+    expect(requests.total).toBe(2)
+    expect(fleet).toMatchObject({ instances: 2, stale: 0, rejected: 5_000 })
+  })
+})

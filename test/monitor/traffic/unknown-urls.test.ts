@@ -1,0 +1,51 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import express from 'express'
+import { PerformanceMonitor } from 'posthaste'
+import { monitorRequests } from 'posthaste/express'
+import { expect, it, onTestFinished } from 'vitest'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+it('20,000 unknown URLs are one endpoint, and take no more memory than one', async () => {
+  const monitor = new PerformanceMonitor()
+  const server = express()
+    .use(monitorRequests(monitor))
+    .use((_request, response) => void response.status(404).end())
+    .listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(async () => {
+    server.closeAllConnections()
+    server.close()
+    await monitor.close()
+  })
+  const { port } = server.address() as AddressInfo
+  await scan(port, 'warm', 1_000)
+  const before = heap()
+  await scan(port, 'wp', 20_000)
+  const grown = heap() - before
+  const { endpoints, requests } = monitor.snapshot()
+  expect(endpoints.map(({ method, route, total }) => `${method} ${route} ${total}`)).toEqual(['GET (unmatched) 21000'])
+  expect(requests.status).toEqual({ '4xx': 21_000 })
+  expect(grown).toBeLessThan(2_000_000)
+}, 120_000)
+
+/** Asks for so many URLs, none of them twice, in a row over one connection. */
+async function scan(port: number, name: string, count: number): Promise<void> {
+  const socket = connect(port, '127.0.0.1')
+  for (let asked = 0; asked < count; asked += 100) {
+    const paths = Array.from({ length: 100 }, (_, number) => `/${name}-${asked + number}.php?q=${number}`)
+    socket.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`).join(''))
+    let answers = ''
+    while (answers.split('HTTP/1.1 404').length <= 100) answers += (await once(socket, 'data'))[0]
+  }
+  socket.destroy()
+}
+
+function heap(): number {
+  collect()
+  return process.memoryUsage().heapUsed
+}

@@ -1,0 +1,132 @@
+import { type SelectQueryBuilder, sql } from 'kysely'
+import { countRows, createPaginator } from 'posthaste/pagination'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { engines, type Opened, type Untyped } from '../support/engines.ts'
+
+const { cursorPaginate, paginate, readRows } = createPaginator({ onWarn: () => {} })
+// biome-ignore lint/suspicious/noExplicitAny: tables without types
+type Query = SelectQueryBuilder<any, any, any>
+
+describe.each(engines)('clauses on $name', ({ dialect, available, open }) => {
+  let opened: Opened
+  let db: Untyped
+
+  beforeAll(async () => {
+    if (!available) return
+    opened = await open()
+    db = opened.db
+    await sql`create table clauses (id int primary key, k int not null, t varchar(10) not null)`.execute(db)
+    const rows = Array.from({ length: 9 }, (_row, at) => ({ id: at + 1, k: (at * 4) % 3, t: `t${at % 4}` }))
+    await db.insertInto('clauses').values(rows).execute()
+  }, 60_000)
+  afterAll(() => opened?.close(), 60_000)
+
+  const all = (): Query => db.selectFrom('clauses').select(['id', 'k'])
+
+  async function expectWalk(query: Query, options: object, expected: object[]): Promise<void> {
+    expect(await countRows(query)).toBe(expected.length)
+    for (const perPage of [1, 2, 4]) {
+      const seen: object[] = []
+      let after: string | null = null
+      do {
+        const page: { items: object[]; pagination: { next: string | null; total?: number } } = await cursorPaginate(
+          query,
+          { unique: 'id', perPage, after, total: 'exact', ...options } as never,
+        )
+        expect(page.pagination.total).toBe(expected.length)
+        seen.push(...page.items)
+        after = page.pagination.next
+      } while (after !== null && seen.length <= expected.length)
+      expect(seen).toEqual(expected)
+      expect(await Array.fromAsync(readRows(query, { unique: 'id', size: perPage, ...options } as never))).toEqual(
+        expected,
+      )
+      const second = await paginate(query, { unique: 'id', perPage, page: 2, ...options } as never)
+      expect((second as { items: object[] }).items).toEqual(expected.slice(perPage, perPage * 2))
+    }
+  }
+
+  test.skipIf(!available)('that can be understood give the query’s own order and number', async () => {
+    const byKey = await all().orderBy('k').orderBy('id').execute()
+    await expectWalk(all().orderBy(sql`2`), {}, byKey)
+    await expectWalk(all().orderBy(sql.lit(2)), {}, byKey)
+    await expectWalk(all().orderBy('k').orderBy(sql`${1}`), {}, byKey)
+    const typed = all().select(sql`'post'`.as('type'))
+    await expectWalk(typed, { by: ['type', 'k'] }, await typed.orderBy('k').orderBy('id').execute())
+    await expectWalk(all().orderBy(sql`k + 1`), {}, byKey)
+    const rank = sql`row_number() over (order by id desc)`
+    await expectWalk(all(), { by: [{ expr: rank, nulls: 'never' }] }, await all().orderBy('id', 'desc').execute())
+    const distinct = db.selectFrom('clauses').modifyFront(sql`distinct`).select('k as id')
+    await expectWalk(distinct, {}, [{ id: 0 }, { id: 1 }, { id: 2 }])
+  })
+
+  test.skipIf(!available)('never let a hidden column through', async () => {
+    const grouped = db.selectFrom('clauses').groupBy('k').select('k')
+    const by = [{ expr: sql`count(*)`, nulls: 'never' as const }]
+    expect((await paginate(grouped, { by, unique: 'k' })).items.map((row) => Object.keys(row))).toEqual([
+      ['k'],
+      ['k'],
+      ['k'],
+    ])
+  })
+
+  test.skipIf(!available)('that cannot be right are refused with a sentence', async () => {
+    const refused: [Query, object][] = [
+      [all(), { by: [{ expr: sql`random()`, nulls: 'never' }] }],
+      [all(), { by: [{ expr: sql`rand()`, nulls: 'never' }] }],
+      [all().select(sql`gen_random_uuid()`.as('r')), { by: ['r'] }],
+      [all(), { by: [{ expr: sql`now() - k`, nulls: 'never' }] }],
+      [all(), { by: [{ expr: sql`row(k, id)`, nulls: 'never' }] }],
+      [all().orderBy(sql`k, id`), {}],
+      [all().orderBy(sql`9`), {}],
+      [db.selectFrom('clauses').selectAll().orderBy(sql`2`), {}],
+      [all().modifyEnd(sql`limit 5`), {}],
+      [all().modifyEnd(sql`offset 2`), {}],
+      [all().modifyEnd(sql`order by id`), {}],
+      [all().select('t as k'), { by: ['k'] }],
+    ]
+    for (const [query, options] of refused) {
+      const failure = await cursorPaginate(query, { unique: 'id', perPage: 2, ...options } as never).catch(
+        (error) => error,
+      )
+      expect(failure, query.compile().sql).toMatchObject({ code: 'ERR_QUERY_UNSUPPORTED' })
+    }
+  })
+
+  test.skipIf(!available)('counts what the query returns', async () => {
+    const queries: Query[] = [
+      all().limit(5),
+      all().orderBy('k').limit(5),
+      db.selectFrom('clauses').innerJoin('clauses as o', 'o.k', 'clauses.k').selectAll().limit(7),
+      all().modifyEnd(sql`limit 5`),
+      db.selectFrom('clauses').modifyFront(sql`distinct`).select('k'),
+      all().select(sql`upper(t)`.as('u')),
+    ]
+    if (dialect === 'postgres') {
+      queries.push(all().select(sql`generate_series(1, k)`.as('s')), all().select(sql`unnest(array[k, 7])`.as('s')))
+    }
+    for (const query of queries) expect(await countRows(query)).toBe((await query.execute()).length)
+  })
+
+  test.skipIf(!available)('that make a `unique` key not unique are found before a row is lost', async () => {
+    for (const perPage of [1, 2, 3, 4]) {
+      const walk = async () => {
+        for await (const _row of readRows(all(), { unique: 'k', size: perPage })) {
+        }
+      }
+      await expect(walk()).rejects.toMatchObject({ code: 'ERR_KEY_NOT_UNIQUE' })
+      const joined = db.selectFrom('clauses').innerJoin('clauses as o', 'o.k', 'clauses.k').select('clauses.id')
+      await expect(cursorPaginate(joined, { unique: 'clauses.id', perPage })).rejects.toMatchObject({
+        code: 'ERR_KEY_NOT_UNIQUE',
+      })
+    }
+  })
+
+  test.runIf(available && dialect === 'postgres')('that make composite values are refused', async () => {
+    await sql`create type clause_pair as (a int, b int)`.execute(db)
+    const expr = sql`(select row(k, 1)::clause_pair)`
+    await expect(
+      cursorPaginate(all(), { by: [{ expr, nulls: 'never' }], unique: 'id', perPage: 2 }),
+    ).rejects.toMatchObject({ code: 'ERR_QUERY_UNSUPPORTED' })
+  })
+})

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest'
+import { stripHiddenColumns } from '../../../src/pagination/seek/hidden-columns.ts'
+
+describe('the rows of a page', () => {
+  it('are without the columns that were added', () => {
+    const rows = [
+      { id: 1, name: null, phk0: '1' },
+      { id: 2, name: 'b', phk0: '2' },
+    ]
+    expect(stripHiddenColumns(rows)).toStrictEqual([
+      { id: 1, name: null },
+      { id: 2, name: 'b' },
+    ])
+    expect(stripHiddenColumns([])).toEqual([])
+  })
+
+  it('keep their own columns, where a plugin of the user’s leaves some out', () => {
+    const rows = [
+      { id: 1, a: 1, phk0: '1' },
+      { id: 2, b: 2, phk0: '2' },
+      { id: 3, phk0: '3' },
+      { id: 4, a: 1, b: 2, phk0: '4' },
+    ]
+    expect(stripHiddenColumns(rows)).toStrictEqual([{ id: 1, a: 1 }, { id: 2, b: 2 }, { id: 3 }, { id: 4, a: 1, b: 2 }])
+  })
+
+  it('keep columns of any name', () => {
+    const own = `row"]:1,'\\\n\u2028`
+    const row = JSON.parse(`{"__proto__": 1, ${JSON.stringify(own)}: 2, "phk0": "3"}`)
+    const [shown] = stripHiddenColumns([row, row])
+    expect(Object.entries(shown ?? {})).toEqual([
+      ['__proto__', 1],
+      [own, 2],
+    ])
+  })
+})

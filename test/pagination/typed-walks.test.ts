@@ -1,0 +1,49 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { columnTypes } from './support/column-types.ts'
+import { engines, type Opened } from './support/engines.ts'
+import { createTypedTables, runTypedWalk, type TypedWalk, typedWalks } from './support/typed-walks.ts'
+
+const numRuns = Number(process.env.RUNS ?? 60)
+const seed = Number(process.env.SEED ?? 17)
+
+/** Walks over every column type with its edge values, each page by a session with other settings. */
+describe.each(engines)('$name', ({ name, dialect, available, open }) => {
+  let opened: Opened
+  const types = dialect as keyof typeof columnTypes
+
+  beforeAll(async () => {
+    if (!available) return
+    opened = await open()
+    await createTypedTables(opened.db, types)
+  }, 60_000)
+  afterAll(() => opened?.close(), 60_000)
+
+  test.skipIf(!available)(
+    'pages over every type are the list in its order, or are refused with a code',
+    async () => {
+      const wrong = new Map<string, { walk: TypedWalk; detail: string; count: number }>()
+      const refused = new Map<string, number>()
+      let walked = 0
+      for (const walk of fc.sample(typedWalks(types), { numRuns, seed })) {
+        const outcome = await runTypedWalk(opened.db, types, walk)
+        walked++
+        if (outcome.kind === 'right') continue
+        const ddl = columnTypes[types][walk.type]?.ddl ?? ''
+        const key = `${ddl} ${columnTypes[types][walk.type]?.computed?.[walk.computed] ?? ''}`
+        if (outcome.kind === 'refused')
+          refused.set(`${key} ${outcome.detail}`, (refused.get(`${key} ${outcome.detail}`) ?? 0) + 1)
+        else wrong.set(key, { walk, detail: outcome.detail, count: (wrong.get(key)?.count ?? 0) + 1 })
+      }
+      if (process.env.RUNS) console.log(name, walked, 'walks, refused', refused)
+      expect(
+        [...wrong].map(
+          ([key, { detail, count, walk }]) => `${key}: ${count} times, ${detail}\n${JSON.stringify(walk)}`,
+        ),
+      ).toEqual([])
+      const refusals = [...refused.values()].reduce((sum, count) => sum + count, 0)
+      expect(refusals).toBeLessThan(Math.max(1, walked * 0.03))
+    },
+    600_000,
+  )
+})

@@ -1,0 +1,6 @@
+import './pages.ts'
+import './caching.ts'
+import './serving.ts'
+import './batching.ts'
+
+export * from './suite.ts'

@@ -1,0 +1,23 @@
+import { DatabaseSync } from 'node:sqlite'
+import { serve } from '@hono/node-server'
+import { SqliteDialect } from 'kysely'
+import { nodeSqlite } from 'posthaste'
+import { runAll } from './index.ts'
+
+await runAll({
+  name: process.version.startsWith('v22.') ? 'node22' : 'node24',
+  createDialect: async () => new SqliteDialect({ database: nodeSqlite(new DatabaseSync(':memory:')) }),
+  async serve(app) {
+    const listening = Promise.withResolvers<number>()
+    const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => listening.resolve(port))
+    const port = await listening.promise
+    return {
+      fetch: (path, init) => fetch(`http://127.0.0.1:${port}${path}`, init),
+      async close() {
+        ;(server as unknown as { closeAllConnections(): void }).closeAllConnections()
+        await new Promise((resolve) => server.close(resolve))
+      },
+    }
+  },
+})
+process.exit()

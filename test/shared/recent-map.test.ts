@@ -1,0 +1,36 @@
+import fc from 'fast-check'
+import { LRUCache } from 'lru-cache'
+import { describe, expect, it } from 'vitest'
+import { RecentMap } from '../../src/shared/recent-map.ts'
+
+const key = fc.constantFrom('a', 'b', 'c', 'd', 'e')
+const step = fc.oneof(
+  fc.record({ call: fc.constantFrom('get', 'peek', 'delete'), key }),
+  fc.record({ call: fc.constant('set'), key, value: fc.integer() }),
+)
+
+describe('a map of what was used last', () => {
+  it('keeps, finds and removes what lru-cache does', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 4 }), fc.array(step, { maxLength: 40 }), (max, steps) => {
+        const [removed, disposed]: [number[], number[]] = [[], []]
+        const map = new RecentMap<number>(max, (value) => removed.push(value))
+        const model = new LRUCache<string, number>({
+          max,
+          dispose: (value, _key, reason) => reason !== 'set' && disposed.push(value),
+        })
+        for (const { call, key, ...given } of steps) {
+          if (call === 'set') {
+            const { value } = given as { value: number }
+            map.set(key, value)
+            model.set(key, value)
+          } else if (call === 'delete') {
+            map.delete(key)
+            model.delete(key)
+          } else expect(map[call as 'get' | 'peek'](key)).toBe(model[call as 'get' | 'peek'](key))
+          expect(removed).toEqual(disposed)
+        }
+      }),
+    )
+  })
+})
