@@ -18,7 +18,7 @@ describe.each(servers)('`abandon` on %s', (server) => {
         const { app, database } = await start(server, kind)
         const { db, sleep, running } = database
         app.get('/slow', async (_request, response) => {
-          await sleep(5_000).catch(() => {})
+          await sleep(20_000).catch(() => {})
           response.end()
         })
         const url = await listen(app)
@@ -29,11 +29,12 @@ describe.each(servers)('`abandon` on %s', (server) => {
         await Promise.all(clients)
         const leftAt = performance.now()
         await sql`select 1`.execute(db)
-        expect(performance.now() - leftAt).toBeLessThan(2_000)
-        await vi.waitUntil(async () => (await running()) === 0, 2_000)
+        await vi.waitUntil(async () => (await running()) === 0, 5_000)
+        expect(performance.now() - leftAt).toBeLessThan(10_000)
         const { cancelled, dequeued, refused } = queryReport(db).abandoned!
-        expect(cancelled).toBe(4)
-        expect(dequeued + refused).toBe(4)
+        // A connection that is free again may take a query before its client is seen to have left.
+        expect(cancelled).toBeGreaterThanOrEqual(4)
+        expect(cancelled + dequeued + refused).toBe(8)
       },
     )
 
@@ -148,7 +149,7 @@ describe.each(servers)('`abandon` on %s', (server) => {
         const load = async ({ signal }: { signal: AbortSignal }) => {
           signal.addEventListener('abort', () => aborted.push(key))
           started[key].resolve()
-          await database.sleep(key === 'shared' ? 600 : 5_000)
+          await database.sleep(key === 'shared' ? 600 : 20_000)
           return key
         }
         const value = cache.getOrSet(key, load)
@@ -172,14 +173,14 @@ describe.each(servers)('`abandon` on %s', (server) => {
 
     it('passes an abort of the signal that Kysely takes on to the server', async () => {
       const { db, table, running } = await openDatabase(server, 'plain')
-      const sleep = server === 'postgres' ? sql`pg_sleep(5)` : sql`sleep(5)`
+      const sleep = server === 'postgres' ? sql`pg_sleep(20)` : sql`sleep(20)`
       const controller = new AbortController()
       const slow = db.selectNoFrom(sleep.as(table)).execute({ signal: controller.signal })
       const outcome = slow.catch(({ name }: Error) => name)
       await vi.waitUntil(async () => (await running()) === 1)
       controller.abort()
       expect(await outcome).toBe('AbortError')
-      await vi.waitUntil(async () => (await running()) === 0, 2_000)
+      await vi.waitUntil(async () => (await running()) === 0, 10_000)
     })
 
     it(`loses no write and fails nobody else's load while clients leave at any time (seed ${seed})`, {

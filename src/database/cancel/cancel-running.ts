@@ -1,7 +1,13 @@
 import { withDeadline } from '../../shared/time/waiting.ts'
 
-/** How long each step may take: the request to the server, the end of the query, the end after its connection is closed. */
-const graceMs = 2_000
+/**
+ * How long each step may take: the request to the server, the end of the query, the end after its connection is closed.
+ * MariaDB may take two seconds to wake a thread that it kills.
+ */
+const graceMs = 3_000
+
+/** After this time the server is asked again, and after twice as long once more, and so on. */
+const askAgainMs = 100
 
 /** How a query can be ended from outside. */
 export interface CancellableSession {
@@ -39,33 +45,47 @@ export async function cancelRunning<Answer>(
     (result) => ({ result, error: undefined }),
     (error: unknown) => ({ result: undefined, error }),
   )
-  let isWanted = true
+  let hasEnded = false
+  let isDestroyed = false
   let isSent = false
-  // The query may end while the request waits for its own connection. Sent after that, it would hit the next query.
   void settled.then(() => {
-    isWanted = false
+    hasEnded = true
   })
-  const asked = session
-    .cancel(() => {
-      isSent ||= isWanted
-      return isWanted
-    })
-    .then(
-      () => true,
-      () => false,
-    )
+  // The query may end while the request waits for its own connection. Sent after that, it would hit the next query; there is
+  // none on a connection that is closed, while the server may not have noticed.
+  const isWanted = () => {
+    const isNow = !hasEnded || isDestroyed
+    isSent ||= isNow
+    return isNow
+  }
+  const asked = askUntilEnded().then(
+    () => true,
+    () => false,
+  )
   const cancelled = Promise.race([settled, asked.then((isAsked) => (isAsked ? settled : undefined))])
   let end = await withDeadline(cancelled, graceMs, late)
   if (end === undefined) {
+    isDestroyed = session.destroy !== undefined
     session.destroy?.()
-    end = await withDeadline(settled, session.destroy === undefined ? 0 : graceMs, late)
+    end = await withDeadline(settled, isDestroyed ? graceMs : 0, late)
   }
-  const isAnswered = !isSent || (await withDeadline(asked.then(answered), graceMs, late))
-  if (end === undefined || !isAnswered) {
-    return { result: end?.result, error: end?.error, stillRunning: Promise.all([settled, asked]) }
+  const stillRunning = Promise.all([settled, asked])
+  if (end === undefined) return { result: undefined, error: undefined, stillRunning }
+  if (isSent) {
+    const isAnswered = await withDeadline(asked.then(answered), graceMs, late)
+    if (!isAnswered) return { ...end, stillRunning }
+    await withDeadline(session.runHarmless().catch(late), graceMs, late)
   }
-  if (isSent) await withDeadline(session.runHarmless().catch(late), graceMs, late)
   return { ...end, stillRunning: undefined }
+
+  // A request that overtakes its query finds nothing to cancel, and servers do not tell.
+  async function askUntilEnded(): Promise<void> {
+    for (let pauseMs = askAgainMs; ; pauseMs *= 2) {
+      await session.cancel(isWanted)
+      await withDeadline(settled, pauseMs, late)
+      if (hasEnded) return
+    }
+  }
 }
 
 function late(): undefined {}

@@ -1,10 +1,12 @@
 import { loadPeer } from '../../shared/peers.ts'
+import { withDeadline } from '../../shared/time/waiting.ts'
 import type { ConnectionControl } from './connection-control.ts'
 
 /** The part of a connection of `mysql2` that ends its queries from outside. */
 export interface CancellableMysqlConnection {
   readonly threadId: number
   readonly config: Readonly<Record<string, unknown>>
+  readonly stream: { destroy(): void }
   query(sql: string, callback: (error: unknown, rows?: unknown) => void): unknown
 }
 
@@ -13,16 +15,16 @@ export interface CancellableMysqlConnection {
  * server's: a proxy such as ProxySQL numbers its own, and the server's thread of that number is another client's.
  *
  * Call it before the connection's first query: it asks for the thread, once per connection.
- *
- * @param destroy - closes the socket
  */
-export function mysqlControl(connection: CancellableMysqlConnection, destroy: () => void): ConnectionControl {
+export function mysqlControl(connection: CancellableMysqlConnection): ConnectionControl {
   const known = controls.get(connection)
   if (known !== undefined) return known
   // Answered before the next query of the connection: `mysql2` sends one after another.
   const session = sessionOf(connection)
   session.catch(() => {})
   const cancel = async (isWanted: () => boolean) => kill(await session, connection, isWanted)
+  // After `connection.destroy()` the query would wait for the server's answer, perhaps for ever.
+  const destroy = () => connection.stream.destroy()
   const control = { cancel, destroy }
   controls.set(connection, control)
   return control
@@ -44,30 +46,99 @@ async function sessionOf(connection: Pick<CancellableMysqlConnection, 'query'>):
   return { id: Number(session.id), server: session.server }
 }
 
-async function kill(
+function kill(
   { id, server }: Session,
   { threadId, config }: CancellableMysqlConnection,
   isWanted: () => boolean,
 ): Promise<void> {
   if (id !== threadId) throw new Error('A proxy stands between: the thread of the query is not known')
-  const { createConnection } = await loadPeer<Mysql2Module>('mysql2', 'Cancelling a query', 'npm i mysql2')
   const { host, port, user, password, socketPath, ssl } = config
-  const control = createConnection({ host, port, user, password, socketPath, ssl })
+  const key = JSON.stringify([server, host, port, user, socketPath])
+  const open = () => openControl(server, { host, port, user, password, socketPath, ssl })
+  let killer = killers.get(key)
+  if (killer === undefined) {
+    killer = new Killer(open, () => killers.delete(key))
+    killers.set(key, killer)
+  }
+  return killer.kill(id, isWanted)
+}
+
+const killers = new Map<string, Killer>()
+
+/**
+ * Sends the requests of one server one after another, over one connection: when many clients leave at once, they do not take
+ * the connections that others need. MariaDB is slow with several at once: the threads that it wakes may lock each other out
+ * for two seconds.
+ */
+class Killer {
+  readonly #open: () => Promise<Control>
+  readonly #onIdle: () => void
+  #control: Promise<Control> | undefined
+  #last: Promise<void> = Promise.resolve()
+  #waiting = 0
+
+  constructor(open: () => Promise<Control>, onIdle: () => void) {
+    this.#open = open
+    this.#onIdle = onIdle
+  }
+
+  async kill(id: number, isWanted: () => boolean): Promise<void> {
+    this.#waiting += 1
+    const sent = this.#last.then(() => withDeadline(this.#send(id, isWanted), requestMs, tooLate))
+    this.#last = sent.catch(() => this.#close())
+    try {
+      await sent
+    } finally {
+      this.#waiting -= 1
+      if (this.#waiting === 0) {
+        this.#onIdle()
+        this.#close()
+      }
+    }
+  }
+
+  async #send(id: number, isWanted: () => boolean): Promise<void> {
+    this.#control ??= this.#open()
+    const control = await this.#control
+    if (isWanted()) await rowsOf(control, `kill query ${id}`)
+  }
+
+  #close(): void {
+    this.#control?.then(
+      (control) => control.destroy(),
+      () => {},
+    )
+    this.#control = undefined
+  }
+}
+
+const requestMs = 5_000
+
+function tooLate(): never {
+  throw new Error('The server did not answer in time')
+}
+
+async function openControl(server: string, address: object): Promise<Control> {
+  const { createConnection } = await loadPeer<Mysql2Module>('mysql2', 'Cancelling a query', 'npm i mysql2')
+  const control = createConnection(address)
   control.on('error', () => {})
   try {
     const reached = await sessionOf(control)
     if (reached.server !== server) throw new Error('The address leads to several servers')
-    if (isWanted()) await rowsOf(control, `kill query ${id}`)
-  } finally {
+    return control
+  } catch (error) {
     control.destroy()
+    throw error
   }
 }
 
 interface Mysql2Module {
-  createConnection(options: object): Pick<CancellableMysqlConnection, 'query'> & {
-    on(event: 'error', listener: () => void): void
-    destroy(): void
-  }
+  createConnection(options: object): Control
+}
+
+interface Control extends Pick<CancellableMysqlConnection, 'query'> {
+  on(event: 'error', listener: () => void): void
+  destroy(): void
 }
 
 function rowsOf<Row>(connection: Pick<CancellableMysqlConnection, 'query'>, sql: string): Promise<readonly Row[]> {

@@ -23,8 +23,8 @@ export async function controlOfPlainPool(
   if (dialect !== 'mysql') return undefined
   const mysql = await loadPeerIfInstalled<{ readonly Connection?: HasQuery }>('mysql2')
   const prototype = mysql?.Connection?.prototype
-  const connection = await clientThatRuns<CancellableMysqlConnection & { destroy(): void }>(prototype, run)
-  return connection === undefined ? undefined : mysqlControl(connection, () => connection.destroy())
+  const connection = await clientThatRuns<CancellableMysqlConnection>(prototype, run)
+  return connection === undefined ? undefined : mysqlControl(connection)
 }
 
 /** A prototype whose method is replaced for a moment. */

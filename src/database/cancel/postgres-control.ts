@@ -11,6 +11,7 @@ export interface CancellablePgClient {
   readonly secretKey?: number | null
   /** `undefined` in clients of `pg-native`. */
   readonly connection?: PgConnection
+  on(event: 'error', listener: () => void): unknown
 }
 
 /** `Connection` of `pg`: one socket that speaks the protocol. */
@@ -39,7 +40,11 @@ const requestMs = 5_000
 export function postgresControl(client: CancellablePgClient, stream?: unknown): ConnectionControl {
   return {
     cancel: (isWanted) => requestCancellation(client, isWanted, stream),
-    destroy: () => client.connection?.stream?.destroy(),
+    destroy() {
+      // A client that is in use has no listener, and the process would end.
+      client.on('error', () => {})
+      client.connection?.stream?.destroy()
+    },
   }
 }
 

@@ -139,7 +139,7 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
   }
 
   controlOf(connection: MysqlConnection): ConnectionControl {
-    return mysqlControl(connection, () => prototypeOf(connection).destroy.call(connection))
+    return mysqlControl(connection)
   }
 
   counts(): { readonly total: number; readonly idle: number; readonly max: number } {
