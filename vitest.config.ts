@@ -22,13 +22,14 @@ const config: ViteUserConfig = defineConfig({
   define: defineDashboard(),
   test: {
     globalSetup: './test/support/global-setup.ts',
-    testTimeout: 20_000,
+    setupFiles: path('./test/support/seed.ts'),
+    testTimeout: 30_000,
     // Many tests wait for a server or a clock, so more of them than there are processors keep these busy.
     maxWorkers: 4,
     // Loading the library anew for each file would cost a third of the time. What a test changes globally, it puts back.
     isolate: false,
     // A busy machine takes longer than the second that is the default.
-    expect: { poll: { timeout: 10_000 } },
+    expect: { poll: { timeout: 20_000 } },
     coverage: {
       provider: 'v8',
       include: ['src/**'],

@@ -179,7 +179,7 @@ describe('classifyError of drivers, poolers and proxies', () => {
     })
 
     it("knows the timeouts of pg's own pool and client", async () => {
-      const pool = await connect([], { max: 1, connectionTimeoutMillis: 100, query_timeout: 200 })
+      const pool = await connect([], { max: 1, connectionTimeoutMillis: 3_000, query_timeout: 200 })
       const client = await pool.connect()
       expect(await failure(pool.connect())).toEqual({ kind: 'too-many-connections', retry: 'after-delay' })
       expect(await failure(client.query('select pg_sleep(1)'))).toEqual({ kind: 'timeout', retry: 'no' })

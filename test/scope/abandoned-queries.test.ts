@@ -2,12 +2,14 @@ import express from 'express'
 import { sql } from 'kysely'
 import { batchProcess, createCache, PerformanceMonitor, queryReport, readRows, withQueryScope } from 'posthaste'
 import { monitorRequests } from 'posthaste/express'
-import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { seed } from '../support/seed.ts'
 import { services } from '../support/services.ts'
+import { until } from '../support/until.ts'
 import { askAndLeave, listen, openDatabase, type ServerName, servers, type TestDatabase } from './support/servers.ts'
 
 const rounds = Number(process.env.RUNS ?? 10)
-const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
+
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 describe.each(servers)('`abandon` on %s', (server) => {
@@ -24,12 +26,12 @@ describe.each(servers)('`abandon` on %s', (server) => {
         const url = await listen(app)
         const leave = Promise.withResolvers<void>()
         const clients = Array.from({ length: 8 }, () => askAndLeave(`${url}/slow`, leave.promise))
-        await vi.waitUntil(async () => (await running()) === 4)
+        await until(async () => (await running()) === 4)
         leave.resolve()
         await Promise.all(clients)
         const leftAt = performance.now()
         await sql`select 1`.execute(db)
-        await vi.waitUntil(async () => (await running()) === 0, 5_000)
+        await until(async () => (await running()) === 0)
         expect(performance.now() - leftAt).toBeLessThan(10_000)
         const { cancelled, dequeued, refused } = queryReport(db).abandoned!
         // A connection that is free again may take a query before its client is seen to have left.
@@ -92,7 +94,7 @@ describe.each(servers)('`abandon` on %s', (server) => {
       })
       const url = await listen(app)
       await askAndLeave(`${url}/write`, leave.promise)
-      await vi.waitUntil(() => ended.includes('end'))
+      await until(() => ended.includes('end'))
       expect(ended).toEqual(['row 1', 'row 2', 'AbortError', 'end'])
       expect(await db.selectFrom(table).select('id').orderBy('id').execute()).toEqual([{ id: 1 }, { id: 2 }])
     })
@@ -127,11 +129,11 @@ describe.each(servers)('`abandon` on %s', (server) => {
       })
       const url = await listen(app)
       await askAndLeave(url, asked.promise)
-      await vi.waitUntil(() => ended.length === 1)
+      await until(() => ended.length === 1)
       expect(ended).toEqual(['AbortError'])
       holder.resolve()
       await held
-      await vi.waitUntil(() => ended.length === 3)
+      await until(() => ended.length === 3)
       expect(ended.toSorted()).toEqual(['AbortError', 'moved', 'written'])
       expect(await db.selectFrom(table).select('id').orderBy('id').execute()).toEqual([{ id: 1 }, { id: 2 }])
     })
@@ -167,7 +169,7 @@ describe.each(servers)('`abandon` on %s', (server) => {
       await both
       expect(await other).toBe('shared')
       await askAndLeave(`${url}/alone`, started.alone.promise)
-      await vi.waitUntil(async () => aborted.length > 0 && (await database.running()) === 0, 10_000)
+      await until(async () => aborted.length > 0 && (await database.running()) === 0)
       expect(aborted).toEqual(['alone'])
     })
 
@@ -177,10 +179,10 @@ describe.each(servers)('`abandon` on %s', (server) => {
       const controller = new AbortController()
       const slow = db.selectNoFrom(sleep.as(table)).execute({ signal: controller.signal })
       const outcome = slow.catch(({ name }: Error) => name)
-      await vi.waitUntil(async () => (await running()) === 1)
+      await until(async () => (await running()) === 1)
       controller.abort()
       expect(await outcome).toBe('AbortError')
-      await vi.waitUntil(async () => (await running()) === 0, 10_000)
+      await until(async () => (await running()) === 0)
     })
 
     it(`loses no write and fails nobody else's load while clients leave at any time (seed ${seed})`, {
@@ -257,7 +259,7 @@ async function leaveAtRandom(server: ServerName, next: () => number, round: numb
   await Promise.all(stays)
   // What stays has ended by now: whatever still runs is of somebody who left. A machine that does other things takes longer.
   await pause(Math.max(0, 300 - (performance.now() - leftAt)))
-  if (process.env.RUNS === undefined) await vi.waitUntil(async () => (await running()) === 0, 3_000)
+  if (process.env.RUNS === undefined) await until(async () => (await running()) === 0)
   else expect(await running(), `queries that run 300 ms later, in round ${round}`).toBe(0)
   expect(failures).toEqual([])
   const ids = written.length === 0 ? [] : await db.selectFrom(table).select('id').where('id', 'in', written).execute()

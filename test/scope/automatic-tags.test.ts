@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url'
 import { Kysely, SqliteDialect, sql } from 'kysely'
 import { type CacheOptions, cachedQuery, createCache, instrument, nodeSqlite, type Warning } from 'posthaste'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { seed } from '../support/seed.ts'
 import { services } from '../support/services.ts'
 import { createTables, names, readCached, readDirectly, type Tables, write } from './support/crm.ts'
 import type { CrmOrders, CrmReport } from './support/crm-worker.ts'
 import { pick, randomFrom } from './support/random.ts'
 
 const operations = Number(process.env.RUNS ?? 250)
-const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
 
 function open(options: CacheOptions = {}) {
   const warnings: Warning[] = []

@@ -3,13 +3,13 @@ import { createCache, instrument, nodeSqlite, PerformanceMonitor, type Warning }
 import * as onExpress from 'posthaste/express'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createFreshness } from '../../src/http/freshness/freshness.ts'
+import { seed } from '../support/seed.ts'
 import { services } from '../support/services.ts'
 import { type AppOptions, apps, type Exchange } from './support/apps.ts'
 import { createTables, type Tables } from './support/crm.ts'
 import { pick, randomFrom } from './support/random.ts'
 
 const stores = ['memory', ...(services.redis ? ['redis'] : []), 'keyv'] as const
-const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
 
 describe.each(Object.keys(apps))('`freshness` on %s', (name) => {
   async function start(options: Partial<AppOptions> & { readonly store?: string } = {}) {

@@ -1,6 +1,7 @@
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely'
 import { explainPage, type IndexAdvice } from 'posthaste'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { seed } from '../../support/seed.ts'
 import { type AdvisedDatabase, adviceFor, advisedDatabases, type Tables } from './support/advised-tables.ts'
 import { randomFrom, randomQuery } from './support/random-queries.ts'
 
@@ -123,7 +124,7 @@ const unadvised: [string, Build][] = [
 ]
 
 const runs = Number(process.env.RUNS ?? 10)
-const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
+
 if (process.env.SEED === undefined) console.log(`Random queries for index advice: SEED=${seed}`)
 
 describe.each(advisedDatabases.filter(({ url }) => url !== undefined))('index advice on $name', ({ open }) => {

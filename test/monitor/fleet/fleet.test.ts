@@ -398,7 +398,7 @@ function memoryTransport() {
     collect: async () => [...members],
     async close() {},
     async isPublished(id: string) {
-      await vi.waitFor(() => expect(members.map((member) => member.id)).toContain(id))
+      await vi.waitFor(() => expect(members.map((member) => member.id)).toContain(id), 10_000)
     },
   }
   return transport satisfies FleetTransport
