@@ -1,10 +1,10 @@
 import { expectWholeNumber } from '../shared/assertions.ts'
 import { expectCall, readOptions } from './call-options.ts'
 import { CursorUnstableError } from './errors.ts'
+import { isSame, type Position } from './key-text/key-text.ts'
 import type { PaginatorSettings } from './page-request.ts'
-import { stripHiddenColumns } from './seek/hidden-columns.ts'
 import type { Row, SelectQuery } from './seek/query-runner.ts'
-import { type SeekOptions, SeekQuery, type SeekResult } from './seek/seek-query.ts'
+import { type ReadResult, type SeekOptions, SeekQuery } from './seek/seek-query.ts'
 import type { Chunk, ChunkReader, RowReader } from './types.ts'
 
 export interface ReadRequest extends SeekOptions {
@@ -21,8 +21,7 @@ export function readChunksQuery(
 ): ChunkReader<Row> {
   const { ordered, results } = openReading(query, request, settings)
   const chunks = async function* (): AsyncGenerator<Chunk<Row>, undefined> {
-    for await (const { rows } of results)
-      yield { rows: stripHiddenColumns(rows), cursor: ordered.cursorAt(rows.at(-1) as Row) }
+    for await (const { rows, end } of results) yield { rows, cursor: ordered.cursorOf(end) }
   }
   return Object.assign(chunks(), {
     resumeFrom: (after: string) => readChunksQuery(query, { ...request, after }, settings),
@@ -32,13 +31,13 @@ export function readChunksQuery(
 /** Reads a query to its end, row by row. The reader makes the cursor of a row only when the user asks for it. */
 export function readRowsQuery(query: SelectQuery, request: ReadRequest, settings: PaginatorSettings): RowReader<Row> {
   const { ordered, results } = openReading(query, request, settings)
-  let current: Row | undefined
+  let position: (() => Position) | undefined
   const rows = async function* (): AsyncGenerator<Row, undefined> {
-    for await (const chunk of results) {
-      for (const [at, row] of stripHiddenColumns(chunk.rows).entries()) {
+    for await (const { rows, positionAt } of results) {
+      for (let at = 0; at < rows.length; at++) {
         request.signal?.throwIfAborted()
-        current = chunk.rows[at]
-        yield row
+        position = positionAt(at)
+        yield rows[at] as Row
       }
     }
   }
@@ -48,45 +47,49 @@ export function readRowsQuery(query: SelectQuery, request: ReadRequest, settings
       resumeFrom: (after: string) => readRowsQuery(query, { ...request, after }, settings),
     }),
     'cursor',
-    { get: () => (current === undefined ? null : ordered.cursorAt(current)) },
+    { get: () => (position === undefined ? null : ordered.cursorOf(position())) },
   )
+}
+
+/** Rows with the position of the last of them. */
+interface ReadChunk extends ReadResult {
+  readonly end: Position
 }
 
 function openReading(
   query: SelectQuery,
   request: ReadRequest,
   settings: PaginatorSettings,
-): { ordered: SeekQuery; results: AsyncGenerator<SeekResult, undefined> } {
+): { ordered: SeekQuery; results: AsyncGenerator<ReadChunk, undefined> } {
   expectCall(query, request, readOptions)
   const { size = 1_000, after, prefetch = false, signal } = request
   const limit = expectWholeNumber(size, 'size', { min: 1 })
   const ordered = new SeekQuery(query, request, settings)
-  return { ordered, results: seekToEnd(ordered, limit, after ?? undefined, prefetch, signal) }
+  return { ordered, results: readToEnd(ordered, limit, after ?? undefined, prefetch, signal) }
 }
 
-/** Seeks one result after another. Between two statements it holds no connection, transaction or snapshot. */
-async function* seekToEnd(
+/** Reads one chunk after another. Between two statements it holds no connection, transaction or snapshot. */
+async function* readToEnd(
   ordered: SeekQuery,
   limit: number,
   after: unknown,
   prefetch: boolean,
   signal: AbortSignal | undefined,
-): AsyncGenerator<SeekResult, undefined> {
+): AsyncGenerator<ReadChunk, undefined> {
   const refuseCycle = cycleDetector()
-  let next: Promise<SeekResult> | undefined = ordered.seek({ cursor: after, limit, needsBothFlags: false })
+  let next: Promise<ReadResult> | undefined = ordered.read({ cursor: after, limit })
   try {
     while (next !== undefined) {
-      const result: SeekResult = await next
-      const last = result.rows.at(-1)
-      const seekNext = () => {
-        const cursor = ordered.cursorAt(last as Row, undefined, result.asked)
-        refuseCycle(cursor)
-        return ordered.seek({ cursor, limit, needsBothFlags: false })
+      const result: ReadResult = await next
+      const end = result.rows.length === 0 ? undefined : result.positionAt(result.rows.length - 1)()
+      const readNext = () => {
+        refuseCycle(end as Position, result.asked)
+        return ordered.read({ position: end, limit })
       }
-      next = result.hasNext && prefetch ? ignoreEarlyFailure(seekNext()) : undefined
+      next = result.hasNext && prefetch ? ignoreEarlyFailure(readNext()) : undefined
       signal?.throwIfAborted()
-      if (last !== undefined) yield result
-      if (result.hasNext) next ??= seekNext()
+      if (end !== undefined) yield { ...result, end }
+      if (result.hasNext) next ??= readNext()
     }
   } finally {
     // When the user stops early, wait until the prefetched statement has ended.
@@ -95,20 +98,21 @@ async function* seekToEnd(
 }
 
 /**
- * Refuses a cursor that was met before, with the memory of one: a walk over keys that do not keep their order would never end.
+ * Refuses a position that was met before, with the memory of one: a walk over keys that do not keep their order would never end.
  *
  * @see {@link https://doi.org/10.1007/BF01933190} Brent, An improved Monte Carlo factorization algorithm
  */
-function cycleDetector(): (cursor: string) => void {
-  let [kept, steps, limit] = ['', 0, 1]
-  return (cursor) => {
-    if (cursor === kept) {
+function cycleDetector(): (position: Position, asked: Position | undefined) => void {
+  let kept: Position | undefined
+  let [steps, limit] = [0, 1]
+  return (position, asked) => {
+    if ((kept !== undefined && isSame(position, kept)) || (asked !== undefined && isSame(position, asked))) {
       throw new CursorUnstableError(
         'The rows come round to a cursor that was read before: page by keys that do not change',
       )
     }
     if (++steps < limit) return
-    kept = cursor
+    kept = position
     steps = 0
     limit *= 2
   }

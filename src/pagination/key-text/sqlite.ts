@@ -21,6 +21,19 @@ export const sqlite: KeyText = /* @__PURE__ */ comparedByValue(read, {
   isNull: ({ sql }) => raw`${sql} is ${parameter(null)}`,
 })
 
+/** The text of a key by its value in JavaScript; `undefined` where only the database can write it. */
+export function shownText(value: unknown): string | null | undefined {
+  if (value === null) return null
+  if (!hasShownText(value)) return undefined
+  return typeof value === 'string' ? `t${value}` : String(value)
+}
+
+export function hasShownText(value: unknown): boolean {
+  if (typeof value === 'number') return Math.abs(value) <= Number.MAX_SAFE_INTEGER
+  // A driver writes U+FFFD for bytes that are no text.
+  return typeof value === 'string' ? !value.includes('\uFFFD') : typeof value === 'bigint'
+}
+
 function read(text: string): OperationNode {
   if (text.startsWith('t')) return parameter(text.slice(1))
   if (/^-?\d{1,19}$/.test(text)) return parameter(integer(text))

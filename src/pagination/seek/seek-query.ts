@@ -5,13 +5,15 @@ import { isSame, type Position } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
+import { shownText } from '../key-text/sqlite.ts'
 import { isDataError } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
-import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
+import { isCursorRow, stripHiddenColumns, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
 import { MysqlKeys } from './mysql-keys.ts'
 import { offsetStatement } from './order-by.ts'
 import { OrderedQuery, type OrderedQueryOptions, type OrderedQuerySettings } from './ordered-query.ts'
 import type { QueryRunner, Row, SelectQuery } from './query-runner.ts'
+import { areBeyondDoubt, findShownKeys, type ShownKeys } from './shown-keys.ts'
 import { describeKey, type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
 import { probeStatement, readKeysStatement, seekStatement, withoutColumns, withoutKeyValues } from './statements.ts'
 
@@ -26,6 +28,8 @@ export interface SeekOptions extends OrderedQueryOptions {
 /** The rows to seek: those after a cursor, or those before it; without a cursor, the first or the last. */
 export interface SeekRequest {
   readonly cursor?: unknown
+  /** In place of a cursor. */
+  readonly position?: Position | undefined
   readonly isBackward?: boolean
   readonly limit: number
   /** Whether to find out if there are rows on the cursor's other side. */
@@ -41,6 +45,15 @@ export interface SeekResult {
   readonly page: number | undefined
   /** The position of the cursor. */
   readonly asked: Position | undefined
+}
+
+/** Rows of a reading, as the user gets them. */
+export interface ReadResult {
+  readonly rows: Row[]
+  readonly hasNext: boolean
+  readonly asked: Position | undefined
+  /** Keeps the keys of a row, which the user may change once he has the row. The position is worked out when it is needed. */
+  positionAt(index: number): () => Position
 }
 
 /** The statement of a page, the order it reads in, and the content of its cursor. */
@@ -60,6 +73,8 @@ export class SeekQuery {
   readonly #codec: CursorCodec
   readonly #mysqlKeys: MysqlKeys | undefined
   #fingerprint: string | undefined
+  /** `undefined` until the first chunk of a reading tells. */
+  #shownKeys: ShownKeys | 'none' | undefined
 
   constructor(query: SelectQuery, options: SeekOptions, settings: SeekSettings) {
     this.#options = options
@@ -76,6 +91,36 @@ export class SeekQuery {
   seek(request: SeekRequest): Promise<SeekResult> {
     const seek = () => this.#seek(request)
     return this.#mysqlKeys === undefined ? seek() : this.#mysqlKeys.read(seek, () => this.#reset())
+  }
+
+  /** Reads rows from a cursor, from the end of the last reading, or from the start. */
+  async read(request: Omit<SeekRequest, 'isBackward' | 'needsBothFlags'>): Promise<ReadResult> {
+    const { limit, position } = request
+    if (typeof this.#shownKeys === 'object' && position !== undefined) {
+      const result = await this.#readShown(this.#shownKeys, limit, position)
+      if (result !== undefined) return result
+      this.#shownKeys = 'none'
+    }
+    const { rows, hasNext, asked } = await this.seek({ ...request, needsBothFlags: false })
+    if (this.runner.dialect === 'sqlite') {
+      this.#shownKeys ??= findShownKeys(this.#ordered.resolved as ResolvedQuery, rows) ?? 'none'
+    }
+    const positionAt = (index: number) => () => this.#positionOf(rows[index] as Row)
+    return { rows: stripHiddenColumns(rows), hasNext, asked, positionAt }
+  }
+
+  /** Reads rows without hidden columns. Returns `undefined` if they leave a doubt, which only hidden columns can clear. */
+  async #readShown({ columns, names }: ShownKeys, limit: number, asked: Position): Promise<ReadResult | undefined> {
+    const { rows } = await this.#run((node) => ({
+      statement: seekStatement(this.#resolve(node), this.runner.dialect, limit + 2, asked, true, columns),
+    }))
+    if (!areBeyondDoubt(rows, names, this.#keys, asked)) return undefined
+    const shown = rows.slice(1, limit + 1)
+    const positionAt = (index: number) => {
+      const values = names.map((name) => shown[index]?.[name])
+      return () => values.map(shownText) as Position
+    }
+    return { rows: shown, hasNext: rows.length > limit + 1, asked, positionAt }
   }
 
   async #seek(request: SeekRequest): Promise<SeekResult> {
@@ -168,7 +213,10 @@ export class SeekQuery {
    * @param asked - the position that the page was asked with: a cursor that leads there again would make a walk endless
    */
   cursorAt(row: Row, page?: number, asked?: Position): string {
-    const position = this.#positionOf(row)
+    return this.cursorOf(this.#positionOf(row), page, asked)
+  }
+
+  cursorOf(position: Position, page?: number, asked?: Position): string {
     if (asked !== undefined && isSame(asked, position)) throw unstable(this.#keys)
     return this.#codec.encode(this.#fingerprint as string, { position, page })
   }
@@ -224,9 +272,9 @@ export class SeekQuery {
   }
 
   #buildPage(forward: ResolvedQuery, request: SeekRequest): PageStatement {
-    const { cursor, isBackward = false, limit, needsBothFlags = true } = request
+    const { isBackward = false, limit, needsBothFlags = true } = request
     this.#fingerprint ??= fingerprintOf(forward.signature, this.#options.scope)
-    const content = cursor === undefined ? undefined : this.#decode(cursor, forward)
+    const content = this.#contentOf(request, forward)
     const resolved = isBackward ? { ...forward, keys: reversed(forward.keys) } : forward
     const position = content?.position
     const isWalkStart = position === undefined || !needsBothFlags
@@ -241,21 +289,25 @@ export class SeekQuery {
     return this.#ordered.resolve(node, mysqlKeys && ((keys, base) => mysqlKeys.typesOf(keys, base)))
   }
 
-  #decode(cursor: unknown, { keys }: ResolvedQuery): CursorContent {
-    const codec = this.#codec
-    let content: CursorContent
-    try {
-      content = codec.decode(this.#fingerprint as string, cursor)
-    } catch (error) {
-      if (!(error instanceof CursorInvalidError)) throw error
-      const values = codec.decodeLegacy(cursor, error)
-      content = { position: positionOfValues(values, keys, this.runner.dialect), page: undefined }
-    }
+  #contentOf({ cursor, position: given }: SeekRequest, { keys }: ResolvedQuery): CursorContent | undefined {
+    if (cursor === undefined && given === undefined) return undefined
+    const content = given === undefined ? this.#decode(cursor, keys) : { position: given, page: undefined }
     const { position } = content
     const isValid = position.length === keys.length && keys.every((key, at) => key.isNullable || position[at] !== null)
     if (!isValid) throw new CursorInvalidError('The cursor is not valid')
     if (this.#mysqlKeys !== undefined) MysqlKeys.expectFitting(position, keys)
     return content
+  }
+
+  #decode(cursor: unknown, keys: readonly OrderKey[]): CursorContent {
+    const codec = this.#codec
+    try {
+      return codec.decode(this.#fingerprint as string, cursor)
+    } catch (error) {
+      if (!(error instanceof CursorInvalidError)) throw error
+      const values = codec.decodeLegacy(cursor, error)
+      return { position: positionOfValues(values, keys, this.runner.dialect), page: undefined }
+    }
   }
 }
 

@@ -34,6 +34,8 @@ export interface OrderKey {
 
 /** A query without its order, and the keys to order it by. */
 export interface ResolvedQuery {
+  /** The query as the user's plugins rewrote it. */
+  readonly node: SelectQueryNode
   readonly base: SelectQueryNode
   /** The condition of `base`. */
   readonly condition: OperationNode | undefined
@@ -87,7 +89,7 @@ export function resolveOrder(
     const selections = columnsAsText(node.selections, style.quote)
     const base: object = { ...node, orderBy: undefined, selections }
     const condition = node.where && conditionAsText(node.where.where, style.quote)
-    return { base: base as SelectQueryNode, condition, keys, isGrouped: false, signature }
+    return { node, base: base as SelectQueryNode, condition, keys, isGrouped: false, signature }
   }
   // The query's own order decides which row `distinct on` keeps.
   const keepsOrder = node.distinctOn !== undefined && ownItems.length > 0
@@ -100,7 +102,7 @@ export function resolveOrder(
     const column = columns[at] as ReferenceNode
     return { ...key, node: column, sql: toSql(column, style.quote) }
   })
-  return { base: table, condition: undefined, keys: outerKeys, isGrouped: true, signature }
+  return { node, base: table, condition: undefined, keys: outerKeys, isGrouped: true, signature }
 }
 
 type Order = Pick<ResolvedQuery, 'keys' | 'signature'>

@@ -23,6 +23,8 @@ export interface TypedWalk {
   readonly shape: 'plain' | 'derived' | 'renamed' | 'raw' | 'grouped' | 'joined'
   readonly perPage: number
   readonly direction: 'forward' | 'backward' | 'rows' | 'relay'
+  /** What a reader of rows selects beside the id. */
+  readonly reads: 'id' | 'keys' | 'all'
   /** The settings of the session that reads each page, in turn. */
   readonly settings: readonly number[]
 }
@@ -53,6 +55,7 @@ export const typedWalks = (dialect: keyof typeof columnTypes): fc.Arbitrary<Type
     ),
     perPage: fc.integer({ min: 1, max: 7 }),
     direction: fc.constantFrom('forward' as const, 'backward' as const, 'rows' as const, 'relay' as const),
+    reads: fc.constantFrom('id' as const, 'keys' as const, 'keys' as const, 'all' as const),
     settings: fc.array(fc.nat({ max: 3 }), { minLength: 1, maxLength: 3 }),
   })
 
@@ -150,7 +153,10 @@ function planOf(db: Untyped, dialect: SqlDialect, table: string, type: ColumnTyp
     // MariaDB keeps the rows of an order by two tables in a temporary table.
     joined: () => shapes.plain().innerJoin('typed_leads', walk.plugin ? 'itemId' : 'item_id', 'id') as Query,
   }
-  const shaped = shapes[walk.shape]() as Query
+  const onlyId = shapes[walk.shape]() as Query
+  const isRead = walk.direction === 'rows' && walk.shape !== 'grouped'
+  const withKeys = isRead && walk.reads === 'keys' ? onlyId.select([leadKey, name]) : onlyId
+  const shaped = (isRead && walk.reads === 'all' ? onlyId.clearSelect().selectAll() : withKeys) as Query
   const led: Query = walk.hasLeadingKey ? (shaped.orderBy(leadKey) as Query) : shaped
   const query: Query = walk.ownOrder ? led.orderBy(key, direction) : shaped
   const typed = expression === undefined ? { key: name, dir: direction, nulls } : { expr: key, dir: direction, nulls }

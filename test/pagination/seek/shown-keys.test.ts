@@ -1,0 +1,103 @@
+import { CamelCasePlugin, type KyselyPlugin, sql } from 'kysely'
+import { cursorPaginate, readChunks, readRows } from 'posthaste/pagination'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { engines, type Opened } from '../support/engines.ts'
+
+describe('reading SQLite rows that show their keys', () => {
+  let opened: Opened
+
+  beforeEach(async () => {
+    opened = await (engines[0] as (typeof engines)[0]).open()
+    await sql`create table people (id integer primary key, first_name text not null, team integer)`.execute(opened.db)
+    await sql`insert into people values (1, 'a', null), (2, 'b', 7), (3, 'B', 7), (4, 'c', null), (5, 'd', 7), (6, 'e', 7), (7, 'f', 8)`.execute(
+      opened.db,
+    )
+    opened.statements()
+  })
+  afterEach(() => opened.close())
+
+  const people = () => opened.db.selectFrom('people')
+  const hiddenIn = (statements: readonly string[]) => statements.map((statement) => / as ph\w\d/.test(statement))
+
+  it('adds columns to the first chunk only', async () => {
+    const rows: object[] = []
+    const by = [{ key: 'team', nulls: 'first' as const }, 'first_name']
+    for await (const chunk of readChunks(people().selectAll(), { by, unique: 'id', size: 2 })) rows.push(...chunk.rows)
+    expect(rows).toEqual(await people().selectAll().orderBy('team').orderBy('first_name').orderBy('id').execute())
+    expect(hiddenIn(opened.statements())).toEqual([true, false, false, false, false])
+  })
+
+  it('knows a key under the name that a plugin gives it', async () => {
+    const rows = opened.db.withPlugin(new CamelCasePlugin()).selectFrom('people').select(['firstName', 'id'])
+    const seen: unknown[] = []
+    for await (const row of readRows(rows, { by: ['firstName'], unique: 'id', size: 2 })) seen.push(row.firstName)
+    expect(seen).toEqual(['B', 'a', 'b', 'c', 'd', 'e', 'f'])
+    expect(hiddenIn(opened.statements())).toEqual([true, false, false, false])
+  })
+
+  it.each<[string, (chunk: object[]) => unknown]>([
+    ['deletes the rows', (chunk) => deleteRows(chunk)],
+    ['changes the rows that it was given', (chunk) => chunk.map((row) => Object.assign(row, { id: -1 }))],
+  ])('goes on after a user who %s', async (_what, use) => {
+    const seen: unknown[] = []
+    const reader = readChunks(people().select(['id', 'first_name']), { unique: 'id', size: 2 })
+    for await (const chunk of reader) {
+      seen.push(...chunk.rows.map((row) => row.id))
+      await use(chunk.rows)
+    }
+    expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7])
+  })
+
+  async function deleteRows(chunk: object[]): Promise<void> {
+    const ids = chunk.map((row) => (row as { id: number }).id)
+    await opened.db.deleteFrom('people').where('id', 'in', ids).execute()
+  }
+
+  it('gives cursors that any page takes', async () => {
+    const options = { by: ['first_name desc'], unique: 'id' } as const
+    const reader = readRows(people().selectAll(), { ...options, size: 2 })
+    for (let row = 0; row < 5; row++) {
+      const { value } = await reader.next()
+      Object.assign(value as object, { id: 0, first_name: 'changed' })
+    }
+    const { items } = await cursorPaginate(people().select('id'), { ...options, after: reader.cursor })
+    expect(items).toEqual([{ id: 1 }, { id: 3 }])
+  })
+
+  it.each<[string, (value: unknown) => unknown]>([
+    ['changes every value', (value) => (typeof value === 'number' ? value + 100 : value)],
+    ['gives values that are no keys', (value) => (typeof value === 'number' ? new Date(value) : value)],
+  ])('does not trust a plugin that %s', async (_what, change) => {
+    const changing: KyselyPlugin = {
+      transformQuery: ({ node }) => node,
+      transformResult: async ({ result }) => ({
+        ...result,
+        rows: result.rows.map(({ id, ...row }) => ({ ...row, ...(id === undefined ? {} : { id: change(id) }) })),
+      }),
+    }
+    let count = 0
+    const rows = people().withPlugin(changing as never) as never as ReturnType<typeof people>
+    for await (const chunk of readChunks(rows.select(['id', 'first_name']), { unique: 'id', size: 2 })) {
+      count += chunk.rows.length
+    }
+    expect(count).toBe(7)
+    expect(hiddenIn(opened.statements())).toEqual([true, true, true, true])
+  })
+
+  it('tells the keys from columns that only have their names', async () => {
+    const joined = people()
+      .innerJoin('people as boss', 'boss.id', 'people.id')
+      .select(['boss.first_name as id', 'people.first_name'])
+    const seen: unknown[] = []
+    for await (const chunk of readChunks(joined, { unique: 'people.id', size: 3 })) seen.push(...chunk.rows)
+    expect(seen).toHaveLength(7)
+    expect(hiddenIn(opened.statements())).toEqual([true, true, true])
+  })
+
+  it('refuses keys that do not tell rows apart, in any chunk', async () => {
+    const reader = readChunks(people().selectAll(), { by: ['team'], unique: 'team', size: 2 })
+    await expect(Array.fromAsync(reader)).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_KEY_N/) })
+    const distinct = readChunks(people().select('team').where('team', 'is not', null), { unique: 'team', size: 2 })
+    await expect(Array.fromAsync(distinct)).rejects.toMatchObject({ code: 'ERR_KEY_NOT_UNIQUE' })
+  })
+})
