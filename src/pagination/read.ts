@@ -1,10 +1,11 @@
 import { expectWholeNumber } from '../shared/assertions.ts'
 import { expectCall, readOptions } from './call-options.ts'
+import { ChunkQuery, type ReadChunk } from './chunk-query.ts'
 import { CursorUnstableError } from './errors.ts'
 import { isSame, type Position } from './key-text/key-text.ts'
 import type { PaginatorSettings } from './page-request.ts'
 import type { Row, SelectQuery } from './seek/query-runner.ts'
-import { type ReadResult, type SeekOptions, SeekQuery } from './seek/seek-query.ts'
+import { type SeekOptions, SeekQuery } from './seek/seek-query.ts'
 import type { Chunk, ChunkReader, RowReader } from './types.ts'
 
 export interface ReadRequest extends SeekOptions {
@@ -51,8 +52,8 @@ export function readRowsQuery(query: SelectQuery, request: ReadRequest, settings
   )
 }
 
-/** Rows with the position of the last of them. */
-interface ReadChunk extends ReadResult {
+interface EndedChunk extends ReadChunk {
+  /** The position of the last row. */
   readonly end: Position
 }
 
@@ -60,31 +61,30 @@ function openReading(
   query: SelectQuery,
   request: ReadRequest,
   settings: PaginatorSettings,
-): { ordered: SeekQuery; results: AsyncGenerator<ReadChunk, undefined> } {
+): { ordered: SeekQuery; results: AsyncGenerator<EndedChunk, undefined> } {
   expectCall(query, request, readOptions)
   const { size = 1_000, after, prefetch = false, signal } = request
   const limit = expectWholeNumber(size, 'size', { min: 1 })
   const ordered = new SeekQuery(query, request, settings)
-  return { ordered, results: readToEnd(ordered, limit, after ?? undefined, prefetch, signal) }
+  return { ordered, results: readToEnd(new ChunkQuery(ordered, limit, signal), after ?? undefined, prefetch, signal) }
 }
 
 /** Reads one chunk after another. Between two statements it holds no connection, transaction or snapshot. */
 async function* readToEnd(
-  ordered: SeekQuery,
-  limit: number,
+  chunks: ChunkQuery,
   after: unknown,
   prefetch: boolean,
   signal: AbortSignal | undefined,
-): AsyncGenerator<ReadChunk, undefined> {
+): AsyncGenerator<EndedChunk, undefined> {
   const refuseCycle = cycleDetector()
-  let next: Promise<ReadResult> | undefined = ordered.read({ cursor: after, limit })
+  let next: Promise<ReadChunk> | undefined = chunks.read(after)
   try {
     while (next !== undefined) {
-      const result: ReadResult = await next
+      const result: ReadChunk = await next
       const end = result.rows.length === 0 ? undefined : result.positionAt(result.rows.length - 1)()
       const readNext = () => {
         refuseCycle(end as Position, result.asked)
-        return ordered.read({ position: end, limit })
+        return chunks.readOn(end as Position)
       }
       next = result.hasNext && prefetch ? ignoreEarlyFailure(readNext()) : undefined
       signal?.throwIfAborted()

@@ -5,15 +5,13 @@ import { isSame, type Position } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
-import { shownText } from '../key-text/sqlite.ts'
 import { isDataError } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
-import { isCursorRow, stripHiddenColumns, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
+import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
 import { MysqlKeys } from './mysql-keys.ts'
 import { offsetStatement } from './order-by.ts'
 import { OrderedQuery, type OrderedQueryOptions, type OrderedQuerySettings } from './ordered-query.ts'
 import type { QueryRunner, Row, SelectQuery } from './query-runner.ts'
-import { areBeyondDoubt, findShownKeys, type ShownKeys } from './shown-keys.ts'
 import { describeKey, type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
 import { probeStatement, readKeysStatement, seekStatement, withoutColumns, withoutKeyValues } from './statements.ts'
 
@@ -28,8 +26,6 @@ export interface SeekOptions extends OrderedQueryOptions {
 /** The rows to seek: those after a cursor, or those before it; without a cursor, the first or the last. */
 export interface SeekRequest {
   readonly cursor?: unknown
-  /** In place of a cursor. */
-  readonly position?: Position | undefined
   readonly isBackward?: boolean
   readonly limit: number
   /** Whether to find out if there are rows on the cursor's other side. */
@@ -45,15 +41,6 @@ export interface SeekResult {
   readonly page: number | undefined
   /** The position of the cursor. */
   readonly asked: Position | undefined
-}
-
-/** Rows of a reading, as the user gets them. */
-export interface ReadResult {
-  readonly rows: Row[]
-  readonly hasNext: boolean
-  readonly asked: Position | undefined
-  /** Keeps the keys of a row, which the user may change once he has the row. The position is worked out when it is needed. */
-  positionAt(index: number): () => Position
 }
 
 /** The statement of a page, the order it reads in, and the content of its cursor. */
@@ -73,8 +60,6 @@ export class SeekQuery {
   readonly #codec: CursorCodec
   readonly #mysqlKeys: MysqlKeys | undefined
   #fingerprint: string | undefined
-  /** `undefined` until the first chunk of a reading tells. */
-  #shownKeys: ShownKeys | 'none' | undefined
 
   constructor(query: SelectQuery, options: SeekOptions, settings: SeekSettings) {
     this.#options = options
@@ -93,36 +78,6 @@ export class SeekQuery {
     return this.#mysqlKeys === undefined ? seek() : this.#mysqlKeys.read(seek, () => this.#reset())
   }
 
-  /** Reads rows from a cursor, from the end of the last reading, or from the start. */
-  async read(request: Omit<SeekRequest, 'isBackward' | 'needsBothFlags'>): Promise<ReadResult> {
-    const { limit, position } = request
-    if (typeof this.#shownKeys === 'object' && position !== undefined) {
-      const result = await this.#readShown(this.#shownKeys, limit, position)
-      if (result !== undefined) return result
-      this.#shownKeys = 'none'
-    }
-    const { rows, hasNext, asked } = await this.seek({ ...request, needsBothFlags: false })
-    if (this.runner.dialect === 'sqlite') {
-      this.#shownKeys ??= findShownKeys(this.#ordered.resolved as ResolvedQuery, rows) ?? 'none'
-    }
-    const positionAt = (index: number) => () => this.#positionOf(rows[index] as Row)
-    return { rows: stripHiddenColumns(rows), hasNext, asked, positionAt }
-  }
-
-  /** Reads rows without hidden columns. Returns `undefined` if they leave a doubt, which only hidden columns can clear. */
-  async #readShown({ columns, names }: ShownKeys, limit: number, asked: Position): Promise<ReadResult | undefined> {
-    const { rows } = await this.#run((node) => ({
-      statement: seekStatement(this.#resolve(node), this.runner.dialect, limit + 2, asked, true, columns),
-    }))
-    if (!areBeyondDoubt(rows, names, this.#keys, asked)) return undefined
-    const shown = rows.slice(1, limit + 1)
-    const positionAt = (index: number) => {
-      const values = names.map((name) => shown[index]?.[name])
-      return () => values.map(shownText) as Position
-    }
-    return { rows: shown, hasNext: rows.length > limit + 1, asked, positionAt }
-  }
-
   async #seek(request: SeekRequest): Promise<SeekResult> {
     const { isBackward = false, limit } = request
     let result: { rows: Row[]; built: PageStatement }
@@ -133,13 +88,14 @@ export class SeekQuery {
       throw isDataError(error) ? await this.#findCause(error, request) : error
     }
     let { rows } = result
+    const [first] = rows
     const { resolved, position, page } = result.built
     const { keys } = resolved
     const { dialect } = this.runner
-    refuseNull(unexpectedNullAhead(rows[0], keys))
+    refuseNull(unexpectedNullAhead(first, keys))
     refuseNull(unexpectedNull(rows, keys, dialect))
-    if (position !== undefined) refuseOtherZone(rows[0], position, keys)
-    let hasRowsBehind = position !== undefined && rows[0] !== undefined && isCursorRow(rows[0])
+    if (position !== undefined) refuseOtherZone(first, position, keys)
+    let hasRowsBehind = position !== undefined && first !== undefined && isCursorRow(first)
     refuseDoubt(rows, keys, dialect, hasRowsBehind)
     const last = rows.at(-1)
     if (this.#mysqlKeys && last && !MysqlKeys.fits(this.#positionOf(last), keys)) throw unstable(keys)
@@ -153,7 +109,7 @@ export class SeekQuery {
       }
       refuseOtherZone(row, position, keys)
       refuseNull(unexpectedNullAhead(row, keys))
-      if (Number(row?.phe) === 1 || this.#isAt(rows[0], position)) throw unstable(keys)
+      if (Number(row?.phe) === 1 || (first && isSame(this.#positionOf(first), position))) throw unstable(keys)
       hasRowsBehind = Number(row?.phb) === 1
     }
     const hasRowsAhead = rows.length > limit
@@ -172,7 +128,7 @@ export class SeekQuery {
   /** Whether the driver refused an integer beyond 2^53 in a hidden column: `node:sqlite` does. Then another statement may not. */
   #avoidKeyValues(error: unknown): boolean {
     const { code } = Object(error) as { code?: unknown }
-    const keys = this.#ordered.resolved?.keys
+    const keys = this.resolved?.keys
     if (this.runner.dialect !== 'sqlite' || code !== 'ERR_OUT_OF_RANGE' || keys === undefined) return false
     return withoutKeyValues(keys)
   }
@@ -200,7 +156,7 @@ export class SeekQuery {
 
   /** Reads rows that follow a row of this query, with no columns but their keys. */
   async keysAfter(row: Row, limit: number): Promise<Row[]> {
-    const resolved = this.#ordered.resolved as ResolvedQuery
+    const resolved = this.resolved as ResolvedQuery
     const position = this.#positionOf(row)
     const statement = seekStatement(withoutColumns(resolved), this.runner.dialect, limit + 1, position)
     const rows = await this.#rows(() => statement)
@@ -223,7 +179,7 @@ export class SeekQuery {
 
   /** The error to throw. The cursor is the cause if the database runs the query without it, but not with it. */
   async #findCause(error: unknown, request: SeekRequest): Promise<unknown> {
-    const order = this.#ordered.resolved
+    const order = this.resolved
     if (order === undefined) return error
     const { resolved, position } = this.#buildPage(order, request)
     if (position === undefined) return error
@@ -250,17 +206,18 @@ export class SeekQuery {
     return this.#mysqlKeys.run(run, () => this.#reset())
   }
 
+  /** The order as the last statement has it. */
+  get resolved(): ResolvedQuery | undefined {
+    return this.#ordered.resolved
+  }
+
   get #keys(): readonly OrderKey[] {
-    return (this.#ordered.resolved as ResolvedQuery).keys
+    return (this.resolved as ResolvedQuery).keys
   }
 
   #reset(): void {
     this.#ordered.reset()
     this.#fingerprint = undefined
-  }
-
-  #isAt(row: Row | undefined, position: Position): boolean {
-    return row !== undefined && isSame(this.#positionOf(row), position)
   }
 
   #positionOf(row: Row): Position {
@@ -272,9 +229,9 @@ export class SeekQuery {
   }
 
   #buildPage(forward: ResolvedQuery, request: SeekRequest): PageStatement {
-    const { isBackward = false, limit, needsBothFlags = true } = request
+    const { cursor, isBackward = false, limit, needsBothFlags = true } = request
     this.#fingerprint ??= fingerprintOf(forward.signature, this.#options.scope)
-    const content = this.#contentOf(request, forward)
+    const content = cursor === undefined ? undefined : this.#decode(cursor, forward)
     const resolved = isBackward ? { ...forward, keys: reversed(forward.keys) } : forward
     const position = content?.position
     const isWalkStart = position === undefined || !needsBothFlags
@@ -289,25 +246,21 @@ export class SeekQuery {
     return this.#ordered.resolve(node, mysqlKeys && ((keys, base) => mysqlKeys.typesOf(keys, base)))
   }
 
-  #contentOf({ cursor, position: given }: SeekRequest, { keys }: ResolvedQuery): CursorContent | undefined {
-    if (cursor === undefined && given === undefined) return undefined
-    const content = given === undefined ? this.#decode(cursor, keys) : { position: given, page: undefined }
+  #decode(cursor: unknown, { keys }: ResolvedQuery): CursorContent {
+    const codec = this.#codec
+    let content: CursorContent
+    try {
+      content = codec.decode(this.#fingerprint as string, cursor)
+    } catch (error) {
+      if (!(error instanceof CursorInvalidError)) throw error
+      const values = codec.decodeLegacy(cursor, error)
+      content = { position: positionOfValues(values, keys, this.runner.dialect), page: undefined }
+    }
     const { position } = content
     const isValid = position.length === keys.length && keys.every((key, at) => key.isNullable || position[at] !== null)
     if (!isValid) throw new CursorInvalidError('The cursor is not valid')
     if (this.#mysqlKeys !== undefined) MysqlKeys.expectFitting(position, keys)
     return content
-  }
-
-  #decode(cursor: unknown, keys: readonly OrderKey[]): CursorContent {
-    const codec = this.#codec
-    try {
-      return codec.decode(this.#fingerprint as string, cursor)
-    } catch (error) {
-      if (!(error instanceof CursorInvalidError)) throw error
-      const values = codec.decodeLegacy(cursor, error)
-      return { position: positionOfValues(values, keys, this.runner.dialect), page: undefined }
-    }
   }
 }
 

@@ -1,6 +1,14 @@
-import { AliasNode, type OperationNode, ReferenceNode, type SelectionNode, type SelectQueryNode } from 'kysely'
+import {
+  AliasNode,
+  type IdentifierNode,
+  type OperationNode,
+  ReferenceNode,
+  type SelectionNode,
+  type SelectQueryNode,
+} from 'kysely'
 import { isSame, type Position, textsIn } from '../key-text/key-text.ts'
 import { hasShownText, shownText } from '../key-text/sqlite.ts'
+import { orderBy, orderTerms } from './order-by.ts'
 import type { Row } from './query-runner.ts'
 import type { OrderKey, ResolvedQuery } from './sort-keys.ts'
 import { columnName, nodeKey, selectionName } from './sql-nodes.ts'
@@ -33,6 +41,21 @@ export function findShownKeys({ node, keys, isGrouped }: ResolvedQuery, rows: re
     return position !== undefined && isSame(position, textsIn(row, keys))
   })
   return isShown ? { columns, names } : undefined
+}
+
+/** The statement of a page without our columns, which are the last selection. A union is ordered by columns of the query. */
+export function withoutHiddenColumns(
+  statement: SelectQueryNode,
+  keys: readonly OrderKey[],
+  columns: readonly string[],
+): SelectQueryNode {
+  const query = { ...statement, selections: statement.selections?.slice(0, -1) } as SelectQueryNode
+  if (statement.setOperations === undefined) return query
+  const setOperations = statement.setOperations.map((operation) => {
+    return { ...operation, expression: withoutHiddenColumns(operation.expression as SelectQueryNode, keys, columns) }
+  })
+  const names = columns.map((name): IdentifierNode => ({ kind: 'IdentifierNode', name }))
+  return { ...query, setOperations, orderBy: orderBy(orderTerms(keys, 'sqlite', names)) }
 }
 
 /** The position of a row by what it shows; `undefined` when a value may not be the database's. */

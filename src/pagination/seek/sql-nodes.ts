@@ -191,7 +191,7 @@ export interface Clauses {
  */
 export function withClauses(query: SelectQueryNode, clauses: Clauses, dialect: SqlDialect): SelectQueryNode {
   const { columns, condition, orderBy, limit } = clauses
-  const selections = columns.length === 0 ? query.selections : [...(query.selections ?? []), columnList(columns)]
+  const selections = [...(query.selections ?? []), columnList(columns)]
   const where = condition === undefined ? query.where : { kind: 'WhereNode', where: condition }
   const node =
     dialect === 'mssql'

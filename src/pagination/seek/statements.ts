@@ -28,8 +28,6 @@ import { asColumn, joined, limitNode, parameter, raw, sqlText, withClauses, with
  *
  * @param isWalkStart - On PostgreSQL, only the statement that starts a walk looks for NULLs in a first key that should have
  *   none: the search costs as much as a page.
- * @param shownColumns - On SQLite, the columns of the query that are the keys. With them, the rows have no columns but those
- *   of the query.
  */
 export function seekStatement(
   query: ResolvedQuery,
@@ -37,15 +35,13 @@ export function seekStatement(
   limit: number,
   position?: Position,
   isWalkStart: boolean = position === undefined,
-  shownColumns?: readonly string[],
 ): SelectQueryNode {
   const { base, keys } = query
   const text = keyTexts[dialect]
   const { list, texts, values: keyValues, order, orderByValues } = keySqlOf(keys, dialect)
   const page = (columns: readonly OperationNode[], from?: OperationNode, orderBy = order) => {
     const condition = from && withOwnCondition(query, from)
-    const hidden = shownColumns === undefined ? [texts, ...columns] : []
-    return withClauses(base, { columns: hidden, condition, orderBy, limit }, dialect)
+    return withClauses(base, { columns: [texts, ...columns], condition, orderBy, limit }, dialect)
   }
   const strategy = seekStrategy(query, dialect)
   const checksFirstKeyOnce = dialect === 'postgres' && strategy !== 'or'
@@ -73,9 +69,7 @@ export function seekStatement(
     return page([mark], bound === undefined ? condition : raw`${bound} and ${condition}`)
   }
   const branches = conditions.map((condition, at) => page([at === 0 ? mark : notMarked, keyValues], condition))
-  const unionOrder =
-    shownColumns === undefined ? orderByValues : orderBy(orderTerms(keys, dialect, shownColumns.map(identifier)))
-  return { ...unionOf(branches, dialect, limit), orderBy: unionOrder, limit: limitNode(limit) }
+  return { ...unionOf(branches, dialect, limit), orderBy: orderByValues, limit: limitNode(limit) }
 }
 
 const keysWithoutValues = new WeakSet<readonly OrderKey[]>()
@@ -90,10 +84,6 @@ export function withoutKeyValues(keys: readonly OrderKey[]): boolean {
   if (keysWithoutValues.has(keys)) return false
   keysWithoutValues.add(keys).add(reversed(keys))
   return true
-}
-
-function identifier(name: string): IdentifierNode {
-  return { kind: 'IdentifierNode', name }
 }
 
 /** Cloudflare D1 refuses statements of more. */

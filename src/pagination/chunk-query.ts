@@ -1,0 +1,74 @@
+import type { Position } from './key-text/key-text.ts'
+import { keyTexts } from './key-text/key-texts.ts'
+import { shownText } from './key-text/sqlite.ts'
+import { stripHiddenColumns } from './seek/hidden-columns.ts'
+import type { Row } from './seek/query-runner.ts'
+import type { SeekQuery } from './seek/seek-query.ts'
+import { areBeyondDoubt, findShownKeys, type ShownKeys, withoutHiddenColumns } from './seek/shown-keys.ts'
+import type { ResolvedQuery } from './seek/sort-keys.ts'
+import { seekStatement } from './seek/statements.ts'
+
+/** Rows as the user gets them. */
+export interface ReadChunk {
+  readonly rows: Row[]
+  readonly hasNext: boolean
+  /** The position that the chunk was asked with. */
+  readonly asked: Position | undefined
+  /** Keeps the keys of a row, which the user may change once they have it. The position is worked out when it is needed. */
+  positionAt(index: number): () => Position
+}
+
+/** A query in an order, read in chunks. */
+export class ChunkQuery {
+  readonly #seeks: SeekQuery
+  readonly #limit: number
+  readonly #signal: AbortSignal | undefined
+  /** `undefined` until the first chunk tells. */
+  #shownKeys: ShownKeys | 'none' | undefined
+
+  constructor(seeks: SeekQuery, limit: number, signal: AbortSignal | undefined) {
+    this.#seeks = seeks
+    this.#limit = limit
+    this.#signal = signal
+    if (seeks.runner.dialect !== 'sqlite') this.#shownKeys = 'none'
+  }
+
+  /** Reads the rows behind a row that was read. */
+  async readOn(position: Position): Promise<ReadChunk> {
+    if (typeof this.#shownKeys === 'object') {
+      const chunk = await this.#readShown(this.#shownKeys, position)
+      if (chunk !== undefined) return chunk
+      this.#shownKeys = 'none'
+    }
+    return this.read(this.#seeks.cursorOf(position))
+  }
+
+  /** Reads the rows behind a cursor, or the first. */
+  async read(cursor: unknown): Promise<ReadChunk> {
+    const seeks = this.#seeks
+    const { rows, hasNext, asked } = await seeks.seek({ cursor, limit: this.#limit, needsBothFlags: false })
+    const resolved = seeks.resolved as ResolvedQuery
+    this.#shownKeys ??= findShownKeys(resolved, rows) ?? 'none'
+    const { positionOf } = keyTexts[seeks.runner.dialect]
+    const positionAt = (index: number) => () => positionOf(rows[index] as Row, resolved.keys)
+    return { rows: stripHiddenColumns(rows), hasNext, asked, positionAt }
+  }
+
+  /** Reads rows without hidden columns. Returns `undefined` if they leave a doubt, which only hidden columns can clear. */
+  async #readShown({ columns, names }: ShownKeys, asked: Position): Promise<ReadChunk | undefined> {
+    const resolved = this.#seeks.resolved as ResolvedQuery
+    const limit = this.#limit
+    const statement = seekStatement(resolved, 'sqlite', limit + 2, asked, true)
+    const read = await this.#seeks.runner.rows(
+      () => withoutHiddenColumns(statement, resolved.keys, columns),
+      this.#signal,
+    )
+    if (!areBeyondDoubt(read, names, resolved.keys, asked)) return undefined
+    const rows = read.slice(1, limit + 1)
+    const positionAt = (index: number) => {
+      const values = names.map((name) => rows[index]?.[name])
+      return () => values.map(shownText) as Position
+    }
+    return { rows, hasNext: read.length > limit + 1, asked, positionAt }
+  }
+}
