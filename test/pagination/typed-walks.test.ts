@@ -7,6 +7,32 @@ import { createTypedTables, runTypedWalk, type TypedWalk, typedWalks } from './s
 const numRuns = Number(process.env.RUNS ?? 60)
 const seed = Number(process.env.SEED ?? 17)
 
+const plain = {
+  computed: -1,
+  isDescending: false,
+  nulls: 'first',
+  isUniqueDescending: false,
+  hasLeadingKey: false,
+  ownOrder: false,
+  plugin: false,
+  signed: false,
+  shape: 'raw',
+  reads: 'id',
+} as const
+
+/** Walks that once gave wrong pages or blamed the client's cursor, by the type of their key on MariaDB. */
+const found: readonly (readonly [ddl: string, walk: Omit<TypedWalk, 'type'>])[] = [
+  [
+    "set('3','2','1','x')",
+    { ...plain, picks: [5, 8, 19, 11, 6, 17, 3], perPage: 4, direction: 'backward', settings: [1] },
+  ],
+  ["set('b','a','c')", { ...plain, picks: [19, 17, 17, 18], perPage: 3, direction: 'rows', settings: [1, 2] }],
+  [
+    'timestamp(6) null',
+    { ...plain, computed: 0, picks: [-1, 3, 12, 18, 14, 5, 5, 11], perPage: 3, direction: 'rows', settings: [0, 2, 3] },
+  ],
+]
+
 /** Walks over every column type with its edge values, each page by a session with other settings. */
 describe.each(engines)('$name', ({ name, dialect, available, open }) => {
   let opened: Opened
@@ -45,5 +71,14 @@ describe.each(engines)('$name', ({ name, dialect, available, open }) => {
       expect(refusals).toBeLessThan(Math.max(1, walked * 0.03))
     },
     600_000,
+  )
+
+  test.skipIf(!available || dialect !== 'mysql').each(found)(
+    'a list by %s of raw SQL is right, or refused on the page before',
+    async (ddl, walk) => {
+      const type = columnTypes.mysql.findIndex((one) => one.ddl === ddl)
+      const outcome = await runTypedWalk(opened.db, 'mysql', { ...walk, type })
+      expect(outcome).toMatchObject({ kind: expect.stringMatching(/^(right|refused)$/) })
+    },
   )
 })

@@ -30,7 +30,7 @@ export type MysqlType =
   | 'computed'
   /** An expression over instants, whose value depends on the time zone of the session. */
   | 'zoned'
-  /** A column of raw SQL, of any type. A time may be an instant, and depend on that zone. */
+  /** A column of raw SQL or an expression over it, of any type. A time may be an instant, and depend on that zone. */
   | 'unseen'
   /** An expression that only compares with text: UUIDs and addresses. */
   | 'opaque'
@@ -158,7 +158,7 @@ function typeOf(key: OperationNode, query: SelectQueryNode, outer: Expressions, 
       const type = name === undefined ? undefined : columnType(source, name, expressions, columnsOf)
       if (type !== undefined) return type
     }
-    return fitting.some(({ table, query }) => (table ?? query) === undefined) ? 'unseen' : 'computed'
+    return fitting.some(isRaw) ? 'unseen' : 'computed'
   }
   const columns = sources.flatMap(({ table }) => (table === undefined ? [] : (columnsOf(table) ?? [])))
   const { words, references } = partsOf(key)
@@ -177,7 +177,12 @@ function typeOf(key: OperationNode, query: SelectQueryNode, outer: Expressions, 
     words.has('unix_timestamp') ||
     columns.some(({ name, type }) => type === 'timestamp' && words.has(name)) ||
     references.some((reference) => typeOf(reference, query, outer, columnsOf) === 'timestamp')
-  return dependsOnZone ? 'zoned' : 'computed'
+  if (dependsOnZone) return 'zoned'
+  return sources.some(isRaw) ? 'unseen' : 'computed'
+}
+
+function isRaw({ table, query }: Source): boolean {
+  return (table ?? query) === undefined
 }
 
 /** The words of the raw SQL in an expression and the columns that it references. */

@@ -39,8 +39,8 @@ export function refuseDoubt(
 
 export function unstable(keys: readonly OrderKey[]): CursorUnstableError {
   return new CursorUnstableError(
-    `A cursor by ${listKeys(keys)} does not find its place in the order again: the database sorts one of ` +
-      'them otherwise than it compares it, or its value changes from statement to statement. Page by other keys, or by a cast of them',
+    `A cursor by ${listKeys(keys)} does not find its place again: the database sorts one of ` +
+      'them otherwise than it compares it, or its value changes between statements. Page by other keys, or by a cast of them',
   )
 }
 
@@ -49,6 +49,6 @@ export function refuseOtherZone(row: Row | undefined, position: Position, keys: 
   const key = MysqlKeys.keyOfOtherZone(row, position, keys)
   if (key === undefined) return
   throw new CursorUnstableError(
-    `${describeKey(key)} depends on the time zone of the session, which is another one than that of the cursor: set the same zone on each connection, or page by the TIMESTAMP itself`,
+    `${describeKey(key)} depends on the time zone of the session, which is not that of the cursor: set one zone on all connections, or page by the TIMESTAMP itself`,
   )
 }

@@ -97,8 +97,6 @@ export class SeekQuery {
     if (position !== undefined) refuseOtherZone(first, position, keys)
     let hasRowsBehind = position !== undefined && first !== undefined && isCursorRow(first)
     refuseDoubt(rows, keys, dialect, hasRowsBehind)
-    const last = rows.at(-1)
-    if (this.#mysqlKeys && last && !MysqlKeys.fits(this.#positionOf(last), keys)) throw unstable(keys)
     if (hasRowsBehind) {
       rows = rows.slice(1)
     } else if (position !== undefined) {
@@ -114,15 +112,15 @@ export class SeekQuery {
     }
     const hasRowsAhead = rows.length > limit
     const shown = rows.slice(0, limit)
-    return isBackward
-      ? { rows: shown.reverse(), hasNext: hasRowsBehind, hasPrev: hasRowsAhead, page, asked: position }
-      : {
-          rows: shown,
-          hasNext: hasRowsAhead,
-          hasPrev: hasRowsBehind,
-          page: position === undefined ? 1 : page,
-          asked: position,
-        }
+    const last = shown.at(-1)
+    if (this.#mysqlKeys && last) this.#expectCursor(this.#positionOf(last))
+    return {
+      rows: isBackward ? shown.reverse() : shown,
+      hasNext: isBackward ? hasRowsBehind : hasRowsAhead,
+      hasPrev: isBackward ? hasRowsAhead : hasRowsBehind,
+      page: position === undefined && !isBackward ? 1 : page,
+      asked: position,
+    }
   }
 
   /** Whether the driver refused an integer beyond 2^53 in a hidden column: `node:sqlite` does. Then another statement may not. */
@@ -173,8 +171,13 @@ export class SeekQuery {
   }
 
   cursorOf(position: Position, page?: number, asked?: Position): string {
-    if (asked !== undefined && isSame(asked, position)) throw unstable(this.#keys)
+    this.#expectCursor(position, asked)
     return this.#codec.encode(this.#fingerprint as string, { position, page })
+  }
+
+  #expectCursor(position: Position, asked?: Position): void {
+    const leadsBack = asked !== undefined && isSame(asked, position)
+    if (leadsBack || (this.#mysqlKeys && !MysqlKeys.fits(position, this.#keys))) throw unstable(this.#keys)
   }
 
   /** The error to throw. The cursor is the cause if the database runs the query without it, but not with it. */
