@@ -5,7 +5,7 @@ import { waitNames } from '../shared/scope/wait-names.ts'
 import type { Warning } from '../shared/warnings.ts'
 import type { HttpRequest } from './answer.ts'
 import { createGate, type Gate } from './performance/authorize.ts'
-import { replaceMethods } from './response-head.ts'
+import { beforeHead } from './response-head.ts'
 
 /** Whether a request may see where its time went; a promise if the user's `authorize` decides. */
 export type MaySeeTiming = (request: HttpRequest) => boolean | Promise<boolean>
@@ -45,31 +45,33 @@ export function addServerTiming(
       () => {},
     )
   }
-  const { writeHead } = response
-  // Also called by Node for a response without an explicit head.
-  const addAndWrite = (...head: Parameters<typeof writeHead>) => {
-    response.writeHead = writeHead
-    if (isAllowed && !response.headersSent) {
-      const before = response.getHeader('server-timing')
-      const timing = serverTimingOf(scope)
-      response.setHeader('server-timing', before === undefined ? timing : `${String(before)}, ${timing}`)
-    }
-    return writeHead.apply(response, head)
-  }
-  replaceMethods(response, { writeHead: addAndWrite })
+  beforeHead(response, () => {
+    if (!isAllowed) return { set: {}, remove: [] }
+    const before = response.getHeader('server-timing')
+    const timing = serverTimingOf(scope)
+    return { set: { 'server-timing': before === undefined ? timing : `${String(before)}, ${timing}` }, remove: [] }
+  })
 }
+
+/** Clients refuse answers whose head is longer than 16 KiB in all. */
+const maxLength = 4_096
 
 const shortNames: Readonly<Record<string, string>> = { database: 'db' }
 
-/** The parts of the request's time so far, in milliseconds (W3C Server Timing). */
+/** The parts of the request's time so far, in milliseconds (W3C Server Timing), then the user's names that have room. */
 export function serverTimingOf({ waits }: OpenRequestScope): string {
   waits.settle(performance.now())
   const entries = ['pool', 'database', 'cache', 'upstream', 'loop', 'rest'].map((name) => {
     const place = waitNames.indexOf(name as (typeof waitNames)[number])
     return entryOf(shortNames[name] ?? name, waits.ms[place === -1 ? waitNames.length : place] as number)
   })
-  for (const [name, ms] of waits.named ?? []) entries.push(entryOf(name, ms))
-  return entries.join(', ')
+  let timing = entries.join(', ')
+  for (const [name, ms] of waits.named ?? []) {
+    const longer = `${timing}, ${entryOf(name, ms)}`
+    if (longer.length > maxLength) break
+    timing = longer
+  }
+  return timing
 }
 
 function entryOf(name: string, ms: number): string {

@@ -191,6 +191,39 @@ it.each([['public'], [{ bearer: 'token' }]] as const)(
   },
 )
 
+it.each<[string, (response: express.Response) => void]>([
+  ['`setHeader`', (response) => void response.setHeader('server-timing', 'cdn;dur=1')],
+  ['`writeHead` with an object', (response) => void response.writeHead(200, { 'Server-Timing': 'cdn;dur=1' })],
+  ['`writeHead` with a list', (response) => void response.writeHead(200, ['server-timing', 'cdn;dur=1'])],
+])('keeps a `Server-Timing` of the handler by %s beside its own', async (_, write) => {
+  const monitor = new PerformanceMonitor({ sampleInterval: false })
+  onTestFinished(() => monitor.close())
+  const app = express()
+  app.use(onExpress.monitorRequests(monitor, { serverTiming: 'authorized' }))
+  app.use(onExpress.performanceRoutes(monitor, { authorize: 'public' }))
+  app.get('/', (_request, response) => {
+    write(response)
+    response.end('ok')
+  })
+  const response = await fetch(await listen(app))
+  expect(response.headers.get('server-timing')).toMatch(/^cdn;dur=1, pool;dur=0, .*rest;dur=/)
+})
+
+it('leaves names out of `Server-Timing` that would make the head too long for clients', async () => {
+  const monitor = new PerformanceMonitor({ sampleInterval: false })
+  onTestFinished(() => monitor.close())
+  const app = express()
+  app.use(onExpress.monitorRequests(monitor, { serverTiming: 'authorized' }))
+  app.use(onExpress.performanceRoutes(monitor, { authorize: 'public' }))
+  app.get('/', async (_request, response) => {
+    for (let step = 0; step < 2_000; step++) await requestScope()?.time(`step-${step}`, () => {})
+    response.end('ok')
+  })
+  const timing = (await fetch(await listen(app))).headers.get('server-timing') as string
+  expect(timing).toContain('step-100;')
+  expect(timing.length).toBeLessThanOrEqual(4_096)
+})
+
 it('names the largest part as the cause of a slow endpoint', async () => {
   const monitor = new PerformanceMonitor({
     sampleInterval: false,

@@ -116,7 +116,11 @@ export class ConcurrencyLimit {
       return
     }
     this.#limitedAt ??= now
-    if (this.inFlight > this.limit) return
+    if (this.inFlight > this.limit) {
+      // What ends soon after was in the queue too: its latency says nothing yet.
+      this.#limitedAt = now
+      return
+    }
     if (now > this.#limitedAt + 2 * meanMs + 2 * windowMs) {
       this.#baseMs = meanMs
       this.limit = Math.max(this.limit, neededFor(rate, meanMs))

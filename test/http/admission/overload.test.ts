@@ -153,7 +153,8 @@ describe(`a server with more requests than it can serve (SEED=${seed})`, { timeo
   })
 
   it.each([2, 4])('keeps a full database useful at %d times its capacity', (load) => {
-    for (const seed of seeds) {
+    // With the last four, the latency of the queue was once taken for the database's own.
+    for (const seed of [...seeds, 533, 1118, 1573, 1833]) {
       const work = database()
       const { requests, guard } = simulateLoad({
         phases: [[200 * load, 6]],
