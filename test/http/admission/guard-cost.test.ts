@@ -8,6 +8,6 @@ describe('a guard that lets a request in at once', () => {
     // A heap so large that nothing is collected while it is measured: what was allocated is still there.
     const output = execFileSync(process.execPath, ['--max-semi-space-size=512', program], { encoding: 'utf8' })
     // What reading the memory takes, and the samples of the limits; one number a request would be 16 MB.
-    expect(Number(output.split(' ')[0])).toBeLessThan(2_000_000)
+    expect(Number(output.split(' ')[0])).toBeLessThan(8_000_000)
   }, 120_000)
 })
