@@ -8,6 +8,7 @@ import {
   ReferenceNode,
   SelectionNode,
   SelectQueryNode,
+  type TableNode,
 } from 'kysely'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
@@ -77,7 +78,7 @@ export function isWindowFunction(node: OperationNode): boolean {
   return RawNode.is(node) && /\bover\s*[("[`\w]/i.test(node.sqlFragments.join('?'))
 }
 
-function selectedAs(key: OperationNode, { selections = [] }: SelectQueryNode): string | undefined {
+function selectedAs(key: OperationNode, { selections = [], setOperations }: SelectQueryNode): string | undefined {
   const wanted = nodeKey(key)
   const selected = selections.find(
     ({ selection }) => nodeKey(AliasNode.is(selection) ? selection.node : selection) === wanted,
@@ -88,13 +89,25 @@ function selectedAs(key: OperationNode, { selections = [] }: SelectQueryNode): s
   const everything = selections.some(
     ({ selection }) => selection.kind === 'SelectAllNode' || selectsAllOf(selection, key),
   )
-  return everything || selections.some((selection) => selectionName(selection) === name) ? name : undefined
+  // `t.id as id` is not the key `e.id`. A combined query has no tables any more, only names.
+  const isKey = ({ selection }: SelectionNode) =>
+    key.table === undefined ||
+    setOperations !== undefined ||
+    (ReferenceNode.is(selection) && isOf(selection, key.table))
+  return everything || selections.some((selection) => selectionName(selection) === name && isKey(selection))
+    ? name
+    : undefined
+}
+
+/** Whether the column may be the table's. */
+function isOf({ table }: ReferenceNode, other: TableNode): boolean {
+  return table === undefined || table.table.identifier.name === other.table.identifier.name
 }
 
 /** Whether the selection is `table.*` of the key's table. */
 function selectsAllOf(selection: OperationNode, key: ReferenceNode): boolean {
   if (!ReferenceNode.is(selection) || selection.column.kind !== 'SelectAllNode') return false
-  return key.table === undefined || selection.table?.table.identifier.name === key.table.table.identifier.name
+  return key.table === undefined || (selection.table !== undefined && isOf(selection, key.table))
 }
 
 function addColumn(key: OperationNode, query: SelectQueryNode, added: SelectionNode[]): string {
