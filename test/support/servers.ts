@@ -32,14 +32,25 @@ export interface Server {
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(20_000, 32_000)
-    const server = createServer()
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
-    })
-    if (!isFree) continue
-    await new Promise((resolve) => server.close(resolve))
-    return port
+    if (await isFree(port)) return port
   }
+}
+
+/** A port for a node of a Redis Cluster, which listens for other nodes 10,000 above it: that too is no client's. */
+export async function freeClusterPort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 22_000)
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  const listened = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+  })
+  if (listened) await new Promise((resolve) => server.close(resolve))
+  return listened
 }
 
 /** Whether something accepts connections at the port of this machine. */

@@ -8,7 +8,7 @@ import type { DecodedPublication, Publication, PublicationLimits } from './publi
 import { type FleetMember, type FleetTransport, staleIntervals } from './transport.ts'
 
 /** A transport that takes longer is treated as one that failed. Hundreds of members are tens of megabytes. */
-const collectMs = 5_000
+const transportMs = 5_000
 /** More members than this are a mistake, or hostile. */
 const maxMembers = 1_000
 
@@ -27,7 +27,8 @@ export interface FleetSettings extends PublicationLimits {
 export class Fleet {
   readonly #settings: FleetSettings
   #timer: Timer | undefined
-  #isPublishing = false
+  #publishing: Promise<void> | undefined
+  #nextPublishing: Promise<void> | undefined
   #isClosed = false
 
   constructor(settings: FleetSettings) {
@@ -44,20 +45,34 @@ export class Fleet {
     }, firstDelayMs)
   }
 
-  /** Publishes the numbers of this process. Never rejects: errors go to `onError`. */
-  async publish(): Promise<void> {
+  /** Publishes the numbers of this process as they are now. Never rejects: errors go to `onError`. */
+  publish(): Promise<void> {
+    if (this.#publishing === undefined) return this.#startPublishing()
+    // What is under way may lack what was counted since.
+    this.#nextPublishing ??= this.#publishing.then(() => {
+      this.#nextPublishing = undefined
+      return this.#startPublishing()
+    })
+    return this.#nextPublishing
+  }
+
+  #startPublishing(): Promise<void> {
+    this.#publishing = this.#publishOnce().finally(() => {
+      this.#publishing = undefined
+    })
+    return this.#publishing
+  }
+
+  async #publishOnce(): Promise<void> {
     const { transport, instance, layout, publication, metrics, onError } = this.#settings
-    if (transport === undefined || this.#isPublishing || this.#isClosed) return
-    this.#isPublishing = true
+    if (transport === undefined || this.#isClosed) return
     try {
       const { encodePublication } = await loadCodec()
       const bytes = await encodePublication(publication(), layout, await metrics())
       // Closed meanwhile: the others would list this process as stale.
-      if (!this.#isClosed) await transport.publish(instance, bytes)
+      if (!this.#isClosed) await withDeadline(transport.publish(instance, bytes), transportMs, noAnswer)
     } catch (error) {
       onError(error)
-    } finally {
-      this.#isPublishing = false
     }
   }
 
@@ -133,9 +148,7 @@ export class Fleet {
     const { transport, onError } = this.#settings
     if (transport === undefined) return []
     try {
-      return await withDeadline(transport.collect(), collectMs, () => {
-        throw new Error(`no answer within ${collectMs} ms`)
-      })
+      return await withDeadline(transport.collect(), transportMs, noAnswer)
     } catch (error) {
       onError(error)
       return []
@@ -161,6 +174,10 @@ export class Fleet {
       return undefined
     }
   }
+}
+
+function noAnswer(): never {
+  throw new Error(`no answer within ${transportMs} ms`)
 }
 
 function toMember(id: string, ageMs: number, stale: boolean, publication: Publication | undefined): FleetMemberStats {

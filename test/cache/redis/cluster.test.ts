@@ -1,7 +1,7 @@
 import { createCluster } from '@keyv/redis'
 import { type CacheOptions, createCache } from 'posthaste'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Server, startRedis } from '../../support/servers.ts'
+import { freeClusterPort, type Server, startRedis } from '../../support/servers.ts'
 import { services } from '../../support/services.ts'
 import { commandsOf, connect, type RedisClient, until } from '../support.ts'
 
@@ -10,7 +10,7 @@ describe.skipIf(!services.redis)('Redis Cluster', () => {
   let client: RedisClient
 
   beforeAll(async () => {
-    server = (await startRedis(['--cluster-enabled', 'yes'])) as Server
+    server = (await startRedis(['--cluster-enabled', 'yes'], await freeClusterPort())) as Server
     client = await connect(server.url)
     await client.sendCommand(['CLUSTER', 'ADDSLOTSRANGE', '0', '16383'])
     // A node that has just started takes nothing for two seconds.
@@ -49,7 +49,7 @@ describe.skipIf(!services.redis)('Redis Cluster', () => {
   })
 
   it('is never asked for what a replica holds, which may lag behind', async () => {
-    const replica = (await startRedis(['--cluster-enabled', 'yes'])) as Server
+    const replica = (await startRedis(['--cluster-enabled', 'yes'], await freeClusterPort())) as Server
     const other = await connect(replica.url)
     const [id] = String(await client.sendCommand(['CLUSTER', 'MYID'])).split('\n')
     await other.sendCommand(['CLUSTER', 'MEET', '127.0.0.1', String(server.port)])

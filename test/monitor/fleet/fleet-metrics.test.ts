@@ -56,6 +56,35 @@ describe('the metrics of a fleet', () => {
     expect(text).toMatch(/# EOF\n$/)
   })
 
+  it('publishes what was counted while a publication was under way', async () => {
+    const published: Uint8Array[] = []
+    const first = Promise.withResolvers<void>()
+    let refresh = async () => {}
+    const fleet: FleetTransport = {
+      intervalMs: 3_600_000,
+      async publish(_id, bytes) {
+        published.push(bytes)
+        if (published.length === 1) await first.promise
+      },
+      remove: async () => {},
+      collect: async () => [],
+      refresh: async () => {},
+      onRefresh(publish) {
+        refresh = publish
+      },
+      close: async () => {},
+    }
+    const monitor = new PerformanceMonitor({ instance: 'this', fleet, sampleInterval: false })
+    onTestFinished(() => monitor.close())
+    const early = refresh()
+    await expect.poll(() => published.length).toBe(1)
+    monitor.record('GET', '/users/:id', 200, monitor.start())
+    const late = refresh()
+    first.resolve()
+    await Promise.all([early, late])
+    expect(published.length).toBe(2)
+  })
+
   it('are those of this process when the fleet cannot be reached, and there is no fleet', async () => {
     const gone = () => Promise.reject(new Error('gone'))
     const fleet: FleetTransport = { intervalMs: 1_000, publish: gone, collect: gone, remove: gone, close: gone }
