@@ -8,7 +8,6 @@ import {
   ReferenceNode,
   SelectionNode,
   SelectQueryNode,
-  type TableNode,
 } from 'kysely'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
@@ -86,28 +85,21 @@ function selectedAs(key: OperationNode, { selections = [], setOperations }: Sele
   if (selected !== undefined) return selectionName(selected)
   if (!ReferenceNode.is(key)) return undefined
   const name = columnName(key)
-  const everything = selections.some(
-    ({ selection }) => selection.kind === 'SelectAllNode' || selectsAllOf(selection, key),
-  )
-  // `t.id as id` is not the key `e.id`. A combined query has no tables any more, only names.
-  const isKey = ({ selection }: SelectionNode) =>
-    key.table === undefined ||
-    setOperations !== undefined ||
-    (ReferenceNode.is(selection) && isOf(selection, key.table))
-  return everything || selections.some((selection) => selectionName(selection) === name && isKey(selection))
-    ? name
-    : undefined
+  // A combined query has no tables any more, only names.
+  const table = setOperations === undefined ? tableName(key) : undefined
+  const isSelected = (entry: SelectionNode) => {
+    const { selection } = entry
+    if (selection.kind === 'SelectAllNode') return true
+    const column = ReferenceNode.is(selection) ? selection : undefined
+    if (column?.column.kind !== 'SelectAllNode' && selectionName(entry) !== name) return false
+    // `t.id as id` is not the key `e.id`.
+    return table === undefined || (column !== undefined && (tableName(column) ?? table) === table)
+  }
+  return selections.some(isSelected) ? name : undefined
 }
 
-/** Whether the column may be the table's. */
-function isOf({ table }: ReferenceNode, other: TableNode): boolean {
-  return table === undefined || table.table.identifier.name === other.table.identifier.name
-}
-
-/** Whether the selection is `table.*` of the key's table. */
-function selectsAllOf(selection: OperationNode, key: ReferenceNode): boolean {
-  if (!ReferenceNode.is(selection) || selection.column.kind !== 'SelectAllNode') return false
-  return key.table === undefined || (selection.table !== undefined && isOf(selection, key.table))
+function tableName({ table }: ReferenceNode): string | undefined {
+  return table?.table.identifier.name
 }
 
 function addColumn(key: OperationNode, query: SelectQueryNode, added: SelectionNode[]): string {
