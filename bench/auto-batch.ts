@@ -2,12 +2,14 @@ import DataLoader from 'dataloader'
 import {
   DummyDriver,
   Kysely,
+  MysqlDialect,
   PostgresAdapter,
   PostgresDialect,
   PostgresIntrospector,
   PostgresQueryCompiler,
   sql,
 } from 'kysely'
+import { createPool } from 'mysql2'
 import pg from 'pg'
 import { type InstrumentOptions, instrument, queryReport } from '../src/index.ts'
 import { type Candidate, compare, table } from './harness.ts'
@@ -88,11 +90,62 @@ export default async function run(): Promise<string> {
       { iterations: 100, rounds: 60, measure: 'cpu' },
     )
     parts.push(`CPU of a lone query by primary key:\n\n${table(lone)}`)
-    return parts.join('\n\n')
+    return [...parts, await onMariadb()].join('\n\n')
   } finally {
     for (const db of opened) await db.destroy()
     proxy.stop()
     await admin.query(`drop schema if exists ${schema} cascade`)
+    await admin.end()
+  }
+}
+
+/** MariaDB has no `lateral`: a list of keys where that gives the same rows, and a union elsewhere. */
+async function onMariadb(): Promise<string> {
+  const url = new URL(process.env.MARIADB_URL ?? 'mysql://root@127.0.0.1:3306/test')
+  const admin = createPool({ uri: url.href, connectionLimit: 1 }).promise()
+  await admin.query(`create database ${schema}`)
+  const proxy = await startDelayProxy(Number(url.port || 3306), 2)
+  url.pathname = `/${schema}`
+  const opened: Kysely<Database>[] = []
+  const open = (port: number | undefined, options: InstrumentOptions) => {
+    const target = new URL(url)
+    if (port !== undefined) target.port = String(port)
+    const pool = createPool({ uri: target.href, connectionLimit: 10 })
+    const db = new Kysely<Database>(instrument({ dialect: new MysqlDialect({ pool }) }, options))
+    opened.push(db)
+    return db
+  }
+  try {
+    await admin.query(`create table ${schema}.person (id int primary key, name varchar(40), region int, pop int)`)
+    await admin.query(
+      `insert into ${schema}.person select seq, concat('name ', seq), seq % 1000, seq * 7 % 100000 from seq_1_to_100000`,
+    )
+    await admin.query(`create index person_region on ${schema}.person (region, pop)`)
+    await admin.query(`analyze table ${schema}.person`)
+    const parts: string[] = []
+    for (const [title, port] of [
+      ['on this machine', undefined],
+      ['over a round trip of 2 ms', proxy.port],
+    ] as const) {
+      const [separate, joined] = [open(port, {}), open(port, { autoBatch: true })]
+      parts.push(
+        `MariaDB, 100 lookups by primary key, ${title}, pool of 10:\n\n${await compared([
+          { name: 'separate queries', run: () => byKey(separate) },
+          { name: 'autoBatch', run: () => byKey(joined) },
+          { name: '`in` list by hand', run: () => inList(separate, ids) },
+          { name: 'DataLoader', run: () => withLoader(separate) },
+        ])}`,
+        `MariaDB, top 3 of 100 parents, ${title}, pool of 10:\n\n${await compared([
+          { name: 'separate queries', run: () => topThree(separate) },
+          { name: 'autoBatch', run: () => topThree(joined) },
+        ])}`,
+      )
+    }
+    return parts.join('\n\n')
+  } finally {
+    for (const db of opened) await db.destroy()
+    proxy.stop()
+    await admin.query(`drop database ${schema}`)
     await admin.end()
   }
 }

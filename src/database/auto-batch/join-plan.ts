@@ -26,6 +26,11 @@ export interface JoinPlan {
 export interface JoinedSql {
   readonly sql: string
   readonly parameters: readonly unknown[]
+  /**
+   * The value of {@link numberColumn} for each lookup, where it is not the lookup's number. Such a statement is the query
+   * itself for more values, so its rows need no proof.
+   */
+  readonly keys?: readonly string[]
 }
 
 /** Words of statements that write or lock, and of samples that differ from run to run. */

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { isDeepStrictEqual } from 'node:util'
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
+import { isPlainObject } from '../../shared/plain-object.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { classifyError } from '../classify-error.ts'
 import { NPlusOneError, QueryBudgetError } from '../errors.ts'
@@ -80,8 +81,8 @@ export class GroupRunner {
     try {
       const answer = await this.#timed(connection.executeQuery<Record<string, unknown>>(statement))
       shape.costs.recordJoined(performance.now() - startedAt, lookups.length, this.#roundTripMs)
-      results = separateRows(answer, lookups.length)
-      if (results !== undefined && !shape.isProven && answer.rows.length > 0) {
+      results = separateRows(answer, lookups.length, joined.keys)
+      if (results !== undefined && joined.keys === undefined && !shape.isProven && answer.rows.length > 0) {
         results = await this.#prove(connection, shape, queries, results)
       }
     } catch (error) {
@@ -162,17 +163,48 @@ async function runInTurn(connection: DatabaseConnection, lookups: readonly Looku
   return failed
 }
 
-/** @returns `undefined` when a row has no usable number */
-function separateRows(answer: QueryResult<Record<string, unknown>>, count: number): Results | undefined {
-  const parts = Array.from({ length: count }, (): object[] => [])
+/**
+ * @param keys - what the column of numbers holds for each lookup, if not the lookup's number
+ * @returns `undefined` when a row belongs to no lookup
+ */
+function separateRows(
+  answer: QueryResult<Record<string, unknown>>,
+  count: number,
+  keys: readonly string[] | undefined,
+): Results | undefined {
+  const indexes = keys && new Map([...new Set(keys)].map((key, index) => [key, index]))
+  const parts = Array.from({ length: indexes?.size ?? count }, (): object[] => [])
   const [first] = answer.rows
   const prototype: object | null = first === undefined ? Object.prototype : Object.getPrototypeOf(first)
   for (const row of answer.rows) {
     // Not `delete`, which would leave every row a slow object.
     const { [numberColumn]: number, ...rest } = row
-    const part = parts[Number(number) - 1]
+    const part = parts[indexes === undefined ? Number(number) - 1 : (indexes.get(String(number)) ?? -1)]
     if (part === undefined) return undefined
-    part.push(prototype === Object.prototype ? rest : Object.assign(Object.create(prototype), rest))
+    part.push(withPrototype(rest, prototype))
   }
-  return parts.map((rows) => ({ ...answer, rows }))
+  const toResult = (rows: object[]) => ({ ...answer, rows })
+  if (keys === undefined || keys.length === parts.length) return parts.map(toResult)
+  const given = new Set<object[]>()
+  return keys.map((key) => {
+    const part = parts[indexes?.get(key) as number] as object[]
+    // Two lookups of one key must not share rows that their callers may change.
+    if (given.has(part)) return toResult(part.map((row) => withPrototype(copyOf(row), prototype)))
+    given.add(part)
+    return toResult(part)
+  })
+}
+
+function withPrototype(row: object, prototype: object | null): object {
+  return prototype === Object.prototype ? row : Object.assign(Object.create(prototype), row)
+}
+
+function copyOf(row: object): object {
+  return Object.fromEntries(Object.entries(row).map(([column, value]) => [column, copyOfValue(value)]))
+}
+
+/** Dates, bytes and parsed JSON are copied. What a driver's own types make is taken to be immutable. */
+function copyOfValue(value: unknown): unknown {
+  if (Buffer.isBuffer(value)) return Buffer.from(value)
+  return value instanceof Date || Array.isArray(value) || isPlainObject(value) ? structuredClone(value) : value
 }

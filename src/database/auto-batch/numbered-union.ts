@@ -1,5 +1,6 @@
 import type { CompiledQuery, OperationNode, QueryCompiler, SelectQueryNode } from 'kysely'
 import { type JoinedSql, type JoinPlan, numberColumn, refusalOf, unreadableText } from './join-plan.ts'
+import { KeyList } from './key-list.ts'
 import { isSpace, isWord, namesIn, readableTokens } from './readable-tokens.ts'
 
 type UnionDialect = 'mysql' | 'sqlite'
@@ -23,18 +24,32 @@ export function planNumberedUnion(
   const parts = compile(withNumber(node), query.queryId).sql.split(placeholder)
   const [before, after] = parts
   if (before === undefined || after === undefined || parts.length > 2) return 'it contains our placeholder'
-  return new NumberedUnion(before, after, node, dialect)
+  const keyList = dialect === 'mysql' ? KeyList.of(query, compile) : undefined
+  return new NumberedUnion(before, after, node, dialect, keyList)
 }
 
-/** `(select …, 1 as n from …) union all (select …, 2 as n from …)`: one round trip for copies of the query. */
+/**
+ * `(select …, 1 as n from …) union all (select …, 2 as n from …)`: one round trip for copies of the query. Lookups by an
+ * integer on MySQL become a {@link KeyList} instead.
+ */
 class NumberedUnion implements JoinPlan {
   readonly sharedPositions: readonly number[] = []
   readonly proof: 'none' | 'columns'
-  readonly learn = undefined
+  readonly learn: JoinPlan['learn']
+  readonly #keyList: KeyList | undefined
   readonly #open: string
   readonly #close: string
 
-  constructor(before: string, after: string, node: SelectQueryNode, dialect: UnionDialect) {
+  constructor(
+    before: string,
+    after: string,
+    node: SelectQueryNode,
+    dialect: UnionDialect,
+    keyList: KeyList | undefined,
+  ) {
+    this.#keyList = keyList
+    // Without what the catalogue says, there is still the union.
+    this.learn = keyList && ((execute) => keyList.learn(execute).then(noRefusal, noRefusal))
     // SQLite's values carry their types with them.
     this.proof = dialect === 'sqlite' ? 'none' : 'columns'
     const hasLimit = (node.limit ?? node.fetch) !== undefined
@@ -49,12 +64,16 @@ class NumberedUnion implements JoinPlan {
   }
 
   join(lookups: readonly CompiledQuery[]): JoinedSql {
-    return {
-      sql: lookups.map((_, index) => `${this.#open}${index + 1}${this.#close}`).join(' union all '),
-      parameters: lookups.flatMap(({ parameters }) => parameters),
-    }
+    return (
+      this.#keyList?.join(lookups) ?? {
+        sql: lookups.map((_, index) => `${this.#open}${index + 1}${this.#close}`).join(' union all '),
+        parameters: lookups.flatMap(({ parameters }) => parameters),
+      }
+    )
   }
 }
+
+function noRefusal(): undefined {}
 
 const placeholder = '7105104'
 

@@ -82,4 +82,135 @@ describe.skipIf(!services.mariadb)('autoBatch on MariaDB', () => {
     const refusals = queryReport(db).autoBatch.shapes.map(({ refused = '' }) => refused)
     expect(refusals.filter((refused) => refused.startsWith('a union may cut'))).toHaveLength(5)
   })
+
+  describe('for lookups by an integer', () => {
+    interface Visit {
+      id: number
+      person: number | null
+      at: Date
+      note: { n: number }
+      code: string
+    }
+    const openVisits = async (table: string) => {
+      const { db, events } = open<Record<string, Visit>>(dialect())
+      await sql`create or replace table ${sql.id(table)} (
+        id int unsigned primary key, person smallint, at datetime, note json, code varchar(10), key (person))`.execute(
+        db,
+      )
+      await sql`insert into ${sql.id(table)} select seq, nullif(seq % 4, 0), '2026-01-02', json_object('n', seq), seq from seq_1_to_20`.execute(
+        db,
+      )
+      return { db, events }
+    }
+
+    it('reads a list of keys in one statement, each row once', async () => {
+      const { db, events } = await openVisits('visit')
+      events.length = 0
+      const wanted = [3, 5, 3, 99, 20]
+      const rows = await Promise.all(
+        wanted.map((id) => db.selectFrom('visit').selectAll().where('id', '=', id).limit(1).executeTakeFirst()),
+      )
+      expect(rows.map((row) => row?.id)).toEqual([3, 5, 3, undefined, 20])
+      expect(events.map(({ sql }) => sql)).toEqual([
+        'select *, cast(`id` as char) as `posthaste_n` from `visit` where `id` in (?, ?, ?, ?)',
+      ])
+    })
+
+    it('gives two lookups of one key rows that share nothing', async () => {
+      const { db } = await openVisits('visit')
+      const find = () => db.selectFrom('visit').selectAll().where('id', '=', 7).executeTakeFirstOrThrow()
+      const [first, second] = await Promise.all([find(), find(), find()])
+      expect(second).toStrictEqual(first)
+      first.at.setFullYear(1999)
+      first.note.n = 0
+      expect([second.at.getFullYear(), second.note.n]).toEqual([2026, 7])
+    })
+
+    it('keeps conditions that the lookups share, and the order', async () => {
+      const { db, events } = await openVisits('visit')
+      events.length = 0
+      const rows = await Promise.all(
+        [1, 2, 3].map((person) =>
+          db
+            .selectFrom('visit as v')
+            .select('v.id')
+            .where('v.id', '<', 10)
+            .where('v.person', '=', person)
+            .orderBy('v.code', 'desc')
+            .orderBy('v.id')
+            .execute(),
+        ),
+      )
+      expect(rows.map((part) => part.map(({ id }) => id))).toEqual([
+        [9, 5, 1],
+        [6, 2],
+        [7, 3],
+      ])
+      expect(events.map(({ sql }) => sql)).toEqual([
+        'select `v`.`id`, cast(`v`.`person` as char) as `posthaste_n` from `visit` as `v` where `v`.`id` < ? and `v`.`person` in (?, ?, ?) order by `v`.`code` desc, `v`.`id`',
+      ])
+    })
+
+    it.each<[string, (db: Kysely<Record<string, Visit>>, n: number) => { execute(): Promise<unknown[]> }]>([
+      [
+        'whose order leaves a choice',
+        (db, n) => db.selectFrom('visit').select('id').where('person', '=', n).orderBy('at'),
+      ],
+      [
+        'with a limit for each',
+        (db, n) => db.selectFrom('visit').select('id').where('person', '=', n).orderBy('id').limit(2),
+      ],
+      [
+        'by a text',
+        (db, n) =>
+          db
+            .selectFrom('visit')
+            .select('id')
+            .where('code', '=', n as never)
+            .orderBy('id'),
+      ],
+      [
+        'by a fraction',
+        (db, n) =>
+          db
+            .selectFrom('visit')
+            .select('person')
+            .where('id', '=', n + 0.5),
+      ],
+      [
+        'by two values that differ',
+        (db, n) => db.selectFrom('visit').select('id').where('id', '=', n).where('person', '=', n),
+      ],
+      [
+        'ordered by an alias',
+        (db, n) => db.selectFrom('visit').select('at as id').where('person', '=', n).orderBy('id'),
+      ],
+      [
+        'of one value for all rows',
+        (db, n) =>
+          db
+            .selectFrom('visit')
+            .select((e) => e.fn.countAll().as('n'))
+            .where('id', '=', n),
+      ],
+      ['of a view', (db, n) => db.selectFrom('seen').select('id').where('id', '=', n)],
+    ])('sends a union for lookups %s', async (_what, build) => {
+      const { db, events } = await openVisits('visit')
+      await sql`create or replace view seen as select * from visit`.execute(db)
+      events.length = 0
+      const joined = await Promise.all([1, 2, 3].map((n) => build(db, n).execute()))
+      expect(events.filter(({ sql }) => sql.includes('union all'))).toHaveLength(1)
+      for (const n of [1, 2, 3]) expect(joined[n - 1]).toStrictEqual(await build(db, n).execute())
+    })
+
+    it('notices that the key has become a text meanwhile', async () => {
+      const { db } = await openVisits('changed')
+      const find = (id: number) => db.selectFrom('changed').select(['id', 'code']).where('id', '=', id).execute()
+      await Promise.all([1, 2, 3].map(find))
+      await sql`alter table changed modify id varchar(10)`.execute(db)
+      await sql`update changed set id = '2x' where id = '2'`.execute(db)
+      const joined = await Promise.all([1, 2, 3].map(find))
+      expect(joined.map((rows) => rows.map(({ id }) => id))).toEqual([['1'], ['2x'], ['3']])
+    })
+  })
 })

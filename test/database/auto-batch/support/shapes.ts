@@ -337,6 +337,21 @@ export const postgresShapes: readonly Shape[] = [
 ]
 
 export const mysqlShapes: readonly Shape[] = [
+  (db, v) => db.selectFrom('item').selectAll().where('city_id', '=', v.id).orderBy('qty').orderBy('id', 'desc'),
+  (db, v) =>
+    db
+      .selectFrom('item as i')
+      .selectAll('i')
+      .select('i.price as cost')
+      .where((e) => e.and([e('i.qty', '>', v.limit), e('i.city_id', '=', v.other % 9)]))
+      .orderBy('i.label')
+      .orderBy('i.id'),
+  (db, v) => city(db).selectAll().where('region', '=', 1).where('id', '=', v.other),
+  (db, v) => city(db).selectAll().where('id', '=', v.wild).limit(v.limit),
+  (db, v) => db.selectFrom('item').select('qty as id').where('city_id', '=', v.other).orderBy('id'),
+  (db, v) => db.selectFrom('city_view').selectAll().where('id', '=', v.other),
+  (db, v) =>
+    db.selectFrom('item').select(['price', 'label']).where('id', '=', Number(v.big)).where('city_id', '=', v.limit),
   (db, v) => city(db).select(['id', 'tags', 'meta', 'kind', 'raw', 'uid', 'dur', 'flag']).where('id', '=', v.id),
   (db, v) => city(db).selectAll().where('flag', '=', v.flag).orderBy('id').limit(3),
   (db, v) => city(db).select('id').where('seen', '>', v.date).orderBy('seen').orderBy('id').limit(v.limit),
