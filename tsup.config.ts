@@ -1,7 +1,8 @@
-import { globSync, readFileSync, writeFileSync } from 'node:fs'
+import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { decode, encode, type SourceMapSegment } from '@jridgewell/sourcemap-codec'
 import { parse } from 'acorn'
-import type { PluginBuild } from 'esbuild'
+import { build, type PluginBuild } from 'esbuild'
 import { defineConfig, type Options } from 'tsup'
 import { defineDashboard } from './scripts/dashboard.ts'
 
@@ -18,7 +19,10 @@ const config: Options = {
   splitting: true,
   treeshake: true,
   esbuildPlugins: [{ name: 'faces', setup: keepFaces }],
-  onSuccess: shrink,
+  async onSuccess() {
+    await mergeShared()
+    shrink()
+  },
 }
 
 /**
@@ -31,8 +35,34 @@ function keepFaces({ onResolve }: PluginBuild): void {
   )
 }
 
+/** Makes one file of all small chunks of `src/shared`: Node takes longer to find and open a small file than to compile it. */
+async function mergeShared(): Promise<void> {
+  const chunks = globSync('dist/chunk-*.js').filter((file) => {
+    const { sources } = JSON.parse(readFileSync(`${file}.map`, 'utf8')) as SourceMap
+    return sources.every((source) => source.startsWith('../src/shared/') && !source.includes('/index-advice/'))
+  })
+  const names = chunks.map((file) => basename(file))
+  await build({
+    stdin: { contents: names.map((name) => `export * from './${name}'`).join('\n'), resolveDir: 'dist' },
+    outfile: 'dist/shared.js',
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node22',
+    packages: 'external',
+    sourcemap: true,
+  })
+  for (const file of chunks) for (const path of [file, `${file}.map`]) rmSync(path)
+  const isMerged = new Set(names)
+  for (const file of globSync('dist/*.js')) {
+    const text = readFileSync(file, 'utf8')
+    const toShared = (path: string, name: string) => (isMerged.has(name) ? './shared.js' : path)
+    writeFileSync(file, text.replace(/\.\/(chunk-\w+\.js)/g, toShared))
+  }
+}
+
 /** Comments are for readers of the sources: without them the package is a twentieth smaller. Source maps lead to their lines. */
-async function shrink(): Promise<void> {
+function shrink(): void {
   for (const file of globSync('dist/*.js')) {
     const text = readFileSync(file, 'utf8')
     const dropped = linesOfComments(text)
@@ -75,6 +105,7 @@ function firstOfEachLine(segments: readonly SourceMapSegment[]): SourceMapSegmen
 }
 
 interface SourceMap {
+  readonly sources: readonly string[]
   readonly sourcesContent?: unknown
   readonly mappings: string
 }

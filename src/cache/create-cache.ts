@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { expectOptions } from '../shared/arguments.ts'
 import { describeValue, expectOneOf } from '../shared/assertions.ts'
 import { ClosedError } from '../shared/errors.ts'
+import { nodeCrypto } from '../shared/platform/builtins.ts'
 import { cacheIdentity } from '../shared/scope/reads.ts'
 import { currentReads } from '../shared/scope/work.ts'
 import {
@@ -123,7 +123,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
   }
 
   function ownStamps(tags: readonly string[]): TagStamps {
-    instance ??= randomUUID()
+    instance ??= nodeCrypto().randomUUID()
     return { generation: instance, at: log.sequence, stamps: tags.map((tag) => log.stampOf(tag.toWellFormed())) }
   }
 

@@ -1,4 +1,4 @@
-import { isWorkers } from '../shared/runtime.ts'
+import { isWorkers } from '../shared/platform/runtime.ts'
 import { timeWait } from '../shared/scope/request-scope.ts'
 import { wait } from '../shared/scope/wait-names.ts'
 import { abandonmentIsEnabled } from '../shared/scope/work.ts'

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
 import { types } from 'node:util'
 import { describeValue } from '../shared/assertions.ts'
 import { isPlainObject } from '../shared/plain-object.ts'
+import { nodeCrypto } from '../shared/platform/builtins.ts'
 
 /**
  * The key of an entry: a string or a tuple. Each part of a tuple is encoded without loss, so `['a', 1]` is not `['a', '1']`.
@@ -33,7 +33,7 @@ function isReserved(code: number): boolean {
 }
 
 function shorten(text: string): string {
-  return text.length <= maxLength ? text : `#${createHash('sha256').update(text).digest('base64url')}`
+  return text.length <= maxLength ? text : `#${nodeCrypto().createHash('sha256').update(text).digest('base64url')}`
 }
 
 function encodeList(parts: readonly unknown[], depth: number): string {

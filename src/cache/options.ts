@@ -1,6 +1,6 @@
 import { expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
-import { readEnv } from '../shared/runtime.ts'
+import { readEnv } from '../shared/platform/runtime.ts'
 import type { Clock } from '../shared/time/clock.ts'
 import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'

@@ -1,7 +1,7 @@
 import type { CompiledQuery, Dialect, KyselyConfig, QueryCompiler } from 'kysely'
 import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
-import { readEnv } from '../shared/runtime.ts'
+import { readEnv } from '../shared/platform/runtime.ts'
 import { enableScopes } from '../shared/scope/request-scope.ts'
 import { announceReads, enableAbandonment } from '../shared/scope/work.ts'
 import { dialectOf, type SqlDialect } from '../shared/sql/dialect.ts'

@@ -3,7 +3,7 @@ import { expectObject, expectOptions, type OptionKinds } from '../shared/argumen
 import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
 import { BucketLayout, toMicroseconds } from '../shared/buckets.ts'
 import { messageOf } from '../shared/errors.ts'
-import { isNode, isWorkers, readOrNull } from '../shared/runtime.ts'
+import { isNode, isWorkers, readOrNull } from '../shared/platform/runtime.ts'
 import { type Clock, systemClock } from '../shared/time/clock.ts'
 import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'

@@ -1,6 +1,5 @@
-import { createHmac, hash, timingSafeEqual } from 'node:crypto'
-import { crc32 } from 'node:zlib'
 import { isPlainObject } from '../shared/plain-object.ts'
+import { nodeCrypto, nodeZlib } from '../shared/platform/builtins.ts'
 import { CursorInvalidError, CursorMismatchError, QueryUnsupportedError } from './errors.ts'
 import type { Position } from './key-text/key-text.ts'
 
@@ -98,7 +97,7 @@ const fingerprints = new Map<string, string>()
 const maxFingerprints = 1_000
 
 function shortHash(text: string): string {
-  return hash('sha256', text, 'base64url').slice(0, 16)
+  return nodeCrypto().hash('sha256', text, 'base64url').slice(0, 16)
 }
 
 function genuineBody(cursor: unknown, isGenuine: (body: string, tag: string) => boolean): string | undefined {
@@ -110,15 +109,15 @@ function genuineBody(cursor: unknown, isGenuine: (body: string, tag: string) => 
 
 function isSame(left: string, right: string): boolean {
   const [one, other] = [Buffer.from(left), Buffer.from(right)]
-  return one.length === other.length && timingSafeEqual(one, other)
+  return one.length === other.length && nodeCrypto().timingSafeEqual(one, other)
 }
 
 function mac(secret: string, body: string): string {
-  return createHmac('sha256', secret).update(body).digest('base64url').slice(0, 22)
+  return nodeCrypto().createHmac('sha256', secret).update(body).digest('base64url').slice(0, 22)
 }
 
 function checksum(body: string): string {
-  return String(crc32(body))
+  return String(nodeZlib().crc32(body))
 }
 
 /** Shared by all cursors: a new buffer for each would take as long as the rest of its encoding. */

@@ -1,5 +1,6 @@
 import type { Transform } from 'node:stream'
-import zlib from 'node:zlib'
+import type zlib from 'node:zlib'
+import { nodeZlib } from './platform/builtins.ts'
 
 /** An algorithm of `node:zlib`. */
 export type ZlibCodec = 'zstd' | 'brotli' | 'gzip'
@@ -25,35 +26,37 @@ const defaultBrotliQuality = 4
 
 /** Whether this Node has zstd, which was added in Node 22.15. */
 export function hasZstd(): boolean {
-  return typeof zlib.zstdCompressSync === 'function'
+  return typeof nodeZlib().zstdCompressSync === 'function'
 }
 
 export const zlibMethods: Readonly<Record<ZlibCodec, ZlibMethods>> = {
   gzip: {
-    compressSync: (bytes, level) => zlib.gzipSync(bytes, gzipOptions(bytes, level)),
-    compress: (bytes, level) => inThreadPool((done) => zlib.gzip(bytes, gzipOptions(bytes, level), done)),
-    createCompressStream: (level) => zlib.createGzip(level === undefined ? {} : { level }),
-    flushOperation: () => zlib.constants.Z_SYNC_FLUSH,
-    decompressSync: (bytes, maxBytes) => zlib.gunzipSync(bytes, { maxOutputLength: maxBytes }),
-    decompress: (bytes, maxBytes) => inThreadPool((done) => zlib.gunzip(bytes, { maxOutputLength: maxBytes }, done)),
+    compressSync: (bytes, level) => nodeZlib().gzipSync(bytes, gzipOptions(bytes, level)),
+    compress: (bytes, level) => inThreadPool((done) => nodeZlib().gzip(bytes, gzipOptions(bytes, level), done)),
+    createCompressStream: (level) => nodeZlib().createGzip(level === undefined ? {} : { level }),
+    flushOperation: () => nodeZlib().constants.Z_SYNC_FLUSH,
+    decompressSync: (bytes, maxBytes) => nodeZlib().gunzipSync(bytes, { maxOutputLength: maxBytes }),
+    decompress: (bytes, maxBytes) =>
+      inThreadPool((done) => nodeZlib().gunzip(bytes, { maxOutputLength: maxBytes }, done)),
   },
   brotli: {
-    compressSync: (bytes, level) => zlib.brotliCompressSync(bytes, brotliOptions(bytes, level)),
-    compress: (bytes, level) => inThreadPool((done) => zlib.brotliCompress(bytes, brotliOptions(bytes, level), done)),
-    createCompressStream: (level) => zlib.createBrotliCompress({ params: brotliQuality(level) }),
-    flushOperation: () => zlib.constants.BROTLI_OPERATION_FLUSH,
-    decompressSync: (bytes, maxBytes) => zlib.brotliDecompressSync(bytes, { maxOutputLength: maxBytes }),
+    compressSync: (bytes, level) => nodeZlib().brotliCompressSync(bytes, brotliOptions(bytes, level)),
+    compress: (bytes, level) =>
+      inThreadPool((done) => nodeZlib().brotliCompress(bytes, brotliOptions(bytes, level), done)),
+    createCompressStream: (level) => nodeZlib().createBrotliCompress({ params: brotliQuality(level) }),
+    flushOperation: () => nodeZlib().constants.BROTLI_OPERATION_FLUSH,
+    decompressSync: (bytes, maxBytes) => nodeZlib().brotliDecompressSync(bytes, { maxOutputLength: maxBytes }),
     decompress: (bytes, maxBytes) =>
-      inThreadPool((done) => zlib.brotliDecompress(bytes, { maxOutputLength: maxBytes }, done)),
+      inThreadPool((done) => nodeZlib().brotliDecompress(bytes, { maxOutputLength: maxBytes }, done)),
   },
   zstd: {
-    compressSync: (bytes, level) => zlib.zstdCompressSync(bytes, zstdOptions(bytes, level)),
-    compress: (bytes, level) => inThreadPool((done) => zlib.zstdCompress(bytes, zstdOptions(bytes, level), done)),
-    createCompressStream: (level) => zlib.createZstdCompress(zstdParams(level)),
-    flushOperation: () => zlib.constants.ZSTD_e_flush,
-    decompressSync: (bytes, maxBytes) => zlib.zstdDecompressSync(bytes, { maxOutputLength: maxBytes }),
+    compressSync: (bytes, level) => nodeZlib().zstdCompressSync(bytes, zstdOptions(bytes, level)),
+    compress: (bytes, level) => inThreadPool((done) => nodeZlib().zstdCompress(bytes, zstdOptions(bytes, level), done)),
+    createCompressStream: (level) => nodeZlib().createZstdCompress(zstdParams(level)),
+    flushOperation: () => nodeZlib().constants.ZSTD_e_flush,
+    decompressSync: (bytes, maxBytes) => nodeZlib().zstdDecompressSync(bytes, { maxOutputLength: maxBytes }),
     decompress: (bytes, maxBytes) =>
-      inThreadPool((done) => zlib.zstdDecompress(bytes, { maxOutputLength: maxBytes }, done)),
+      inThreadPool((done) => nodeZlib().zstdDecompress(bytes, { maxOutputLength: maxBytes }, done)),
   },
 }
 
@@ -64,12 +67,12 @@ function gzipOptions(bytes: Buffer, level: number | undefined): zlib.ZlibOptions
 
 function brotliOptions(bytes: Buffer, quality: number | undefined): zlib.BrotliOptions {
   // With the size, the encoder allocates memory for it instead of for the largest input.
-  const params = { ...brotliQuality(quality), [zlib.constants.BROTLI_PARAM_SIZE_HINT]: bytes.length }
+  const params = { ...brotliQuality(quality), [nodeZlib().constants.BROTLI_PARAM_SIZE_HINT]: bytes.length }
   return { params, chunkSize: chunkSizeFor(bytes) }
 }
 
 function brotliQuality(quality = defaultBrotliQuality): Record<number, number> {
-  return { [zlib.constants.BROTLI_PARAM_QUALITY]: quality }
+  return { [nodeZlib().constants.BROTLI_PARAM_QUALITY]: quality }
 }
 
 function zstdOptions(bytes: Buffer, level: number | undefined): zlib.ZstdOptions {
@@ -77,12 +80,12 @@ function zstdOptions(bytes: Buffer, level: number | undefined): zlib.ZstdOptions
 }
 
 function zstdParams(level: number | undefined): zlib.ZstdOptions {
-  return level === undefined ? {} : { params: { [zlib.constants.ZSTD_c_compressionLevel]: level } }
+  return level === undefined ? {} : { params: { [nodeZlib().constants.ZSTD_c_compressionLevel]: level } }
 }
 
 /** Allocates no more than needed: a small result keeps its whole chunk in memory until it is sent. */
 function chunkSizeFor(bytes: Buffer): number {
-  const { Z_MIN_CHUNK, Z_DEFAULT_CHUNK } = zlib.constants
+  const { Z_MIN_CHUNK, Z_DEFAULT_CHUNK } = nodeZlib().constants
   return Math.min(Math.max(bytes.length, Z_MIN_CHUNK), Z_DEFAULT_CHUNK)
 }
 

@@ -15,7 +15,9 @@ const values: Readonly<Record<string, string>> = {
 }
 
 it('lists in docs/settings.md every variable that is read, and no other', () => {
-  const read = [...readFileSync('src/shared/env.ts', 'utf8').matchAll(/\(env, '([A-Z_]+)'/g)].map(([, name]) => name)
+  const read = [...readFileSync('src/shared/platform/env.ts', 'utf8').matchAll(/\(env, '([A-Z_]+)'/g)].map(
+    ([, name]) => name,
+  )
   expect(rows.map(({ variable }) => variable).sort()).toEqual([...new Set(read), 'CACHE_TTL_<NAME>'].sort())
 })
 

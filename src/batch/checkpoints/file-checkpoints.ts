@@ -1,7 +1,7 @@
-import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expectText } from '../../shared/arguments.ts'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { type Checkpoint, type CheckpointStore, parseCheckpoint } from './checkpoint-store.ts'
 
 /**
@@ -21,7 +21,7 @@ export function fileCheckpoints(folder: string): CheckpointStore {
     },
     async save(key, checkpoint) {
       const path = pathOf(folder, key)
-      const temporaryPath = `${path}.${randomUUID()}`
+      const temporaryPath = `${path}.${nodeCrypto().randomUUID()}`
       await mkdir(folder, { recursive: true })
       try {
         await writeToDisk(temporaryPath, JSON.stringify({ key, ...checkpoint }))
@@ -49,7 +49,7 @@ async function writeToDisk(path: string, text: string): Promise<void> {
 
 /** The hash distinguishes keys whose names a file system would treat alike: by case, by length, by forbidden characters. */
 function pathOf(folder: string, key: string): string {
-  const hash = createHash('sha256').update(key).digest('hex').slice(0, 16)
+  const hash = nodeCrypto().createHash('sha256').update(key).digest('hex').slice(0, 16)
   return join(folder, `${key.replace(/[^\w-]+/g, '_').slice(0, 60)}.${hash}.json`)
 }
 

@@ -1,7 +1,7 @@
 import { expectFunction, expectObject, expectOptions, expectText, type OptionKinds } from '../../shared/arguments.ts'
 import { describeValue, expectWholeNumber } from '../../shared/assertions.ts'
 import { messageOf } from '../../shared/errors.ts'
-import { requirePeer } from '../../shared/peers.ts'
+import { requirePeer } from '../../shared/platform/peers.ts'
 import { isRedisUrl, redisUrlForm } from '../../shared/redis-url.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import { processAll } from '../batch-process.ts'

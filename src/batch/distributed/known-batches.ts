@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import type { BatchQueue } from './bullmq.ts'
 
 /** Everywhere a job can be. BullMQ ignores the names that its version does not have. */
@@ -66,7 +66,7 @@ export class KnownBatches {
   }
 
   idOf(start: number, items: readonly unknown[]): string {
-    const digest = createHash('sha256').update(JSON.stringify(items)).digest('hex').slice(0, 32)
+    const digest = nodeCrypto().createHash('sha256').update(JSON.stringify(items)).digest('hex').slice(0, 32)
     return `${this.#prefix}${start}-${items.length}-${digest}`
   }
 }

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { toStoreKey } from '../key.ts'
 import type { CoarseTime } from '../memory/coarse-time.ts'
 import {
@@ -115,7 +115,7 @@ export class KeyvStore implements Store {
   }
 
   async delete(keys: readonly string[]): Promise<void> {
-    const deleted = JSON.stringify({ id: randomUUID() })
+    const deleted = JSON.stringify({ id: nodeCrypto().randomUUID() })
     await Promise.all(keys.map((key) => this.#keyv.set(this.#entryKey(key), deleted, this.#deletedMs)))
   }
 
@@ -198,7 +198,7 @@ export class KeyvStore implements Store {
     const { header, payload } = entry
     const isText = header.codec === 'none' && header.format === 'json'
     const record: EntryRecord = {
-      id: randomUUID(),
+      id: nodeCrypto().randomUUID(),
       storedAt: this.#time.exact(),
       generation,
       versions: Object.fromEntries(header.tags.map((tag) => [tag, versions.get(tag) as string])),
@@ -230,7 +230,7 @@ export class KeyvStore implements Store {
   }
 
   async #replaceVersion(key: string): Promise<string> {
-    const version = randomUUID()
+    const version = nodeCrypto().randomUUID()
     await this.#keyv.set(key, version, tagMs)
     return version
   }

@@ -1,4 +1,4 @@
-import { isWorkers } from '../../shared/runtime.ts'
+import { isWorkers } from '../../shared/platform/runtime.ts'
 import { type Clock, systemClock } from '../../shared/time/clock.ts'
 
 const maxUses = 1_000

@@ -1,4 +1,4 @@
-import { isWorkers } from '../../shared/runtime.ts'
+import { isWorkers } from '../../shared/platform/runtime.ts'
 import type { Profile } from '../profile.ts'
 import type { CoarseTime } from './coarse-time.ts'
 import { countHit, FifoCache, type FifoNode } from './fifo-cache.ts'

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import type { CoarseTime } from '../memory/coarse-time.ts'
 import type { Change } from '../memory/invalidation-log.ts'
 import { afterPoll } from '../store/fair-deadline.ts'
@@ -37,7 +37,7 @@ export class Coherence {
   /** Until then memory may answer. Each verification moves it ahead. */
   #until = Number.NEGATIVE_INFINITY
   /** Marks the messages of this process, which have already taken effect here. */
-  readonly #sender = randomBytes(9).toString('base64url')
+  readonly #sender = nodeCrypto().randomBytes(9).toString('base64url')
   readonly #withinMs: number
   readonly #time: CoarseTime
   readonly #listener: CoherenceListener

@@ -1,5 +1,5 @@
 import { describeValue } from '../../shared/assertions.ts'
-import { loadPeer } from '../../shared/peers.ts'
+import { loadPeer } from '../../shared/platform/peers.ts'
 import { isRedisUrl, redisUrlForm } from '../../shared/redis-url.ts'
 
 /** The methods of a node-redis client, cluster or sentinel (5 or later) that the cache calls. No type needs the package. */

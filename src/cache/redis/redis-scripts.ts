@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { leaseMs } from '../store/store.ts'
 import { clear, invalidate, makeStale, remove, set } from './change-scripts.ts'
 
@@ -346,5 +346,5 @@ export const scripts: Readonly<
 export function script(body: string): RedisScript {
   // For Dragonfly, which else refuses keys that are not in KEYS: tags that only the entry names, and leases.
   const text = `--!df flags=allow-undeclared-keys\n${body}`
-  return { text, sha: createHash('sha1').update(text).digest('hex') }
+  return { text, sha: nodeCrypto().createHash('sha1').update(text).digest('hex') }
 }

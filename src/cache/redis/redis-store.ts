@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import type { CoarseTime } from '../memory/coarse-time.ts'
 import type { Change } from '../memory/invalidation-log.ts'
 import {
@@ -65,7 +65,7 @@ export class RedisStore implements Store {
   readonly #stamps: RedisStamps
   readonly #coherence: Coherence
   readonly #time: CoarseTime
-  readonly #processId = randomBytes(9).toString('hex')
+  readonly #processId = nodeCrypto().randomBytes(9).toString('hex')
   readonly #parser = new EntryParser()
   #ids = 0
   /** The highest stamp that an answer has shown. */

@@ -1,4 +1,4 @@
-import { isWorkers } from '../../shared/runtime.ts'
+import { isWorkers } from '../../shared/platform/runtime.ts'
 import { startTimer } from '../../shared/time/timers.ts'
 
 const ticksPerDeadline = 10

@@ -1,4 +1,4 @@
-import { loadPeer } from '../../shared/peers.ts'
+import { loadPeer } from '../../shared/platform/peers.ts'
 import { withDeadline } from '../../shared/time/waiting.ts'
 import type { ConnectionControl } from './connection-control.ts'
 

@@ -1,4 +1,4 @@
-import { loadPeerIfInstalled } from '../../shared/peers.ts'
+import { loadPeerIfInstalled } from '../../shared/platform/peers.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import type { ConnectionControl } from './connection-control.ts'
 import { type CancellableMysqlConnection, mysqlControl } from './mysql-control.ts'

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto'
 import { inspect } from 'node:util'
 import type { CompiledQuery } from 'kysely'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { type CallSites, callSitesOf, captureStack } from '../call-site.ts'
 import { isOtherPage } from '../fingerprint/page-bounds.ts'
@@ -170,7 +170,7 @@ function hashIfBytes(value: unknown): unknown {
 }
 
 function hashOf(value: string | NodeJS.ArrayBufferView): string {
-  return createHash('sha1').update(value).digest('base64')
+  return nodeCrypto().createHash('sha1').update(value).digest('base64')
 }
 
 function bigintToText(_key: string, value: unknown): unknown {

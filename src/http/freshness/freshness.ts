@@ -1,9 +1,9 @@
-import { hash } from 'node:crypto'
 import type { TableTag } from '../../cache/tags.ts'
 import type { Cache, TagStamps } from '../../cache/types.ts'
 import { expectObject, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import { describeValue } from '../../shared/assertions.ts'
 import { isPlainObject } from '../../shared/plain-object.ts'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { cacheIdentity, Reads } from '../../shared/scope/reads.ts'
 import { readsAreSeen } from '../../shared/scope/work.ts'
 import { createWarner, type OnWarn } from '../../shared/warnings.ts'
@@ -190,7 +190,7 @@ function entityTag(
 ): string | undefined {
   if (tags.length === 0 || stamps.includes(undefined)) return undefined
   const text = JSON.stringify([name, varied, generation, tags, stamps])
-  return `W/"${hash('sha256', text, 'base64url').slice(0, 27)}"`
+  return `W/"${nodeCrypto().hash('sha256', text, 'base64url').slice(0, 27)}"`
 }
 
 function sameTags(tags: readonly string[], others: readonly string[]): boolean {
@@ -232,7 +232,7 @@ const maxNameLength = 200
  */
 function nameOf(key: unknown): string {
   const text = typeof key === 'string' ? key : JSON.stringify(key, toJsonValue)
-  return text.length <= maxNameLength ? text : hash('sha256', text, 'base64url')
+  return text.length <= maxNameLength ? text : nodeCrypto().hash('sha256', text, 'base64url')
 }
 
 function toJsonValue(_name: string, value: unknown): unknown {

@@ -1,5 +1,5 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { messageOf } from '../../shared/errors.ts'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { withDeadline } from '../../shared/time/waiting.ts'
 import type { Warning } from '../../shared/warnings.ts'
 import { type HttpAnswer, type HttpRequest, problem } from '../answer.ts'
@@ -64,7 +64,7 @@ export function createGate(
   const expected = digest(rule.bearer)
   return (request) => {
     const token = readToken(request.header('authorization'))
-    if (token !== undefined && timingSafeEqual(digest(token), expected)) return undefined
+    if (token !== undefined && nodeCrypto().timingSafeEqual(digest(token), expected)) return undefined
     return problem(401, 'A valid bearer token is needed', { 'www-authenticate': 'Bearer' })
   }
 }
@@ -107,5 +107,5 @@ function readToken(header: string | undefined): string | undefined {
 
 /** Digests have the same length, so that the time of a comparison does not reveal the token's length. */
 function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
+  return nodeCrypto().createHash('sha256').update(text).digest()
 }

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import type { PageDocument } from '../../dashboard/document.ts'
 import type { pagePolicy, parseView, renderPage, selectRows } from '../../dashboard/page.ts'
 import type { StatsDocument, StatsQuery } from '../../monitor/types.ts'
 import { messageOf } from '../../shared/errors.ts'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import type { OnWarn, Warning } from '../../shared/warnings.ts'
 import { answer, type HttpAnswer, type HttpRequest, problem } from '../answer.ts'
 import { LiveFeed } from './live-feed.ts'
@@ -71,7 +71,7 @@ export function createLivePage(monitor: LivePageSource, loadPage: LoadPage): Rec
   return {
     page: withScope(async ({ query }, scope) => {
       const { renderPage, pagePolicy } = await loadPage()
-      const nonce = randomBytes(16).toString('base64')
+      const nonce = nodeCrypto().randomBytes(16).toString('base64')
       return answer(200, 'text/html; charset=utf-8', renderPage(await read[scope](), { query, nonce }), {
         'content-security-policy': pagePolicy(nonce),
         'referrer-policy': 'no-referrer',

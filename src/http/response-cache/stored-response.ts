@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { headerOf } from './rules/answer-head.ts'
 import { type HandlerAnswer, isHeaderName, storableStatuses, varyingHeaders } from './rules/answer-rules.ts'
 import { readFreshness } from './rules/freshness.ts'
@@ -57,7 +57,7 @@ export function toStored(
     ],
     removed,
     body: copyExactly(body),
-    hash: hash('sha256', body, 'base64url').slice(0, 27),
+    hash: nodeCrypto().hash('sha256', body, 'base64url').slice(0, 27),
     storedAt: now,
     ageMs: age * 1_000,
     freshUntil,

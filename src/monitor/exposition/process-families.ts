@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { isWorkers, readOrNull } from '../../shared/runtime.ts'
+import { isWorkers, readOrNull } from '../../shared/platform/runtime.ts'
 import type { MetricFamily } from './metric-family.ts'
 
 /** Open file descriptors of this process and their limit. */

@@ -1,5 +1,6 @@
-import cluster, { type Worker } from 'node:cluster'
+import type { Worker } from 'node:cluster'
 import { expectOptions } from '../../shared/arguments.ts'
+import { nodeCluster } from '../../shared/platform/builtins.ts'
 import { parseDuration } from '../../shared/time/duration.ts'
 import { withDeadline } from '../../shared/time/waiting.ts'
 import {
@@ -46,7 +47,7 @@ export function clusterFleet(options: FleetOptions = {}): FleetTransport {
   expectOptions(options, fleetOptions)
   const { namespace = 'default', interval = '10s' } = options
   const intervalMs = parseDuration(interval, 'interval')
-  return cluster.isPrimary ? primaryFleet(namespace, intervalMs) : workerFleet(namespace, intervalMs)
+  return nodeCluster().isPrimary ? primaryFleet(namespace, intervalMs) : workerFleet(namespace, intervalMs)
 }
 
 function primaryFleet(namespace: string, intervalMs: number): FleetTransport {
@@ -81,7 +82,7 @@ function primaryFleet(namespace: string, intervalMs: number): FleetTransport {
     return refreshed.finally(() => waiting.delete(ask))
   }
   const refresh = async () => {
-    const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker?.isConnected())
+    const workers = Object.values(nodeCluster().workers ?? {}).filter((worker) => worker?.isConnected())
     const all = Promise.all([publishOwn(), ...workers.map((worker) => refreshWorker(worker as Worker))])
     await withDeadline(all, refreshMs, () => {})
   }
@@ -97,7 +98,7 @@ function primaryFleet(namespace: string, intervalMs: number): FleetTransport {
     // The worker may have died since it asked.
     if (worker.isConnected()) worker.send({ posthasteFleet: namespace, answer: ask, members: list })
   }
-  cluster.on('message', onMessage)
+  nodeCluster().on('message', onMessage)
   return {
     intervalMs,
     async publish(id, bytes) {
@@ -112,7 +113,7 @@ function primaryFleet(namespace: string, intervalMs: number): FleetTransport {
       publishOwn = publish
     },
     async close() {
-      cluster.off('message', onMessage)
+      nodeCluster().off('message', onMessage)
     },
   }
 }

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util'
-import { deflateRaw, inflateRaw } from 'node:zlib'
 import { type BucketLayout, longestUs } from '../../shared/buckets.ts'
+import { nodeZlib } from '../../shared/platform/builtins.ts'
 import { yieldIfDue } from '../../shared/time/slices.ts'
 import { toCacheRow } from '../cache-watch.ts'
 import { encodeFamilies } from '../exposition/fleet-families.ts'
@@ -89,7 +89,7 @@ export async function encodePublication(
     await yieldIfDue()
   }
   writer.block(await encodeFamilies(metrics))
-  const bytes = await promisify(deflateRaw)(writer.finish())
+  const bytes = await promisify(nodeZlib().deflateRaw)(writer.finish())
   if (bytes.length > maxPublicationBytes) throw new RangeError('The publication is too large for the fleet')
   return bytes
 }
@@ -107,7 +107,7 @@ export async function decodePublication(
   { layout, windowMs, maxEndpoints }: PublicationLimits,
 ): Promise<DecodedPublication> {
   if (bytes.length > maxPublicationBytes) throw new RangeError('The publication is too large')
-  const inflated = await promisify(inflateRaw)(bytes, { maxOutputLength: maxPublicationBytes * 4 })
+  const inflated = await promisify(nodeZlib().inflateRaw)(bytes, { maxOutputLength: maxPublicationBytes * 4 })
   const reader = new ByteReader(inflated)
   for (const expected of [magic, version, layout.digits, Math.round(windowMs)]) {
     if (reader.number() !== expected) throw new RangeError('The publication is of another kind')

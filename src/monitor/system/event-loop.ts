@@ -1,5 +1,5 @@
 import { type EventLoopUtilization, monitorEventLoopDelay, performance } from 'node:perf_hooks'
-import { isNode } from '../../shared/runtime.ts'
+import { isNode } from '../../shared/platform/runtime.ts'
 import { startInterval } from '../../shared/time/timers.ts'
 import type { SystemStats } from '../types.ts'
 

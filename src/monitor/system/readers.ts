@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { availableParallelism, loadavg, totalmem } from 'node:os'
-import { getHeapStatistics } from 'node:v8'
-import { isWorkers, readOrNull } from '../../shared/runtime.ts'
+import { nodeV8 } from '../../shared/platform/builtins.ts'
+import { isWorkers, readOrNull } from '../../shared/platform/runtime.ts'
 import { systemClock } from '../../shared/time/clock.ts'
 
 /** All that is read from the process and the machine, `null` where the platform does not say it; tests pass their own. */
@@ -44,7 +44,7 @@ export const systemReaders: SystemReaders = {
   loadAverage: () => (isWorkers ? null : (readOrNull(loadavg) as [number, number, number] | null)),
   totalMemory: () => readOrNull(totalmem) || null,
   memory() {
-    const heap = readOrNull(getHeapStatistics)
+    const heap = readOrNull(() => nodeV8().getHeapStatistics())
     return {
       rss: readOrNull(() => process.memoryUsage.rss()) || null,
       heapUsed: heap?.used_heap_size || null,

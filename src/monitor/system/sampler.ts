@@ -1,5 +1,5 @@
 import { constants, PerformanceObserver } from 'node:perf_hooks'
-import { isNode, isWorkers } from '../../shared/runtime.ts'
+import { isNode, isWorkers } from '../../shared/platform/runtime.ts'
 import type { Slicing } from '../traffic/sliding-window.ts'
 import type { SystemStats } from '../types.ts'
 import { type Cgroup, findCgroup, workingSetOf } from './cgroup.ts'

@@ -1,10 +1,10 @@
-import { AssertionError } from 'node:assert'
 import type { ExplainNode, OperationNode } from 'kysely'
 import { RawNode, SelectionNode, SelectQueryNode } from 'kysely'
 import { expectOneOf } from '../../shared/assertions.ts'
 import { indexFor } from '../../shared/index-advice/index-definition.ts'
 import type { TableNeed } from '../../shared/index-advice/index-need.ts'
 import type { NamedTable } from '../../shared/index-advice/query-conditions.ts'
+import { nodeAssert } from '../../shared/platform/builtins.ts'
 import { expectCall, explainOptions } from '../call-options.ts'
 import { PageInvalidError, QueryUnsupportedError } from '../errors.ts'
 import { expectFromClient, type PaginatorSettings } from '../page-request.ts'
@@ -168,5 +168,5 @@ async function expectOneSeek(
   if (access === 'seek') return
   const remedy = index === undefined ? `No index makes it one: ${reason}.` : `This index makes it one:\n\n${index};`
   const message = `Expected ${page} to be a seek, but it is a ${access}. ${remedy}\n\n${plan}`
-  throw new AssertionError({ message, actual: access, expected: 'seek', operator: 'expectSeek' })
+  throw new (nodeAssert().AssertionError)({ message, actual: access, expected: 'seek', operator: 'expectSeek' })
 }

@@ -117,7 +117,7 @@ export interface ScopeOfRequest {
   readonly request: OpenRequestScope
 }
 
-const scopeStorage = new AsyncLocalStorage<ScopeOfRequest>()
+const scopeStorage = /* @__PURE__ */ new AsyncLocalStorage<ScopeOfRequest>()
 
 let hasAnyScope = false
 let areScopesEnabled = false

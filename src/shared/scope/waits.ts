@@ -2,8 +2,6 @@
 import { performance } from 'node:perf_hooks'
 import { type Wait, wait, waitNames } from './wait-names.ts'
 
-const rest = waitNames.length
-
 /**
  * Divides the time of one request among {@link waitNames} and the rest. At each moment it belongs to one of them, so the parts
  * sum to the whole. Costs two array elements and a subtraction for each beginning and end.
@@ -14,7 +12,7 @@ export class Waits {
   /** Milliseconds of timed functions by the user's name. */
   named: Map<string, number> | undefined
   readonly #open: number[] = [0, 0, 0, 0, 0]
-  #current: number = rest
+  #current: number = waitNames.length
   #since: number
 
   constructor(now: number) {
@@ -28,7 +26,7 @@ export class Waits {
   end(part: Wait, now: number): void {
     if (--(this.#open[part] as number) > 0 || part !== this.#current) return
     let next = part + 1
-    while (next < rest && this.#open[next] === 0) next++
+    while (next < waitNames.length && this.#open[next] === 0) next++
     this.#switchTo(next, now)
   }
 

@@ -11,7 +11,7 @@ interface Work {
   readonly reads: Reads | undefined
 }
 
-const workStorage = new AsyncLocalStorage<Work>()
+const workStorage = /* @__PURE__ */ new AsyncLocalStorage<Work>()
 
 let hasAnyWork = false
 let isAbandonmentEnabled = false
@@ -59,4 +59,4 @@ export function keepRunning<Result>(fn: () => Result): Result {
   return currentOwner() === undefined ? fn() : runWork({ owner: nobody }, fn)
 }
 
-const nobody = new Abandonable()
+const nobody = /* @__PURE__ */ new Abandonable()

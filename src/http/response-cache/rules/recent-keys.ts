@@ -1,5 +1,5 @@
-import { hash } from 'node:crypto'
 import type { Key } from '../../../cache/key.ts'
+import { nodeCrypto } from '../../../shared/platform/builtins.ts'
 import type { Clock } from '../../../shared/time/clock.ts'
 
 /** How long requests for a key do not wait for each other after an answer that was not stored. */
@@ -47,5 +47,5 @@ function textOf(key: Key): string {
     typeof key === 'string'
       ? key
       : JSON.stringify(key, (_name, value) => (typeof value === 'bigint' ? String(value) : value))
-  return text.length <= maxLength ? text : hash('sha256', text, 'base64url')
+  return text.length <= maxLength ? text : nodeCrypto().hash('sha256', text, 'base64url')
 }

@@ -1,7 +1,7 @@
-import { expectObject } from './arguments.ts'
-import { describeValue } from './assertions.ts'
-import { isRedisUrl, redisUrlForm } from './redis-url.ts'
-import { type Duration, durationToMs } from './time/duration.ts'
+import { expectObject } from '../arguments.ts'
+import { describeValue } from '../assertions.ts'
+import { isRedisUrl, redisUrlForm } from '../redis-url.ts'
+import { type Duration, durationToMs } from '../time/duration.ts'
 
 /** The result of {@link settingsFromEnv}. A variable that is not set leaves no key, so that the option's default applies. */
 export interface Settings {

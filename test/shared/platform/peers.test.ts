@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
-import { PeerMissingError } from '../../src/shared/errors.ts'
-import { loadPeer, requirePeer } from '../../src/shared/peers.ts'
+import { PeerMissingError } from '../../../src/shared/errors.ts'
+import { loadPeer, requirePeer } from '../../../src/shared/platform/peers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'posthaste-peers-'))
 const write = (name: string, text: string) => {

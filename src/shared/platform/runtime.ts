@@ -1,4 +1,4 @@
-const { navigator, Deno } = globalThis as {
+const globals = globalThis as {
   readonly navigator?: { readonly userAgent?: string }
   readonly Deno?: { readonly permissions: { querySync(query: object): { readonly state: string } } }
 }
@@ -7,13 +7,14 @@ const { navigator, Deno } = globalThis as {
  * Whether this is Cloudflare Workers. There, a promise, timer or signal belongs to the request that made it: another request
  * that waits for it fails or hangs. And nothing may start a timer, or ask for random bytes, outside of a request.
  */
-export const isWorkers: boolean = navigator?.userAgent === 'Cloudflare-Workers'
+export const isWorkers: boolean = /* @__PURE__ */ (() => globals.navigator?.userAgent === 'Cloudflare-Workers')()
 
 /** Whether this is Node itself, whose counters of the event loop and the garbage collector Bun and Deno have by name only. */
-export const isNode: boolean = !isWorkers && Deno === undefined && !('Bun' in globalThis)
+export const isNode: boolean = /* @__PURE__ */ (() => !isWorkers && globals.Deno === undefined && !('Bun' in globals))()
 
 /** A variable of the environment; `undefined` also where the program may not read it: Deno would ask for the permission. */
 export function readEnv(variable: string): string | undefined {
+  const { Deno } = globals
   if (Deno !== undefined && Deno.permissions.querySync({ name: 'env', variable }).state !== 'granted') return undefined
   return process.env[variable]
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { settingsFromEnv } from '../../src/shared/env.ts'
+import { settingsFromEnv } from '../../../src/shared/platform/env.ts'
 
 describe('settingsFromEnv', () => {
   it('reads every variable of the document, in the units of the document', () => {

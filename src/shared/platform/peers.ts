@@ -1,4 +1,4 @@
-import { PeerMissingError } from './errors.ts'
+import { PeerMissingError } from '../errors.ts'
 
 /**
  * Imports an optional peer.

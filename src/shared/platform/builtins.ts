@@ -1,0 +1,11 @@
+/** Modules of Node that take milliseconds to load. They are loaded when they are first used. */
+export const nodeAssert: () => typeof import('node:assert') = /* @__PURE__ */ lazily('node:assert')
+export const nodeCluster: () => typeof import('node:cluster').default = /* @__PURE__ */ lazily('node:cluster')
+export const nodeCrypto: () => typeof import('node:crypto') = /* @__PURE__ */ lazily('node:crypto')
+export const nodeV8: () => typeof import('node:v8') = /* @__PURE__ */ lazily('node:v8')
+export const nodeZlib: () => typeof import('node:zlib') = /* @__PURE__ */ lazily('node:zlib')
+
+function lazily<Module>(id: string): () => Module {
+  let loaded: Module | undefined
+  return () => (loaded ??= process.getBuiltinModule(id) as Module)
+}
