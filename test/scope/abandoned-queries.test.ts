@@ -42,6 +42,8 @@ describe.each(servers)('`abandon` on %s', (server) => {
 
     it('rejects with the reason of the signal, and sends nothing afterwards', async () => {
       const { db, sleep } = await openDatabase(server, 'plain')
+      // Opens the connection.
+      await sleep(0)
       const controller = new AbortController()
       const reason = new Error('enough')
       const outcomes = withQueryScope(
