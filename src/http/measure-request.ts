@@ -95,12 +95,13 @@ export interface ScopeSettings {
   readonly maySeeTiming: MaySeeTiming | undefined
 }
 
-/** @throws TypeError for a wrong option */
+/** @throws TypeError or RangeError for a wrong option */
 export function scopeSettings(
   monitor: Pick<PerformanceMonitor, 'warn'>,
   { deadline, serverTiming = false }: Pick<MonitorRequestsOptions, 'deadline' | 'serverTiming'>,
 ): ScopeSettings {
   const deadlineMs = deadline === undefined ? undefined : parseDuration(deadline, 'deadline')
+  if (deadlineMs === 0) throw new RangeError('Expected `deadline` to be longer than 0ms')
   expectOneOf(serverTiming, 'serverTiming', ['authorized', false])
   if (deadlineMs !== undefined || serverTiming !== false) enableScopes()
   return { deadlineMs, maySeeTiming: serverTiming === false ? undefined : createTimingGate(monitor) }

@@ -138,3 +138,12 @@ it('sends what `response.flush()` asks for at once, on Express', async () => {
   expect(await promise).toBe('first')
   request.destroy()
 })
+
+it('refuses a deadline of 0 ms, which would abandon every request', async () => {
+  const monitor = makeMonitor()
+  const sentence = 'Expected `deadline` to be longer than 0ms'
+  expect(() => onExpress.monitorRequests(monitor, { deadline: '0ms' })).toThrow(new RangeError(sentence))
+  expect(() => onHono.monitorRequests(monitor, { deadline: '0s' })).toThrow(sentence)
+  const app = fastify()
+  await expect(app.register(onFastify.monitorRequests, { monitor, deadline: '0ms' })).rejects.toThrow(sentence)
+})

@@ -291,6 +291,9 @@ describe('`requestScope`', () => {
     await withQueryScope('job', async () => {
       const scope = requestScope()!
       expect(() => scope.time('two words', () => 1)).toThrow('Expected `name` to be a word')
+      for (const name of ['loop', 'rest']) {
+        expect(() => scope.time(name, () => 1)).toThrow('Expected `name` to be another word')
+      }
       expect(scope.time('sync', () => 1)).toBe(1)
       const error = new Error('failed')
       expect(() =>

@@ -16,7 +16,7 @@ import type { Middleware } from './middleware.ts'
 /**
  * Measures every request, from this middleware to the close of its response, under the pattern of its route. Use it first.
  *
- * @throws TypeError for a wrong option
+ * @throws TypeError or RangeError for a wrong option
  *
  * @example
  * ```ts

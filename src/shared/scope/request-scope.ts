@@ -18,6 +18,8 @@ export interface RequestScope {
    * Runs the function and counts its time as a wait for something upstream, which `EndpointStats.breakdown` and
    * `Server-Timing` show; in the latter also under its name. The names `'pool'`, `'db'`, `'cache'` and `'upstream'` stand for
    * these parts of the breakdown.
+   *
+   * @throws TypeError for a name that is no word, and for `'loop'` and `'rest'`, which are the time without waits
    */
   time<Value>(name: string, fn: () => PromiseLike<Value>): Promise<Value>
   time<Result>(name: string, fn: () => Result): Result
@@ -67,6 +69,11 @@ export class OpenRequestScope extends Abandonable implements RequestScope {
   time<Value>(name: string, fn: () => Value): Value {
     if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name)) {
       throw new TypeError(`Expected \`name\` to be a word, got ${describeValue(name)}`)
+    }
+    if (name === 'loop' || name === 'rest') {
+      throw new TypeError(
+        `Expected \`name\` to be another word than '${name}', which is what the time without waits is called`,
+      )
     }
     const part = partOf(name)
     const { waits } = this
