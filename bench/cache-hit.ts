@@ -6,6 +6,7 @@ import { Cacheable } from 'cacheable'
 import { LRUCache } from 'lru-cache'
 import { createCache } from '../src/cache/create-cache.ts'
 import { compare, table } from './harness.ts'
+import { createMemoryLoader } from './peers/layered-loader.ts'
 
 const count = 10_000
 const tags = ['users', 'lists']
@@ -28,6 +29,7 @@ export default async function cacheHit(): Promise<string> {
     'user',
     async (key: string) => ({ key }),
   )
+  const layered = createMemoryLoader<object>(2 * count)
   for (const key of keys) {
     const value = { key }
     lru.set(key, value)
@@ -37,8 +39,10 @@ export default async function cacheHit(): Promise<string> {
     await cacheable.set(key, value)
     await manager.set(key, value, 300_000)
     await dedupe.user(key)
+    await layered.get({ key, load: async () => value })
   }
   const load = () => ({ key: 'loaded' })
+  const loadLater = async () => load()
   const options = { tags }
   let at = 0
   const next = () => keys[at++ % count] as string
@@ -51,6 +55,8 @@ export default async function cacheHit(): Promise<string> {
       { name: 'posthaste getOrSet of a tuple, awaited', run: () => tuples.getOrSet(['user', next()], load) },
       { name: 'bentocache getOrSet, awaited', run: () => bento.getOrSet({ key: next(), factory: load }) },
       { name: 'async-cache-dedupe, awaited', run: () => dedupe.user(next()) },
+      { name: 'layered-loader getInMemoryOnly', run: () => layered.getInMemoryOnly({ key: next(), load: loadLater }) },
+      { name: 'layered-loader get, awaited', run: () => layered.get({ key: next(), load: loadLater }) },
       { name: 'cache-manager wrap, awaited', run: () => manager.wrap(next(), async () => load()) },
       { name: 'cacheable get, awaited', run: () => cacheable.get(next()) },
     ],

@@ -9,6 +9,7 @@ import { Keyv } from 'keyv'
 import { createCache } from '../src/cache/create-cache.ts'
 import { type Server, startRedis } from '../test/support/servers.ts'
 import { compare, table } from './harness.ts'
+import { openGroupLoader } from './peers/layered-loader.ts'
 
 /** A cache that keeps everything in Redis and nothing in memory. */
 interface Peer {
@@ -73,6 +74,15 @@ const peers: Readonly<Record<string, (url: string) => Peer>> = {
       },
       invalidate: (tag) => cache.invalidateAll(tag),
       close: async () => client.disconnect(),
+    }
+  },
+  'layered-loader'(url) {
+    const [group = ''] = tags
+    const cache = openGroupLoader<unknown>(url, 'layered')
+    return {
+      getOrSet: (key, load) => cache.getOrSet(key, load, group),
+      invalidate: (tag) => cache.invalidateGroup(tag),
+      close: () => cache.close(),
     }
   },
   'cache-manager'(url) {

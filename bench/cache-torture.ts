@@ -1,11 +1,13 @@
 import { open as openBentocache } from '../test/cache/torture/bentocache.ts'
 import { open as openCacheable } from '../test/cache/torture/cacheable.ts'
+import type { LoadedValue } from '../test/cache/torture/history.ts'
 import { runSchedule, schedules } from '../test/cache/torture/interleavings.ts'
 import { open as openPosthaste } from '../test/cache/torture/posthaste.ts'
 import { open as openWithoutMemory } from '../test/cache/torture/posthaste-without-memory.ts'
 import { runProcesses } from '../test/cache/torture/processes.ts'
 import type { OpenSubject } from '../test/cache/torture/subject.ts'
 import { startRedis } from '../test/support/servers.ts'
+import { openGroupLoader } from './peers/layered-loader.ts'
 
 const subjects: Readonly<Record<string, OpenSubject>> = {
   posthaste: openPosthaste,
@@ -13,6 +15,22 @@ const subjects: Readonly<Record<string, OpenSubject>> = {
   bentocache: openBentocache,
   cacheable: openCacheable,
 }
+
+/** An entry has one group, so both tags of an order are that group; what three processes do cannot be said with groups. */
+const openLayeredLoader: OpenSubject = async (url, namespace) => {
+  const loader = openGroupLoader<LoadedValue>(url, namespace, `${namespace}:notices`)
+  await loader.ready
+  const groupOf = (tag = '') => tag.slice(0, -2)
+  return {
+    getOrSet: (key, load, [tag]) => loader.getOrSet(key, load, groupOf(tag)),
+    async invalidateTag(tag) {
+      await loader.invalidateGroup(groupOf(tag))
+      return true
+    },
+    close: () => loader.close(),
+  }
+}
+
 const withinMs = 500
 /** Raise it to look longer. */
 const forMs = Number(process.env.TORTURE_MS ?? 5_000)
@@ -29,6 +47,7 @@ export default async function cacheTorture(): Promise<string> {
     const rough = await processes(subject, 0)
     lines.push(`| ${subject} | ${orders} | ${calm} | ${rough} |`)
   }
+  lines.push(`| layered-loader, one group for both tags | ${await interleavings(openLayeredLoader)} | | |`)
   return [
     'Reads that returned a value whose load began before an invalidation that had resolved: every order of 2 reads, 2 loads and',
     `2 invalidations by 2 processes, then 3 processes for ${forMs / 1_000} s (in the invalidating process + in another more than`,
