@@ -16,8 +16,12 @@ export function isSame(left: Position, right: Position): boolean {
  * would lose microseconds, integers beyond 2^53 and decimals.
  */
 export interface KeyText {
-  /** The hidden columns (`phk0`, …) from which {@link positionOf} reads the keys of a row. */
-  columns(keys: readonly OrderKey[]): OperationNode[]
+  /**
+   * The hidden columns (`phk0`, …) from which {@link positionOf} reads the keys of a row.
+   *
+   * @param isTyped - whether the cursor tells the type of each key, so that the statement need not
+   */
+  columns(keys: readonly OrderKey[], isTyped: boolean): OperationNode[]
   /** @throws CursorUnstableError or QueryUnsupportedError for a value that has no text */
   positionOf(row: Row, keys: readonly OrderKey[]): Position
   /** Whether the key at the index is NULL in the row. */

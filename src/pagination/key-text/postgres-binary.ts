@@ -141,8 +141,8 @@ function castOf(type: number, name: string, isStable = true): [type: string, cas
 }
 
 /** The oids of the types that {@link decodeValue} reads. */
-export const decodedTypes: readonly string[] = /* @__PURE__ */ (() =>
-  [...casts.keys()].filter((type) => type !== '0'))()
+export const decodedTypes: ReadonlySet<string> = /* @__PURE__ */ (() =>
+  new Set([...casts.keys()].filter((type) => type !== '0')))()
 
 function float(value: number): string {
   return Object.is(value, -0) ? '-0' : String(value)

@@ -3,16 +3,16 @@ import { CursorUnstableError, QueryUnsupportedError } from '../errors.ts'
 import type { Row } from '../seek/query-runner.ts'
 import { describeKey, type OrderKey } from '../seek/sort-keys.ts'
 import { asColumn, joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
-import { comparedByValue, type KeyText, unreadable } from './key-text.ts'
+import { comparedByValue, type KeyText, type Position, unreadable } from './key-text.ts'
 import { casts, decodedTypes, decodeOwn, decodeRecord, decodeValue } from './postgres-binary.ts'
 
 /**
- * `<oid of the type>:<text>`. The statement writes the keys of a row in their binary form, because the text that PostgreSQL
+ * `<oid of the type>:<text>`; of a domain, the oid of the type under it and `d`. The statement writes the keys of a row in their binary form, because the text that PostgreSQL
  * makes depends on the settings of the session; only rows whose cursor is handed out are decoded. A type that we cannot
  * decode (an enum, citext) comes as text, and is read back as the type of the key.
  */
 export const postgres: KeyText = /* @__PURE__ */ comparedByValue(read, {
-  columns: (keys) => [asColumn(onPageOnly(recordOf(keys)), 'phk0')],
+  columns: (keys, isTyped) => [asColumn(onPageOnly(recordOf(keys, isTyped)), 'phk0')],
   positionOf,
   isNullIn,
   isNull: ({ sql }) => raw`${sql} is null`,
@@ -26,9 +26,18 @@ export function onPageOnly(expression: OperationNode): OperationNode {
   return raw`case when pg_catalog.clock_timestamp() is not null then ${expression} end`
 }
 
-/** All keys, and for each of a type that the user made its description (see `describedTypes`), and its text. */
-function recordOf(keys: readonly OrderKey[]): OperationNode {
+/** Whether the keys at the position are of types that we decode: such a cursor has their oids, and for a domain also a `d`. */
+export function hasDecodedTypes(position: Position): boolean {
+  return position.every((text) => text !== null && decodedTypes.has(typeIn(text)))
+}
+
+/**
+ * All keys, and for each of a type that the user made its description (see `describedTypes`), and its text. PostgreSQL plans
+ * the look at the catalogue for longer than it reads a page, so it is left out where the types are known.
+ */
+function recordOf(keys: readonly OrderKey[], isTyped: boolean): OperationNode {
   const sqls = keys.map(({ sql }) => sql)
+  if (isTyped) return raw`encode(record_send(row(${joined(sqls, ', ')})), 'hex')`
   const texts = sqls.map(
     (sql) =>
       raw`case when ${isDecoded(sql)} then null else (select pht1 from ${describedTypes} as pht where pht0 = pg_typeof(${sql})) || ':' || (${sql})::text end`,
@@ -38,10 +47,10 @@ function recordOf(keys: readonly OrderKey[]): OperationNode {
 
 /** Each type with its kind and the type in it: under a domain, of a range's bounds, of an array's elements. */
 const describedTypes = /* @__PURE__ */ sqlText(
-  "(select t.oid as pht0, case when t.typcategory = 'A' and t.typtype = 'b' then 'A' else t.typtype::text end || coalesce(nullif(i.typbasetype, 0), i.oid, 0)::oid::text as pht1 from pg_catalog.pg_type t left join pg_catalog.pg_range r on r.rngtypid = t.oid left join pg_catalog.pg_type i on i.oid = coalesce(nullif(t.typbasetype, 0), r.rngsubtype, case when t.typcategory = 'A' then t.typelem end))",
+  "(select t.oid as pht0, case when t.typcategory = 'A' and t.typtype = 'b' then 'A' else t.typtype::text end || coalesce((select coalesce(nullif(i.typbasetype, 0), i.oid) from pg_catalog.pg_type i where i.oid = coalesce(nullif(t.typbasetype, 0), (select rngsubtype from pg_catalog.pg_range where rngtypid = t.oid), case when t.typcategory = 'A' then t.typelem end)), 0)::oid::text as pht1 from pg_catalog.pg_type t)",
 )
 
-const decoded = /* @__PURE__ */ (() => sqlText(`'{${decodedTypes.join(',')}}'::oid[]`))()
+const decoded = /* @__PURE__ */ (() => sqlText(`'{${[...decodedTypes].join(',')}}'::oid[]`))()
 
 function isDecoded(sql: OperationNode): OperationNode {
   return raw`pg_typeof(${sql})::oid = any(${decoded})`
@@ -53,7 +62,8 @@ function positionOf(row: Row, keys: readonly OrderKey[]): (string | null)[] {
     if (bytes === null) return null
     const text = decodeValue(type, bytes)
     if (text !== undefined) return `${type}:${text}`
-    const described = decodeRecord(record, keys.length * 2)[keys.length + at]?.bytes?.toString()
+    const isTyped = record.readInt32BE() === keys.length
+    const described = isTyped ? undefined : decodeRecord(record, keys.length * 2)[keys.length + at]?.bytes?.toString()
     return ownText(type, bytes, described, keys[at] as OrderKey)
   })
 }
@@ -63,7 +73,7 @@ function ownText(type: number, bytes: Buffer, described: string | undefined, key
   const colon = described?.indexOf(':') ?? -1
   if (described === undefined || colon < 0) {
     throw new CursorUnstableError(
-      `${describeKey(key)} has a value that PostgreSQL cannot write as text: page by another key`,
+      `${describeKey(key)} has a value that PostgreSQL cannot write as text, or another type than in the cursor: page by another key, or from the start`,
     )
   }
   const kind = described[0]
@@ -72,7 +82,7 @@ function ownText(type: number, bytes: Buffer, described: string | undefined, key
   }
   const inner = Number(described.slice(1, colon))
   const exact = decodeOwn(kind, inner, bytes) ?? described.slice(colon + 1)
-  return `${kind === 'd' ? inner : type}:${exact}`
+  return `${kind === 'd' ? `${inner}d` : type}:${exact}`
 }
 
 /** Reads the lengths in the hexadecimal text: to decode each row would take longer. The length of NULL is -1. */
@@ -99,11 +109,14 @@ function int32In(hex: string, offset: number): number {
  * a sub-select once.
  */
 function read(text: string): OperationNode {
-  const colon = text.indexOf(':')
-  const type = text.slice(0, colon)
-  const written = parameter(text.slice(colon + 1))
-  const cast = casts.get(type)
+  const type = typeIn(text)
+  const written = parameter(text.slice(type.length + 1))
+  const cast = casts.get(type.replace('d', ''))
   if (cast !== undefined) return raw(cast, written)
-  if (!/^\d{1,10}$/.test(type)) throw unreadable()
+  if (!/^\d{1,10}d?$/.test(type)) throw unreadable()
   return written
+}
+
+function typeIn(text: string): string {
+  return text.slice(0, Math.max(0, text.indexOf(':')))
 }
