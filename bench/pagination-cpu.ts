@@ -42,8 +42,7 @@ function rowsWithKeys(from: number, count: number, isBehindCursor: boolean): obj
 
 function recordOf(...keys: readonly number[]): string {
   const int4 = (value: number) => [23, 4, value].map(hex).join('')
-  const noText = [25, -1].map(hex).join('')
-  return hex(keys.length * 2) + keys.map(int4).join('') + noText.repeat(keys.length)
+  return hex(keys.length) + keys.map(int4).join('')
 }
 
 function hex(value: number): string {

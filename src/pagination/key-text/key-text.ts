@@ -19,9 +19,9 @@ export interface KeyText {
   /**
    * The hidden columns (`phk0`, …) from which {@link positionOf} reads the keys of a row.
    *
-   * @param isTyped - whether the cursor tells the type of each key, so that the statement need not
+   * @param describesTypes - whether they describe types that the user made; for PostgreSQL
    */
-  columns(keys: readonly OrderKey[], isTyped: boolean): OperationNode[]
+  columns(keys: readonly OrderKey[], describesTypes: boolean): OperationNode[]
   /** @throws CursorUnstableError or QueryUnsupportedError for a value that has no text */
   positionOf(row: Row, keys: readonly OrderKey[]): Position
   /** Whether the key at the index is NULL in the row. */

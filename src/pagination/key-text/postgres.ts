@@ -1,18 +1,18 @@
 import type { OperationNode } from 'kysely'
 import { CursorUnstableError, QueryUnsupportedError } from '../errors.ts'
 import type { Row } from '../seek/query-runner.ts'
-import { describeKey, type OrderKey } from '../seek/sort-keys.ts'
+import { describeKey, type OrderKey, type ResolvedQuery } from '../seek/sort-keys.ts'
 import { asColumn, joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
-import { comparedByValue, type KeyText, type Position, unreadable } from './key-text.ts'
+import { comparedByValue, type KeyText, unreadable } from './key-text.ts'
 import { casts, decodedTypes, decodeOwn, decodeRecord, decodeValue } from './postgres-binary.ts'
 
 /**
- * `<oid of the type>:<text>`; of a domain, the oid of the type under it and `d`. The statement writes the keys of a row in their binary form, because the text that PostgreSQL
+ * `<oid of the type>:<text>`. The statement writes the keys of a row in their binary form, because the text that PostgreSQL
  * makes depends on the settings of the session; only rows whose cursor is handed out are decoded. A type that we cannot
  * decode (an enum, citext) comes as text, and is read back as the type of the key.
  */
 export const postgres: KeyText = /* @__PURE__ */ comparedByValue(read, {
-  columns: (keys, isTyped) => [asColumn(onPageOnly(recordOf(keys, isTyped)), 'phk0')],
+  columns: (keys, describesTypes) => [asColumn(onPageOnly(recordOf(keys, describesTypes)), 'phk0')],
   positionOf,
   isNullIn,
   isNull: ({ sql }) => raw`${sql} is null`,
@@ -26,18 +26,39 @@ export function onPageOnly(expression: OperationNode): OperationNode {
   return raw`case when pg_catalog.clock_timestamp() is not null then ${expression} end`
 }
 
-/** Whether the keys at the position are of types that we decode: such a cursor has their oids, and for a domain also a `d`. */
-export function hasDecodedTypes(position: Position): boolean {
-  return position.every((text) => text !== null && decodedTypes.has(typeIn(text)))
+/** The signatures of orders that have had a key of a type that the user made. */
+const withOwnTypes = new Set<string>()
+
+/** Whether the statement must describe the types of its keys. */
+export function mayHaveOwnTypes({ signature }: ResolvedQuery): boolean {
+  return withOwnTypes.has(signature)
 }
+
+/** Whether the row has a key of a type that its statement should have described. Those of this order do from now on. */
+export function lacksOwnType({ phk0 }: Row, { keys, signature }: ResolvedQuery): boolean {
+  const record = phk0 as string
+  if (int32In(record, 0) !== keys.length) return false
+  let offset = 8
+  const isOwn = () => {
+    const type = int32In(record, offset)
+    offset += 16 + Math.max(0, int32In(record, offset + 8)) * 2
+    return !decodedTypes.has(String(type))
+  }
+  if (!keys.some(isOwn)) return false
+  if (withOwnTypes.size >= maxOrders) withOwnTypes.clear()
+  withOwnTypes.add(signature)
+  return true
+}
+
+const maxOrders = 1_000
 
 /**
  * All keys, and for each of a type that the user made its description (see `describedTypes`), and its text. PostgreSQL plans
- * the look at the catalogue for longer than it reads a page, so it is left out where the types are known.
+ * the look at the catalogue for longer than it reads a page, so there is none until a key has such a type.
  */
-function recordOf(keys: readonly OrderKey[], isTyped: boolean): OperationNode {
+function recordOf(keys: readonly OrderKey[], describesTypes: boolean): OperationNode {
   const sqls = keys.map(({ sql }) => sql)
-  if (isTyped) return raw`encode(record_send(row(${joined(sqls, ', ')})), 'hex')`
+  if (!describesTypes) return raw`encode(record_send(row(${joined(sqls, ', ')})), 'hex')`
   const texts = sqls.map(
     (sql) =>
       raw`case when ${isDecoded(sql)} then null else (select pht1 from ${describedTypes} as pht where pht0 = pg_typeof(${sql})) || ':' || (${sql})::text end`,
@@ -62,8 +83,10 @@ function positionOf(row: Row, keys: readonly OrderKey[]): (string | null)[] {
     if (bytes === null) return null
     const text = decodeValue(type, bytes)
     if (text !== undefined) return `${type}:${text}`
-    const isTyped = record.readInt32BE() === keys.length
-    const described = isTyped ? undefined : decodeRecord(record, keys.length * 2)[keys.length + at]?.bytes?.toString()
+    const isDescribed = record.readInt32BE() > keys.length
+    const described = isDescribed
+      ? decodeRecord(record, keys.length * 2)[keys.length + at]?.bytes?.toString()
+      : undefined
     return ownText(type, bytes, described, keys[at] as OrderKey)
   })
 }
@@ -73,7 +96,7 @@ function ownText(type: number, bytes: Buffer, described: string | undefined, key
   const colon = described?.indexOf(':') ?? -1
   if (described === undefined || colon < 0) {
     throw new CursorUnstableError(
-      `${describeKey(key)} has a value that PostgreSQL cannot write as text, or another type than in the cursor: page by another key, or from the start`,
+      `${describeKey(key)} has a value that PostgreSQL cannot write as text: page by another key`,
     )
   }
   const kind = described[0]
@@ -82,7 +105,7 @@ function ownText(type: number, bytes: Buffer, described: string | undefined, key
   }
   const inner = Number(described.slice(1, colon))
   const exact = decodeOwn(kind, inner, bytes) ?? described.slice(colon + 1)
-  return `${kind === 'd' ? `${inner}d` : type}:${exact}`
+  return `${kind === 'd' ? inner : type}:${exact}`
 }
 
 /** Reads the lengths in the hexadecimal text: to decode each row would take longer. The length of NULL is -1. */
@@ -109,14 +132,11 @@ function int32In(hex: string, offset: number): number {
  * a sub-select once.
  */
 function read(text: string): OperationNode {
-  const type = typeIn(text)
-  const written = parameter(text.slice(type.length + 1))
-  const cast = casts.get(type.replace('d', ''))
+  const colon = text.indexOf(':')
+  const type = text.slice(0, colon)
+  const written = parameter(text.slice(colon + 1))
+  const cast = casts.get(type)
   if (cast !== undefined) return raw(cast, written)
-  if (!/^\d{1,10}d?$/.test(type)) throw unreadable()
+  if (!/^\d{1,10}$/.test(type)) throw unreadable()
   return written
-}
-
-function typeIn(text: string): string {
-  return text.slice(0, Math.max(0, text.indexOf(':')))
 }

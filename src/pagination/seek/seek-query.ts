@@ -5,6 +5,7 @@ import { isSame, type Position } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
+import { lacksOwnType } from '../key-text/postgres.ts'
 import { isDataError } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
 import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
@@ -92,6 +93,7 @@ export class SeekQuery {
     const { resolved, position, page } = result.built
     const { keys } = resolved
     const { dialect } = this.runner
+    if (dialect === 'postgres' && first !== undefined && lacksOwnType(first, resolved)) return this.#seek(request)
     refuseNull(unexpectedNullAhead(first, keys))
     refuseNull(unexpectedNull(rows, keys, dialect))
     if (position !== undefined) refuseOtherZone(first, position, keys)

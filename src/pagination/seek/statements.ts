@@ -14,7 +14,7 @@ import type { Position } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { isSurelyAt } from '../key-text/mysql.ts'
 import { databaseColumn } from '../key-text/mysql-catalog.ts'
-import { hasDecodedTypes, onPageOnly } from '../key-text/postgres.ts'
+import { mayHaveOwnTypes, onPageOnly } from '../key-text/postgres.ts'
 import { proofColumns } from '../key-text/proofs.ts'
 import { orderBy, orderTerms } from './order-by.ts'
 import { branchesFrom, compareRows, firstKeyFrom, isAt, seekStrategy, unexpectedNullsFrom } from './seek-predicate.ts'
@@ -38,13 +38,13 @@ export function seekStatement(
 ): SelectQueryNode {
   const { base, keys } = query
   const text = keyTexts[dialect]
-  const { list, texts, typedTexts, values: keyValues, order, orderByValues } = keySqlOf(keys, dialect)
-  const isTyped = dialect === 'postgres' && position !== undefined && hasDecodedTypes(position)
+  const { list, texts, describedTexts, values: keyValues, order, orderByValues } = keySqlOf(keys, dialect)
+  const describesTypes = dialect === 'postgres' && mayHaveOwnTypes(query)
   const page = (columns: readonly OperationNode[], from?: OperationNode, orderBy = order) => {
     const condition = from && withOwnCondition(query, from)
     return withClauses(
       base,
-      { columns: [isTyped ? typedTexts : texts, ...columns], condition, orderBy, limit },
+      { columns: [describesTypes ? describedTexts : texts, ...columns], condition, orderBy, limit },
       dialect,
     )
   }
@@ -138,8 +138,8 @@ export function withoutColumns(query: ResolvedQuery): ResolvedQuery {
 interface KeySql {
   readonly list: OperationNode
   readonly texts: OperationNode
-  /** The same for a cursor that tells the types of the keys. */
-  readonly typedTexts: OperationNode
+  /** The same with descriptions of types that the user made. */
+  readonly describedTexts: OperationNode
   readonly values: OperationNode
   /** The terms of `order`. */
   readonly terms: OperationNode
@@ -156,12 +156,12 @@ function keySqlOf(keys: readonly OrderKey[], dialect: SqlDialect): KeySql {
   const sqls = keys.map((key) => key.sql)
   const valueNames = keys.map((_key, at) => sqlText(`pho${at}`))
   const terms = orderTerms(keys, dialect)
-  const textColumns = (isTyped: boolean) =>
-    joined([...keyTexts[dialect].columns(keys, isTyped), ...proofColumns(keys, dialect)], ', ')
+  const textColumns = (describesTypes: boolean) =>
+    joined([...keyTexts[dialect].columns(keys, describesTypes), ...proofColumns(keys, dialect)], ', ')
   const keySql = {
     list: joined(sqls, ', '),
     texts: textColumns(false),
-    typedTexts: textColumns(true),
+    describedTexts: textColumns(true),
     values: joined(
       sqls.map((sql, at) => asColumn(sql, `pho${at}`)),
       ', ',
