@@ -7,13 +7,12 @@ export interface BinaryField {
 /**
  * Reads what `record_send` writes: the number of fields, then for each the oid of its type, its length and its bytes.
  *
- * @param count - how many of the fields to read
  * @see {@link https://www.postgresql.org/docs/current/protocol-message-formats.html}
  */
-export function decodeRecord(record: Buffer, count: number): BinaryField[] {
+export function decodeRecord(record: Buffer): BinaryField[] {
   const fields: BinaryField[] = []
   let at = 4
-  for (let left = count; left > 0; left--) {
+  for (let left = record.readInt32BE(); left > 0; left--) {
     const type = record.readUInt32BE(at)
     const length = record.readInt32BE(at + 4)
     at += 8

@@ -4,7 +4,7 @@ import type { Row } from '../seek/query-runner.ts'
 import { describeKey, type OrderKey, type ResolvedQuery } from '../seek/sort-keys.ts'
 import { asColumn, joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
 import { comparedByValue, type KeyText, unreadable } from './key-text.ts'
-import { casts, decodedTypes, decodeOwn, decodeRecord, decodeValue } from './postgres-binary.ts'
+import { type BinaryField, casts, decodedTypes, decodeOwn, decodeRecord, decodeValue } from './postgres-binary.ts'
 
 /**
  * `<oid of the type>:<text>`. The statement writes the keys of a row in their binary form, because the text that PostgreSQL
@@ -37,14 +37,8 @@ export function mayHaveOwnTypes({ signature }: ResolvedQuery): boolean {
 /** Whether the row has a key of a type that its statement should have described. Those of this order do from now on. */
 export function lacksOwnType({ phk0 }: Row, { keys, signature }: ResolvedQuery): boolean {
   const record = phk0 as string
-  if (int32In(record, 0) !== keys.length) return false
-  let offset = 8
-  const isOwn = () => {
-    const type = int32In(record, offset)
-    offset += 16 + Math.max(0, int32In(record, offset + 8)) * 2
-    return !decodedTypes.has(String(type))
-  }
-  if (!keys.some(isOwn)) return false
+  const isDecoded = (_key: OrderKey, at: number) => decodedTypes.has(String(int32In(record, offsetOf(record, at))))
+  if (int32In(record, 0) > keys.length || keys.every(isDecoded)) return false
   if (withOwnTypes.size >= maxOrders) withOwnTypes.clear()
   withOwnTypes.add(signature)
   return true
@@ -61,14 +55,14 @@ function recordOf(keys: readonly OrderKey[], describesTypes: boolean): Operation
   if (!describesTypes) return raw`encode(record_send(row(${joined(sqls, ', ')})), 'hex')`
   const texts = sqls.map(
     (sql) =>
-      raw`case when ${isDecoded(sql)} then null else (select pht1 from ${describedTypes} as pht where pht0 = pg_typeof(${sql})) || ':' || (${sql})::text end`,
+      raw`case when ${isDecoded(sql)} then null else (select pht1 from ${describedTypes} pht where pht0 = pg_typeof(${sql})) || ':' || (${sql})::text end`,
   )
   return raw`encode(record_send(row(${joined(sqls, ', ')}, ${joined(texts, ', ')})), 'hex')`
 }
 
 /** Each type with its kind and the type in it: under a domain, of a range's bounds, of an array's elements. */
 const describedTypes = /* @__PURE__ */ sqlText(
-  "(select t.oid as pht0, case when t.typcategory = 'A' and t.typtype = 'b' then 'A' else t.typtype::text end || coalesce((select coalesce(nullif(i.typbasetype, 0), i.oid) from pg_catalog.pg_type i where i.oid = coalesce(nullif(t.typbasetype, 0), (select rngsubtype from pg_catalog.pg_range where rngtypid = t.oid), case when t.typcategory = 'A' then t.typelem end)), 0)::oid::text as pht1 from pg_catalog.pg_type t)",
+  "(select t.oid pht0, case when t.typcategory = 'A' and t.typtype = 'b' then 'A' else t.typtype::text end || coalesce(nullif(i.typbasetype, 0), i.oid, 0)::oid::text pht1 from pg_catalog.pg_type t left join pg_catalog.pg_range on rngtypid = t.oid left join pg_catalog.pg_type i on i.oid = coalesce(nullif(t.typbasetype, 0), rngsubtype, case when t.typcategory = 'A' then t.typelem end))",
 )
 
 const decoded = /* @__PURE__ */ (() => sqlText(`'{${[...decodedTypes].join(',')}}'::oid[]`))()
@@ -78,16 +72,14 @@ function isDecoded(sql: OperationNode): OperationNode {
 }
 
 function positionOf(row: Row, keys: readonly OrderKey[]): (string | null)[] {
-  const record = Buffer.from(row.phk0 as string, 'hex')
-  return decodeRecord(record, keys.length).map(({ type, bytes }, at) => {
+  const fields = decodeRecord(Buffer.from(row.phk0 as string, 'hex'))
+  return keys.map((key, at) => {
+    const { type, bytes } = fields[at] as BinaryField
     if (bytes === null) return null
     const text = decodeValue(type, bytes)
-    if (text !== undefined) return `${type}:${text}`
-    const isDescribed = record.readInt32BE() > keys.length
-    const described = isDescribed
-      ? decodeRecord(record, keys.length * 2)[keys.length + at]?.bytes?.toString()
-      : undefined
-    return ownText(type, bytes, described, keys[at] as OrderKey)
+    return text === undefined
+      ? ownText(type, bytes, fields[keys.length + at]?.bytes?.toString(), key)
+      : `${type}:${text}`
   })
 }
 
@@ -108,12 +100,16 @@ function ownText(type: number, bytes: Buffer, described: string | undefined, key
   return `${kind === 'd' ? inner : type}:${exact}`
 }
 
-/** Reads the lengths in the hexadecimal text: to decode each row would take longer. The length of NULL is -1. */
-function isNullIn(row: Row, at: number): boolean {
-  const record = row.phk0 as string
-  let offset = 16
-  for (let skip = at; skip > 0; skip--) offset += 16 + Math.max(0, int32In(record, offset)) * 2
-  return record[offset] === 'f'
+function isNullIn({ phk0 }: Row, at: number): boolean {
+  const record = phk0 as string
+  return record[offsetOf(record, at) + 8] === 'f'
+}
+
+/** Where a field stands in the hexadecimal text; to decode each row would take longer. The length of NULL is -1. */
+function offsetOf(record: string, at: number): number {
+  let offset = 8
+  for (let skip = at; skip > 0; skip--) offset += 16 + Math.max(0, int32In(record, offset + 8)) * 2
+  return offset
 }
 
 /** The number that eight hexadecimal digits are. `parseInt` takes twice as long, for each row of a page. */
