@@ -10,38 +10,56 @@ const muchBetterShare = 0.4
  * a plan for each, and separate queries can run on several connections at once.
  *
  * Only heavy statements are compared, as the round trip is the larger part of the others. Two in a row: a single one may
- * have waited for a busy process.
+ * have waited for a busy process, and so may all that ran beside it.
  */
 export class JoiningCosts {
   #heavyMsPerLookup: number | undefined
   #heavyInRow = 0
   #heavyRunsToSkip = 1
+  /** When the last statement that counts ended. */
+  #countedUntil = 0
+  #isTrying = false
   #strikes = 0
 
-  /** Whether the next lookups should run separately, for the comparison. */
-  get isTrialDue(): boolean {
-    return this.#heavyInRow > this.#heavyRunsToSkip
+  /** Whether the next lookups should run separately, for the comparison: {@link recordSeparate} must follow. */
+  beginTrial(): boolean {
+    if (this.#isTrying || this.#heavyInRow <= this.#heavyRunsToSkip) return false
+    this.#isTrying = true
+    return true
   }
 
-  /** @param roundTripMs - the shortest round trip seen, which is no work of the server */
-  recordJoined(ms: number, lookups: number, roundTripMs: number): void {
+  /**
+   * Times are in milliseconds.
+   *
+   * @param roundTripMs - the shortest round trip seen, which is no work of the server
+   */
+  recordJoined(startedAt: number, endedAt: number, lookups: number, roundTripMs: number): void {
+    const ms = endedAt - startedAt
     if (ms - roundTripMs < heavyMs) {
       this.#heavyInRow = 0
       this.#heavyMsPerLookup = undefined
       return
     }
-    this.#heavyInRow += 1
     this.#heavyMsPerLookup = Math.min(ms / lookups, this.#heavyMsPerLookup ?? Infinity)
+    if (startedAt < this.#countedUntil) return
+    this.#countedUntil = endedAt
+    this.#heavyInRow += 1
   }
 
   /** @returns whether joining has lost, by far or twice in a row */
   recordSeparate(ms: number, lookups: number): boolean {
-    const share = ms / lookups / (this.#heavyMsPerLookup ?? Infinity)
+    const joinedMs = this.#heavyMsPerLookup
+    this.#isTrying = false
     this.#heavyMsPerLookup = undefined
     this.#heavyInRow = 0
+    // A joined statement beside the trial was not heavy.
+    if (joinedMs === undefined) return false
+    const share = ms / lookups / joinedMs
     if (share < betterShare) {
       this.#strikes += 1
-      return this.#strikes >= 2 || share < muchBetterShare
+      if (this.#strikes < 2 && share >= muchBetterShare) return false
+      this.#strikes = 0
+      return true
     }
     this.#strikes = 0
     // Joining has paid: compare ever more rarely.

@@ -26,7 +26,7 @@ export class GroupRunner {
 
   /** Settles all lookups; never rejects. */
   async run(shape: LookupShape, lookups: readonly Lookup[], maxSize: number): Promise<void> {
-    if (shape.costs.isTrialDue) await this.#runTrial(shape, lookups)
+    if (shape.costs.beginTrial()) await this.#runTrial(shape, lookups)
     else await this.#runJoined(shape, lookups, maxSize)
   }
 
@@ -80,7 +80,7 @@ export class GroupRunner {
     let results: Results | undefined
     try {
       const answer = await this.#timed(connection.executeQuery<Record<string, unknown>>(statement))
-      shape.costs.recordJoined(performance.now() - startedAt, lookups.length, this.#roundTripMs)
+      shape.costs.recordJoined(startedAt, performance.now(), lookups.length, this.#roundTripMs)
       results = separateRows(answer, lookups.length, joined.keys)
       if (results !== undefined && joined.keys === undefined && !shape.isProven && answer.rows.length > 0) {
         results = await this.#prove(connection, shape, queries, results)
@@ -129,7 +129,7 @@ export class GroupRunner {
     const startedAt = performance.now()
     await this.#runSeparately(lookups)
     if (shape.costs.recordSeparate(performance.now() - startedAt, lookups.length)) {
-      shape.refuseForNow('joined, it takes longer than separately')
+      shape.refuseForCosts()
     }
   }
 

@@ -9,6 +9,8 @@ import { JoiningCosts } from './joining-costs.ts'
 
 /** After this time a refused shape is tried again: its table may have grown, or got an index. */
 const refusalMs = 300_000
+/** The first time that joining has lost may have been a bad moment, such as the start of the process. */
+const firstCostRefusalMs = 15_000
 /** A migration may change what was learnt. */
 const knowledgeMs = 60_000
 const maxFailures = 3
@@ -26,6 +28,7 @@ export class LookupShape {
   readonly #plan: JoinPlan | undefined
   #refusal: string | undefined
   #refusedUntil = Infinity
+  #costRefusalMs = firstCostRefusalMs
   #learntUntil = 0
   #learning: Promise<boolean> | undefined
   #failures = 0
@@ -96,9 +99,15 @@ export class LookupShape {
     }
   }
 
-  refuseForNow(reason: string): void {
+  refuseForNow(reason: string, ms: number = refusalMs): void {
     this.#refusal = reason
-    this.#refusedUntil = performance.now() + refusalMs
+    this.#refusedUntil = performance.now() + ms
+  }
+
+  /** Joining has lost against separate queries; refused for longer each time. */
+  refuseForCosts(): void {
+    this.refuseForNow('joined, it takes longer than separately', this.#costRefusalMs)
+    this.#costRefusalMs = Math.min(refusalMs, this.#costRefusalMs * 4)
   }
 
   countJoined(lookups: number): void {

@@ -3,34 +3,66 @@ import { JoiningCosts } from '../../../src/database/auto-batch/joining-costs.ts'
 import { type PlanNode, reasonAgainstPlan } from '../../../src/database/auto-batch/plan-comparison.ts'
 
 describe('JoiningCosts', () => {
+  /** Statements of 10 lookups, one after the other. */
+  const sequence = (costs: JoiningCosts) => {
+    let now = 0
+    return (ms: number, roundTripMs = 0.5) => {
+      costs.recordJoined(now, now + ms, 10, roundTripMs)
+      now += ms
+    }
+  }
+  const heavy = (costs: JoiningCosts) => {
+    for (const startedAt of [1_000_000, 2_000_000]) costs.recordJoined(startedAt, startedAt + 100, 10, 0.5)
+    expect(costs.beginTrial()).toBe(true)
+    return costs
+  }
+
   it('compares only after two heavy statements in a row, the round trip not counted', () => {
     const costs = new JoiningCosts()
-    for (const ms of [100, 1, 100]) costs.recordJoined(ms, 10, 0.5)
-    costs.recordJoined(120, 10, 100)
-    costs.recordJoined(100, 10, 0.5)
-    expect(costs.isTrialDue).toBe(false)
-    costs.recordJoined(100, 10, 0.5)
-    expect(costs.isTrialDue).toBe(true)
+    const run = sequence(costs)
+    for (const ms of [100, 1, 100]) run(ms)
+    run(120, 100)
+    run(100)
+    expect(costs.beginTrial()).toBe(false)
+    run(100)
+    expect(costs.beginTrial()).toBe(true)
+  })
+
+  it('counts statements that ran beside each other once, because they may have waited for the same', () => {
+    const costs = new JoiningCosts()
+    for (const startedAt of [0, 1, 50, 99]) costs.recordJoined(startedAt, startedAt + 100, 10, 0.5)
+    expect(costs.beginTrial()).toBe(false)
+    costs.recordJoined(200, 300, 10, 0.5)
+    expect(costs.beginTrial()).toBe(true)
+  })
+
+  it('makes one trial at a time, and forgets it when joined lookups beside it were not heavy', () => {
+    const costs = heavy(new JoiningCosts())
+    expect(costs.beginTrial()).toBe(false)
+    costs.recordJoined(2_000_100, 2_000_101, 10, 0.5)
+    expect(costs.recordSeparate(1, 10)).toBe(false)
+    expect(heavy(new JoiningCosts()).recordSeparate(30, 10)).toBe(true)
   })
 
   it('gives joining up when it loses by far once, or twice in a row', () => {
-    const heavy = (costs: JoiningCosts) => {
-      for (let run = 0; run < 2; run += 1) costs.recordJoined(100, 10, 0.5)
-      return costs
-    }
     expect(heavy(new JoiningCosts()).recordSeparate(30, 10)).toBe(true)
-    const costs = heavy(new JoiningCosts())
-    expect(costs.recordSeparate(60, 10)).toBe(false)
-    expect(costs.isTrialDue).toBe(false)
-    expect(heavy(costs).recordSeparate(60, 10)).toBe(true)
+    const costs = new JoiningCosts()
+    const run = sequence(costs)
+    const lose = () => {
+      for (let runs = 0; runs < 2; runs += 1) run(100)
+      expect(costs.beginTrial()).toBe(true)
+      return costs.recordSeparate(60, 10)
+    }
+    expect([lose(), costs.beginTrial(), lose()]).toEqual([false, false, true])
   })
 
   it('compares ever more rarely while joining pays', () => {
     const costs = new JoiningCosts()
+    const run = sequence(costs)
     const runsUntilTrial = () => {
       let runs = 0
-      while (!costs.isTrialDue) {
-        costs.recordJoined(100, 10, 0.5)
+      while (!costs.beginTrial()) {
+        run(100)
         runs += 1
       }
       costs.recordSeparate(200, 10)
