@@ -41,21 +41,20 @@ describe.each(servers)('`abandon` on %s', (server) => {
     )
 
     it('rejects with the reason of the signal, and sends nothing afterwards', async () => {
-      const { db, sleep } = await openDatabase(server, 'plain')
-      // Opens the connection.
-      await sleep(0)
+      const { db, sleep, running } = await openDatabase(server, 'plain')
       const controller = new AbortController()
       const reason = new Error('enough')
       const outcomes = withQueryScope(
         'job',
         async () => {
-          const first = await sleep(5_000).catch((error: unknown) => error)
+          const first = await sleep(20_000).catch((error: unknown) => error)
           const second = await sleep(0).catch((error: unknown) => error)
           return [first, second]
         },
         { signal: controller.signal },
       )
-      setTimeout(() => controller.abort(reason), 100)
+      await until(async () => (await running()) === 1)
+      controller.abort(reason)
       expect(await outcomes).toEqual([reason, reason])
       expect(queryReport(db).abandoned).toEqual({ cancelled: 1, dequeued: 0, refused: 1 })
     })

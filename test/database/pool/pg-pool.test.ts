@@ -178,7 +178,7 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
   })
 
   it('gives the 101st request a clear error at the acquire timeout, and all the others their connection', async () => {
-    const { options, tuning } = poolOptions('pg', { poolSize: 10, maxOverflow: 20, poolTimeout: '2s' })
+    const { options, tuning } = poolOptions('pg', { poolSize: 10, maxOverflow: 20, poolTimeout: '6s' })
     const pool = tunePgPool(new pg.Pool({ connectionString: server.url, ...options }), tuning)
     const db = new Kysely<Record<string, never>>(instrument({ dialect: new PostgresDialect({ pool }) }, { pool }))
     onTestFinished(() => db.destroy())
@@ -190,10 +190,10 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     const holding = Array.from({ length: 30 }, (_, number) => request(number, 60).catch(() => {}))
     const started = performance.now()
     const error = await request(100, 0).catch((error) => error)
-    expect(performance.now() - started).toBeLessThan(3_000)
+    expect(performance.now() - started).toBeLessThan(8_000)
     expect(error).toMatchObject({ code: 'ERR_POOL_TIMEOUT' })
     expect(error.message).toMatch(
-      /^No connection became free within 2000 ms: 30 of 30 are in use and 1 callers wait\. Held longest: GET \/\d+ for \d\.\d s; /,
+      /^No connection became free within 6000 ms: 30 of 30 are in use and 1 callers wait\. Held longest: GET \/\d+ for \d\.\d s; /,
     )
     expect(error.holders).toHaveLength(30)
     await kill()
