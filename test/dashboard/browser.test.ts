@@ -325,9 +325,13 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     )) as Record<string, number>
     expect(scrollWidth).toBe(clientWidth)
     const frame = page.getByRole('group', { name: 'Endpoints' })
-    await frame.focus()
-    await page.keyboard.press('ArrowRight')
-    await expect.poll(() => frame.evaluate(({ scrollLeft }) => scrollLeft)).toBeGreaterThan(0)
+    await expect
+      .poll(async () => {
+        await frame.focus()
+        await page.keyboard.press('ArrowRight')
+        return frame.evaluate(({ scrollLeft }) => scrollLeft)
+      })
+      .toBeGreaterThan(0)
   })
 
   it('shows the most important columns at 1280, however long a route is', async () => {

@@ -100,7 +100,8 @@ function startHeartbeat(store: StoreTier, coherence: Coherence, withinMs: number
     idleBeats = coherence.isUsed ? 0 : idleBeats + 1
     coherence.isUsed = false
     // An entry that was just stored is trusted for two beats without a question, so one idle beat does not mean disuse.
-    if (idleBeats < 2) void store.ping()
+    // It rejects if the client has refused its options, as every call of the user does.
+    if (idleBeats < 2) store.ping().catch(() => {})
   }
   return startInterval(beat, Math.max(10, withinMs / 2))
 }

@@ -59,10 +59,12 @@ describe.skipIf(!services.redis)('a cache whose Redis fails', () => {
     const refused = open({
       redis: { url: server.url, socket: { tls: true } },
       breaker: { coolDown: '1ms' },
+      // Its heart beats meanwhile.
+      coherence: { within: '20ms' },
     })
     const message = 'tls socket option is set to true'
     await expect(refused.getOrSet('key', () => 1)).rejects.toThrow(message)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await new Promise((resolve) => setTimeout(resolve, 60))
     await expect(refused.invalidateTags('tag')).rejects.toThrow(message)
   })
 
