@@ -1,4 +1,4 @@
-import type { CompiledQuery } from 'kysely'
+import type { CompiledQuery, OperationNode, QueryCompiler, SelectQueryNode } from 'kysely'
 import type { Execute } from '../instrumentation.ts'
 
 /** The column that numbers the lookups of a joined statement, from 1. */
@@ -31,6 +31,26 @@ export interface JoinedSql {
    * itself for more values, so its rows need no proof.
    */
   readonly keys?: readonly string[]
+}
+
+/** A text that no query has, for the place where what differs between lookups is put in. */
+export const placeholder = '7105104'
+
+/** @returns the text of the query before and behind its only placeholder */
+export function compileAround(
+  node: SelectQueryNode,
+  { queryId }: CompiledQuery,
+  compile: QueryCompiler['compileQuery'],
+): { readonly before: string; readonly after: string } | undefined {
+  const [before, after, more] = compile(node, queryId).sql.split(placeholder)
+  return before === undefined || after === undefined || more !== undefined ? undefined : { before, after }
+}
+
+/** The query with {@link numberColumn} as one more column. In a derived table around it, the number would cost twice as much. */
+export function withNumber(node: SelectQueryNode, number: OperationNode): SelectQueryNode {
+  const alias = { kind: 'IdentifierNode', name: numberColumn }
+  const selection = { kind: 'SelectionNode', selection: { kind: 'AliasNode', node: number, alias } }
+  return { ...node, selections: [...(node.selections ?? []), selection] } as unknown as SelectQueryNode
 }
 
 /** Words of statements that write or lock, and of samples that differ from run to run. */

@@ -1,25 +1,24 @@
 import {
   AliasNode,
   AndNode,
-  type BinaryOperationNode,
+  BinaryOperationNode,
   type ColumnNode,
   CompiledQuery,
   IdentifierNode,
   type OperationNode,
   OperatorNode,
-  type OrderByItemNode,
+  OrderByItemNode,
   ParensNode,
   type QueryCompiler,
   RawNode,
-  type ReferenceNode,
-  SelectionNode,
+  ReferenceNode,
   type SelectQueryNode,
-  type TableNode,
-  type ValueNode,
+  ValueNode,
   WhereNode,
 } from 'kysely'
+import { conditionsOf, namedTable } from '../../shared/index-advice/query-conditions.ts'
 import type { Execute } from '../instrumentation.ts'
-import { type JoinedSql, numberColumn } from './join-plan.ts'
+import { compileAround, type JoinedSql, placeholder, withNumber } from './join-plan.ts'
 
 type Compile = QueryCompiler['compileQuery']
 
@@ -146,9 +145,9 @@ const integerType = /^(?:tiny|small|medium|big)?int\b(?!.*zerofill)/
 
 function onlyTable({ from }: SelectQueryNode): TableName | undefined {
   const [first, second] = from?.froms ?? []
-  const table = first?.kind === 'AliasNode' ? (first as AliasNode).node : first
-  if (table?.kind !== 'TableNode' || second !== undefined) return undefined
-  const { schema, identifier } = (table as TableNode).table
+  const [named] = first === undefined || second !== undefined ? [] : namedTable(first)
+  if (named === undefined) return undefined
+  const { schema, identifier } = named.table.table
   return { schema: schema?.name, name: identifier.name }
 }
 
@@ -159,7 +158,7 @@ function readsPlainRows(node: SelectQueryNode): boolean {
   if (!Object.entries(node).every(([part, value]) => value === undefined || plainParts.has(part))) return false
   if (node.limit !== undefined && !isParameter(node.limit.limit)) return false
   return (node.selections ?? []).every(({ selection }) => {
-    const { kind } = selection.kind === 'AliasNode' ? (selection as AliasNode).node : selection
+    const { kind } = AliasNode.is(selection) ? selection.node : selection
     return kind === 'SelectAllNode' || kind === 'ReferenceNode'
   })
 }
@@ -167,38 +166,31 @@ function readsPlainRows(node: SelectQueryNode): boolean {
 /** Columns of the table that the query is ordered by, in lower case, without those that an alias hides. */
 function orderColumns({ orderBy, selections = [] }: SelectQueryNode): string[] {
   const aliases = selections.map(({ selection }) =>
-    selection.kind === 'AliasNode' ? ((selection as AliasNode).alias as IdentifierNode).name?.toLowerCase() : undefined,
+    AliasNode.is(selection) && IdentifierNode.is(selection.alias) ? selection.alias.name.toLowerCase() : undefined,
   )
   return (orderBy?.items ?? []).flatMap((item) => {
-    const column = item.kind === 'OrderByItemNode' ? columnOf((item as OrderByItemNode).orderBy) : undefined
+    const column = OrderByItemNode.is(item) ? columnOf(item.orderBy) : undefined
     return column === undefined || aliases.includes(column) ? [] : [column]
   })
 }
 
+/** Not raw SQL: what it quotes may be a text. */
 function columnOf(node: OperationNode): string | undefined {
-  const column = node.kind === 'ReferenceNode' ? (node as ReferenceNode).column : undefined
-  return column?.kind === 'ColumnNode' ? (column as ColumnNode).column.name.toLowerCase() : undefined
+  if (!ReferenceNode.is(node) || node.column.kind !== 'ColumnNode') return undefined
+  return (node.column as ColumnNode).column.name.toLowerCase()
 }
 
 /** The conditions `column = ?` that every row must meet. */
 function comparisons(condition: OperationNode | undefined): BinaryOperationNode[] {
-  if (condition?.kind === 'AndNode') {
-    const { left, right } = condition as AndNode
-    return [...comparisons(left), ...comparisons(right)]
-  }
-  if (condition?.kind === 'ParensNode') return comparisons((condition as ParensNode).node)
-  if (condition?.kind !== 'BinaryOperationNode') return []
-  const comparison = condition as BinaryOperationNode
-  const isEquality = (comparison.operator as Partial<OperatorNode>).operator === '='
-  const isKey = columnOf(comparison.leftOperand) !== undefined && isParameter(comparison.rightOperand)
-  return isEquality && isKey ? [comparison] : []
+  return conditionsOf(condition).filter((part): part is BinaryOperationNode => {
+    if (!BinaryOperationNode.is(part) || !OperatorNode.is(part.operator) || part.operator.operator !== '=') return false
+    return columnOf(part.leftOperand) !== undefined && isParameter(part.rightOperand)
+  })
 }
 
 function isParameter(node: OperationNode): boolean {
-  return node.kind === 'ValueNode' && (node as ValueNode).immediate !== true
+  return ValueNode.is(node) && node.immediate !== true
 }
-
-const placeholder = '7105104'
 
 /** Compiles the query with a placeholder for the list, the number as one more column, and without its limit. */
 function keyOf(query: CompiledQuery, comparison: BinaryOperationNode, compile: Compile): Key | undefined {
@@ -209,29 +201,20 @@ function keyOf(query: CompiledQuery, comparison: BinaryOperationNode, compile: C
     rightOperand: RawNode.createWithSql(placeholder),
   }
   const number = RawNode.create(['cast(', ' as char)'], [comparison.leftOperand])
+  const where = WhereNode.create(withCondition((node.where as WhereNode).where, comparison, list))
   const { limit: _, ...rest } = node
-  const listed: SelectQueryNode = {
-    ...rest,
-    selections: [
-      ...(node.selections ?? []),
-      SelectionNode.create(AliasNode.create(number, IdentifierNode.create(numberColumn))),
-    ],
-    where: WhereNode.create(withCondition((node.where as WhereNode).where, comparison, list)),
-  }
-  const [before, after, more] = compile(listed, query.queryId).sql.split(placeholder)
-  if (before === undefined || after === undefined || more !== undefined) return undefined
+  const parts = compileAround(withNumber({ ...rest, where }, number), query, compile)
+  if (parts === undefined) return undefined
   const column = columnOf(comparison.leftOperand) as string
-  return { column, position: countParameters(before), before, after, parametersAfter: countParameters(after) }
+  return { column, position: countParameters(parts.before), ...parts, parametersAfter: countParameters(parts.after) }
 }
 
 /** The condition with one of its comparisons replaced. */
 function withCondition(condition: OperationNode, replaced: OperationNode, by: OperationNode): OperationNode {
   if (condition === replaced) return by
-  if (condition.kind === 'ParensNode')
-    return ParensNode.create(withCondition((condition as ParensNode).node, replaced, by))
-  if (condition.kind !== 'AndNode') return condition
-  const { left, right } = condition as AndNode
-  return AndNode.create(withCondition(left, replaced, by), withCondition(right, replaced, by))
+  const inner = (part: OperationNode) => withCondition(part, replaced, by)
+  if (ParensNode.is(condition)) return ParensNode.create(inner(condition.node))
+  return AndNode.is(condition) ? AndNode.create(inner(condition.left), inner(condition.right)) : condition
 }
 
 /** No name or text of these queries holds a question mark. */

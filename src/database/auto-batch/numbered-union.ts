@@ -1,5 +1,13 @@
-import type { CompiledQuery, OperationNode, QueryCompiler, SelectQueryNode } from 'kysely'
-import { type JoinedSql, type JoinPlan, numberColumn, refusalOf, unreadableText } from './join-plan.ts'
+import { type CompiledQuery, type OperationNode, type QueryCompiler, RawNode, type SelectQueryNode } from 'kysely'
+import {
+  compileAround,
+  type JoinedSql,
+  type JoinPlan,
+  placeholder,
+  refusalOf,
+  unreadableText,
+  withNumber,
+} from './join-plan.ts'
 import { KeyList } from './key-list.ts'
 import { isSpace, isWord, namesIn, readableTokens } from './readable-tokens.ts'
 
@@ -21,11 +29,10 @@ export function planNumberedUnion(
     (dialect === 'mysql' ? cutValue(tokens) : undefined) ??
     refusalOfNode(node, dialect)
   if (refusal !== undefined) return refusal
-  const parts = compile(withNumber(node), query.queryId).sql.split(placeholder)
-  const [before, after] = parts
-  if (before === undefined || after === undefined || parts.length > 2) return 'it contains our placeholder'
+  const parts = compileAround(withNumber(node, RawNode.createWithSql(placeholder)), query, compile)
+  if (parts === undefined) return 'it contains our placeholder'
   const keyList = dialect === 'mysql' ? KeyList.of(query, compile) : undefined
-  return new NumberedUnion(before, after, node, dialect, keyList)
+  return new NumberedUnion(parts.before, parts.after, node, dialect, keyList)
 }
 
 /**
@@ -74,16 +81,6 @@ class NumberedUnion implements JoinPlan {
 }
 
 function noRefusal(): undefined {}
-
-const placeholder = '7105104'
-
-/** The query with its number as one more column. In a derived table around it, the number would cost twice as much. */
-function withNumber(node: SelectQueryNode): SelectQueryNode {
-  const number = { kind: 'RawNode', sqlFragments: [placeholder], parameters: [] }
-  const alias = { kind: 'IdentifierNode', name: numberColumn }
-  const selection = { kind: 'SelectionNode', selection: { kind: 'AliasNode', node: number, alias } }
-  return { ...node, selections: [...(node.selections ?? []), selection] } as unknown as SelectQueryNode
-}
 
 function refusalOfNode(node: SelectQueryNode, dialect: UnionDialect): string | undefined {
   if (node.setOperations !== undefined || node.with?.recursive) return 'it is a union or a recursive query'

@@ -47,8 +47,8 @@ export function lacksOwnType({ phk0 }: Row, { keys, signature }: ResolvedQuery):
 const maxOrders = 1_000
 
 /**
- * All keys, and for each of a type that the user made its description (see `describedTypes`), and its text. PostgreSQL plans
- * the look at the catalogue for longer than it reads a page, so there is none until a key has such a type.
+ * All keys, and for each of a type that the user made its description (see `describedTypes`), and its text. PostgreSQL takes
+ * longer to plan the query of the catalogue than to read a page. Without `describesTypes`, the statement has no such query.
  */
 function recordOf(keys: readonly OrderKey[], describesTypes: boolean): OperationNode {
   const sqls = keys.map(({ sql }) => sql)

@@ -44,7 +44,7 @@ export function seekStatement(
     const condition = from && withOwnCondition(query, from)
     return withClauses(
       base,
-      { columns: [describesTypes ? describedTexts : texts, ...columns], condition, orderBy, limit },
+      { columns: [describesTypes ? describedTexts() : texts, ...columns], condition, orderBy, limit },
       dialect,
     )
   }
@@ -139,7 +139,7 @@ interface KeySql {
   readonly list: OperationNode
   readonly texts: OperationNode
   /** The same with descriptions of types that the user made. */
-  readonly describedTexts: OperationNode
+  describedTexts(): OperationNode
   readonly values: OperationNode
   /** The terms of `order`. */
   readonly terms: OperationNode
@@ -161,7 +161,7 @@ function keySqlOf(keys: readonly OrderKey[], dialect: SqlDialect): KeySql {
   const keySql = {
     list: joined(sqls, ', '),
     texts: textColumns(false),
-    describedTexts: textColumns(true),
+    describedTexts: () => textColumns(true),
     values: joined(
       sqls.map((sql, at) => asColumn(sql, `pho${at}`)),
       ', ',

@@ -38,6 +38,10 @@ describe('the type of a key on PostgreSQL', () => {
   const looksAtTypes = () => opened.statements().map((statement) => statement.includes('pg_catalog.pg_type'))
   const keysOf = (...pages: readonly { readonly items: readonly object[] }[]) =>
     pages.flatMap(({ items }) => items.map((item) => (item as { key: unknown }).key))
+  const firstTwo = async (key: string) => {
+    const query = sql<{ key: unknown }>`select ${sql.ref(key)} as key from things order by 1 limit 2`
+    return (await query.execute(opened.db)).rows.map(({ key }) => key)
+  }
 
   it.each([
     ['int', 'n'],
@@ -49,10 +53,7 @@ describe('the type of a key on PostgreSQL', () => {
     const first = await page()
     const second = await page(first.pagination.next)
     expect(looksAtTypes()).toEqual([false, false])
-    const { rows } = await sql<{ key: unknown }>`select ${sql.ref(key)} as key from things order by 1 limit 2`.execute(
-      opened.db,
-    )
-    expect(keysOf(first, second)).toEqual(rows.map(({ key }) => key))
+    expect(keysOf(first, second)).toEqual(await firstTwo(key))
   })
 
   it.each([
@@ -65,10 +66,7 @@ describe('the type of a key on PostgreSQL', () => {
     const second = await page(first.pagination.next)
     const again = await page()
     expect(looksAtTypes()).toEqual([false, true, true, true])
-    const { rows } = await sql<{ key: unknown }>`select ${sql.ref(key)} as key from things order by 1 limit 2`.execute(
-      opened.db,
-    )
-    expect(keysOf(first, second)).toEqual(rows.map(({ key }) => key))
+    expect(keysOf(first, second)).toEqual(await firstTwo(key))
     expect(again).toEqual(first)
   })
 
