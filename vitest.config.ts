@@ -23,7 +23,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     globalSetup: './test/support/global-setup.ts',
     setupFiles: path('./test/support/seed.ts'),
-    testTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Many tests wait for a server or a clock, so more of them than there are processors keep these busy.
     maxWorkers: 4,
     // Loading the library anew for each file would cost a third of the time. What a test changes globally, it puts back.
@@ -80,7 +81,7 @@ const config: ViteUserConfig = defineConfig({
           name: 'package',
           include: ['test/package/**/*.test.ts'],
           globalSetup: './test/package/setup.ts',
-          testTimeout: 120_000,
+          testTimeout: 300_000,
         },
       },
     ],

@@ -31,7 +31,7 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
   beforeAll(async () => {
     browser = await startChromium()
     page = watch(await browser.newPage())
-  }, 60_000)
+  })
   afterAll(() => browser?.close())
   beforeEach(async () => {
     faults = []

@@ -146,7 +146,7 @@ describe('classifyError of drivers, poolers and proxies', () => {
     let server: Server
     beforeAll(async () => {
       server = (await startPostgres()) as Server
-    }, 60_000)
+    })
     afterAll(() => server?.stop())
 
     async function connect(settings: string[], options: pg.PoolConfig = {}) {

@@ -127,5 +127,5 @@ describe.each<[name: string, wrap: Wrap]>([
       }),
       { numRuns: Number(process.env.RUNS ?? 40), seed: Number(process.env.SEED ?? 20_26) },
     )
-  }, 60_000)
+  })
 })

@@ -38,7 +38,7 @@ describe.each(engines)('$name: cursors from before the switch', ({ dialect, avai
       return `(${at + 1}, '2026-01-0${(at % 3) + 1} 00:00:00.00000${at % 2}', ${at % 4 === 0 ? 'null' : `'t${at % 2}'`}, ${at % 3}.5)`
     })
     await sql.raw(`insert into notes values ${rows.join(', ')}`).execute(opened.db)
-  }, 60_000)
+  })
   afterAll(() => opened?.close(), 60_000)
 
   const notes = () => opened.db.selectFrom('notes').select('id')

@@ -18,7 +18,7 @@ describe('reading a large table', () => {
     await sql`insert into numbers with recursive s (n) as (select 1 union all select n + 1 from s where n < ${size}) select n, 'the text of a row, of some length' from s`.execute(
       opened.db,
     )
-  }, 60_000)
+  })
   afterAll(() => opened.close())
 
   it('takes no more memory at the end than at the start, and one statement a chunk, which skips nothing', async () => {

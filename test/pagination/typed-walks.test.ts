@@ -42,7 +42,7 @@ describe.each(engines)('$name', ({ name, dialect, available, open }) => {
     if (!available) return
     opened = await open()
     await createTypedTables(opened.db, types)
-  }, 60_000)
+  })
   afterAll(() => opened?.close(), 60_000)
 
   test.skipIf(!available)(

@@ -67,7 +67,7 @@ describe.skipIf(!services.redis)('Redis Cluster', () => {
     expect(await commandsOf(other)).toEqual([])
     other.destroy()
     await replica.stop()
-  }, 30_000)
+  })
 
   it('may be used through a client that is given', async () => {
     const cluster = createCluster({ rootNodes: [{ url: server.url }] })

@@ -24,7 +24,7 @@ describe.skipIf(!services.redis)('Redis watched by a sentinel', () => {
     const known = async () => (await watcher.sendCommand(['SENTINEL', 'REPLICAS', 'main'])) as unknown[]
     await until(async () => (await known()).length === 1, 15_000)
     watcher.destroy()
-  }, 30_000)
+  })
   afterAll(async () => {
     await Promise.all(servers.map((server) => server.stop()))
   })
@@ -58,9 +58,9 @@ describe.skipIf(!services.redis)('Redis watched by a sentinel', () => {
     await until(async () => {
       expect(await cache.getOrSet(['key', Math.random()], () => 'loaded')).toBe('loaded')
       return (await cache.invalidateTags('a')).propagated
-    }, 15_000)
+    }, 30_000)
     expect(await cache.getOrSet('key', () => 'new', { tags: ['a'] })).toBe('new')
     await until(() => cache.stats().store.state === 'up')
     await cache.close()
-  }, 25_000)
+  })
 })

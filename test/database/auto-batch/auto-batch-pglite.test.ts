@@ -19,7 +19,7 @@ describe.skipIf(PGliteDialect === undefined)('autoBatch on PGlite', () => {
   beforeAll(async () => {
     database = new PGlite()
     await database.exec(postgresTables)
-  }, 60_000)
+  })
 
   const dialect = () => {
     const keepOpen = new Proxy(database, {

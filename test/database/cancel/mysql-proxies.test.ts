@@ -11,7 +11,7 @@ describe.skipIf(findBinary('mariadbd') === undefined || !services.mariadb)('time
   let server: Server
   beforeAll(async () => {
     server = (await startMariadb()) as Server
-  }, 60_000)
+  })
   afterAll(() => server?.stop())
 
   async function connect(kind: 'plain' | 'tuned') {

@@ -13,7 +13,7 @@ describe.skipIf(findBinary('initdb') === undefined || !hasPgbouncer())('behind P
   beforeAll(async () => {
     server = (await startPostgres()) as Server
     bouncer = await startPgbouncer(server.url, ['default_pool_size = 12'])
-  }, 60_000)
+  })
   afterAll(async () => {
     await bouncer?.stop()
     await server?.stop()

@@ -131,7 +131,7 @@ describe.each(advisedDatabases.filter(({ url }) => url !== undefined))('index ad
   let database: AdvisedDatabase
   beforeAll(async () => {
     database = await open()
-  }, 60_000)
+  })
   afterAll(() => database?.close())
 
   const columnsOf = ({ ddl }: IndexAdvice) =>

@@ -11,7 +11,7 @@ describe.skipIf(findBinary('mariadbd') === undefined)('tuneMysqlPool', () => {
   let server: Server
   beforeAll(async () => {
     server = (await startMariadb()) as Server
-  }, 60_000)
+  })
   afterAll(() => server?.stop())
 
   const kyselyOf = (pool: Pool & { stats(): PoolStats }) => {
@@ -88,7 +88,7 @@ describe.skipIf(findBinary('mariadbd') === undefined)('tuneMysqlPool', () => {
     })
     expect(uncaught).toEqual([])
     expect(pool.stats()).toMatchObject({ inUse: 0, total: 1 })
-  }, 60_000)
+  })
 
   it('notices that connections went silent, and answers on a new one', async () => {
     const proxy = await startSilentProxy(server.port)

@@ -19,7 +19,7 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
   let server: Server
   beforeAll(async () => {
     server = (await startPostgres()) as Server
-  }, 60_000)
+  })
   afterAll(() => server?.stop())
 
   function connect({ max = 5, url = server.url, ...tuning }: PoolTuning & { max?: number; url?: string } = {}) {
@@ -139,7 +139,7 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     })
     expect(uncaught).toEqual([])
     expect(pool.stats()).toMatchObject({ inUse: 0, total: 1 })
-  }, 60_000)
+  })
 
   it('notices that connections went silent, and answers on a new one', async () => {
     const proxy = await startSilentProxy(server.port)

@@ -323,7 +323,7 @@ describe.skipIf(!services.redis)('a fleet through Redis', () => {
     await once(leaving, 'exit')
     const left = await monitor.fleetSnapshot()
     expect(left.fleet?.members.map(({ id }) => id)).toEqual(['watcher', 'killed'])
-  }, 40_000)
+  })
 
   it('works with either client', async () => {
     const namespace = randomUUID()
@@ -378,7 +378,7 @@ describe('a fleet of cluster workers', () => {
     }
     expect(after!.requests.count).toBe(100)
     expect(after!.fleet?.members.find(({ id }) => id === 'worker 1000')).toMatchObject({ stale: true })
-  }, 40_000)
+  })
 })
 
 /** A transport in this process that says when somebody has published. */

@@ -143,7 +143,7 @@ describe.each(judged)('explainPage on $name', (engine) => {
     await run('create view seen as select * from users')
     await run('insert into teams select id, name from users where id <= 400')
     await refresh()
-  }, 60_000)
+  })
 
   afterEach(async () => {
     for (const name of created.splice(0)) {

@@ -15,7 +15,7 @@ describe.skipIf(!mariadb.available)('plans of MariaDB with a client’s text in 
     opened = await mariadb.open()
     await sql`create table searched (id int primary key, t varchar(60) not null)`.execute(opened.db)
     await sql`insert into searched select seq, 'x' from seq_1_to_12000`.execute(opened.db)
-  }, 60_000)
+  })
   afterAll(() => opened?.close(), 60_000)
 
   test('are read, or the rows are counted', async () => {

@@ -18,7 +18,7 @@ describe.each(engines)('clauses on $name', ({ dialect, available, open }) => {
     await sql`create table clauses (id int primary key, k int not null, t varchar(10) not null)`.execute(db)
     const rows = Array.from({ length: 9 }, (_row, at) => ({ id: at + 1, k: (at * 4) % 3, t: `t${at % 4}` }))
     await db.insertInto('clauses').values(rows).execute()
-  }, 60_000)
+  })
   afterAll(() => opened?.close(), 60_000)
 
   const all = (): Query => db.selectFrom('clauses').select(['id', 'k'])

@@ -17,7 +17,7 @@ describe('the type of a key on PostgreSQL', () => {
     ]) {
       await sql.raw(ddl).execute(opened.db)
     }
-  }, 60_000)
+  })
   afterAll(() => opened.close(), 60_000)
 
   let made = 0

@@ -30,7 +30,7 @@ describe.skipIf(!mariadb.available)('tables of one name that differ', () => {
 
   beforeAll(async () => {
     databases = [await mariadb.open(), await mariadb.open()]
-  }, 60_000)
+  })
   afterAll(() => Promise.all(databases.map((database) => database.close())), 60_000)
 
   const create = async ({ db }: Opened, type: Type) => {

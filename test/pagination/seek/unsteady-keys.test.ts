@@ -49,7 +49,7 @@ describe.each(engines)('keys that keep no place on $name', ({ dialect, available
       .insertInto('lots')
       .values(Array.from({ length: 30 }, (_, at) => ({ id: at + 1 })))
       .execute()
-  }, 60_000)
+  })
   afterAll(() => opened?.close(), 60_000)
 
   const volatile: RawBuilder<number> = dialect === 'sqlite' ? sql`abs(RANDOM /* */ ())` : sql`lot(id)`
