@@ -79,10 +79,13 @@ export function unexpectedNullsFrom(
   text: KeyText,
   checkFirstKey: boolean,
 ): { at: number; condition: OperationNode }[] {
-  return keys.flatMap((key, at) => {
-    if (key.isNullable || !canEndInNull(key) || (at === 0 ? !checkFirstKey : position === undefined)) return []
-    return [{ at, condition: and(equalities(keys, position ?? [], text, at), text.isNull(key)) }]
-  })
+  const found: { at: number; condition: OperationNode }[] = []
+  for (let at = checkFirstKey ? 0 : 1; at < (position === undefined ? 1 : keys.length); at++) {
+    const key = keys[at] as OrderKey
+    if (key.isNullable || !canEndInNull(key)) continue
+    found.push({ at, condition: and(equalities(keys, position ?? [], text, at), text.isNull(key)) })
+  }
+  return found
 }
 
 function canEndInNull(key: OrderKey): boolean {
@@ -102,5 +105,6 @@ export function isAt(keys: readonly OrderKey[], position: Position, text: KeyTex
 }
 
 function and(conditions: readonly OperationNode[], last: OperationNode): OperationNode {
+  if (conditions.length === 0) return last
   return joined([...conditions, last], ' and ')
 }
