@@ -25,11 +25,11 @@ export async function paginateQuery(
   settings: PaginatorSettings,
 ): Promise<{ items: Row[]; pagination: object }> {
   expectCall(query, request, paginateOptions)
-  const { page: wantedPage = 1, perPage: size = settings.perPage.default, maxOffset, total: wanted = 'exact' } = request
+  const { perPage: size = settings.perPage.default, maxOffset, total: wanted = 'exact' } = request
   if ((request.after ?? request.before ?? null) !== null) {
     throw new PageInvalidError('A numbered page takes no cursor: expected neither `after` nor `before`')
   }
-  const page = expectFromClient(wantedPage, 'page')
+  const page = expectFromClient(request.page ?? 1, 'page')
   const perPage = expectFromClient(size, 'perPage', maxPerPageOf(request.maxPerPage, settings))
   const offset = (page - 1) * perPage
   const deepest = maxOffset === undefined ? Number.MAX_SAFE_INTEGER : expectWholeNumber(maxOffset, 'maxOffset')

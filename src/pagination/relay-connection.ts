@@ -1,9 +1,8 @@
 import { expectObject } from '../shared/arguments.ts'
-import { expectWholeNumber } from '../shared/assertions.ts'
 import { expectCall, relayConnectionOptions } from './call-options.ts'
 import { countQuery } from './count.ts'
 import { PageInvalidError } from './errors.ts'
-import { expectFromClient, type PaginatorSettings } from './page-request.ts'
+import { expectFromClient, maxPerPageOf, type PaginatorSettings } from './page-request.ts'
 import { stripHiddenColumns } from './seek/hidden-columns.ts'
 import type { Row, SelectQuery } from './seek/query-runner.ts'
 import { type SeekOptions, SeekQuery, type SeekRequest } from './seek/seek-query.ts'
@@ -26,10 +25,7 @@ export async function relayConnectionQuery(
 ): Promise<Connection<Row>> {
   expectCall(query, request, relayConnectionOptions)
   expectObject(args, 'args')
-  const max =
-    request.maxPerPage === undefined
-      ? settings.perPage.max
-      : expectWholeNumber(request.maxPerPage, 'maxPerPage', { min: 1 })
+  const max = maxPerPageOf(request.maxPerPage, settings)
   const seekRequest = toSeekRequest(args, { default: Math.min(settings.perPage.default, max), max })
 
   const ordered = new SeekQuery(query, request, settings)

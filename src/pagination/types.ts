@@ -228,7 +228,7 @@ export interface PaginateOptions<DB, TB extends keyof DB, O, T extends Total = '
    * The number of the page, from 1 up.
    * @defaultValue 1
    */
-  readonly page?: number | undefined
+  readonly page?: number | null | undefined
   /** The largest number of rows to skip; a page beyond it is `ERR_PAGE_TOO_DEEP`, because the database reads them all. */
   readonly maxOffset?: number | undefined
 }
@@ -292,8 +292,10 @@ export interface ReadOptions<DB, TB extends keyof DB, O> extends OrderOptions<DB
 export interface ExplainOptions<DB, TB extends keyof DB, O> extends OrderOptions<DB, TB, O> {
   /** @defaultValue 10 */
   readonly perPage?: number | undefined
+  /** The largest `perPage`, as for the page itself. @defaultValue the paginator's maximum (100) */
+  readonly maxPerPage?: number | undefined
   /** From the second page on, the page is read by OFFSET, which scans all rows before it. @defaultValue 1 */
-  readonly page?: number | undefined
+  readonly page?: number | null | undefined
   /** Explains the page after this cursor. */
   readonly after?: string | null | undefined
   /** Explains the page before this cursor. */

@@ -42,6 +42,12 @@ describe('createPaginator', () => {
     await expect(page).rejects.toMatchObject({ code: 'ERR_PAGE_INVALID', status: 400, expose: true })
   })
 
+  it('takes a page of `null` as absent', async () => {
+    const { items, pagination } = await paginate(rows(), { unique: 'id', page: null, perPage: 2 })
+    expect(items.map(({ id }) => id)).toEqual([1, 2])
+    expect(pagination.page).toBe(1)
+  })
+
   it('names the nearest option for one that it does not know', () => {
     expect(() => createPaginator({ decodeLegcy: () => [] } as object)).toThrow('did you mean `decodeLegacy`?')
     expect(() => createPaginator({ decodeLegacy: 'x' as never })).toThrow('Expected `decodeLegacy` to be a function')

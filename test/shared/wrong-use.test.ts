@@ -53,6 +53,7 @@ const wrongValues = {
   text: [null, 5, '', {}],
   texts: [null, 5, 'text', [5]],
   count: [null, 'text', Number.NaN, -1, 0.5, {}],
+  nullableCount: ['text', Number.NaN, -1, 0.5, {}],
   percent: [null, 'text', Number.NaN, -1, {}],
   duration: [null, 5, 'soon', '-1s', {}],
   choice: [null, 5, 'nonsense', {}],
@@ -209,7 +210,7 @@ const root: Readonly<Record<string, readonly Use[]>> = {
       (options) => all.paginate(query, options),
       {
         ...orderKinds,
-        page: 'count',
+        page: 'nullableCount',
         perPage: 'count',
         maxPerPage: 'count',
         total: 'choice',
@@ -300,7 +301,8 @@ const root: Readonly<Record<string, readonly Use[]>> = {
           {
             ...orderKinds,
             perPage: 'count',
-            page: 'count',
+            maxPerPage: 'count',
+            page: 'nullableCount',
             after: 'any',
             before: 'any',
             from: 'choice',

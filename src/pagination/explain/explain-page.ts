@@ -7,7 +7,7 @@ import type { NamedTable } from '../../shared/index-advice/query-conditions.ts'
 import { nodeAssert } from '../../shared/platform/builtins.ts'
 import { expectCall, explainOptions } from '../call-options.ts'
 import { PageInvalidError, QueryUnsupportedError } from '../errors.ts'
-import { expectFromClient, type PaginatorSettings } from '../page-request.ts'
+import { expectFromClient, maxPerPageOf, type PaginatorSettings } from '../page-request.ts'
 import type { QueryRunner, Row, SelectQuery } from '../seek/query-runner.ts'
 import { type SeekOptions, SeekQuery } from '../seek/seek-query.ts'
 import { type ResolvedQuery, reversed } from '../seek/sort-keys.ts'
@@ -40,6 +40,7 @@ export interface PageExplanation {
 export interface ExplainRequest extends SeekOptions {
   readonly perPage?: unknown
   readonly page?: unknown
+  readonly maxPerPage?: unknown
   readonly after?: unknown
   readonly before?: unknown
   readonly from?: unknown
@@ -56,11 +57,11 @@ export async function explainPageQuery(
   const ordered = new SeekQuery(query, request, settings)
   const { runner } = ordered
   const { dialect } = runner
-  const { page = 1, perPage = settings.perPage.default, from, analyze = false } = request
+  const { perPage = settings.perPage.default, from, analyze = false } = request
   const [after, before] = [request.after ?? undefined, request.before ?? undefined]
   const cursor = after ?? before
-  const limit = expectFromClient(perPage, 'perPage', settings.perPage.max)
-  const skipped = (expectFromClient(page, 'page') - 1) * limit
+  const limit = expectFromClient(perPage, 'perPage', maxPerPageOf(request.maxPerPage, settings))
+  const skipped = (expectFromClient(request.page ?? 1, 'page') - 1) * limit
   if (skipped > 0 && cursor !== undefined) throw new PageInvalidError('Expected `page` or a cursor, got both')
   if (from !== undefined) expectOneOf(from, 'from', ['start', 'end'])
   if (dialect === 'mssql') throw new QueryUnsupportedError('SQL Server gives no plan for a single statement')

@@ -512,6 +512,7 @@ describe('explainPage', () => {
       code: 'ERR_QUERY_UNSUPPORTED',
     })
     await expectSeek(query, { unique: 'id' })
+    await expectSeek(query, { unique: 'id', page: null, perPage: 200, maxPerPage: 200 })
     await close()
   })
 
