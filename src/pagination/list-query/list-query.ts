@@ -160,7 +160,7 @@ function withSortList(
 ): ReadonlyMap<string, unknown> | undefined {
   const listed = params?.get(`${names.sort}[]`)
   if (params === undefined || listed === undefined || params.has(names.sort) || !fields.has(names.sort)) return params
-  const renamed = new Map(params).set(names.sort, [listed].flat())
+  const renamed = new Map(params).set(names.sort, listed)
   renamed.delete(`${names.sort}[]`)
   return renamed
 }
@@ -271,15 +271,24 @@ function undeclared(params: ReadonlyMap<string, unknown>, { fields, unknown }: R
   const issues: ListQueryIssue[] = []
   for (const [name, value] of params) {
     if ((value ?? null) === null || fields.has(name)) continue
-    const param = name.slice(0, Math.max(0, name.indexOf('[')))
-    const field = fields.get(param)
+    const param = declaredStem(name, fields)
     const shown = `\`${clean(name)}\``
-    if (field !== undefined) issues.push(misfit(param, field, shown))
+    if (param !== undefined) issues.push(misfit(param, fields.get(param) as Field<unknown>, shown))
     else if (unknown === 'reject') issues.push({ param: name, message: `Expected no parameter ${shown}` })
     // An answer must not grow with the request: attackers would use that.
     if (issues.length === 20) break
   }
   return issues
+}
+
+/** The declared name of which the other is a spelling with other brackets: `filter[role]` of `filter[role][]`, `ids[]` of `ids[0]`. */
+function declaredStem(name: string, fields: ReadonlyMap<string, unknown>): string | undefined {
+  for (let end = name.length; end > 0; end = name.lastIndexOf('[', end - 1)) {
+    const stem = name.slice(0, end)
+    if (fields.has(stem)) return stem
+    if (fields.has(`${stem}[]`)) return `${stem}[]`
+  }
+  return undefined
 }
 
 function misfit(param: string, field: Field<unknown>, got: string): ListQueryIssue {

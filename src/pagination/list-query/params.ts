@@ -15,13 +15,21 @@ export function readParams(input: unknown, declared: Iterable<string> = []): Rea
   if (input instanceof URL) return group(input.searchParams)
   if (isRequest(input)) return group(new URLSearchParams(queryOf(input.url)))
   if (!isPlainObject(input)) return undefined
-  const names = [...declared]
-  const nested = new Set(names.filter((name) => name.includes('[')).map((name) => name.slice(0, name.indexOf('['))))
+  const names = new Set(declared)
+  const bracketed = [...names].filter((name) => name.includes('['))
+  const nested = new Set(bracketed.map((name) => name.slice(0, name.indexOf('['))))
   for (const name of names) nested.delete(name)
   const params = new Map<string, unknown>()
   for (const [name, value] of Object.entries(input)) {
     if (nested.has(name)) flatten(name, value, params, 0)
     else params.set(name, value)
+  }
+  for (const name of bracketed) {
+    // What was `ids[]=7&ids[]=8` is a list under the name `ids` by now.
+    const stem = name.endsWith('[]') ? name.slice(0, -2) : ''
+    if (names.has(stem) || params.has(name) || !Array.isArray(params.get(stem))) continue
+    params.set(name, params.get(stem))
+    params.delete(stem)
   }
   return params
 }

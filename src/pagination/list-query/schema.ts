@@ -15,7 +15,10 @@ export function listQuerySchema(
   // `sort[]=a` is how some clients spell a list.
   if (sortSchema !== undefined && !properties.has(`${sort}[]`)) properties.set(`${sort}[]`, sortSchema)
   const names = [...properties.keys()]
-  const bracketed = `^(?:${[...fields.keys()].map(escapePattern).join('|')})\\[`
+  // Other spellings of what is declared: `role[]` of `role`, `ids` and `ids[0]` of `ids[]`.
+  const lists = [...fields.keys()].filter((name) => name.endsWith('[]')).map((name) => name.slice(0, -2))
+  const stems = (names: Iterable<string>) => [...names].map(escapePattern).join('|')
+  const bracketed = `^(?:${stems([...fields.keys(), ...lists])})\\[${lists.length > 0 ? `|^(?:${stems(lists)})$` : ''}`
   return {
     type: 'object',
     properties: Object.fromEntries(properties),

@@ -31,7 +31,8 @@ export function sortField(
   const term = `-?(?:${names.map(escapePattern).join('|')})`
   const some = `${term}(?:,${term}){0,${maxSorts - 1}}`
   // The first part bounds the number of terms, so that no text makes the second part, which finds repeated terms, slow.
-  const pattern = `^(?=(?:${some})?$)(?!(?:.*,)?-?([^,]+),(?:.*,)?-?\\1(?:,|$))`
+  const noneTwice = '(?!(?:.*,)?-?([^,]+),(?:.*,)?-?\\1(?:,|$))'
+  const pattern = `^(?=(?:${some})?$)${noneTwice}`
   const allowed = new RegExp(pattern, 'u')
   return makeField<readonly string[]>(
     {
@@ -40,14 +41,15 @@ export function sortField(
         type: ['string', 'array'],
         pattern,
         // A text with commas too: Fastify's validator makes a list of one of it.
-        items: { type: 'string', pattern: `^${some}$` },
+        items: { type: 'string', pattern: `^(?=${some}$)${noneTwice}` },
         minItems: 1,
         maxItems: maxSorts,
         uniqueItems: true,
-        not: { anyOf: names.map(inBothDirections) },
+        not: { anyOf: [...names.map(inBothDirections), severalWithCommas] },
       },
       read(value) {
         const isList = Array.isArray(value) && value.every((one) => typeof one === 'string')
+        if (isList && value.length > 1 && value.some((one) => one.includes(','))) return fault
         const text = isList ? value.join(',') : value
         return typeof text === 'string' && text !== '' && allowed.test(text) ? text.split(',') : fault
       },
@@ -58,6 +60,9 @@ export function sortField(
     'defaultSort',
   )
 }
+
+/** Lists are split by commas or by the client, not by both: a schema could not say how many terms that makes. */
+const severalWithCommas = { type: 'array', minItems: 2, contains: { type: 'string', pattern: ',' } }
 
 /** A list that names a key twice, ascending and descending. */
 function inBothDirections(name: string): object {

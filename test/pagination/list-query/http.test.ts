@@ -16,6 +16,12 @@ const good = '/users?page=2&per_page=5&sort=-name&role=admin&tags=vip&tags=new&a
 const parsed = users.parse(good)
 const bad = ['/users?page=1e3', '/users?page=0x10', '/users?role=root', '/users?page=1&page=2', '/users?page[]=1']
 
+/** Names that some parsers read as lists and objects. */
+const bracketed = listQuery({
+  names: { page: 'page[number]', perPage: 'page[size]' },
+  filter: { 'filter[status]': oneOf('on', 'off'), 'filter[tags]': manyOf('x', 'y'), 'ids[]': manyOf('7', '8') },
+})
+
 type Ask = (path: string) => Promise<{ status: number; body: unknown }>
 
 const closing: (() => unknown)[] = []
@@ -31,6 +37,9 @@ function expressServer(make: typeof express): Ask {
   app.get('/users', (request, response) => {
     response.json(users.parse(request.query))
   })
+  app.get('/bracketed', (request, response) => {
+    response.json(bracketed.parse(request.query))
+  })
   // The framework's own answer to an error, without its line to the console.
   app.set('env', 'test')
   const server = app.listen(0)
@@ -42,6 +51,8 @@ function fastifyServer(withSchema: boolean): Ask {
   const app = Fastify({ ajv: { customOptions: { allowUnionTypes: true } } })
   const schema = withSchema ? { schema: { querystring: users.jsonSchema() } } : {}
   app.get('/users', schema, (request) => users.parse(request.query))
+  const bracketedSchema = withSchema ? { schema: { querystring: bracketed.jsonSchema() } } : {}
+  app.get('/bracketed', bracketedSchema, (request) => bracketed.parse(request.query))
   closing.push(() => app.close())
   return async (path) => {
     const response = await app.inject(path)
@@ -60,14 +71,22 @@ const servers: Record<string, () => Ask> = {
   'Express 4, whose parser makes lists and objects': () => expressServer(express4 as unknown as typeof express),
   Fastify: () => fastifyServer(false),
   'Fastify, with the schema before the handler': () => fastifyServer(true),
-  Hono: () => honoServer((app) => app.get('/users', (c) => c.json(users.parse(c.req.raw)))),
+  Hono: () => honoServer((app) => {
+      app.get('/users', (c) => c.json(users.parse(c.req.raw)))
+      app.get('/bracketed', (c) => c.json(bracketed.parse(c.req.raw)))
+    }),
   'Hono, as a Standard Schema in its validator': () =>
     honoServer((app) => {
-      const query = validator('query', (value, c) => {
-        const result = users['~standard'].validate(value)
-        return result.issues ? c.json(result.issues, 400) : result.value
-      })
-      app.get('/users', query, (c) => c.json(c.req.valid('query')))
+      for (const [path, list] of [
+        ['/users', users],
+        ['/bracketed', bracketed],
+      ] as const) {
+        const query = validator('query', (value, c) => {
+          const result = list['~standard'].validate(value)
+          return result.issues ? c.json(result.issues, 400) : result.value
+        })
+        app.get(path, query, (c) => c.json(c.req.valid('query')))
+      }
     }),
 }
 
@@ -114,5 +133,34 @@ describe.each(Object.entries(servers))('listQuery on %s', (_name, start) => {
 
   it.each(bad)('answers 400 to %s', async (path) => {
     expect((await ask(path)).status).toBe(400)
+  })
+
+  it.each([
+    ['page[number]=2&page[size]=5', { page: 2, perPage: 5 }],
+    ['filter[status]=off', { filter: { 'filter[status]': 'off' } }],
+    ['filter[tags]=x,y', { filter: { 'filter[tags]': ['x', 'y'] } }],
+    ['filter[tags]=x&filter[tags]=y', { filter: { 'filter[tags]': ['x', 'y'] } }],
+    ['ids[]=7', { filter: { 'ids[]': ['7'] } }],
+    ['ids[]=7&ids[]=8', { filter: { 'ids[]': ['7', '8'] } }],
+  ])('finds what is declared with brackets: %s', async (query, expected) => {
+    expect(await ask(`/bracketed?${query}`)).toMatchObject({ status: 200, body: expected })
+  })
+
+  it.each([
+    'filter[status][]=off',
+    'filter[status][0]=off',
+    'filter[status][ne]=off',
+    'filter[tags][x]=y',
+    'page[number][]=2',
+    'page[number][gt]=2',
+    'ids[a]=7',
+    'ids[][]=7',
+    'ids=7',
+  ])('never gives the whole list for a filter that it spells otherwise: %s', async (query) => {
+    const { status, body } = await ask(`/bracketed?${query}`)
+    const { page, filter } = body as typeof bracketed.parse extends (input: never) => infer Parsed ? Parsed : never
+    // A parser that makes lists may have found what was meant.
+    if (status === 200) expect([page !== 1, ...Object.values(filter).map((value) => value !== undefined)]).toContain(true)
+    else expect(status).toBe(400)
   })
 })

@@ -496,6 +496,8 @@ const texts = fc.oneof(
     'name,-name',
     '-name,email',
     'name,email,created_at,last_login',
+    'name,email',
+    '-name,name',
   ),
   fc.constantFrom(
     '2024-02-29',
@@ -539,7 +541,7 @@ const names = fc.oneof(
       'since',
     ),
   },
-  fc.constantFrom('page[]', 'tags[]', 'role[ne]', 'perPage', 'utm', 'constructor', '__proto__', '', 'pagex', 'xpage['),
+  fc.constantFrom('sort[]', 'page[]', 'tags[]', 'tags[][0]', 'role[ne]', 'perPage', 'utm', 'constructor', '__proto__', '', 'pagex', 'xpage['),
   fc.string({ maxLength: 5 }),
 )
 const anyObject = fc
