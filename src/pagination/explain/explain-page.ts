@@ -101,7 +101,7 @@ function readPlan(
 }
 
 function explanation(reading: PlanReading, shape: PageShape, runner: QueryRunner): PageExplanation {
-  const { access, plan, rowsRead, isTableAbsent, slowLookup, unusedIndex, keepsMostRows } = reading
+  const { access, plan, rowsRead, isTableAbsent, slowLookup, unusedIndex, unindexable, keepsMostRows } = reading
   const counted = rowsRead === undefined ? { plan } : { rowsRead, plan }
   const view = isTableAbsent ? `its plan does not read \`${shape.driving?.name}\`, as if that was a view` : undefined
   const spoiled = shape.obstacle ?? (isTableAbsent ? (shape.unadvisable ?? view) : undefined)
@@ -116,6 +116,10 @@ function explanation(reading: PlanReading, shape: PageShape, runner: QueryRunner
   }
   if (keepsMostRows) {
     const reason = 'the filters keep most rows of the table, so the planner reads them in order and skips the others'
+    return { access, reason, ...counted }
+  }
+  if (unindexable !== undefined) {
+    const reason = `\`${unindexable}\` is too long for an index: page by another column, or by a generated column of its beginning`
     return { access, reason, ...counted }
   }
   if (unusedIndex === undefined) {

@@ -1,6 +1,6 @@
 import { fixedPrefix, serves } from '../../shared/index-advice/index-need.ts'
 import { findTables, parseMysqlDocument, type TablePlan } from '../../shared/index-advice/mysql-document.ts'
-import type { TableIndex } from '../../shared/index-advice/table-indexes.ts'
+import { type TableIndex, unindexable } from '../../shared/index-advice/table-indexes.ts'
 import { QueryUnsupportedError } from '../errors.ts'
 import type { QueryRunner, Row } from '../seek/query-runner.ts'
 import { drivingIndexes } from './catalog.ts'
@@ -21,7 +21,8 @@ export async function readMysqlPlan(
     )
   }
   const { tables, hasSort } = findTables(document)
-  const { indexes, bytes } = await drivingIndexes(shape, runner)
+  const table = await drivingIndexes(shape, runner)
+  const { indexes, bytes } = table
   const own = tables.filter((table) => table.table_name === shape.driving?.name)
   // A table that is read before the rows is not looked up for each of them.
   const inner = tables.slice(tables.findIndex((table) => own.includes(table)))
@@ -35,6 +36,7 @@ export async function readMysqlPlan(
     plan: JSON.stringify(document, null, 2),
     isTableAbsent: own.length === 0,
     rowsRead: rowsReadBy(tables),
+    unindexable: unindexable(table, shape),
   }
   // The planner reads a small table whole and sorts its rows, whatever its indexes.
   const isSmall = serving.length > 0 && bytes <= smallTableBytes

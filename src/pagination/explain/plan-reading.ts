@@ -14,6 +14,8 @@ export interface PlanReading {
   readonly slowLookup?: string | undefined
   /** An index that fits the page, though the planner does not use it. */
   readonly unusedIndex?: string | undefined
+  /** The column for which the database would refuse the index that serves the page. */
+  readonly unindexable?: string | undefined
   /** Whether the table is read in the page's order, and its filters keep so many rows that no other index is worth taking. */
   readonly keepsMostRows?: boolean | undefined
 }

@@ -59,7 +59,8 @@ function accessOf({ id, parent, detail }: Step): TableAccess[] {
   if (match === null) return []
   const [, verb, table = '', way = ''] = match
   const index = /^(?:COVERING )?INDEX (.+?)(?: \(.*)?$/.exec(way)?.[1]
-  const equal = [...detail.matchAll(/([^\s(]+)=\?/g)].map(([, column = '']) => column)
+  const terms = /\((.+)\)(?: LEFT-JOIN)?$/.exec(detail)?.[1]?.split(' AND ') ?? []
+  const equal = terms.filter((term) => term.endsWith('=?')).map((term) => term.slice(0, -2))
   // SQLite reads an index whole if it makes the index for the statement, or skips its head.
   const isWhole = verb === 'SCAN' || way.startsWith('AUTOMATIC') || way.includes('ANY(')
   return [{ loop: parent, at: id, table, isWhole, index, equal }]

@@ -12,7 +12,7 @@ import {
   readSqliteSchema,
   savesLittleOnSqlite,
 } from './sqlite-proof.ts'
-import { indexesOf } from './table-indexes.ts'
+import { indexesOf, unindexable } from './table-indexes.ts'
 
 /** An index that a query would be faster with. */
 interface AdvisedIndex {
@@ -40,9 +40,9 @@ export async function adviseIndex(
 ): Promise<AdvisedIndex | undefined> {
   const candidates: IndexCandidate[] = []
   for (const candidate of indexCandidates(query, database.dialect)) {
-    const { indexes } = await indexesOf(database.dialect, candidate.table.table, database.read)
-    const isServed = indexes.some((index) => holdsAll(index, candidate) && serves(index, candidate))
-    if (!isServed) candidates.push(candidate)
+    const table = await indexesOf(database.dialect, candidate.table.table, database.read)
+    const isServed = table.indexes.some((index) => holdsAll(index, candidate) && serves(index, candidate))
+    if (!isServed && unindexable(table, candidate) === undefined) candidates.push(candidate)
   }
   if (candidates.length === 0) return undefined
   return database.dialect === 'sqlite'

@@ -7,6 +7,7 @@ import {
   ReferenceNode,
   ValueNode,
 } from 'kysely'
+import { nodeCrypto } from '../platform/builtins.ts'
 import type { SqlDialect } from '../sql/dialect.ts'
 import type { IndexKey, TableNeed } from './index-need.ts'
 import { columnOf } from './query-conditions.ts'
@@ -41,8 +42,7 @@ export function indexFor({ fixed, keys, table: { table } }: TableNeed, dialect: 
     name(column),
     text(' is null'),
   ])
-  // The shortest limit of a name among the databases is PostgreSQL's: 63 bytes.
-  const indexName = [table.table.identifier.name, ...new Set(names)].join('_').replace(/\W+/g, '_').slice(0, 63)
+  const indexName = nameOf([table.table.identifier.name, ...new Set(names)].join('_'))
   const list = columns.flatMap((column, at) => (at === 0 ? [column] : [text(', '), column]))
   const nodes = [
     text('create index '),
@@ -64,6 +64,17 @@ export function indexFor({ fixed, keys, table: { table } }: TableNeed, dialect: 
     kyselyColumns: isPlain ? [...first, ...kyselyKeys] : undefined,
   }
 }
+
+/** A name of letters, digits and `_`. One that had to be cut ends in a hash, so that it stays the only one. */
+function nameOf(columns: string): string {
+  const words = columns.replace(/\W+/g, '_')
+  if (words.length <= maxName) return words
+  const hash = nodeCrypto().hash('sha256', columns).slice(0, 8)
+  return `${words.slice(0, maxName - 1 - hash.length)}_${hash}`
+}
+
+/** The shortest limit among the databases: PostgreSQL's, in bytes. */
+const maxName = 63
 
 function text(sql: string): RawNode {
   return RawNode.createWithSql(sql)

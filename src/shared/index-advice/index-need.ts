@@ -3,7 +3,7 @@ import { columnOf, type NamedTable } from './query-conditions.ts'
 import type { TableIndex } from './table-indexes.ts'
 
 /** What an index must have to serve a query: the columns with one value, then the keys in their order. */
-interface IndexNeed {
+export interface IndexNeed {
   readonly fixed: readonly FixedColumn[]
   readonly keys: readonly IndexKey[]
 }

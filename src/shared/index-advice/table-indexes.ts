@@ -1,5 +1,7 @@
 import { RawNode, type TableNode, ValueNode } from 'kysely'
 import type { SqlDialect } from '../sql/dialect.ts'
+import type { IndexNeed } from './index-need.ts'
+import { columnOf } from './query-conditions.ts'
 
 export type Row = Record<string, unknown>
 
@@ -24,6 +26,22 @@ export interface TableIndexes {
   readonly indexes: readonly TableIndex[]
   /** `Infinity` where the database does not tell. */
   readonly bytes: number
+  /** The bytes that each column may take in an index, where there is a limit; `Infinity` for a column of which only the head can be indexed. */
+  readonly widths?: ReadonlyMap<string, number>
+}
+
+/** InnoDB takes no key of more bytes. */
+const maxKeyBytes = 3_072
+
+/** The column for which the database would refuse the index that serves the need. */
+export function unindexable({ widths }: TableIndexes, { fixed, keys }: IndexNeed): string | undefined {
+  const names = new Set([...fixed.map(({ column }) => column), ...keys.map(({ node }) => columnOf(node)?.column)])
+  let bytes = 0
+  for (const name of names) {
+    bytes += widths?.get(name ?? '') ?? 0
+    if (bytes > maxKeyBytes) return name
+  }
+  return undefined
 }
 
 /** The indexes of the table that the name means in this session: that of another schema has others. */
@@ -86,7 +104,27 @@ async function mysqlIndexes(schema: string | undefined, table: string, read: Rea
   const primary = found.find(({ name }) => name === 'PRIMARY')?.columns ?? []
   // In InnoDB every index ends in the primary key.
   const indexes = found.map(({ name, columns }) => ({ name, columns: [...columns, ...primary] }))
-  return { indexes, bytes: Number(rows[0]?.bytes ?? Infinity) }
+  return { indexes, bytes: Number(rows[0]?.bytes ?? Infinity), widths: await mysqlWidths(schema, table, read) }
+}
+
+async function mysqlWidths(
+  schema: string | undefined,
+  table: string,
+  read: ReadCatalog,
+): Promise<ReadonlyMap<string, number>> {
+  const rows = await read(
+    RawNode.create(
+      [
+        `select column_name as col, case when data_type rlike 'text|blob|json' then null else character_octet_length end as width
+          from information_schema.columns where (character_octet_length is not null or data_type = 'json')
+          and table_schema = coalesce(`,
+        ', database()) and table_name = ',
+        '',
+      ],
+      [ValueNode.create(schema ?? null), ValueNode.create(table)],
+    ),
+  )
+  return new Map(rows.map(({ col, width }) => [String(col), Number(width ?? Infinity)]))
 }
 
 async function sqliteIndexes(table: string, read: ReadCatalog): Promise<TableIndexes> {

@@ -292,6 +292,36 @@ describe.each(judged)('explainPage on $name', (engine) => {
     await sql`drop table ${sql.table(odd)}`.execute(db)
   })
 
+  it('finds columns with blanks in their names, and gives indexes with long names names of their own', async () => {
+    const names = ['first name', `${'x'.repeat(50)} 1`, `${'x'.repeat(50)} 2`] as const
+    const columns = names.map((name) => sql`${sql.ref(name)} integer not null`)
+    await sql`create table odd_columns (id integer primary key, ${sql.join(columns)})`.execute(db)
+    for (const name of names) {
+      const query = db.selectFrom('odd_columns').selectAll().where(sql.ref(name), '=', 1)
+      const { index } = await explainPage(query, { unique: 'id' })
+      await run(index as string)
+      await expectSeek(query, { unique: 'id' })
+    }
+    await db.schema.dropTable('odd_columns').execute()
+  })
+
+  it.runIf(dialect === 'mysql')('names no index that the database would refuse', async () => {
+    await sql`create table wide (id integer primary key, body text not null, name varchar(1000) not null, a varchar(500) not null, b varchar(500) not null)`.execute(
+      db,
+    )
+    const query = db.selectFrom('wide').selectAll()
+    for (const by of [['body'], ['name'], ['a', 'b']] as never[][]) {
+      const { index, reason } = await explainPage(query, { by, unique: 'id' })
+      expect(index).toBeUndefined()
+      expect(reason).toBe(
+        `\`${by.at(-1)}\` is too long for an index: page by another column, or by a generated column of its beginning`,
+      )
+    }
+    const { index } = await explainPage(query, { by: ['a' as never], unique: 'id' })
+    await run(index as string)
+    await db.schema.dropTable('wide').execute()
+  })
+
   it('looks through the user’s plugins', async () => {
     const camel = db.withPlugin(new CamelCasePlugin())
     const query = camel.selectFrom('users').selectAll().where('teamId', '=', 4)
