@@ -71,7 +71,8 @@ const servers: Record<string, () => Ask> = {
   'Express 4, whose parser makes lists and objects': () => expressServer(express4 as unknown as typeof express),
   Fastify: () => fastifyServer(false),
   'Fastify, with the schema before the handler': () => fastifyServer(true),
-  Hono: () => honoServer((app) => {
+  Hono: () =>
+    honoServer((app) => {
       app.get('/users', (c) => c.json(users.parse(c.req.raw)))
       app.get('/bracketed', (c) => c.json(bracketed.parse(c.req.raw)))
     }),
@@ -160,7 +161,8 @@ describe.each(Object.entries(servers))('listQuery on %s', (_name, start) => {
     const { status, body } = await ask(`/bracketed?${query}`)
     const { page, filter } = body as typeof bracketed.parse extends (input: never) => infer Parsed ? Parsed : never
     // A parser that makes lists may have found what was meant.
-    if (status === 200) expect([page !== 1, ...Object.values(filter).map((value) => value !== undefined)]).toContain(true)
+    if (status === 200)
+      expect([page !== 1, ...Object.values(filter).map((value) => value !== undefined)]).toContain(true)
     else expect(status).toBe(400)
   })
 })

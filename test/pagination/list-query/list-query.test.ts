@@ -541,7 +541,20 @@ const names = fc.oneof(
       'since',
     ),
   },
-  fc.constantFrom('sort[]', 'page[]', 'tags[]', 'tags[][0]', 'role[ne]', 'perPage', 'utm', 'constructor', '__proto__', '', 'pagex', 'xpage['),
+  fc.constantFrom(
+    'sort[]',
+    'page[]',
+    'tags[]',
+    'tags[][0]',
+    'role[ne]',
+    'perPage',
+    'utm',
+    'constructor',
+    '__proto__',
+    '',
+    'pagex',
+    'xpage[',
+  ),
   fc.string({ maxLength: 5 }),
 )
 const anyObject = fc
