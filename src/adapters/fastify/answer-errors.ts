@@ -1,5 +1,5 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { wrongFramework } from '../../http/expect-call.ts'
+import type { HookReply } from '../../http/freshness/reply-freshness.ts'
 import { problemDetails } from '../../shared/errors.ts'
 
 /**
@@ -11,16 +11,14 @@ import { problemDetails } from '../../shared/errors.ts'
  * app.setErrorHandler(answerErrors())
  * ```
  */
-export function answerErrors(): (
-  this: FastifyInstance,
-  error: unknown,
-  request: FastifyRequest,
-  reply: FastifyReply,
-) => FastifyReply {
+export function answerErrors(): <Reply extends HookReply>(error: unknown, request: unknown, reply: Reply) => Reply {
   return (error, _request, reply) => {
     if (typeof reply?.code !== 'function') throw wrongFramework('answerErrors', 'fastify')
     const problem = problemDetails(error)
     if (problem === undefined) throw error
-    return reply.code(problem.status).headers(problem.headers).send(problem.body)
+    reply.code(problem.status)
+    reply.headers(problem.headers)
+    reply.send(problem.body)
+    return reply
   }
 }

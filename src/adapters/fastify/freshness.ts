@@ -1,6 +1,6 @@
-import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginCallback, FastifyRequest } from 'fastify'
 import { createFreshness, type FreshnessOptions, type StampStore } from '../../http/freshness/freshness.ts'
-import { createFreshnessHooks, type FreshnessHooks } from '../../http/freshness/reply-freshness.ts'
+import { createFreshnessHooks, type HookRequest, type RouteFreshness } from '../../http/freshness/reply-freshness.ts'
 import { withDefaults } from '../../http/response-cache/http-cache-options.ts'
 import { plugin } from './plugin.ts'
 
@@ -9,11 +9,12 @@ export interface FreshnessPluginOptions extends FreshnessOptions<FastifyRequest>
   readonly cache: StampStore
 }
 
-/** The hooks of a route, to spread into its options. */
-export type RouteFreshness = FreshnessHooks<FastifyRequest, FastifyReply>
-
-interface FreshnessFunction extends FastifyPluginCallback<FreshnessPluginOptions> {
-  <Tag extends string>(cache: StampStore<Tag>, options?: FreshnessOptions<FastifyRequest, NoInfer<Tag>>): RouteFreshness
+/** The type of {@link freshness}: a plugin, and a function that makes the hooks of a route. */
+export interface FreshnessFunction extends FastifyPluginCallback<FreshnessPluginOptions> {
+  <Tag extends string, Request = FastifyRequest>(
+    cache: StampStore<Tag>,
+    options?: FreshnessOptions<Request, NoInfer<Tag>>,
+  ): RouteFreshness
 }
 
 const freshnessPlugin: FastifyPluginCallback<FreshnessPluginOptions> = plugin(
@@ -31,8 +32,7 @@ const freshnessPlugin: FastifyPluginCallback<FreshnessPluginOptions> = plugin(
 )
 
 function routeFreshness(cache: StampStore, options: FreshnessOptions<FastifyRequest> = {}): RouteFreshness {
-  const checked = createFreshness(cache, options)
-  return createFreshnessHooks<FastifyRequest, FastifyReply>(checked, ({ routeOptions }) => routeOptions.url ?? '')
+  return createFreshnessHooks(createFreshness(cache, options as FreshnessOptions<HookRequest>))
 }
 
 /**

@@ -6,33 +6,32 @@ import { fieldValue } from '../response-cache/rules/answer-head.ts'
 import type { Freshness, Validator } from './freshness.ts'
 import { varyWith } from './validator-rules.ts'
 
-/** A request of a framework that has hooks before a handler and on its payload, as Fastify. */
-interface HookRequest {
+/** A request of Fastify, on any server, with any logger and type provider, as hooks see it. */
+export interface HookRequest {
   readonly url: string
   readonly originalUrl: string
   readonly headers: IncomingHttpHeaders
+  readonly routeOptions: { readonly url?: string | undefined }
   readonly raw: Pick<IncomingMessage, 'method' | 'headers'>
 }
 
-interface HookReply extends Reply {
+/** A reply of Fastify, on any server, with any logger and type provider, as hooks see it. */
+export interface HookReply extends Reply {
   send(payload: unknown): unknown
 }
 
-/** The hooks of a route, each to run after the route's own. */
-export interface FreshnessHooks<Request, CheckedReply> {
-  preHandler(request: Request, reply: CheckedReply, next: (error?: Error) => void): void
-  onSend(request: Request, reply: CheckedReply, payload: unknown): Promise<unknown>
+/** The hooks of a route, to spread into its options. Each is to run after the route's own. */
+export interface RouteFreshness {
+  preHandler(request: HookRequest, reply: HookReply, next: (error?: Error) => void): void
+  onSend(request: HookRequest, reply: HookReply, payload: unknown): Promise<unknown>
 }
 
-/** @param route - tells routes apart that answer the same URL */
-export function createFreshnessHooks<Request extends HookRequest, CheckedReply extends HookReply>(
-  freshness: Freshness<Request>,
-  routeOf: (request: Request) => string,
-): FreshnessHooks<Request, CheckedReply> {
-  const validators = new WeakMap<Request, Validator>()
+export function createFreshnessHooks(freshness: Freshness<HookRequest>): RouteFreshness {
+  const validators = new WeakMap<HookRequest, Validator>()
   return {
     preHandler(request, reply, next) {
-      const checked = new NodeCachedRequest(request.raw, request.url, request, routeOf(request), request.originalUrl)
+      const { raw, url, originalUrl, routeOptions } = request
+      const checked = new NodeCachedRequest(raw, url, request, routeOptions.url ?? '', originalUrl)
       freshness.decide(checked).then((decision) => {
         if (decision.kind === 'bypass') return next()
         if (decision.kind === 'run') {
@@ -41,7 +40,7 @@ export function createFreshnessHooks<Request extends HookRequest, CheckedReply e
         }
         reply.code(304)
         for (const [name, value] of decision.headers) setField(reply, name, value)
-        reply.send(noPayload(request.raw))
+        reply.send(noPayload(raw))
       }, next)
     },
 
