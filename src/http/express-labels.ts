@@ -3,11 +3,17 @@ import { unmatched } from './measure-request.ts'
 
 /** The part of an Express request, 4 or 5, that we read. */
 export interface ExpressRequest extends IncomingMessage {
+  /** In capitals. */
   readonly method: string
+  /** As the client sent it. */
   readonly originalUrl: string
+  /** Without the mount path and the query. */
   readonly path: string
+  /** The application that handles the request. */
   readonly app: unknown
+  /** The mount path, with the values of its parameters. */
   readonly baseUrl?: string
+  /** The route that handles the request. */
   readonly route?: unknown
 }
 

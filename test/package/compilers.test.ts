@@ -4,8 +4,6 @@ import { join, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { createProject, hasTools, tool } from './support/packed.ts'
 
-const uses = readFileSync('test/package/uses/uses.ts', 'utf8')
-
 interface Configuration {
   readonly typescript: '54' | '57' | '58' | '59' | '60' | '70'
   readonly module: 'nodenext' | 'bundler' | 'node10'
@@ -37,11 +35,22 @@ const configurations: readonly Configuration[] = [
 
 describe.skipIf(!hasTools)('a file of realistic uses compiles', () => {
   it.concurrent.each(configurations)('$typescript, $module $type $kysely $options', async (configuration) => {
-    expect(await errorsOf(configuration)).toEqual([])
+    expect(await errorsOf('uses.ts', configuration)).toEqual([])
   })
 })
 
-async function errorsOf({ typescript, module, type = 'module', kysely = 'kysely', options }: Configuration) {
+describe.skipIf(!hasTools)('the types of all that the package makes can be named by', () => {
+  it.concurrent.each(['54', '57', '60', '70'] as const)('TypeScript %s', async (typescript) => {
+    const kysely = typescript === '54' ? 'kysely028' : 'kysely'
+    const options = { declaration: true, skipLibCheck: true }
+    expect(await errorsOf('exports.ts', { typescript, module: 'nodenext', kysely, options })).toEqual([])
+  })
+})
+
+async function errorsOf(
+  file: string,
+  { typescript, module, type = 'module', kysely = 'kysely', options }: Configuration,
+) {
   const compiler = typescript === '60' ? resolve('node_modules/typescript') : tool(`typescript${typescript}`)
   const compilerOptions = {
     noEmit: true,
@@ -57,8 +66,11 @@ async function errorsOf({ typescript, module, type = 'module', kysely = 'kysely'
   }
   const project = createProject({
     type,
-    packages: [`kysely=${resolve('node_modules', kysely)}`, '@types/node', 'undici-types'],
-    files: { 'uses.ts': uses, 'tsconfig.json': JSON.stringify({ compilerOptions, files: ['uses.ts'] }) },
+    packages: [`kysely=${resolve('node_modules', kysely)}`, '@types/node', 'undici-types', 'fastify', 'hono'],
+    files: {
+      [file]: readFileSync(`test/package/uses/${file}`, 'utf8'),
+      'tsconfig.json': JSON.stringify({ compilerOptions, files: [file] }),
+    },
   })
   const output = await new Promise<string>((done) => {
     execFile(process.execPath, [join(compiler, 'bin/tsc'), '--pretty', 'false'], { cwd: project.folder }, (_, stdout) =>
@@ -67,5 +79,5 @@ async function errorsOf({ typescript, module, type = 'module', kysely = 'kysely'
   })
   project.remove()
   // Errors within other packages' own declarations are not ours.
-  return output.split('\n').filter((line) => /^(uses\.ts|node_modules\/posthaste\/|error)/.test(line))
+  return output.split('\n').filter((line) => /^(uses\.ts|exports\.ts|node_modules\/posthaste\/|error)/.test(line))
 }
