@@ -32,9 +32,10 @@ declare global {
  * app.get('/token', compressResponses(false), sendToken)
  * ```
  */
-export function compressResponses<Request extends ExpressRequest = ExpressRequest>(
-  options: CompressResponsesOptions<Request, ServerResponse> | false = {},
-): Middleware<Request> {
+export function compressResponses<
+  Request extends ExpressRequest = ExpressRequest,
+  Response extends ServerResponse = ServerResponse,
+>(options: CompressResponsesOptions<Request, Response> | false = {}): Middleware<Request, Response> {
   if (options === false) {
     return (_request, response, next) => {
       uncompressed.add(response)

@@ -4,11 +4,10 @@ import type { ExpressRequest } from '../../http/express-labels.ts'
 type Next = (error?: unknown) => void
 
 /** A middleware for Express, in types that need no import of Express. */
-export type Middleware<Request extends ExpressRequest = ExpressRequest> = (
-  request: Request,
-  response: ServerResponse,
-  next: Next,
-) => void
+export type Middleware<
+  Request extends ExpressRequest = ExpressRequest,
+  Response extends ServerResponse = ServerResponse,
+> = (request: Request, response: Response, next: Next) => void
 
 /** An error handler for Express. */
 export type ErrorHandler = (error: unknown, request: IncomingMessage, response: ServerResponse, next: Next) => void
