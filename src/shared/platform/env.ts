@@ -133,8 +133,14 @@ function read(env: Env, name: string): string | undefined {
   return value.trim() || undefined
 }
 
+/** A word or a number, also in quotes. URLs and lists of settings have other characters or are longer, and may hold a password. */
+const harmless = /^(["']?)[\w.,+ -]{0,20}%?\1$/
+
 function refuse(name: string, expected: string, text: string): never {
-  throw new TypeError(`Expected ${name} to be ${expected}, got ${describeValue(text)}`)
+  const got = harmless.test(text)
+    ? describeValue(text)
+    : `a text of ${text.length} characters, which is not shown because it may hold a password`
+  throw new TypeError(`Expected ${name} to be ${expected}, got ${got}`)
 }
 
 function defined<Values extends object>(values: Values): Defined<Values> {

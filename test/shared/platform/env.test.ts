@@ -92,4 +92,43 @@ describe('settingsFromEnv', () => {
       )
     }
   })
+
+  const others = [
+    'USE_REDIS_CACHE',
+    'DB_POOL_SIZE',
+    'DB_POOL_TIMEOUT',
+    'DB_POOL_PRE_PING',
+    'CACHE_TTL_A',
+    'ALERT_CPU_THRESHOLD',
+  ]
+  const urls = [
+    'redis://app:hunter2@redis.internal:6379',
+    '"redis://app:hunter2@redis.internal:6379"',
+    ' redis://app:hunter2@redis.internal',
+    'redis: //app:hunter2 @redis',
+    'app:hunter2@redis',
+    ':hunter2@',
+    '//:hunter2@a',
+    'app@redis?p=hunter2',
+    'redis%3A%2F%2F:hunter2',
+    'Server=a;Pwd=hunter2',
+    'host=a password=hunter2',
+    'REDIS_URL=hunter2',
+    '5 redis://:hunter2@a',
+    'true\nredis://:hunter2@a',
+  ]
+  it.each(others)('never shows a URL, nor a part of one, that was given to %s', (name) => {
+    for (const url of urls) {
+      const read = () => settingsFromEnv({ [name]: url })
+      expect(read).toThrow(`Expected ${name} to be`)
+      expect(read).toThrow(/^(?!.*hunter2).*got a text of \d+ characters/)
+    }
+  })
+
+  it.each(['maybe', '"true"', "'5'", '5 min', '-1', '1,000', '80 %', '2.5.1', '12e-3'])(
+    'shows a slip such as %s',
+    (value) => {
+      expect(() => settingsFromEnv({ DB_POOL_SIZE: value })).toThrow(`got \`'${value}'\` (string)`)
+    },
+  )
 })
