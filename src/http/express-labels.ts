@@ -196,6 +196,31 @@ export function handlersBefore(request: ExpressRequest, middleware: unknown): un
   return handles.slice(0, Math.max(0, handles.indexOf(middleware)))
 }
 
+/** The paths that a middleware would see of a request; `undefined` when it is in no router that the application shows. */
+export function pathsAt(request: ExpressRequest, middleware: unknown): readonly string[] | undefined {
+  const apps = appsOf(request)
+  return isWithin(apps, middleware) ? [...pathsBelow(apps, pathOf(request), middleware)] : undefined
+}
+
+function isWithin([router, ...inner]: readonly unknown[], middleware: unknown): boolean {
+  return stackOf(router).some(
+    (layer) => layer.handle === middleware || isWithin(routersBelow(layer, inner), middleware),
+  )
+}
+
+function* pathsBelow([router, ...inner]: readonly unknown[], path: string, middleware: unknown): Generator<string> {
+  for (const layer of stackOf(router)) {
+    const below = routersBelow(layer, inner)
+    const isIt = layer.handle === middleware
+    const mount = isIt || stackOf(below[0]).length > 0 ? mountOf(layer, path) : undefined
+    if (mount === undefined) continue
+    const rest = path.slice(mount.matched.length)
+    const seen = rest.startsWith('/') ? rest : `/${rest}`
+    if (isIt) yield seen
+    else yield* pathsBelow(below, seen, middleware)
+  }
+}
+
 /** `app.use` hides an application in a closure of this name; which one it is, the request's own chain of applications tells. */
 function routersBelow(layer: Layer, inner: readonly unknown[]): readonly unknown[] {
   return layer.name === 'mounted_app' ? inner : [layer.handle, ...inner]

@@ -3,10 +3,10 @@ import { readHttpRequest, sendAnswer } from '../../http/answer.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
 import { type ExpressRequest, pathOf } from '../../http/express-labels.ts'
 import { closeIfDraining } from '../../http/measure-request.ts'
+import { noteMiddleware, noteMount } from '../../http/performance/own-paths.ts'
 import {
   createPerformanceRoutes,
   findHandler,
-  noteMount,
   type PerformanceRoutesOptions,
 } from '../../http/performance/performance-routes.ts'
 import type { PerformanceMonitor } from '../../monitor/monitor.ts'
@@ -30,7 +30,7 @@ export function performanceRoutes<Request extends ExpressRequest = ExpressReques
   options?: PerformanceRoutesOptions<Request>,
 ): Middleware<Request> {
   const routes = createPerformanceRoutes(monitor, options, loadPage)
-  return markMayPrecedeGuard((request, response, next) => {
+  const middleware: Middleware<Request> = (request, response, next) => {
     if (typeof next !== 'function') throw wrongFramework('performanceRoutes', 'express')
     const { method, path, originalUrl, baseUrl = '' } = request
     const handle = findHandler(routes, method, path)
@@ -41,5 +41,7 @@ export function performanceRoutes<Request extends ExpressRequest = ExpressReques
     handle(readHttpRequest(request, originalUrl, path))
       .then((answer) => sendAnswer(response, method, answer))
       .catch(next)
-  })
+  }
+  noteMiddleware(monitor, routes, middleware)
+  return markMayPrecedeGuard(middleware)
 }

@@ -2,8 +2,8 @@ import { LoadGuard } from '../../http/admission/load-guard.ts'
 import { sendRefusal } from '../../http/admission/refusal.ts'
 import type { ShedOptions } from '../../http/admission/shed-options.ts'
 import { expectMonitor, wrongFramework } from '../../http/expect-call.ts'
-import { type ExpressRequest, handlersBefore } from '../../http/express-labels.ts'
-import { isPerformancePath } from '../../http/performance/performance-routes.ts'
+import { type ExpressRequest, handlersBefore, pathOf, pathsAt } from '../../http/express-labels.ts'
+import { isPerformancePath } from '../../http/performance/own-paths.ts'
 import type { PerformanceMonitor } from '../../monitor/monitor.ts'
 import type { Middleware } from './middleware.ts'
 
@@ -34,7 +34,7 @@ export function shedLoad<Request extends ExpressRequest = ExpressRequest>(
     }
     const { method, originalUrl } = request
     if (guard.admits(method, originalUrl, response)) return next()
-    const isOwn = isPerformancePath(monitor, originalUrl)
+    const isOwn = isPerformancePath(monitor, pathOf(request), (own) => pathsAt(request, own))
     guard.hold({
       request,
       response,

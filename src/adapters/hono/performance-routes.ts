@@ -3,6 +3,7 @@ import { markMayPrecedeGuard } from '../../http/admission/load-guard.ts'
 import type { HttpAnswer, HttpRequest } from '../../http/answer.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
 import { closeIfDraining } from '../../http/measure-request.ts'
+import { noteMiddleware, noteMount } from '../../http/performance/own-paths.ts'
 import {
   createPerformanceRoutes,
   findHandler,
@@ -30,15 +31,25 @@ export function performanceRoutes(
 ): MiddlewareHandler {
   const routes = createPerformanceRoutes(monitor, options, loadPage)
   // Not async, because all other requests pass through it.
-  return markMayPrecedeGuard((c, next) => {
+  const middleware: MiddlewareHandler = (c, next) => {
     if (typeof next !== 'function') throw wrongFramework('performanceRoutes', 'hono')
     const { method, path } = c.req
     const handle = findHandler(routes, method, path)
     if (handle === undefined) return next()
     if (!monitor.ignores(method, path)) monitor.setRoute(c, null)
-    closeIfDraining(monitor, nodeBindings(c).outgoing)
+    const { incoming, outgoing } = nodeBindings(c)
+    closeIfDraining(monitor, outgoing)
+    noteMount(monitor, routes, mountOf(path, incoming?.url))
     return answerWith(c, handle)
-  })
+  }
+  noteMiddleware(monitor, routes, middleware)
+  return markMayPrecedeGuard(middleware)
+}
+
+/** What `app.mount` of another application took of the URL. */
+function mountOf(path: string, url = ''): string {
+  const whole = url.split('?', 1)[0] as string
+  return whole.startsWith('/') && whole.endsWith(path) ? whole.slice(0, whole.length - path.length) : ''
 }
 
 async function answerWith(c: Context, handle: (request: HttpRequest) => Promise<HttpAnswer>): Promise<Response> {

@@ -3,7 +3,7 @@ import { LoadGuard } from '../../http/admission/load-guard.ts'
 import { refusalResponse } from '../../http/admission/refusal.ts'
 import type { ShedOptions } from '../../http/admission/shed-options.ts'
 import { expectMonitor, wrongFramework } from '../../http/expect-call.ts'
-import { isPerformancePath } from '../../http/performance/performance-routes.ts'
+import { isPerformancePath } from '../../http/performance/own-paths.ts'
 import type { PerformanceMonitor } from '../../monitor/monitor.ts'
 import { nodeBindings } from './context.ts'
 
@@ -40,7 +40,10 @@ export function shedLoad(monitor: PerformanceMonitor, options: ShedOptions<Conte
       guard.checkOrder(matchedRoutes.slice(0, routeIndex).map(({ handler }) => handler))
     }
     if (guard.admits(request.method as string, request.url as string, response)) return next()
-    const isOwn = isPerformancePath(monitor, c.req.path)
+    const { path } = c.req
+    const isOwn = isPerformancePath(monitor, path, (own) =>
+      matchedRoutes.some(({ handler }) => handler === own) ? [path] : undefined,
+    )
     const refusal = new Promise<number | undefined>((resolve) => {
       const run = () => resolve(undefined)
       guard.hold({ request, response, original: c, isOwn, run, refuse: resolve, drop: () => resolve(0) })

@@ -13,6 +13,7 @@ import { rememberGate } from '../server-timing.ts'
 import { type Authorize, createGate } from './authorize.ts'
 import { createLivePage, type LoadPage } from './live-page.ts'
 import { prefersOpenMetrics } from './negotiate-metrics.ts'
+import { rememberRoutes } from './own-paths.ts'
 import { serializeStats, withCasing } from './serialize-stats.ts'
 
 /** Options of `performanceRoutes`, the same for every framework. */
@@ -125,7 +126,7 @@ export function createPerformanceRoutes(
       })
     }
   }
-  routesByMonitor.set(monitor, [...(routesByMonitor.get(monitor) ?? []), { routes, mounts: new Set() }])
+  rememberRoutes(monitor, routes)
   return routes
 }
 
@@ -138,33 +139,6 @@ export function findHandler(routes: PerformanceRoutes, method: string, path: str
   const handle = routes.get(isRoot || !path.endsWith('/') ? path : path.slice(0, -1))
   if (handle === undefined || method === 'GET' || method === 'HEAD') return handle
   return isRoot || method === 'OPTIONS' ? undefined : async () => refuseMethod(method)
-}
-
-/** The routes of each monitor, and where a middleware that answered by them was mounted. */
-const routesByMonitor = new WeakMap<object, { readonly routes: PerformanceRoutes; readonly mounts: Set<string> }[]>()
-
-/**
- * Whether the routes of the monitor answer this path. Of a middleware that has answered nothing yet, it is not known where it is
- * mounted: then the end of the path counts.
- *
- * @param url - the whole path, with or without a query
- */
-export function isPerformancePath(monitor: object, url: string): boolean {
-  const path = (url.split('?', 1)[0] as string).replace(/(.)\/$/, '$1')
-  return (routesByMonitor.get(monitor) ?? []).some(({ routes, mounts }) => {
-    if (routes.has(path)) return true
-    const isMounted = (mount: string) => path.startsWith(mount) && routes.has(path.slice(mount.length) || '/')
-    if (mounts.size > 0) return [...mounts].some(isMounted)
-    return [...routes.keys()].some((route) => route !== '/' && path.endsWith(route))
-  })
-}
-
-/** Notes where a middleware is mounted that answers by these routes. */
-export function noteMount(monitor: object, routes: PerformanceRoutes, mount: string): void {
-  routesByMonitor
-    .get(monitor)
-    ?.find((entry) => entry.routes === routes)
-    ?.mounts.add(mount)
 }
 
 /** Answers a method that no performance route has. */

@@ -202,6 +202,22 @@ describe.each(Object.entries(frameworks))('shedLoad on %s', (name, start) => {
     expect(warnings).toEqual([])
   })
 
+  it('turns away routes of the application that end like those of the monitor, before and after a first probe', async () => {
+    const { monitor } = makeMonitor()
+    const { wait, open, entered } = gate()
+    const port = await listen(await start({ monitor, shed: { concurrency: 1 }, work: wait }))
+    const first = ask(port, '/work')
+    await expect.poll(entered).toBe(1)
+    for (let count = 0; count < 2; count++) {
+      expect((await ask(port, '/patients/1/health')).status).toBe(503)
+      expect((await ask(port, '/staff/1/performance?page=2')).status).toBe(503)
+      expect((await ask(port, '/health/live?verbose=1')).status).toBe(200)
+      expect((await ask(port, '/health/')).status).toBe(200)
+    }
+    open()
+    await first
+  })
+
   it('counts them apart from all others', async () => {
     const { monitor } = makeMonitor()
     const { wait, open, entered } = gate()
@@ -410,18 +426,47 @@ describe.each(Object.entries(frameworks))('shedLoad on %s', (name, start) => {
   })
 })
 
-describe('shedLoad on Express', () => {
+const expresses = [
+  ['Express 4', express4 as unknown as typeof express5],
+  ['Express 5', express5],
+] as const
+
+describe.each(expresses)('shedLoad on %s', (_name, express) => {
   it('answers performance routes under a mount path, before and after their first request', async () => {
     const { monitor } = makeMonitor()
     const { wait, open, entered } = gate()
     const port = await listen(
-      await onExpressOf(express5, { monitor, shed: { concurrency: 1 }, work: wait, mount: '/ops' }),
+      await onExpressOf(express, { monitor, shed: { concurrency: 1 }, work: wait, mount: '/ops' }),
     )
     const first = ask(port, '/work')
     await expect.poll(entered).toBe(1)
-    for (let count = 0; count < 2; count++) expect((await ask(port, '/ops/health/live')).status).toBe(200)
-    expect((await ask(port, '/other/health/live')).status).toBe(503)
-    expect((await ask(port, '/ops/performance/stats?limit=1')).status).toBe(200)
+    for (let count = 0; count < 2; count++) {
+      expect((await ask(port, '/other/health/live')).status).toBe(503)
+      expect((await ask(port, '/health/live')).status).toBe(503)
+      expect((await ask(port, '/ops/health/live')).status).toBe(200)
+      expect((await ask(port, '/ops/performance/stats?limit=1')).status).toBe(200)
+    }
+    open()
+    await first
+  })
+
+  it.each([
+    ['a router', true, () => express.Router()],
+    ['an application, whose mount is known once it has answered', false, () => express()],
+  ])('answers performance routes of %s', async (_kind, isSeen, inner) => {
+    const { monitor } = makeMonitor()
+    const { wait, open, entered } = gate()
+    const app = express()
+    app.use(onExpress.monitorRequests(monitor)).use(onExpress.shedLoad(monitor, { concurrency: 1 }))
+    app.use('/:tenant/ops', inner().use(onExpress.performanceRoutes(monitor, { authorize: 'public' })))
+    app.get('/work', (_request, response) => void wait().then((body) => response.end(body)))
+    const port = await listen(createServer(app))
+    const first = ask(port, '/work')
+    await expect.poll(entered).toBe(1)
+    if (isSeen) expect((await ask(port, '/a/other/health')).status).toBe(503)
+    expect((await ask(port, '/a/ops/health')).status).toBe(200)
+    expect((await ask(port, '/a/other/health')).status).toBe(503)
+    expect((await ask(port, '/a/ops/health')).status).toBe(200)
     open()
     await first
   })
@@ -456,6 +501,25 @@ describe('shedLoad on Fastify', () => {
 })
 
 describe('shedLoad on Hono', () => {
+  it('answers performance routes of an application that is mounted, before and after their first request', async () => {
+    const { monitor } = makeMonitor()
+    const { wait, open, entered } = gate()
+    const inner = new Hono().use(onHono.performanceRoutes(monitor, { authorize: 'public' }))
+    const app = new Hono()
+    app.use(onHono.monitorRequests(monitor)).use(onHono.shedLoad(monitor, { concurrency: 1 }))
+    app.get('/work', async (c) => c.text(await wait()))
+    app.mount('/ops', inner.fetch)
+    const port = await listen(createServer(getRequestListener(app.fetch)))
+    const first = ask(port, '/work')
+    await expect.poll(entered).toBe(1)
+    for (let count = 0; count < 2; count++) {
+      expect((await ask(port, '/ops/health/live')).status).toBe(200)
+      expect((await ask(port, '/other/health/live')).status).toBe(503)
+    }
+    open()
+    await first
+  })
+
   it('lets everything through where Node does not run the app, and says so', async () => {
     const { monitor, warnings } = makeMonitor()
     const app = new Hono()

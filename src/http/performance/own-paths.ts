@@ -1,0 +1,62 @@
+/** Routes by path. */
+type Routes = ReadonlyMap<string, unknown>
+
+/** The routes of a monitor, and what is known of the middleware that answers by them. */
+interface OwnRoutes {
+  readonly routes: Routes
+  middleware?: object
+  /** Where it was mounted when it answered. */
+  readonly mounts: Set<string>
+}
+
+const ownByMonitor = new WeakMap<object, OwnRoutes[]>()
+
+/** A mount with parameters has as many paths as its clients like. */
+const maxMounts = 100
+
+export function rememberRoutes(monitor: object, routes: Routes): void {
+  ownByMonitor.set(monitor, [...(ownByMonitor.get(monitor) ?? []), { routes, mounts: new Set() }])
+}
+
+export function noteMiddleware(monitor: object, routes: Routes, middleware: object): void {
+  const own = find(monitor, routes)
+  if (own !== undefined) own.middleware = middleware
+}
+
+/** Notes where a middleware is mounted that answers by these routes. */
+export function noteMount(monitor: object, routes: Routes, mount: string): void {
+  const { mounts } = find(monitor, routes) ?? {}
+  if (mounts !== undefined && mounts.size < maxMounts) mounts.add(mount)
+}
+
+/**
+ * Whether the routes of the monitor answer this path. Where the application does not show their middleware, because it is in
+ * another application, and it has answered nothing yet, the end of the path counts: a probe is never refused.
+ *
+ * @param url - the whole path, with or without a query
+ * @param pathsAt - the paths that this middleware would see of the request; `undefined` where the application does not show it
+ */
+export function isPerformancePath(
+  monitor: object,
+  url: string,
+  pathsAt: (middleware: object) => readonly string[] | undefined,
+): boolean {
+  const path = withoutSlash(url.split('?', 1)[0] as string)
+  return (ownByMonitor.get(monitor) ?? []).some(({ routes, middleware, mounts }) => {
+    // Nearly all paths are told by this.
+    if (![...routes.keys()].some((route) => route === '/' || path.endsWith(route))) return false
+    const isRoute = (rest: string) => routes.has(withoutSlash(rest) || '/')
+    const seen = middleware && pathsAt(middleware)
+    if (seen !== undefined) return seen.some(isRoute)
+    if (mounts.size > 0) return [...mounts].some((mount) => path.startsWith(mount) && isRoute(path.slice(mount.length)))
+    return [...routes.keys()].some((route) => route !== '/' && path.endsWith(route))
+  })
+}
+
+function withoutSlash(path: string): string {
+  return path.replace(/(.)\/$/, '$1')
+}
+
+function find(monitor: object, routes: Routes): OwnRoutes | undefined {
+  return ownByMonitor.get(monitor)?.find((own) => own.routes === routes)
+}
