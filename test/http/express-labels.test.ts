@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express5 from 'express'
 import express4 from 'express4'
+import fc from 'fast-check'
 import { PerformanceMonitor } from 'posthaste'
 import { monitorRequests } from 'posthaste/express'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -29,6 +30,24 @@ async function labelsOf(express: Express, build: Build, paths: readonly string[]
   await expect.poll(() => monitor.snapshot().requests.inFlight).toBe(0)
   return monitor.snapshot().endpoints.map(({ route }) => route)
 }
+
+/** A router or an application, and what is mounted in it. */
+interface Branch {
+  readonly isApp: boolean
+  readonly hasParameter: boolean
+  readonly below: readonly Branch[]
+}
+
+const { tree } = fc.letrec<{ tree: readonly Branch[] }>((tie) => ({
+  tree: fc.array(
+    fc.record({
+      isApp: fc.boolean(),
+      hasParameter: fc.boolean(),
+      below: fc.oneof({ maxDepth: 3, withCrossShrink: true }, fc.constant([]), tie('tree')),
+    }),
+    { minLength: 1, maxLength: 3 },
+  ),
+}))
 
 const answer: express5.RequestHandler = (_request, response) => void response.end('ok')
 const refuse: express5.RequestHandler = (_request, response) => void response.status(403).end()
@@ -150,6 +169,40 @@ describe.each<[version: string, express: Express]>([
     const build: Build = (app, { Router }) => app.use('/api', Router().get('/:id', answer))
     const paths = ['http://a.example/api/1', 'http://h:99999/api/1']
     expect(await labelsOf(express, build, paths)).toEqual(['/api/:id'])
+  })
+
+  it('an application of many routers under each of them', async () => {
+    const build: Build = (app, { Router }) => {
+      const items = express().get('/:id', answer)
+      app.use('/a', Router().use('/x', items)).use('/b', express().use('/y', Router().use('/z', items)))
+    }
+    const labels = await labelsOf(express, build, ['/a/x/1', '/b/y/z/1', '/a/x/2'])
+    expect(labels.sort()).toEqual(['/a/x/:id', '/b/y/z/:id'])
+  })
+
+  it('every route of any tree of routers and applications under its own pattern', async () => {
+    await fc.assert(
+      fc.asyncProperty(tree, async (branches) => {
+        const paths: string[] = []
+        const expected: string[] = []
+        const mount = (outer: express5.Router, { isApp, hasParameter, below }: Branch, path: string, label: string) => {
+          const name = `/m${paths.length}`
+          const inner = isApp ? express() : express.Router()
+          outer.use(hasParameter ? `${name}/:name` : name, inner)
+          const innerPath = path + name + (hasParameter ? '/value' : '')
+          const innerLabel = label + name + (hasParameter ? '/:name' : '')
+          paths.push(`${innerPath}/1`)
+          expected.push(`${innerLabel}/:id`)
+          inner.get('/:id', answer)
+          for (const branch of below) mount(inner, branch, innerPath, innerLabel)
+        }
+        const build: Build = (app) => {
+          for (const branch of branches) mount(app, branch, '', '')
+        }
+        expect((await labelsOf(express, build, paths)).sort()).toEqual(expected.sort())
+      }),
+      { numRuns: 40 },
+    )
   })
 
   it('one route of many mounts under each of them', async () => {

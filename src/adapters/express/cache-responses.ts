@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { wrongFramework } from '../../http/expect-call.ts'
-import { appsOf, type ExpressRequest } from '../../http/express-labels.ts'
+import { type ExpressRequest, outermost } from '../../http/express-tree.ts'
 import type { HttpCacheOptions, ResponseStore } from '../../http/response-cache/http-cache-options.ts'
 import { continueRerun, rerunApplication, respondNode } from '../../http/response-cache/node-cache.ts'
 import { createResponseCache } from '../../http/response-cache/response-cache.ts'
@@ -33,7 +33,7 @@ export function cacheResponses<
     if (continueRerun(request)) return next()
     // Express has no HTTP/2, whose head cannot be held back once it is written.
     if (request.httpVersionMajor > 1) return next()
-    const rerun = () => rerunApplication(appsOf(request)[0] as Application, request, request.originalUrl, maxBytes)
+    const rerun = () => rerunApplication(outermost(request.app) as Application, request, request.originalUrl, maxBytes)
     respondNode(responses, { request: readCachedRequest(request), response, next, rerun })
   }
 }

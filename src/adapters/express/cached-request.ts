@@ -1,4 +1,4 @@
-import type { ExpressRequest } from '../../http/express-labels.ts'
+import type { ExpressRequest } from '../../http/express-tree.ts'
 import { NodeCachedRequest } from '../../http/response-cache/node-request.ts'
 
 /** What the response cache and `freshness` know a request by: its URL as sent and as middleware rewrote it, and its route. */

@@ -8,7 +8,8 @@ import {
   savingsRecorder,
 } from '../../http/compression/savings.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
-import { createExpressLabels, type ExpressRequest } from '../../http/express-labels.ts'
+import { createExpressLabels } from '../../http/express-labels.ts'
+import type { ExpressRequest } from '../../http/express-tree.ts'
 import type { Middleware } from './middleware.ts'
 
 declare global {

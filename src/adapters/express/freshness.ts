@@ -1,5 +1,5 @@
 import { wrongFramework } from '../../http/expect-call.ts'
-import type { ExpressRequest } from '../../http/express-labels.ts'
+import type { ExpressRequest } from '../../http/express-tree.ts'
 import { createFreshness, type FreshnessOptions, type StampStore } from '../../http/freshness/freshness.ts'
 import { checkNode } from '../../http/freshness/node-freshness.ts'
 import { readCachedRequest } from './cached-request.ts'

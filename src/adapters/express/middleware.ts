@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ExpressRequest } from '../../http/express-labels.ts'
+import type { ExpressRequest } from '../../http/express-tree.ts'
 
 type Next = (error?: unknown) => void
 

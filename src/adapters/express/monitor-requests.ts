@@ -1,7 +1,8 @@
 import { openRequestScope } from '../../database/n-plus-one/query-scope.ts'
 import { markMayPrecedeGuard } from '../../http/admission/load-guard.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
-import { createExpressLabels, type ExpressRequest, watchRoute } from '../../http/express-labels.ts'
+import { createExpressLabels, watchRoute } from '../../http/express-labels.ts'
+import type { ExpressRequest } from '../../http/express-tree.ts'
 import {
   createRequestMeasure,
   expectMonitorRequests,

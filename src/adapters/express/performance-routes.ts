@@ -1,7 +1,7 @@
 import { markMayPrecedeGuard } from '../../http/admission/load-guard.ts'
 import { readHttpRequest, sendAnswer } from '../../http/answer.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
-import { type ExpressRequest, pathOf } from '../../http/express-labels.ts'
+import { type ExpressRequest, pathOf } from '../../http/express-tree.ts'
 import { closeIfDraining } from '../../http/measure-request.ts'
 import { noteMiddleware, noteMount } from '../../http/performance/own-paths.ts'
 import {
