@@ -163,8 +163,9 @@ export class StatsDocuments {
       try {
         const section = read()
         const onRejected = (error: unknown) => this.#sources.onSourceError(name, error)
-        if (!watchRejection(section, onRejected)) sections.set(name, section)
-        else onRejected('it returned a promise, which no document can wait for')
+        if (watchRejection(section, onRejected)) onRejected('it returned a promise, which no document can wait for')
+        else if (name !== 'database' || isDatabaseSection(section ?? noQueries)) sections.set(name, section)
+        else onRejected('it returned no database section, which has the lists `queries`, `slow` and `nPlusOne`')
       } catch (error) {
         this.#sources.onSourceError(name, error)
       }
@@ -174,4 +175,14 @@ export class StatsDocuments {
     // Not by assignment: a source may be called `__proto__`.
     return { database, additions: Object.fromEntries(sections) }
   }
+}
+
+const noQueries: DatabaseSection = { queries: [], slow: [], nPlusOne: [] }
+
+function isDatabaseSection(section: unknown): boolean {
+  const { queries, slow, nPlusOne, abandoned, autoBatch } = section as Partial<DatabaseSection>
+  const lists = [queries, slow, nPlusOne, ...(autoBatch === undefined ? [] : [autoBatch.shapes])]
+  const { cancelled = 0, dequeued = 0, refused = 0 } = abandoned ?? {}
+  const numbers = [cancelled, dequeued, refused, autoBatch?.queries ?? 0, autoBatch?.statements ?? 0]
+  return lists.every(Array.isArray) && numbers.every((value) => typeof value === 'number')
 }

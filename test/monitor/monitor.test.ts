@@ -239,6 +239,26 @@ describe('documents', () => {
     expect(monitor.snapshot().database).toBeNull()
   })
 
+  it.each<unknown>([
+    5,
+    [],
+    {},
+    { queries: 5n, slow: [], nPlusOne: [] },
+    { queries: [], slow: null, nPlusOne: [] },
+    { queries: [], slow: [], nPlusOne: 'none' },
+    { queries: [], slow: [], nPlusOne: [], abandoned: { cancelled: 1n, dequeued: 0, refused: 0 } },
+    { queries: [], slow: [], nPlusOne: [], autoBatch: { queries: 1, statements: 1 } },
+  ])('go without a section `database` that is none', (section) => {
+    const warn = vi.fn()
+    const { monitor } = recorder({ onWarn: warn })
+    monitor.addSource('database', () => section as never)
+    expect(monitor.snapshot().database).toBeNull()
+    expect(warn).toHaveBeenCalledWith({
+      code: 'MONITOR_SOURCE',
+      message: expect.stringContaining("The source 'database' threw: it returned no database section"),
+    })
+  })
+
   it('go without a cache whose statistics cannot be read, and judge the alerts all the same', async () => {
     const warn = vi.fn()
     const good = { hits: 1, misses: 1, errors: 0, hitRate: 0.5, errorRate: 0, store: { state: 'up' } }

@@ -47,13 +47,13 @@ const streamHeaders = {
  * that its `filter` selects, in the order of its `sort`.
  */
 export function createLivePage(monitor: LivePageSource, loadPage: LoadPage): Record<'page' | 'stream', Handler> {
+  const warn: OnWarn = (warning) => monitor.warn(warning)
   const read = {
-    instance: sharedFor(intervalMs / 2, () => readWire(monitor.snapshotInTurns(everything))),
-    fleet: sharedFor(intervalMs / 2, () => readWire(monitor.fleetSnapshot(everything))),
+    instance: sharedFor(intervalMs / 2, () => readWire(monitor.snapshotInTurns(everything), warn)),
+    fleet: sharedFor(intervalMs / 2, () => readWire(monitor.fleetSnapshot(everything), warn)),
   }
   /** One for all clients that look at the same. */
   const feeds = new Map<string, LiveFeed>()
-  const warn: OnWarn = (warning) => monitor.warn(warning)
   const createFeed = ({ selectRows }: Page, view: ReturnType<Page['parseView']>) =>
     new LiveFeed({
       // JSON on one line is one line of one event.
@@ -99,8 +99,8 @@ export function createLivePage(monitor: LivePageSource, loadPage: LoadPage): Rec
   }
 }
 
-async function readWire(document: Promise<StatsDocument>): Promise<PageDocument> {
-  return (await toWireInTurns(await document)) as PageDocument
+async function readWire(document: Promise<StatsDocument>, warn: OnWarn): Promise<PageDocument> {
+  return (await toWireInTurns(await document, warn)) as PageDocument
 }
 
 /** Calls the function at most once in that time, for all who ask. An error is forgotten at once. */

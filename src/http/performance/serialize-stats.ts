@@ -26,6 +26,7 @@ const documentPlaces: Places = {
 interface WireDocument {
   readonly endpoints: readonly object[]
   readonly additions?: Readonly<Record<string, unknown>>
+  readonly database?: unknown
 }
 
 /** Returns the document with its keys in the casing. Names and data of the user's own stay as they are. */
@@ -35,17 +36,30 @@ export function withCasing(document: object, casing: Casing, places: Places = do
 
 /** Writes the document as JSON. It writes one endpoint at a time, so that hundreds of them do not block the event loop. */
 export async function serializeStats(document: StatsDocument, casing: Casing, warn?: OnWarn): Promise<string> {
-  return writeWire(casing === 'camel' ? document : await toWireInTurns(document), warn)
+  return writeWire(casing === 'camel' ? document : await toWireInTurns(document, warn), warn)
 }
 
 /** The document in its wire form, made one endpoint at a time. */
-export async function toWireInTurns({ endpoints, ...rest }: StatsDocument): Promise<WireDocument> {
+export async function toWireInTurns(
+  { endpoints, ...rest }: StatsDocument,
+  warn: OnWarn = () => {},
+): Promise<WireDocument> {
   const wire: object[] = []
   for (const endpoint of endpoints) {
     wire.push(toSnakeKeys(endpoint, endpointPlaces) as object)
     await yieldIfDue()
   }
-  return { ...(withCasing(rest, 'snake') as object), endpoints: wire }
+  return { ...restToWire(rest, warn), endpoints: wire }
+}
+
+function restToWire(rest: Omit<StatsDocument, 'endpoints'>, warn: OnWarn): object {
+  try {
+    return withCasing(rest, 'snake') as object
+  } catch (error) {
+    // All else is ours, or is not read: elements of this section may contain themselves.
+    warnOfSource('database', error, warn)
+    return withCasing({ ...rest, database: null }, 'snake') as object
+  }
 }
 
 /**
@@ -66,18 +80,23 @@ function writeRest(rest: Omit<WireDocument, 'endpoints'>, warn: OnWarn): string 
   try {
     return JSON.stringify(rest)
   } catch {
-    const additions = Object.entries(rest.additions ?? {}).filter(([name, data]) => {
+    const hasJsonForm = (name: string, data: unknown) => {
       try {
         JSON.stringify(data)
         return true
       } catch (error) {
-        const reason = messageOf(error)
-        warn({ code: 'MONITOR_SOURCE', message: `The source '${name}' has no JSON form: ${reason}` })
+        warnOfSource(name, error, warn)
         return false
       }
-    })
-    return JSON.stringify({ ...rest, additions: Object.fromEntries(additions) })
+    }
+    const additions = Object.entries(rest.additions ?? {}).filter(([name, data]) => hasJsonForm(name, data))
+    const database = hasJsonForm('database', rest.database) ? rest.database : null
+    return JSON.stringify({ ...rest, database, additions: Object.fromEntries(additions) })
   }
+}
+
+function warnOfSource(name: string, error: unknown, warn: OnWarn): void {
+  warn({ code: 'MONITOR_SOURCE', message: `The source '${name}' has no JSON form: ${messageOf(error)}` })
 }
 
 function toSnakeKeys(value: unknown, places: Places | 'names' | 'data' = {}): unknown {

@@ -67,6 +67,25 @@ it('leaves out what the user has added that has no JSON form, and says so', asyn
   }
 })
 
+it.each(['bigint', 'cycle', 'getter'])(
+  'leaves out a section of the database that has no JSON form: %s',
+  async (kind) => {
+    const row: { self?: unknown; calls?: unknown } = { calls: 1 }
+    if (kind === 'bigint') row.calls = 1n
+    if (kind === 'cycle') row.self = row
+    if (kind === 'getter') Object.defineProperty(row, 'calls', { get: () => BigInt('one'), enumerable: true })
+    const monitor = new PerformanceMonitor({ sampleInterval: false, disk: false })
+    monitor.addSource('database', () => ({ queries: [row], slow: [], nPlusOne: [] }))
+    monitor.addSource('good', () => ({ aB: 1 }))
+    for (const casing of ['snake', 'camel'] as const) {
+      const warnings: string[] = []
+      const text = await serializeStats(monitor.snapshot(), casing, ({ message }) => warnings.push(message))
+      expect(JSON.parse(text)).toMatchObject({ database: null, additions: { good: { aB: 1 } } })
+      expect(warnings.map((message) => message.split(':', 1)[0])).toEqual(["The source 'database' has no JSON form"])
+    }
+  },
+)
+
 it('has one casing in health reports, whatever checks are called', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(names, { maxLength: 4 }), async (checks) => {
