@@ -1,5 +1,6 @@
 import { expectObject } from '../../shared/arguments.ts'
 import type { PerformanceMonitor } from '../monitor.ts'
+import { overflowRoute, unmatchedRoute } from '../traffic/endpoints.ts'
 import type { SystemStats } from '../types.ts'
 
 /** The part of a `Meter` of `@opentelemetry/api` that {@link otelMetrics} needs. */
@@ -142,7 +143,7 @@ const stateText = '1 pending, 2 firing, 0 resolved'
 /** Requests that no route answered have no `http.route` (HTTP metrics, `http.route`). */
 function endpointAttributes(method: string, route: string): Attributes {
   const attributes: Attributes = { 'http.request.method': method }
-  if (!route.startsWith('(')) attributes['http.route'] = route
+  if (route !== unmatchedRoute && route !== overflowRoute) attributes['http.route'] = route
   return attributes
 }
 

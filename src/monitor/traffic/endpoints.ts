@@ -3,6 +3,9 @@ import { Endpoint, type EndpointSettings } from './endpoint.ts'
 /** The route that new endpoints share once there are `maxEndpoints` of them. */
 export const overflowRoute = '(overflow)'
 
+/** Requests that no route answered. Adapters record them under this name. */
+export const unmatchedRoute = '(unmatched)'
+
 /** Replaces methods that HTTP does not define, as in OpenTelemetry's `http.request.method`. */
 export const otherMethod = '_OTHER'
 

@@ -102,6 +102,13 @@ describe('OpenTelemetry', () => {
     expect(point!.attributes).toEqual({ 'http.request.method': 'GET', 'http.response.status_code': 404 })
   })
 
+  it('gets the route of an expression that begins with a group', async () => {
+    const { monitor, collect } = connected({ sampleInterval: false })
+    monitor.record('GET', '(?:jpg|png)\\/(\\d+)', 200, monitor.start())
+    const [point] = (await collect()).get('http.server.request.duration')!.dataPoints
+    expect(point!.attributes).toMatchObject({ 'http.route': '(?:jpg|png)\\/(\\d+)' })
+  })
+
   it('gets nothing where there is nothing to tell yet', async () => {
     const { collect } = connected({ sampleInterval: false })
     const metrics = await collect()
