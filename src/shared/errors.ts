@@ -60,7 +60,7 @@ function createProblemDetails(error: ClientInputError & { readonly issues?: unkn
   }
 }
 
-/** `ERR_CLOSED`: the cache, monitor or pool was used after its `close()`. */
+/** `ERR_CLOSED`: the cache was used after its `close()`. */
 export class ClosedError extends PosthasteError {
   readonly code = 'ERR_CLOSED'
 }
