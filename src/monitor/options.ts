@@ -4,6 +4,7 @@ import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../
 import { BucketLayout, toMicroseconds } from '../shared/buckets.ts'
 import { messageOf } from '../shared/errors.ts'
 import { isNode, isWorkers, readOrNull } from '../shared/platform/runtime.ts'
+import { watchRejection } from '../shared/rejections.ts'
 import { type Clock, systemClock } from '../shared/time/clock.ts'
 import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'
@@ -237,12 +238,14 @@ export function resolveOptions(options: MonitorOptions, readers: SystemReaders =
 function guarded(ignore: MonitorSettings['ignore'], warn: OnWarn): MonitorSettings['ignore'] {
   return (method, path) => {
     try {
-      return ignore(method, path)
+      const isIgnored = ignore(method, path)
+      if (!watchRejection(isIgnored)) return isIgnored
+      warn({ code: 'MONITOR_IGNORE', message: '`ignore` returned a promise, so the request is measured' })
     } catch (error) {
       const thrown = messageOf(error)
       warn({ code: 'MONITOR_IGNORE', message: `\`ignore\` threw, so the request is measured: ${thrown}` })
-      return false
     }
+    return false
   }
 }
 
@@ -250,10 +253,13 @@ function toBoundsUs(buckets: readonly Duration[]): number[] {
   if (!Array.isArray(buckets) || buckets.length === 0) {
     throw new TypeError(`Expected \`buckets\` to be a list of durations, got ${describeValue(buckets)}`)
   }
-  const bounds = buckets.map((bound, place) => toMicroseconds(parseDuration(bound, `buckets[${place}]`)))
+  const given = buckets.map((bound, place) => parseDuration(bound, `buckets[${place}]`))
+  const bounds = given.map(toMicroseconds)
   const fault = bounds.findIndex((bound, place) => place > 0 && bound <= bounds[place - 1]!)
   if (fault === -1) return bounds
-  throw new RangeError(`Expected \`buckets\` to ascend, got ${buckets[fault]} after ${buckets[fault - 1]}`)
+  const isAscending = given[fault]! > given[fault - 1]!
+  const expected = isAscending ? 'to differ by a microsecond, from 1 µs up to an hour' : 'to ascend'
+  throw new RangeError(`Expected \`buckets\` ${expected}, got ${buckets[fault]} after ${buckets[fault - 1]}`)
 }
 
 function expectPositive(ms: number): number {

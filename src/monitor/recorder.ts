@@ -12,7 +12,7 @@ import { type HistorySlice, sliceStart, TrafficHistory } from './traffic/history
 import { type OpenRequest, OpenRequests } from './traffic/open-requests.ts'
 import type { Reading } from './traffic/reading.ts'
 import { windowStart } from './traffic/sliding-window.ts'
-import { type SlowEntry, SlowRequests, toSlowRequest, traceIdOf } from './traffic/slow-requests.ts'
+import { readTraceparent, type SlowEntry, SlowRequests, toSlowRequest, traceIdOf } from './traffic/slow-requests.ts'
 import type { WindowReading } from './traffic/tally.ts'
 import { Timings } from './traffic/timings.ts'
 import { type EndpointReading, readEndpoint, toleratedUs, type UnansweredCounts } from './traffic/traffic-stats.ts'
@@ -106,7 +106,7 @@ export class Recorder {
       slow.outcome = 'completed'
       slow.ms = us / 1_000
       slow.stallMs = 0
-      slow.traceparent = typeof traceparent === 'function' ? traceparent() : traceparent
+      slow.traceparent = readTraceparent(traceparent)
       if (slow.traceparent !== undefined) this.#setExemplar(endpoint, us, now, slow.traceparent)
     }
     const stalls = this.#stalls
@@ -301,7 +301,7 @@ export class Recorder {
       outcome: 'aborted',
       ms: now - startedAt,
       stallMs: 0,
-      traceparent: typeof traceparent === 'function' ? traceparent() : traceparent,
+      traceparent: readTraceparent(traceparent),
     } satisfies SlowEntry)
     this.#emitSlow(slow)
   }

@@ -456,6 +456,58 @@ describe('a monitor', () => {
     emit.mockRestore()
   })
 
+  it.each([
+    ['resolves', async () => true],
+    ['rejects', () => Promise.reject(new Error('later'))],
+  ])('measures what an `ignore` was asked for that returns a promise which %s, and says so', async (_how, ignore) => {
+    const onWarn = vi.fn()
+    const { monitor } = recorder({ ignore: ignore as never, onWarn })
+    expect(monitor.ignores('GET', '/')).toBe(false)
+    await new Promise(setImmediate)
+    const message = '`ignore` returned a promise, so the request is measured'
+    expect(onWarn.mock.calls).toEqual([[{ code: 'MONITOR_IGNORE', message }]])
+  })
+
+  it.each([
+    ['resolves', async () => [1]],
+    ['rejects', () => Promise.reject(new Error('later'))],
+  ])('survives a `processes` that returns a promise which %s, and says so', async (_how, processes) => {
+    const onWarn = vi.fn()
+    await using monitor = new PerformanceMonitor({ sampleInterval: false, processes: processes as never, onWarn })
+    await monitor.sample()
+    await new Promise(setImmediate)
+    expect(monitor.system().processes).toEqual([])
+    expect(onWarn.mock.calls).toEqual([
+      [
+        {
+          code: 'MONITOR_SAMPLE',
+          message: expect.stringContaining('`processes` to return a list of ids, got a promise'),
+        },
+      ],
+    ])
+  })
+
+  it.each(['completed', 'aborted'] as const)(
+    'counts a %s request whose `traceparent` cannot be read',
+    async (outcome) => {
+      const { monitor } = recorder({ slow: { threshold: '1ms' } })
+      const broken = [
+        () => {
+          throw new Error('no header')
+        },
+        () => Promise.reject(new Error('later')),
+        () => Symbol('trace'),
+      ]
+      for (const read of broken) {
+        monitor.start()
+        monitor.record('GET', '/x', 200, monitor.start() - 500, outcome, read as never)
+      }
+      await new Promise(setImmediate)
+      const traces = monitor.snapshot().slow.filter(({ route }) => route === '/x')
+      expect(traces.map(({ traceId }) => traceId)).toEqual([null, null, null])
+    },
+  )
+
   it('survives listeners and sources that reject, and says so', async () => {
     const warnings: string[] = []
     const { monitor, request } = recorder({ onWarn: ({ message }) => warnings.push(message) })

@@ -1,3 +1,4 @@
+import { watchRejection } from '../../shared/rejections.ts'
 import type { ProcessUsage } from '../types.ts'
 import type { SystemReaders } from './readers.ts'
 
@@ -30,7 +31,9 @@ export class ProcessSampler {
     this.#sampledAt = now
     this.#isRunning = true
     try {
-      const pids = [...new Set(this.#pids())].filter((pid) => pid !== process.pid).slice(0, maxProcesses)
+      const given = this.#pids()
+      if (watchRejection(given)) throw new TypeError('Expected `processes` to return a list of ids, got a promise')
+      const pids = [...new Set(given)].filter((pid) => pid !== process.pid).slice(0, maxProcesses)
       const usage = await Promise.all(pids.map((pid) => this.#read(pid)))
       this.#usage = usage.filter((row) => row !== undefined)
       for (const pid of this.#sampledPids) if (!pids.includes(pid)) this.#sampledPids.delete(pid)

@@ -79,7 +79,7 @@ export class SystemSampler {
 
   /**
    * Takes a sample, except of disks and other processes, whose samples are there when the promise settles. It rejects only
-   * when the option `processes` throws.
+   * when the option `processes` throws or returns a promise.
    */
   async sample(): Promise<void> {
     const { readers, clock, onSample, onStall } = this.#options

@@ -1,3 +1,4 @@
+import { watchRejection } from '../../shared/rejections.ts'
 import type { SlowRequest } from '../types.ts'
 import type { WallClock } from '../wall-clock.ts'
 
@@ -64,4 +65,16 @@ export function toSlowRequest({ at, traceparent, ...request }: SlowEntry, wall: 
 export function traceIdOf(traceparent: string | undefined): string | null {
   const id = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(traceparent ?? '')?.[1]
   return id === undefined || /^0+$/.test(id) ? null : id
+}
+
+/** A request is counted even if its trace cannot be told. */
+export function readTraceparent(given: string | (() => string | undefined) | undefined): string | undefined {
+  if (typeof given !== 'function') return given
+  try {
+    const traceparent: unknown = given()
+    watchRejection(traceparent)
+    return typeof traceparent === 'string' ? traceparent : undefined
+  } catch {
+    return undefined
+  }
 }

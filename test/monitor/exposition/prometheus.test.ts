@@ -113,6 +113,10 @@ describe('metrics', () => {
     ])
     expect(monitor.bucketBounds).toEqual([0.001, 0.0025, 60])
     expect(() => recorder({ buckets: ['2s', '1s'] })).toThrow(/Expected `buckets` to ascend, got 1s after 2s/)
+    const limits = 'to differ by a microsecond, from 1 µs up to an hour, got '
+    expect(() => recorder({ buckets: ['2h', '3h'] })).toThrow(`Expected \`buckets\` ${limits}3h after 2h`)
+    expect(() => recorder({ buckets: ['1ms', '1.0001ms'] })).toThrow(`${limits}1.0001ms after 1ms`)
+    expect(() => recorder({ buckets: ['1ms', '1ms'] })).toThrow('to ascend, got 1ms after 1ms')
     expect(() => recorder({ buckets: [] })).toThrow(/Expected `buckets` to be a list of durations/)
     expect(() => recorder({ buckets: [1 as never] })).toThrow(/Expected `buckets\[0\]` to be a duration/)
   })
