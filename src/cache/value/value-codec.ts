@@ -69,7 +69,7 @@ export function decodeValue(format: ValueFormat, bytes: Buffer): unknown {
   if (format === 'json') return JSON.parse(bytes.toString())
   if (format === 'bytes') return Buffer.from(bytes)
   const end = lengthBytes + bytes.readUInt32BE()
-  return decode(JSON.parse(bytes.toString('utf8', lengthBytes, end)), bytes.subarray(end))
+  return new Decoder(bytes.subarray(end)).decode(JSON.parse(bytes.toString('utf8', lengthBytes, end)))
 }
 
 class Inspector {
@@ -207,50 +207,62 @@ class Encoder {
   }
 }
 
-function decode(node: unknown, binaries: Buffer): unknown {
-  if (typeof node !== 'object' || node === null) return node
-  if (Array.isArray(node)) return node.map((item) => decode(item, binaries))
-  if (!(mark in node)) return decodeFields(node, binaries)
-  const [type, ...data] = node[mark] as [string, ...unknown[]]
-  switch (type) {
-    case 'undefined':
-      return undefined
-    case 'bigint':
-      return decodeBigint(data[0] as string)
-    case 'number':
-      return Number(data[0])
-    case 'date':
-      return new Date((data[0] as number | null) ?? Number.NaN)
-    case 'map':
-      return new Map(decode(data[0], binaries) as [unknown, unknown][])
-    case 'set':
-      return new Set(decode(data[0], binaries) as unknown[])
-    case 'binary':
-      return decodeBinary(data as [string, number, number], binaries)
-    case 'bare':
-      return Object.setPrototypeOf(decodeFields(data[0] as object, binaries), null)
-    case 'plain':
-      return decodeFields(data[0] as object, binaries)
-    default:
-      throw new TypeError('unknown mark')
+class Decoder {
+  readonly #binaries: Buffer
+  /** The part of the binaries that no value has yet: values that shared a part would decode to more than is there. */
+  #unclaimedBytes: number
+
+  constructor(binaries: Buffer) {
+    this.#binaries = binaries
+    this.#unclaimedBytes = binaries.length
+  }
+
+  decode(node: unknown): unknown {
+    if (typeof node !== 'object' || node === null) return node
+    if (Array.isArray(node)) return node.map((item) => this.decode(item))
+    if (!(mark in node)) return this.#decodeFields(node)
+    const [type, ...data] = node[mark] as [string, ...unknown[]]
+    switch (type) {
+      case 'undefined':
+        return undefined
+      case 'bigint':
+        return decodeBigint(data[0] as string)
+      case 'number':
+        return Number(data[0])
+      case 'date':
+        return new Date((data[0] as number | null) ?? Number.NaN)
+      case 'map':
+        return new Map(this.decode(data[0]) as [unknown, unknown][])
+      case 'set':
+        return new Set(this.decode(data[0]) as unknown[])
+      case 'binary':
+        return this.#decodeBinary(data as [string, number, number])
+      case 'bare':
+        return Object.setPrototypeOf(this.#decodeFields(data[0] as object), null)
+      case 'plain':
+        return this.#decodeFields(data[0] as object)
+      default:
+        throw new TypeError('unknown mark')
+    }
+  }
+
+  #decodeFields(fields: object): Record<string, unknown> {
+    // fromEntries defines each field; assigning one named __proto__ would set the prototype.
+    return Object.fromEntries(Object.entries(fields).map(([field, item]) => [field, this.decode(item)]))
+  }
+
+  #decodeBinary([type, offset, length]: [string, number, number]): unknown {
+    const part = this.#binaries.subarray(offset, offset + length)
+    this.#unclaimedBytes -= part.length
+    if (part.length !== length || this.#unclaimedBytes < 0) throw new RangeError('binary part is truncated or shared')
+    const { buffer } = Uint8Array.from(part)
+    return type === 'Buffer' ? Buffer.from(buffer) : new binaryTypes[type as keyof typeof binaryTypes](buffer)
   }
 }
 
 function decodeBigint(digits: string): bigint {
   if (digits.length > maxDigits + 1) throw new RangeError(`a bigint of more than ${maxDigits} digits`)
   return BigInt(digits)
-}
-
-function decodeFields(fields: object, binaries: Buffer): Record<string, unknown> {
-  // fromEntries defines each field; assigning one named __proto__ would set the prototype.
-  return Object.fromEntries(Object.entries(fields).map(([field, item]) => [field, decode(item, binaries)]))
-}
-
-function decodeBinary([type, offset, length]: [string, number, number], binaries: Buffer): unknown {
-  const bytes = Uint8Array.from(binaries.subarray(offset, offset + length))
-  if (bytes.length !== length) throw new RangeError('binary part is truncated')
-  if (type === 'Buffer') return Buffer.from(bytes.buffer)
-  return new binaryTypes[type as keyof typeof binaryTypes](bytes.buffer)
 }
 
 function isPlainNumber(value: number): boolean {

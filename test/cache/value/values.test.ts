@@ -91,6 +91,29 @@ describe('a value', () => {
   })
 })
 
+describe('an entry of a few bytes', () => {
+  const marked = (value: unknown, binaries: Buffer) => {
+    const json = Buffer.from(JSON.stringify(value))
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(json.length)
+    return Buffer.concat([length, json, binaries])
+  }
+  const part = (offset: number, length: number, type = 'Uint8Array') => ({ $: ['binary', type, offset, length] })
+
+  it.each(['Uint8Array', 'Buffer', 'Float64Array'])('makes no more %ss than it holds bytes for them', (type) => {
+    const binaries = Buffer.alloc(64)
+    const apart = marked([part(0, 32, type), part(32, 32, type)], binaries)
+    expect(decodeValue('marked', apart)).toHaveLength(2)
+    for (const shared of [
+      [part(0, 64, type), part(0, 64, type)],
+      [part(0, 40, type), part(32, 32, type)],
+      { $: ['map', [[part(0, 64, type), part(8, 8, type)]]] },
+    ]) {
+      expect(() => decodeValue('marked', marked(shared, binaries))).toThrow('shared')
+    }
+  })
+})
+
 describe('compression', () => {
   const rows = Buffer.from(JSON.stringify(Array.from({ length: 100 }, (_, id) => ({ id, name: `user ${id}` }))))
 
