@@ -18,6 +18,11 @@ import { KeyvClient, type KeyvLike, unreadable } from './keyv-client.ts'
 /** A tag's record that is lost early only makes its entries misses. */
 const tagMs = 30 * 24 * 3_600_000
 
+/** SQL adapters have columns of 255 characters for keys, and Keyv puts its own namespace before ours. */
+const maxKeyLength = 200
+/** PostgreSQL refuses NUL, Memcached all of them. */
+const controlCharacter = /\p{Cc}/u
+
 /** What the store held when the lease was granted. */
 class KeyvLease {
   readonly generation: string
@@ -166,11 +171,17 @@ export class KeyvStore implements Store {
   }
 
   #entryKey(key: string): string {
-    return `${this.#prefix}e:${toStoreKey(key)}`
+    return this.#recordKey(`e:${toStoreKey(key)}`)
   }
 
   #tagKey(tag: string): string {
-    return `${this.#prefix}t:${tag}`
+    return this.#recordKey(`t:${tag}`)
+  }
+
+  /** The name as it is if every store takes it, else its hash. */
+  #recordKey(name: string): string {
+    const isTaken = this.#prefix.length + name.length <= maxKeyLength && !controlCharacter.test(name)
+    return this.#prefix + (isTaken ? name : `#${nodeCrypto().createHash('sha256').update(name).digest('hex')}`)
   }
 
   #stateOf(

@@ -43,7 +43,15 @@ export function isOfReplica(error: unknown): boolean {
   return error instanceof Error && /^READONLY\b/.test(error.message)
 }
 
-/** Whether the store itself answered with the error: Redis begins its errors with a code in capitals. */
+/** The SQL states that blame the data: invalid or too long, against a constraint, beyond a limit of the program. */
+const ofData = /^(22|23|54)[0-9A-Z]{3}$/
+
+/**
+ * Whether the store itself answered with the error. Redis begins its errors with a code in capitals. Databases of SQL refuse
+ * data by an SQL state, which `pg` has as `code` and `mysql2` as `sqlState`.
+ */
 export function isAnswer(error: unknown): boolean {
-  return error instanceof Error && /^[A-Z][A-Z0-9]+ /.test(error.message)
+  if (!(error instanceof Error)) return false
+  const { code, sqlState = code } = error as { readonly code?: unknown; readonly sqlState?: unknown }
+  return /^[A-Z][A-Z0-9]+ /.test(error.message) || ofData.test(String(sqlState))
 }

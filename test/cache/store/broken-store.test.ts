@@ -1,3 +1,4 @@
+import { PGlite } from '@electric-sql/pglite'
 import { Keyv as Keyv5 } from 'keyv'
 import { createCache, type KeyvLike } from 'posthaste'
 import { describe, expect, it } from 'vitest'
@@ -131,6 +132,40 @@ describe('a slow store that was down', () => {
     await Promise.all(changes)
     expect(cache.stats().store.queuedInvalidations).toBe(0)
     await cache.close()
+  })
+})
+
+describe('a store on a table of PostgreSQL', () => {
+  it('takes keys and tags of any length and characters, and stays up for others when it refuses a value', async () => {
+    const database = new PGlite()
+    await database.exec('create table records (key varchar(255) primary key, value varchar(20000))')
+    const query = async (sql: string, values: string[]) => (await database.query<{ value: string }>(sql, values)).rows
+    const store: KeyvLike = {
+      get: async (key) => (await query('select value from records where key = $1', [key]))[0]?.value,
+      set: (key, value) =>
+        query('insert into records values ($1, $2) on conflict (key) do update set value = excluded.value', [key, value]),
+      delete: (key) => query('delete from records where key = $1', [key]),
+    }
+    const cache = createCache({ store, memory: false, compression: false, timeouts: { store: '5s' } })
+    const states: string[] = []
+    cache.on('state', ({ state }) => states.push(state))
+    for (const text of ['search:\0', 'line\n', 'k'.repeat(200), `${'k'.repeat(199)}\ud800`, ' ', "it's", 'ü😀']) {
+      const options = { tags: [text, `${text}`.repeat(2)] }
+      expect(await cache.getOrSet(text, () => 1, options)).toBe(1)
+      expect(await cache.getOrSet(text, () => 2, options)).toBe(1)
+      expect(await cache.invalidateTags(text)).toEqual({ propagated: true, queued: false })
+      expect(await cache.getOrSet(text, () => 3, options)).toBe(3)
+      expect(await cache.delete(text)).toEqual({ propagated: true, queued: false })
+      expect(await cache.get(text)).toBeUndefined()
+    }
+    expect(cache.stats().errors).toBe(0)
+    expect(await cache.getOrSet('large', () => 'x'.repeat(30_000))).toHaveLength(30_000)
+    expect(await cache.set('large', 'x'.repeat(30_000))).toBe(false)
+    expect(cache.stats().errorsByKind).toMatchObject({ write: 2, connection: 0 })
+    expect(await cache.set('small', 1)).toBe(true)
+    expect(states).toEqual([])
+    await cache.close()
+    await database.close()
   })
 })
 
