@@ -72,7 +72,7 @@ export class KeyvStore implements Store {
   async read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<ReadResult[]> {
     const names = [this.#generationKey, this.#changesKey, ...keys.map((key) => this.#entryKey(key))]
     const [generation, changes, ...texts] = await this.#keyv.getMany(names)
-    const records = texts.map(parseRecord)
+    const records = texts.map((text, index) => parseRecord(text, keys[index] as string))
     const carried = records.flatMap((record) => (typeof record === 'object' ? Object.keys(record.versions) : []))
     const versions = await this.#versions([...tags, ...carried])
     const states = records.map((record) => this.#stateOf(record, asText(generation), versions, tags))
@@ -210,6 +210,7 @@ export class KeyvStore implements Store {
     const isText = header.codec === 'none' && header.format === 'json'
     const record: EntryRecord = {
       id: nodeCrypto().randomUUID(),
+      key,
       storedAt: this.#time.exact(),
       generation,
       versions: Object.fromEntries(header.tags.map((tag) => [tag, versions.get(tag) as string])),
@@ -249,6 +250,8 @@ export class KeyvStore implements Store {
 
 interface EntryRecord {
   readonly id: string
+  /** Some stores take different keys for one: by a collation, or after removing characters. Release 0.1 left it out. */
+  readonly key?: string
   readonly storedAt: number
   readonly generation: string
   readonly versions: Readonly<Record<string, string>>
@@ -263,11 +266,12 @@ type ParsedRecord =
   | 'corrupt'
   | (Omit<EntryRecord, 'header' | 'payload'> & { readonly header: EntryHeader; readonly payload: Buffer })
 
-function parseRecord(text: string | undefined | typeof unreadable): ParsedRecord {
+function parseRecord(text: string | undefined | typeof unreadable, key: string): ParsedRecord {
   if (text === undefined) return 'absent'
   try {
     const record = JSON.parse(text as string) as EntryRecord
     if (record.payload === undefined && typeof record.id === 'string') return 'absent'
+    if (record.key !== undefined && record.key !== key) return 'absent'
     const payload = Buffer.from(record.payload, record.isText ? 'utf8' : 'base64')
     return { ...record, versions: { ...record.versions }, header: decodeHeader(record.header, record.tags), payload }
   } catch {

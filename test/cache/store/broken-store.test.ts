@@ -2,6 +2,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { Keyv as Keyv5 } from 'keyv'
 import { createCache, type KeyvLike } from 'posthaste'
 import { describe, expect, it } from 'vitest'
+import { Keyv as Keyv6 } from '../../support/keyv6/node_modules/keyv/dist/index.mjs'
 import { localStores, until } from '../support.ts'
 
 const never = () => new Promise<never>(() => {})
@@ -135,6 +136,35 @@ describe('a slow store that was down', () => {
   })
 })
 
+describe('a store that takes different keys for one', () => {
+  const ofAnyCase = new Map<string, string>()
+  const alike: Record<string, [KeyvLike, string, string]> = {
+    'Keyv 6 that sanitizes keys': [new Keyv6({ sanitize: { keys: true } }), 'a;b', 'ab'],
+    'a table whose collation ignores case': [
+      {
+        get: (key) => ofAnyCase.get(key.toLowerCase()),
+        set: (key: string, value: string) => ofAnyCase.set(key.toLowerCase(), value),
+        delete: (key) => ofAnyCase.delete(key.toLowerCase()),
+      },
+      'Ann',
+      'ann',
+    ],
+  }
+
+  it.each(Object.entries(alike))('never gives one the value of the other: %s', async (_store, [store, one, other]) => {
+    const cache = createCache({ store, memory: false })
+    expect(await cache.getOrSet(one, () => one)).toBe(one)
+    expect(await cache.get(other)).toBeUndefined()
+    expect(await cache.getMany([other, one])).toEqual([undefined, one])
+    expect(await cache.getOrSet(other, () => other)).toBe(other)
+    expect(await cache.getOrSet(one, () => one)).toBe(one)
+    await cache.set(other, 2)
+    expect(await cache.has(one)).toBe(false)
+    expect(await cache.get(other)).toBe(2)
+    await cache.close()
+  })
+})
+
 describe('a store on a table of PostgreSQL', () => {
   it('takes keys and tags of any length and characters, and stays up for others when it refuses a value', async () => {
     const database = new PGlite()
@@ -143,7 +173,10 @@ describe('a store on a table of PostgreSQL', () => {
     const store: KeyvLike = {
       get: async (key) => (await query('select value from records where key = $1', [key]))[0]?.value,
       set: (key, value) =>
-        query('insert into records values ($1, $2) on conflict (key) do update set value = excluded.value', [key, value]),
+        query('insert into records values ($1, $2) on conflict (key) do update set value = excluded.value', [
+          key,
+          value,
+        ]),
       delete: (key) => query('delete from records where key = $1', [key]),
     }
     const cache = createCache({ store, memory: false, compression: false, timeouts: { store: '5s' } })
