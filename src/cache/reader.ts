@@ -258,7 +258,7 @@ export class Reader {
     }
     const value = decodeValue(format as ValueFormat, raw)
     // Without memory the size is never used, and no second caller gets the value that freezing would protect.
-    const bytes = this.#memory.isEnabled ? inspectValue(value, this.#settings.freeze).bytes : 0
+    const bytes = this.#memory.isEnabled ? inspectValue(value, this.#settings.freeze, true).bytes : 0
     return this.#memory.createEntry(value, bytes, about, ageMs)
   }
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { inheritsNothing, isPlainObject } from '../../shared/plain-object.ts'
 
 export interface Inspection {
@@ -43,13 +44,15 @@ const binaryTypes = {
 } as const
 
 /**
- * Measures a value, and checks that it is plain data. With `freeze`, freezes its plain objects and arrays in the same walk.
+ * Measures a value, and checks that it is plain data. With `freeze`, then freezes its plain objects and arrays.
  *
+ * @param isDecoded - whether {@link decodeValue} has made the value, so that its objects have no hidden properties
  * @throws {@link UnstorableValueError}
  */
-export function inspectValue(value: unknown, freeze: boolean): Inspection {
-  const inspector = new Inspector(freeze)
+export function inspectValue(value: unknown, freeze: boolean, isDecoded = false): Inspection {
+  const inspector = new Inspector(isDecoded)
   const bytes = inspector.measure(value)
+  if (freeze) for (const plain of inspector.plainObjects) Object.freeze(plain)
   return { bytes, isJson: inspector.isJson }
 }
 
@@ -74,11 +77,13 @@ export function decodeValue(format: ValueFormat, bytes: Buffer): unknown {
 
 class Inspector {
   isJson = true
-  readonly #freeze: boolean
+  /** And arrays. */
+  readonly plainObjects: object[] = []
+  readonly #isDecoded: boolean
   readonly #path: object[] = []
 
-  constructor(freeze: boolean) {
-    this.#freeze = freeze
+  constructor(isDecoded: boolean) {
+    this.#isDecoded = isDecoded
   }
 
   /** Bytes of the value and its children. The sizes are V8's, rounded up: a header, and one or two words for each slot. */
@@ -122,39 +127,37 @@ class Inspector {
     this.isJson = false
     // Some parsers make objects whose prototype is an empty object. They would come back without it.
     if (prototype === null || (isPlainObject(value) && !inheritsNothing(value))) return this.#measurePlain(value)
-    if (!ArrayBuffer.isView(value) && Object.keys(value).length > 0) {
-      throw new UnstorableValueError(
-        `an instance of ${value.constructor?.name ?? 'a class'} with properties cannot be stored`,
-      )
+    const name = value.constructor?.name ?? 'a class'
+    if (!builtInPrototypes.has(prototype)) throw new UnstorableValueError(`an instance of ${name} cannot be stored`)
+    if (!this.#isDecoded && hasProperties(value)) {
+      throw new UnstorableValueError(`an instance of ${name} with properties cannot be stored`)
     }
     if (prototype === Date.prototype) return 96
-    if (ArrayBuffer.isView(value) && binaryPrototypes.has(prototype)) return 160 + value.byteLength
     if (prototype === Set.prototype) return this.#measureAll(value as Set<unknown>, 96, 32)
     if (prototype === Map.prototype) {
       return this.#measureAll([...(value as Map<unknown, unknown>)].flat(), 96, 32)
     }
-    throw new UnstorableValueError(`an instance of ${value.constructor?.name ?? 'a class'} cannot be stored`)
+    return 160 + (value as ArrayBufferView).byteLength
   }
 
   #measureArray(value: readonly unknown[]): number {
-    // Drivers return arrays of a class of their own, or with properties such as `count`. They would come back without these,
-    // and an array with holes without its holes. The prototype of plain arrays is an array itself, in every realm.
-    if (!Array.isArray(Object.getPrototypeOf(value)) || Object.keys(value).length !== value.length) {
+    if (!this.#isDecoded && !isPlainArray(value)) {
       throw new UnstorableValueError('an array of a subclass, with properties or with holes cannot be stored')
     }
     let bytes = 32
     for (let index = 0; index < value.length; index++) bytes += 8 + this.measure(value[index])
-    if (this.#freeze) Object.freeze(value)
+    this.plainObjects.push(value)
     return bytes
   }
 
   #measurePlain(value: object): number {
-    if (Object.getOwnPropertySymbols(value).length > 0) {
-      throw new UnstorableValueError('an object with symbols for names cannot be stored')
+    const fields = Object.keys(value)
+    if (!this.#isDecoded && !hasOnlyFields(value, fields)) {
+      throw new UnstorableValueError('an object with hidden properties or with symbols for names cannot be stored')
     }
     let bytes = 56
-    for (const field of Object.keys(value)) bytes += 16 + this.measure((value as Record<string, unknown>)[field])
-    if (this.#freeze) Object.freeze(value)
+    for (const field of fields) bytes += 16 + this.measure((value as Record<string, unknown>)[field])
+    this.plainObjects.push(value)
     return bytes
   }
 
@@ -171,8 +174,31 @@ function stringBytes(text: string): number {
   return 24 + (isAscii ? text.length : text.length * 2)
 }
 
-const binaryPrototypes: ReadonlySet<object> = /* @__PURE__ */ (() =>
-  new Set([Buffer, ...Object.values(binaryTypes)].map((type): object => type.prototype)))()
+/**
+ * Drivers return arrays of a class of their own, or with properties such as `count` or a hidden `meta`. They would come back
+ * without these, and an array with holes without its holes.
+ */
+function isPlainArray(value: readonly unknown[]): boolean {
+  // The prototype of plain arrays is an array itself, in every realm. And `length` is one of the keys.
+  if (!Array.isArray(Object.getPrototypeOf(value)) || Reflect.ownKeys(value).length !== value.length + 1) return false
+  return !value.includes(undefined) || value.findIndex((_item, index) => !Object.hasOwn(value, index)) === -1
+}
+
+function hasOnlyFields(value: object, fields: readonly string[]): boolean {
+  // For plain objects these two are faster than `Reflect.ownKeys`.
+  const names = Object.getOwnPropertyNames(value)
+  return names.length === fields.length && Object.getOwnPropertySymbols(value).length === 0
+}
+
+/** Whether a Date, Set, Map or view has own properties. */
+function hasProperties(value: object): boolean {
+  if (!ArrayBuffer.isView(value)) return Reflect.ownKeys(value).length > 0
+  // To list the keys of a view takes long, because each of its elements is one. A new view of the same bytes has no others.
+  return !isDeepStrictEqual(value, (value as Uint8Array).subarray())
+}
+
+const builtInPrototypes: ReadonlySet<object> = /* @__PURE__ */ (() =>
+  new Set([Date, Set, Map, Buffer, ...Object.values(binaryTypes)].map((type): object => type.prototype)))()
 
 class Encoder {
   /** Binary values in order. They follow the JSON as they are: base64 would make them a third larger. */

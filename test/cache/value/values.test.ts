@@ -26,6 +26,9 @@ const value = fc.letrec((tie) => ({
   ),
 })).value
 
+/** Defines a property that is not enumerable, as drivers do. */
+const hide = (value: object, name: string, hidden: unknown) => Object.defineProperty(value, name, { value: hidden })
+
 const roundTrip = (input: unknown) => {
   const { format, bytes } = encodeValue(input, inspectValue(input, false))
   return decodeValue(format, bytes)
@@ -68,12 +71,38 @@ describe('a value', () => {
     ['a Map with properties', Object.assign(new Map(), { count: 2 })],
     ['a Date with properties', Object.assign(new Date(), { zone: 'UTC' })],
     ['an object with a symbol for a name', { rows: [{ id: 1, [Symbol('source')]: 'db' }] }],
+    ['an array with hidden properties, as of the driver mariadb', hide([{ id: 1 }], 'meta', [])],
+    ['an array with a symbol for a name', Object.assign([1, 2], { [Symbol('source')]: 'db' })],
+    ['an array with as many properties as holes', Object.assign([1, 2, 3], { length: 4, count: 4 })],
+    ['an object with hidden properties', { rows: [hide({ id: 1 }, 'meta', [])] }],
+    ['an object that says how it becomes JSON', hide({ id: 1 }, 'toJSON', () => 2)],
+    ['an array that says how it becomes JSON', hide([1], 'toJSON', () => 2)],
+    ['a Date that says how it becomes JSON', { at: hide(new Date(), 'toJSON', () => 2) }],
+    ['a Map with a symbol for a name', Object.assign(new Map(), { [Symbol('source')]: 'db' })],
+    ['a Set with hidden properties', hide(new Set(), 'meta', [])],
+    ['a Buffer with properties', { body: Object.assign(Buffer.from('abc'), { encoding: 'br' }) }],
+    ['a Buffer with a symbol for a name', Object.assign(Buffer.from('abc'), { [Symbol('source')]: 'db' })],
+    ['a Float64Array with properties', Object.assign(new Float64Array([Number.NaN, -0]), { unit: 'm' })],
     ['a function', { load() {} }],
     ['a symbol', Symbol('a')],
     ['an error', new Error('no')],
     ['a promise', Promise.resolve()],
   ])('cannot be stored if it is %s', (_what, input) => {
     expect(() => inspectValue(input, false)).toThrow(UnstorableValueError)
+  })
+
+  it('is frozen all or not at all', () => {
+    const plain = () => ({ list: [1, { a: 1 }], map: new Map([['key', { b: [2] }]]), bytes: Buffer.from('a') })
+    const stored = plain()
+    inspectValue(stored, true)
+    for (const part of [stored, stored.list, stored.list[1], stored.map.get('key'), stored.map.get('key')?.b]) {
+      expect(Object.isFrozen(part)).toBe(true)
+    }
+    const refused = { ...plain(), user: new (class User {})() }
+    expect(() => inspectValue(refused, true)).toThrow(UnstorableValueError)
+    for (const part of [refused, refused.list, refused.list[1], refused.map.get('key')]) {
+      expect(Object.isFrozen(part)).toBe(false)
+    }
   })
 
   it('cannot be stored if it contains itself, however often', () => {
