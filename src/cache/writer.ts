@@ -144,20 +144,27 @@ export class Writer {
     }
   }
 
-  /** `undefined` when the value is too large for a process to read it. */
+  /** `undefined` when the value is too large, for JSON or for a process to read it. */
   async #tryEncode(
     key: string,
     value: unknown,
     inspection: Inspection,
     about: NewEntry,
   ): Promise<StoredEntry | undefined> {
-    const { settings, counters, events } = this.#dependencies
+    try {
+      return await this.#encode(value, inspection, about)
+    } catch (error) {
+      this.#dependencies.events.emit('error', { operation: 'encode', error, key })
+      return undefined
+    }
+  }
+
+  async #encode(value: unknown, inspection: Inspection, about: NewEntry): Promise<StoredEntry> {
+    const { settings, counters } = this.#dependencies
     const { profile, ttlMs, staleMs, costMs, tags } = about
     const { format, bytes } = encodeValue(value, inspection)
     if (!fitsWhenDecoded(format, bytes, settings.maxValueBytes)) {
-      const error = new RangeError(`a value of ${bytes.length} bytes would take more memory than \`memory.maxBytes\``)
-      events.emit('error', { operation: 'encode', error, key })
-      return undefined
+      throw new RangeError(`a value of ${bytes.length} bytes would take more memory than \`memory.maxBytes\``)
     }
     const packed = await compress(bytes, profile.compress && settings.compression)
     counters.rawBytes += bytes.length

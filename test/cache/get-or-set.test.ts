@@ -395,6 +395,30 @@ describe('a value that cannot be stored', () => {
     ])
   })
 
+  it('is returned, and told of, also if that shows only when it is encoded, as for one beyond the longest string', async () => {
+    const { cache } = open({ store: new Map<string, string>() })
+    const errors: unknown[] = []
+    cache.on('error', ({ operation, key }) => errors.push([operation, key]))
+    const make = () => {
+      let looks = 0
+      return {
+        get name() {
+          if (++looks % 2 === 0) throw new RangeError('Invalid string length')
+          return 'Ann'
+        },
+      }
+    }
+    const made = make()
+    expect(await cache.getOrSet('key', () => made)).toBe(made)
+    await cache.set('set', 'old')
+    expect(await cache.set('set', make())).toBe(false)
+    expect(errors).toEqual([
+      ['encode', 'key'],
+      ['encode', 'set'],
+    ])
+    expect(cache.stats().loadErrors).toBe(0)
+  })
+
   it('replaces what was stored by nothing', async () => {
     const { cache } = open()
     await cache.set('key', 'old')
