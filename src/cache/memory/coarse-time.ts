@@ -2,6 +2,8 @@ import { isWorkers } from '../../shared/platform/runtime.ts'
 import { type Clock, systemClock } from '../../shared/time/clock.ts'
 
 const maxUses = 1_000
+/** Fake timers of a test runner replace the global one for a while. */
+const systemImmediate = /* @__PURE__ */ (() => globalThis.setImmediate)()
 /** 12 days. Twice this is a small integer, which V8 keeps in its object instead of apart. */
 const furthestTicks = 2 ** 30 - 1
 
@@ -18,9 +20,10 @@ export class CoarseTime {
   /** The time of tick 0. */
   readonly #epoch: number
   #tick = 0
-  #isExpiring = false
+  /** The scheduler of an immediate that is pending. */
+  #scheduler: typeof setImmediate | undefined
   readonly #expire = () => {
-    this.#isExpiring = false
+    this.#scheduler = undefined
     this.#usesLeft = 0
   }
 
@@ -64,10 +67,12 @@ export class CoarseTime {
     this.#set(this.#clock())
     if (!this.#isCoarse) return
     this.#usesLeft = maxUses
-    if (this.#isExpiring) return
-    this.#isExpiring = true
+    if (this.#scheduler === setImmediate) return
+    this.#scheduler = setImmediate
     // No timer: one that is due does not run before others, nor before sockets are read. A process that was suspended while it
     // waited would go on with the time from before. And the loop does not wait while an immediate is pending.
     setImmediate(this.#expire)
+    // Fake time passes in steps within a turn. And when a test ends, fake timers never run what they have.
+    if (setImmediate !== systemImmediate) systemImmediate(this.#expire)
   }
 }

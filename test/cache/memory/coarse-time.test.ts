@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { CoarseTime } from '../../../src/cache/memory/coarse-time.ts'
 import { systemClock } from '../../../src/shared/time/clock.ts'
 
@@ -24,5 +24,45 @@ describe('the coarse time', () => {
     let uses = 1
     while (time.now() === first) uses++
     expect(uses).toBe(1_001)
+  })
+
+  describe('where a test has fake timers', () => {
+    afterEach(() => {
+      vi.useRealTimers()
+    })
+
+    const nextTurn = () => new Promise((resolve) => setTimeout(resolve, 5))
+    const useFakeTimers = () => vi.useFakeTimers({ toFake: ['setImmediate', 'setTimeout', 'performance'] })
+
+    it('goes on when they are gone', async () => {
+      const time = new CoarseTime()
+      await nextTurn()
+      useFakeTimers()
+      time.now()
+      vi.useRealTimers()
+      for (let turn = 0; turn < 3; turn++) {
+        const before = time.now()
+        await nextTurn()
+        expect(time.now()).toBeGreaterThan(before)
+      }
+    })
+
+    it('goes on with them', () => {
+      useFakeTimers()
+      const time = new CoarseTime()
+      const before = time.now()
+      vi.advanceTimersByTime(1_000)
+      expect(time.now()).toBeGreaterThan(before)
+    })
+
+    it('goes on with them if it was read before in the same turn', () => {
+      const time = new CoarseTime()
+      time.now()
+      useFakeTimers()
+      for (let uses = 0; uses < 1_001; uses++) time.now()
+      const before = time.now()
+      vi.advanceTimersByTime(1_000)
+      expect(time.now()).toBeGreaterThan(before)
+    })
   })
 })
