@@ -27,7 +27,7 @@ export type Load<Value, Tag extends string = string> = (ctx: LoadContext<Tag>) =
 /** Options of one entry. */
 export interface EntryOptions<Name extends string = string, Tag extends string = string> {
   /** The profile of the entry. @defaultValue `'default'`, 5 minutes unless declared otherwise */
-  readonly profile?: Name | undefined
+  readonly profile?: Name | 'default' | undefined
   /** Replaces the profile's `ttl`. */
   readonly ttl?: Duration | undefined
   /** Replaces the profile's `stale`. */
@@ -128,7 +128,7 @@ export interface CacheStats<Name extends string = string> extends ProfileStats {
     readonly queuedInvalidations: number
   }
   readonly compression: { readonly rawBytes: number; readonly storedBytes: number }
-  readonly byProfile: Readonly<Record<Name, ProfileStats>>
+  readonly byProfile: Readonly<Record<Name | 'default', ProfileStats>>
 }
 
 /** What stands for the state of some tags: see {@link Cache.stamps}. */
@@ -197,12 +197,12 @@ export interface Cache<Name extends string = string, Tag extends string = string
    * Makes every entry with one of the tags a miss. The cost does not depend on the number of entries. Values whose load began
    * earlier are never served again: in this process at once, and in others `coherence.within` later at the latest.
    */
-  invalidateTags(...tags: [Tag | TableTag, ...(Tag | TableTag)[]]): Promise<Invalidation>
+  invalidateTags(...tags: (Tag | TableTag)[]): Promise<Invalidation>
   /**
    * With `serveStale: true`, entries with one of the tags become stale instead of misses: they are served while one load renews
    * them, for at most the `stale` of their profile. The old value may be seen that long; without `stale` it is dropped at once.
    */
-  invalidateTags(...given: [Tag | TableTag, ...(Tag | TableTag)[], InvalidateOptions]): Promise<Invalidation>
+  invalidateTags(...given: [...(Tag | TableTag)[], InvalidateOptions]): Promise<Invalidation>
   /** Makes every entry of the namespace a miss, in one step. The store frees the space as lifetimes end. */
   clear(): Promise<Invalidation>
   /** The same function, cached. */

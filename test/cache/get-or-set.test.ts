@@ -484,6 +484,16 @@ describe('an array of tags that its owner changes', () => {
   })
 })
 
+it('an invalidation of an empty list of tags changes nothing', async () => {
+  const { cache } = open({ store: new Map<string, string>() })
+  await cache.set('key', 1, { tags: ['tag'], stale: '1h' })
+  const list: string[] = []
+  expect(await cache.invalidateTags(...list)).toEqual({ propagated: true, queued: false })
+  expect(await cache.invalidateTags(...list, { serveStale: true })).toEqual({ propagated: true, queued: false })
+  expect(await cache.get('key')).toBe(1)
+  expect(cache.stats().errors).toBe(0)
+})
+
 describe('wrapped functions', () => {
   it.each([
     ['a string', 'users', "Expected `tags` to be an array, got `'users'` (string)"],

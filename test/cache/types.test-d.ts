@@ -54,6 +54,16 @@ const english: Wrapped<[id: number, language?: string], { id: number; text: stri
 // Names are known everywhere.
 const rate: number = cache.stats().byProfile.reports.hitRate
 await cache.invalidateTags('users', 'user:7', 'table:anything')
+// Tags of a list, with and without options.
+const listed = [1, 2].map((id) => `user:${id}` as const)
+await cache.invalidateTags(...listed)
+await cache.invalidateTags('users', ...listed, { serveStale: true })
+await cache.invalidateTags(...listed, { serveStale: true })
+// The profile `default` always exists.
+await cache.getOrSet('a', () => 1, { profile: 'default' })
+await cache.set('a', 1, { profile: 'default' })
+cache.wrap(findUser, { name: 'findUser', profile: 'default' })
+const usual: number = cache.stats().byProfile.default.hitRate
 const plain: Cache<'default'> = createCache()
 await plain.getOrSet('a', () => 1, { profile: 'default', tags: ['whatever'] })
 const invalidator: TagInvalidator = cache
@@ -75,18 +85,19 @@ const rows: { id: number; name: string }[] = await cachedQuery(cache, db.selectF
   profile: 'users',
   tags: ['users'],
 })
+await cachedQuery(cache, db.selectFrom('users').select('id'), { profile: 'default' })
 
 // @ts-expect-error -- a profile that was not declared
 cache.getOrSet('a', () => 1, { profile: 'user' })
 // @ts-expect-error -- a tag that was not declared
 cache.invalidateTags('user')
+// @ts-expect-error -- a list of tags that were not declared
+cache.invalidateTags(...['user'])
 // @ts-expect-error -- a tag that does not fit its template
 cache.invalidateTags('user:abc')
 cache.invalidateTags('users', { serveStale: true })
 // @ts-expect-error -- an option that does not exist
 cache.invalidateTags('users', { stale: true })
-// @ts-expect-error -- no tag at all
-cache.invalidateTags()
 // @ts-expect-error -- a tag that was not declared, for an entry
 cache.getOrSet('a', () => 1, { tags: ['nope'] })
 cache.getOrSet('a', (ctx) => {
@@ -126,5 +137,6 @@ export {
   unknown,
   user,
   users,
+  usual,
   wrong,
 }

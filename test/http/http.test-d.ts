@@ -9,6 +9,7 @@ it('types profiles, tags and options', () => {
   onExpress.cacheResponses(cache, { profile: 'users', tags: ['users', 'user:5', 'table:users'], query: 'all' })
   onHono.cacheResponses(cache, { tags: (c) => [`user:${Number(c.req.param('id'))}`] })
   expectTypeOf(cache.http(() => new Response())).toEqualTypeOf<(request: Request) => Promise<Response>>()
+  onExpress.cacheResponses(cache, { profile: 'default' })
   // @ts-expect-error -- no such profile
   onExpress.cacheResponses(cache, { profile: 'user' })
   // @ts-expect-error -- no such tag

@@ -23,7 +23,7 @@ export type ResponseStore<Name extends string = string, Tag extends string = str
 /** Which responses are stored, for how long, and under which key. `Request` is the framework's own. */
 export interface HttpCacheOptions<Request = unknown, Name extends string = string, Tag extends string = string> {
   /** @defaultValue `'default'` */
-  readonly profile?: Name | undefined
+  readonly profile?: Name | 'default' | undefined
   /** Replaces the profile's. A shorter `s-maxage` or `max-age` of the response wins. */
   readonly ttl?: Duration | undefined
   /**

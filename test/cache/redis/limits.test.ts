@@ -52,7 +52,7 @@ describe.skipIf(!services.redis)('the limits of a cache on Redis', () => {
       await one.getOrSet('loaded', () => 1, { tags })
       expect(await one.set('set', 1, { tags })).toBe(true)
       expect(await two.getMany(['loaded', 'set'])).toEqual([1, 1])
-      expect((await one.invalidateTags(...(tags as [string]))).propagated).toBe(true)
+      expect((await one.invalidateTags(...tags)).propagated).toBe(true)
       const three = await open({ timeouts: { store: '5s' } })
       expect(await three.getMany(['loaded', 'set'])).toEqual([undefined, undefined])
       expect(one.stats().errors).toBe(0)

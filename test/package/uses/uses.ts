@@ -88,6 +88,8 @@ export async function cached(db: Kysely<Database>, id: number): Promise<string |
   const length: number = await find('Ann')
   const rows = await cachedQuery(cache, db.selectFrom('teams').select('title'), { ttl: '1m' })
   await cache.invalidateTags('users', 'table:teams')
+  await cache.invalidateTags(...rows.map((_row, index) => `user:${index}` as const), { serveStale: true })
+  await cache.set('key', length, { profile: 'default' })
   // @ts-expect-error -- a duration has a unit
   await cache.set('key', length, { ttl: 300 })
   return user?.name ?? rows[0]?.title
