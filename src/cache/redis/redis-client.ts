@@ -15,6 +15,8 @@ export interface RedisClientLike {
   duplicate(): RedisClientLike
   on(event: string, listener: (...details: unknown[]) => void): unknown
   off(event: string, listener: (...details: unknown[]) => void): unknown
+  getMaxListeners?(): number
+  setMaxListeners?(limit: number): unknown
   withCommandOptions(options: { readonly typeMapping: Readonly<Record<number, unknown>> }): unknown
   subscribe(channel: string, listener: (message: string) => void): Promise<unknown>
 }

@@ -151,6 +151,7 @@ class RedisConnection {
       ['error', (error) => lost?.(error)],
       ['end', (error) => lost?.(error)],
     ]
+    if (isGiven) moveListenerLimit(client, 1)
     for (const [event, listener] of this.#listeners) client.on(event, listener)
   }
 
@@ -176,7 +177,10 @@ class RedisConnection {
   drop(): void {
     this.#isDropped = true
     for (const [event, listener] of this.#listeners) this.client.off(event, listener)
-    if (this.#isGiven) return
+    if (this.#isGiven) {
+      moveListenerLimit(this.client, -1)
+      return
+    }
     // Without a listener a late error would end the process, and a connection that is just being made would keep it alive.
     this.client.on('error', () => {})
     this.client.on('connect', () => this.client.unref?.())
@@ -186,4 +190,11 @@ class RedisConnection {
   #setAcceptedAt(at: number | undefined): void {
     this.#acceptedAt = at
   }
+}
+
+/** The listeners of each cache that shares the client are no leak, of which Node would warn. */
+function moveListenerLimit(client: RedisClientLike, by: number): void {
+  const limit = client.getMaxListeners?.() ?? 0
+  // 0 is no limit.
+  if (limit > 0) client.setMaxListeners?.(limit + by)
 }

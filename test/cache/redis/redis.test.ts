@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import type { Cache, CacheOptions } from 'posthaste'
+import { type Cache, type CacheOptions, createCache } from 'posthaste'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { services } from '../../support/services.ts'
 import { connect, gate, until, useRedis } from '../support.ts'
@@ -409,6 +409,27 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
       expect(cache.stats().store.coherenceMs).toBeLessThan(300)
       expect(cache.stats().misses).toBe(0)
     })
+  })
+
+  it('shares a client that it was given with any number of other caches', async () => {
+    const client = await connect(redis.url)
+    const limit = client.getMaxListeners()
+    const counts = () => client.eventNames().map((event) => [event, client.listenerCount(event)])
+    const before = counts()
+    const warnings: string[] = []
+    const onWarning = ({ name }: Error) => warnings.push(name)
+    process.on('warning', onWarning)
+    const names = Array.from({ length: 15 }, (_, index) => `${redis.namespace}-${index}`)
+    const caches = names.map((namespace) => createCache({ redis: client, namespace }))
+    for (const cache of caches) expect(await cache.getOrSet('key', () => cache.name)).toBe(cache.name)
+    await Promise.all(caches.map((cache) => cache.close()))
+    // Node emits a warning in a later turn.
+    await new Promise((resolve) => setImmediate(resolve))
+    process.off('warning', onWarning)
+    expect(warnings).toEqual([])
+    expect(counts()).toEqual(before)
+    expect(client.getMaxListeners()).toBe(limit)
+    client.destroy()
   })
 
   it('leaves a client alone that it was given', async () => {
