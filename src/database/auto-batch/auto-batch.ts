@@ -50,7 +50,7 @@ export class AutoBatch {
   #aloneInRow = 0
   #isOneAlone = false
   #isReady = false
-  readonly #builtBeforeReady = new WeakSet<CompiledQuery>()
+  #builtBeforeReady = new WeakSet<CompiledQuery>()
 
   constructor({ dialect, maxBatch, compile }: AutoBatchSettings) {
     this.#dialect = dialect
@@ -77,6 +77,10 @@ export class AutoBatch {
   /** The driver is open: from now on Kysely requests the connection in the same turn in which it has built the query. */
   recordReady(): void {
     this.#isReady = true
+    // Those that waited for the driver request their connections in this turn.
+    process.nextTick(() => {
+      this.#builtBeforeReady = new WeakSet()
+    })
   }
 
   /** The query that was built last, for which a connection is requested now. */
@@ -89,8 +93,7 @@ export class AutoBatch {
   /**
    * Whether the query may wait for others.
    *
-   * @param built - what was built right before its connection was requested. `db.connection()` and transactions request a
-   *   connection first and build their queries later, and these must run on it.
+   * @param built - what was built right before its connection was requested
    */
   isLookup(query: CompiledQuery, built: CompiledQuery | undefined): boolean {
     if (query.query.kind !== 'SelectQueryNode') return false

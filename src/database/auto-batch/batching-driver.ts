@@ -32,11 +32,13 @@ export class BatchingDriver implements Driver {
     this.#batch.recordReady()
   }
 
-  acquireConnection(options?: AcquireOptions): Promise<DatabaseConnection> {
+  acquireConnection(...given: [options?: AcquireOptions]): Promise<DatabaseConnection> {
+    const [options] = given
     const built = this.#batch.takeBuilt()
     if (built !== undefined && this.#batch.beginAlone(built)) return this.#inner.acquireConnection(options)
     const connection = this.#free.pop() ?? new LazyConnection(this.#batch, this.#source)
-    connection.open(built, options)
+    // Kysely 0.28 passes no argument.
+    connection.open(built, options, given.length > 0 || isRequestedByQuery())
     return Promise.resolve(connection)
   }
 
@@ -73,6 +75,18 @@ export class BatchingDriver implements Driver {
   }
 }
 
+/** Whether Kysely's `executeQuery` requests the connection, and not `db.connection()`: on Kysely 0.28 only the stack tells. */
+function isRequestedByQuery(): boolean {
+  const { stackTraceLimit, prepareStackTrace } = Error
+  const holder: { stack?: readonly (string | null)[] } = {}
+  Error.stackTraceLimit = 6
+  Error.prepareStackTrace = (_, frames) => frames.map((frame) => frame.getFunctionName())
+  Error.captureStackTrace(holder, isRequestedByQuery)
+  const { stack = [] } = holder
+  Object.assign(Error, { stackTraceLimit, prepareStackTrace })
+  return stack[stack.lastIndexOf('provideConnection') + 1] === 'executeQuery'
+}
+
 async function realOf(connection: DatabaseConnection): Promise<DatabaseConnection> {
   return connection instanceof LazyConnection ? await connection.takeReal() : connection
 }
@@ -92,6 +106,7 @@ class LazyConnection implements DatabaseConnection, Cancellable {
   readonly #source: ConnectionSource
   #built: CompiledQuery | undefined
   #options: AcquireOptions
+  #mayBeForQuery = false
   #taking: Promise<DatabaseConnection> | undefined
   #real: DatabaseConnection | undefined
   // Not there on a single connection: Kysely tests for these methods.
@@ -106,10 +121,14 @@ class LazyConnection implements DatabaseConnection, Cancellable {
     this.killSession = async (provide) => (await this.#cancellable()).killSession?.(provide)
   }
 
-  /** @param built - the query for which the connection is requested */
-  open(built: CompiledQuery | undefined, options: AcquireOptions): void {
+  /**
+   * @param built - the query for which the connection is requested, if it is for one
+   * @param mayBeForQuery - `false` if the connection is requested by `db.connection()`, whose queries must run on it
+   */
+  open(built: CompiledQuery | undefined, options: AcquireOptions, mayBeForQuery: boolean): void {
     this.#built = built
     this.#options = options
+    this.#mayBeForQuery = mayBeForQuery
   }
 
   /** @returns a promise while a real connection is released */
@@ -151,11 +170,16 @@ class LazyConnection implements DatabaseConnection, Cancellable {
 
   #execute(query: CompiledQuery, options: unknown): Promise<QueryResult<unknown>> {
     if (this.#real !== undefined) return (this.#real.executeQuery as Execute)(query, options)
-    if (this.#taking === undefined && this.#batch.isLookup(query, this.#built)) {
+    if (this.#taking === undefined && this.#isRequestedFor(options) && this.#batch.isLookup(query, this.#built)) {
       this.#built = undefined
       return this.#batch.ask(query, options, this.#options)
     }
     return this.takeReal().then((real) => (real.executeQuery as Execute)(query, options))
+  }
+
+  /** Kysely requests the connection of a query with the query's options. `db.connection()` makes new options for its request. */
+  #isRequestedFor(options: unknown): boolean {
+    return this.#mayBeForQuery && options === this.#options
   }
 
   async #cancellable(): Promise<Cancellable> {
