@@ -1,4 +1,11 @@
-import type { CompiledQuery, Dialect, KyselyConfig, QueryCompiler } from 'kysely'
+import {
+  type CompiledQuery,
+  type Dialect,
+  type Driver,
+  type KyselyConfig,
+  PostgresDriver,
+  type QueryCompiler,
+} from 'kysely'
 import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
 import { readEnv } from '../shared/platform/runtime.ts'
@@ -6,7 +13,7 @@ import { enableScopes } from '../shared/scope/request-scope.ts'
 import { announceReads, enableAbandonment } from '../shared/scope/work.ts'
 import { dialectOf, type SqlDialect } from '../shared/sql/dialect.ts'
 import { parseDuration } from '../shared/time/duration.ts'
-import { createWarner } from '../shared/warnings.ts'
+import { createWarner, type Warning } from '../shared/warnings.ts'
 import { createAutoBatch } from './auto-batch/create-auto-batch.ts'
 import { Abandonment } from './cancel/abandonment.ts'
 import { replaceKyselyMutex } from './driver/connection-mutex.ts'
@@ -76,9 +83,10 @@ function expectConfig(config: KyselyConfig): void {
 
 function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialect {
   let driver: InstrumentedDriver | undefined
-  const mayCancel = options.timeout !== undefined || options.abandon === 'cancel'
-  const mustCancelOnItsThread = mayCancel && replaceKyselyMutex(dialect.createAdapter())
   const sqlDialect = dialectOf(dialect.createQueryCompiler())
+  const mayCancel = options.timeout !== undefined || options.abandon === 'cancel'
+  const mayName = sqlDialect === 'postgres' && typeof options.statementCache === 'number'
+  const hasSingleConnection = (mayCancel || mayName) && replaceKyselyMutex(dialect.createAdapter())
   let compiler: QueryCompiler | undefined
   const compile: QueryCompiler['compileQuery'] = (node, queryId) => {
     compiler ??= dialect.createQueryCompiler()
@@ -87,7 +95,7 @@ function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialec
   const autoBatch = createAutoBatch(options.autoBatch, sqlDialect, compile)
   const { instrumentation, report: reportQueries } = createInstrumentation(
     sqlDialect,
-    mustCancelOnItsThread,
+    hasSingleConnection,
     options,
     autoBatch.couldJoin,
     compile,
@@ -109,8 +117,9 @@ function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialec
     createDriver() {
       const hasSingleConnection = replaceKyselyMutex(dialect.createAdapter())
       const inner = dialect.createDriver()
-      driver = new InstrumentedDriver(inner, instrumentation, hasSingleConnection)
-      return autoBatch.wrapDriver(driver, inner.constructor.name, instrumentation, hasSingleConnection)
+      const usable = withUsableCache(instrumentation, inner)
+      driver = new InstrumentedDriver(inner, usable, hasSingleConnection)
+      return autoBatch.wrapDriver(driver, inner.constructor.name, usable, hasSingleConnection)
     },
     createIntrospector: (db) => dialect.createIntrospector(db),
     createQueryCompiler() {
@@ -131,7 +140,7 @@ function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialec
 
 function createInstrumentation(
   dialect: SqlDialect,
-  mustCancelOnItsThread: boolean,
+  hasSingleConnection: boolean,
   options: InstrumentOptions,
   couldJoin: ((query: CompiledQuery) => boolean) | undefined,
   compile: QueryCompiler['compileQuery'],
@@ -158,7 +167,7 @@ function createInstrumentation(
     nPlusOne === false ? undefined : new NPlusOneDetector(nPlusOne, { dialect, onNPlusOne, onWarn, couldJoin })
   const observer = new QueryObserver({ dialect, detector, slowQueries, monitor, onQuery })
   const strayQueries = new StrayQueries(onWarn)
-  const timeoutMs = parseTimeout(timeout, dialect, mustCancelOnItsThread)
+  const timeoutMs = parseTimeout(timeout, dialect, hasSingleConnection)
   const abandonment =
     abandon === 'cancel' ? new Abandonment((query) => observer.statistics.statementOf(query)) : undefined
   const instrumentation: Instrumentation = {
@@ -170,9 +179,9 @@ function createInstrumentation(
     timeoutMs,
     abandonment,
     // SQLite and PGlite run a query on the thread that would have to cancel it.
-    cancels: timeoutMs !== undefined || (abandonment !== undefined && dialect !== 'sqlite' && !mustCancelOnItsThread),
-    statementLimit: parseStatementCache(statementCache, dialect),
-    onUnreachableCache: typeof statementCache === 'number' ? () => onWarn(unreachableCache) : undefined,
+    cancels: timeoutMs !== undefined || (abandonment !== undefined && dialect !== 'sqlite' && !hasSingleConnection),
+    statementLimit: parseStatementCache(statementCache, dialect, hasSingleConnection),
+    onUnreachableCache: typeof statementCache === 'number' ? () => onWarn(unreachableCache(dialect)) : undefined,
     withOwnConnection,
     onWarn,
   }
@@ -195,9 +204,23 @@ function createInstrumentation(
 
 const adviceQueryId = { queryId: 'posthaste-advice' }
 
-const unreachableCache = {
-  code: 'STATEMENT_CACHE_UNREACHABLE',
-  message: "Kysely keeps its SQLite database to itself: wrap it in 'cachedStatements' for `statementCache` to work",
+function unreachableCache(dialect: SqlDialect): Warning {
+  const message =
+    dialect === 'sqlite'
+      ? "Kysely keeps its SQLite database to itself: wrap it in 'cachedStatements' for `statementCache` to work"
+      : "`statementCache` does nothing here: on PostgreSQL it needs Kysely's own PostgresDialect, with `pg`"
+  return { code: 'STATEMENT_CACHE_UNREACHABLE', message }
+}
+
+/** Other drivers of PostgreSQL take the name of a statement for part of its text, or wait for ever. */
+function withUsableCache(instrumentation: Instrumentation, driver: Driver): Instrumentation {
+  const { dialect, statementLimit, onUnreachableCache } = instrumentation
+  // The driver of postgres.js inherits from the one for `pg`. Only the name tells the driver of a second copy of Kysely.
+  const isForPg = driver.acquireConnection === PostgresDriver.prototype.acquireConnection
+  const canName = isForPg || driver.constructor.name === 'PostgresDriver'
+  if (dialect !== 'postgres' || statementLimit === 0 || canName) return instrumentation
+  onUnreachableCache?.()
+  return { ...instrumentation, statementLimit: 0 }
 }
 
 function defaultExplain(): false | 'plan' {
@@ -207,10 +230,10 @@ function defaultExplain(): false | 'plan' {
 function parseTimeout(
   timeout: InstrumentOptions['timeout'],
   dialect: SqlDialect,
-  mustCancelOnItsThread: boolean,
+  hasSingleConnection: boolean,
 ): number | undefined {
   if (timeout === undefined) return undefined
-  if (dialect === 'sqlite' || mustCancelOnItsThread) {
+  if (dialect === 'sqlite' || hasSingleConnection) {
     const name = dialect === 'sqlite' ? 'SQLite' : 'PGlite'
     throw new TypeError(
       `\`timeout\` needs a database that can cancel a query: leave it out for ${name}, which runs queries on the thread of your code`,
@@ -219,11 +242,18 @@ function parseTimeout(
   return parseDuration(timeout, 'timeout')
 }
 
-function parseStatementCache(statementCache: InstrumentOptions['statementCache'], dialect: SqlDialect): number {
+function parseStatementCache(
+  statementCache: InstrumentOptions['statementCache'],
+  dialect: SqlDialect,
+  hasSingleConnection: boolean,
+): number {
   if (statementCache === undefined) return dialect === 'sqlite' ? 100 : 0
   if (statementCache === false) return 0
   if (dialect === 'mysql' || dialect === 'mssql') {
     throw new TypeError('`statementCache` works on SQLite and PostgreSQL')
+  }
+  if (dialect === 'postgres' && hasSingleConnection) {
+    throw new TypeError('`statementCache` works with `pg`: leave it out for PGlite, which cannot name statements')
   }
   return expectWholeNumber(statementCache, 'statementCache', { min: 1 })
 }

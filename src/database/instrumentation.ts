@@ -23,7 +23,7 @@ export interface Instrumentation {
   readonly cancels: boolean
   /** Prepared statements that each connection keeps; 0 turns the cache off. */
   readonly statementLimit: number
-  /** Called when the user asked for a statement cache and the SQLite database is not one of ours. */
+  /** Called when the user asked for a statement cache that cannot work: another SQLite database than ours, another driver than `pg`. */
   readonly onUnreachableCache: (() => void) | undefined
   readonly withOwnConnection: WithOwnConnection
   readonly onWarn: OnWarn

@@ -14,6 +14,8 @@ export class NamedStatements {
   readonly #seenSql: RecentMap<true>
   readonly #namesBySql: RecentMap<string>
   readonly #evictedNames: string[] = []
+  /** Several instrumented dialects may share a client, on which each name means one statement. */
+  readonly #prefix = `posthaste_${Math.random().toString(36).slice(2)}`
   #count = 0
 
   constructor(run: Execute, max: number, transaction: TransactionState) {
@@ -28,7 +30,8 @@ export class NamedStatements {
     if (query.parameters.length === 0) return this.#run(query, options)
     const name = this.#namesBySql.get(query.sql) ?? this.#nameOnSecondRun(query.sql)
     if (name === undefined) return this.#run(query, options)
-    return this.#evictedNames.length > 0
+    // In a transaction, a statement that could not be prepared would fail to close, and end it.
+    return this.#evictedNames.length > 0 && !this.#transaction.isOpen
       ? this.#deallocateEvicted().then(() => this.#runNamed(query, name, options))
       : this.#runNamed(query, name, options)
   }
@@ -39,7 +42,7 @@ export class NamedStatements {
       return undefined
     }
     this.#count += 1
-    const name = `posthaste_${this.#count}`
+    const name = `${this.#prefix}_${this.#count}`
     this.#namesBySql.set(sql, name)
     return name
   }
@@ -59,7 +62,6 @@ export class NamedStatements {
 
   async #deallocateEvicted(): Promise<void> {
     for (const name of this.#evictedNames.splice(0)) {
-      // In a failed transaction this fails too; the statement then stays prepared until the connection closes.
       await this.#run(CompiledQuery.raw(`deallocate ${name}`)).catch(() => {})
     }
   }
