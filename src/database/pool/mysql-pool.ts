@@ -26,7 +26,11 @@ interface UndeclaredPoolFields {
   readonly config?: { readonly connectionLimit?: number }
   readonly _allConnections?: { readonly length: number }
   readonly _freeConnections?: { readonly length: number }
+  /** The callbacks of those who wait for a connection. */
+  readonly _connectionQueue?: { shift(): PoolCallback | undefined }
 }
+
+type PoolCallback = (error: unknown, connection?: MysqlConnection) => void
 
 /**
  * Tunes a `Pool` of `mysql2` in place. Call it before the pool's first use. It adds three things that `mysql2` lacks: a limit
@@ -49,14 +53,16 @@ export function tuneMysqlPool<Pool extends MysqlPoolLike>(
   if ('pool' in pool) throw new TypeError("Expected `pool` to be made by 'mysql2', got the wrapper of 'mysql2/promise'")
   const parsed = parseTuning(tuning)
   const { statementTimeoutMs } = parsed
-  const tuned = new TunedPool(new MysqlPoolDriver(pool), parsed)
+  const driver = new MysqlPoolDriver(pool)
+  const tuned = new TunedPool(driver, parsed)
   pool.on('connection', (connection: MysqlConnection) => {
     tuned.addConnection(connection)
     watchRefusedWrites(connection, () => tuned.recordRefusedWrite())
     if (statementTimeoutMs !== undefined) connection.query(setTimeoutSql(statementTimeoutMs), () => {})
   })
   return Object.assign(pool, {
-    getConnection(callback: (error: unknown, connection?: MysqlConnection) => void) {
+    getConnection(callback: PoolCallback) {
+      if (driver.isQueued(callback)) return driver.connect(callback)
       tuned.acquire().then(
         (connection) => callback(null, connection),
         (error) => callback(error),
@@ -95,13 +101,35 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
   readonly #pool: MysqlPoolLike & UndeclaredPoolFields
   readonly #getConnection: MysqlPoolLike['getConnection']
 
+  /** Callbacks that have left the pool's queue. */
+  readonly #queued = new WeakSet<PoolCallback>()
+
   constructor(pool: MysqlPoolLike) {
     this.#pool = pool
     this.#getConnection = pool.getConnection.bind(pool)
+    this.#watchQueue(this.#pool._connectionQueue)
   }
 
-  connect(callback: (error: unknown, connection?: MysqlConnection) => void): void {
+  connect(callback: PoolCallback): void {
     this.#getConnection(callback)
+  }
+
+  /**
+   * Whether `mysql2` itself requests a connection for one of our callbacks. It does so for the next one in its queue when a
+   * connection was closed, and it may have wrapped the callback for tracing.
+   */
+  isQueued(callback: PoolCallback): boolean {
+    return this.#queued.has(callback)
+  }
+
+  #watchQueue(queue: UndeclaredPoolFields['_connectionQueue']): void {
+    if (queue === undefined) return
+    const shift = queue.shift.bind(queue)
+    queue.shift = () => {
+      const callback = shift()
+      if (callback !== undefined) this.#queued.add(callback)
+      return callback
+    }
   }
 
   onNextRelease(connection: MysqlConnection, listener: (connection: MysqlConnection) => void): void {

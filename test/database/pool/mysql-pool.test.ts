@@ -1,3 +1,5 @@
+import { tracingChannel } from 'node:diagnostics_channel'
+import fc from 'fast-check'
 import { Kysely, MysqlDialect, sql } from 'kysely'
 import { createConnection, createPool, type Pool, type PoolConnection } from 'mysql2'
 import { instrument, type PoolStats, type PoolTuning, poolOptions, tuneMysqlPool, withQueryScope } from 'posthaste'
@@ -194,6 +196,66 @@ describe.skipIf(findBinary('mariadbd') === undefined)('tuneMysqlPool', () => {
       await proxy.close()
       await expect(other.control.cancel(() => true)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
     })
+  })
+
+  it.each([
+    ['', false],
+    [', under tracing', true],
+  ])('counts each use once when connections are closed while callers wait%s', async (_name, isTraced) => {
+    const channel = tracingChannel('mysql2:pool:connect')
+    const listeners = { start() {}, end() {}, asyncStart() {}, asyncEnd() {}, error() {} }
+    if (isTraced) channel.subscribe(listeners)
+    onTestFinished(() => void channel.unsubscribe(listeners))
+    const step = fc.constantFrom('request', 'request', 'release', 'destroy', 'wait')
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25, size: 'max' }), async (steps) => {
+        const options = { host: '127.0.0.1', port: server.port, user: 'root', connectionLimit: 2 }
+        const pool = tuneMysqlPool(createPool(options), { acquireTimeout: '5s' })
+        const held: PoolConnection[] = []
+        let [requested, answered] = [0, 0]
+        const request = () => {
+          requested += 1
+          pool.getConnection((error, connection) => {
+            answered += 1
+            if (error === null) held.push(connection)
+          })
+        }
+        const end = (step: string) => {
+          const connection = held.shift()
+          if (step === 'destroy') connection?.destroy()
+          else connection?.release()
+        }
+        for (const step of steps) {
+          if (step === 'request') request()
+          else if (step === 'wait')
+            await expect.poll(() => held.length).toBe(Math.min(2, requested - answered + held.length))
+          else end(step)
+          expect(pool.stats().inUse).toBe(held.length)
+        }
+        while (answered < requested || held.length > 0) {
+          end('destroy')
+          await new Promise((resolve) => setTimeout(resolve, 1))
+        }
+        expect(pool.stats()).toMatchObject({ inUse: 0, waiting: 0, acquired: requested, timeouts: 0 })
+        await pool.promise().end()
+      }),
+      { numRuns: 25 },
+    )
+  })
+
+  it('warns of no leak when a caller has left before its turn', async () => {
+    const codes: string[] = []
+    const onWarn = ({ code }: { code: string }) => codes.push(code)
+    const { pool } = connect({ max: 1, acquireTimeout: '50ms', leakAfter: '100ms', onWarn })
+    const request = () => pool.promise().getConnection()
+    const first = await new Promise<PoolConnection>((resolve) => {
+      pool.getConnection((_error, connection) => resolve(connection))
+    })
+    await expect(request()).rejects.toMatchObject({ code: 'ERR_POOL_TIMEOUT' })
+    first.destroy()
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(codes).toEqual([])
+    expect(pool.stats()).toMatchObject({ inUse: 0, acquired: 1, leaks: 0 })
   })
 
   it('counts what it can of a pool that keeps its own counts to itself', async () => {
