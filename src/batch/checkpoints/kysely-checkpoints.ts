@@ -1,6 +1,8 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, KyselyPlugin } from 'kysely'
 import { expectObject, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
+import { PosthasteError } from '../../shared/errors.ts'
 import { dialectOf } from '../../shared/sql/dialect.ts'
+import { markIntendedQuery } from '../../shared/sql/intended-queries.ts'
 import { type Checkpoint, parseCheckpoint, type TransactionalCheckpointStore } from './checkpoint-store.ts'
 
 export interface KyselyCheckpointsOptions {
@@ -28,7 +30,7 @@ export function kyselyCheckpoints<DB>(
   expectObject(db, 'db', ['selectFrom', 'insertInto', 'updateTable', 'deleteFrom'])
   expectOptions(options, kyselyCheckpointsOptions)
   const table = (options.table ?? 'posthaste_checkpoints') as 'checkpoints'
-  const tables = db as unknown as Kysely<Tables>
+  const tables = withMarks(db)
 
   const update = (trx: Kysely<Tables>, key: string, { processed, cursor }: Checkpoint) =>
     trx
@@ -45,7 +47,9 @@ export function kyselyCheckpoints<DB>(
   const withTable = async <Value>(query: () => Promise<Value>): Promise<Value> => {
     try {
       return await query()
-    } catch {
+    } catch (error) {
+      // A budget of queries, a timeout: these say nothing about the table.
+      if (error instanceof PosthasteError) throw error
       // Another process may create the table first. If creating it fails for another reason, the query fails again.
       await createTable(tables, table).catch(() => {})
       return query()
@@ -79,13 +83,27 @@ export function kyselyCheckpoints<DB>(
       }
     },
     advance(trx, key, from, to) {
-      return updatesRow(update(trx as unknown as Kysely<Tables>, key, to).where('processed', '=', from))
+      return updatesRow(update(withMarks(trx), key, to).where('processed', '=', from))
     },
     loadWithin(trx, key) {
-      return read(trx as unknown as Kysely<Tables>, table, key)
+      return read(withMarks(trx), table, key)
     },
   }
   return store
+}
+
+/** A Kysely whose queries are no N+1, though each batch repeats them. */
+function withMarks<DB>(db: Kysely<DB>): Kysely<Tables> {
+  return db.withPlugin(marking) as unknown as Kysely<Tables>
+}
+
+const marking: KyselyPlugin = {
+  transformQuery({ node }) {
+    const marked = { ...node }
+    markIntendedQuery(marked)
+    return marked
+  },
+  transformResult: ({ result }) => Promise.resolve(result),
 }
 
 async function read(db: Kysely<Tables>, table: 'checkpoints', key: string): Promise<Checkpoint | undefined> {

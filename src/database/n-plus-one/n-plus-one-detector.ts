@@ -2,7 +2,7 @@ import type { CompiledQuery } from 'kysely'
 import { expectOptions } from '../../shared/arguments.ts'
 import { expectOneOf, expectWholeNumber } from '../../shared/assertions.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import { isPageQuery } from '../../shared/sql/page-queries.ts'
+import { isIntendedQuery } from '../../shared/sql/intended-queries.ts'
 import type { OnWarn } from '../../shared/warnings.ts'
 import { formatCallSite } from '../call-site.ts'
 import { NPlusOneError, QueryBudgetError } from '../errors.ts'
@@ -110,7 +110,7 @@ const joinHint = 'They are asked for together: `instrument(config, { autoBatch: 
 /** Whether repeating the query costs nothing, or is meant: batch after batch, page after page, or in `ignoreNPlusOne`. */
 function isIntended(statement: Statement, { query, parameters }: CompiledQuery): boolean {
   const { usesTable, scalars, scalarLiterals, shape } = statement
-  if (!usesTable || isPageQuery(query) || ignoresNPlusOne()) return true
+  if (!usesTable || isIntendedQuery(query) || ignoresNPlusOne()) return true
   // A batch alone. Whether a short list is asked for again and again is still worth a look.
   if (scalars?.length !== 0 || scalarLiterals !== undefined) return false
   return parameters.length > longestComparedList || shape.operation !== 'select'

@@ -8,7 +8,7 @@ import type {
   UnknownRow,
 } from 'kysely'
 import { dialectOfSql, type SqlDialect } from '../../shared/sql/dialect.ts'
-import { markPageQuery } from '../../shared/sql/page-queries.ts'
+import { markIntendedQuery } from '../../shared/sql/intended-queries.ts'
 import { untilAborted } from '../../shared/time/waiting.ts'
 import { parameter, type SqlStyle } from './sql-nodes.ts'
 
@@ -90,7 +90,7 @@ export class QueryRunner implements KyselyPlugin, SqlStyle {
   transformQuery({ node }: PluginTransformQueryArgs): RootOperationNode {
     this.#built = this.#build(node as SelectQueryNode)
     const { statement } = this.#built
-    markPageQuery(statement)
+    markIntendedQuery(statement)
     return statement
   }
 

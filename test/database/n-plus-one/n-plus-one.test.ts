@@ -1,8 +1,10 @@
 import { sql } from 'kysely'
 import {
+  batchProcessChunks,
   cursorPaginate,
   expectQueries,
   ignoreNPlusOne,
+  kyselyCheckpoints,
   type NPlusOne,
   type NPlusOneOptions,
   paginate,
@@ -261,6 +263,33 @@ describe('the N+1 detector', () => {
       for await (const row of readRows(db.selectFrom('users').selectAll(), { unique: 'id', size: 2 })) void row
     })
     expect(findings).toEqual([])
+  })
+
+  it.each([false, true])('stays silent on our own checkpoints, with transactions: %s', async (inTransactions) => {
+    const { db, findings } = open({ threshold: 2, mode: 'throw' })
+    const store = kyselyCheckpoints(db)
+    const items = Array.from({ length: 12 }, (_, index) => index)
+    const seen: number[] = []
+    const options = { batchSize: 2, checkpoint: { key: 'job', store } }
+    await withQueryScope('job', () =>
+      batchProcessChunks(
+        items,
+        (chunk) => {
+          seen.push(...chunk)
+        },
+        inTransactions ? { ...options, transaction: db } : options,
+      ),
+    )
+    expect(seen).toEqual(items)
+    expect(findings).toEqual([])
+  })
+
+  it('ends a job whose checkpoint is the query over the budget', async () => {
+    const { db } = open({ mode: 'throw' })
+    const store = kyselyCheckpoints(db)
+    await store.save('job', { processed: 1 })
+    const save = () => store.save('job', { processed: 2 })
+    await expect(withQueryScope('job', save, { maxQueries: 0 })).rejects.toMatchObject({ code: 'ERR_QUERY_BUDGET' })
   })
 
   it('stays silent on pages by hand: offsets, and bounds on the keys of the order', async () => {
