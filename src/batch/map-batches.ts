@@ -78,7 +78,7 @@ async function* yieldResults<Item, Result>(
     for (let index = 0; ; index++) {
       const batch = await buffer.take(index)
       if (batch === undefined || run.stopReason?.kind === 'thrown') break
-      yield* batch.takeValues().flat() as Result[]
+      for (const list of batch.takeValues()) yield* (list ?? []) as Result[]
       await withinGrace(checkpointer.save(batch.end, batch.cursor), settings)
       collector.add(batch)
       buffer.release(index)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
-import { BatchError, mapBatches, memoryCheckpoints } from 'posthaste'
+import { BatchError, batchProcessChunks, mapBatches, memoryCheckpoints } from 'posthaste'
 import { describe, expect, it } from 'vitest'
 import { collect } from './support/collect.ts'
 
@@ -24,6 +24,21 @@ describe('mapBatches', () => {
         },
       ),
       { numRuns: 100 },
+    )
+  })
+
+  it('hands out the results of `batchProcessChunks`, whatever lists the chunks return', async () => {
+    const list = fc.option(fc.array(fc.oneof(fc.nat(), fc.constant(undefined), fc.array(fc.nat()))), { nil: undefined })
+    await fc.assert(
+      fc.asyncProperty(fc.array(list, { maxLength: 20 }), async (lists) => {
+        const process = ([list]: readonly (unknown[] | undefined)[]) => list
+        const options = { batchSize: 1, concurrency: 2 }
+        const mapped = await collect(mapBatches(lists, process, options))
+        const { results } = await batchProcessChunks(lists, process, options)
+        // Nothing but `undefined` counts as no results there.
+        if (mapped.some((value) => value !== undefined)) expect(mapped).toEqual(results)
+        expect(mapped).toEqual(lists.flatMap((list) => list ?? []))
+      }),
     )
   })
 
