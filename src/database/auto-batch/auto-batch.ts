@@ -221,8 +221,10 @@ class Group {
     const first = this.lookups[0] as Lookup
     if (!lookup.canJoin(first)) return false
     const shared = this.shape.plan?.sharedPositions ?? []
-    if (!shared.every((position) => lookup.query.parameters[position] === first.query.parameters[position]))
+    if (!shared.every((position) => lookup.query.parameters[position] === first.query.parameters[position])) {
+      this.shape.hasKeptApart = true
       return false
+    }
     this.lookups.push(lookup)
     return true
   }

@@ -6,7 +6,10 @@ export const numberColumn = 'posthaste_n'
 
 /** How lookups with one SQL text become one statement. */
 export interface JoinPlan {
-  /** Positions of parameters whose value all lookups of a statement must share, such as a LIMIT. */
+  /**
+   * Positions of parameters whose value all lookups of a statement must share: of a LIMIT, and of what the database computes
+   * before it reads a row.
+   */
   readonly sharedPositions: readonly number[]
   /**
    * What proves that joined rows are those of the separate queries. `'rows'`: the first rows are compared. `'columns'`: rows

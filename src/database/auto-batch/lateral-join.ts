@@ -1,4 +1,5 @@
 import type { CompiledQuery, SelectQueryNode } from 'kysely'
+import { foldedPositions } from '../fingerprint/folded-parameters.ts'
 import type { Execute } from '../instrumentation.ts'
 import { type JoinedSql, type JoinPlan, numberColumn, refusalOf, unreadableText } from './join-plan.ts'
 import { type ParameterType, readPostgresFacts } from './postgres-facts.ts'
@@ -35,7 +36,7 @@ class LateralJoin implements JoinPlan {
     this.#names = names
     this.#driver = driver
     this.proof = driver === 'other' ? 'rows' : 'none'
-    this.sharedPositions = limitPositions(tokens)
+    this.sharedPositions = [...limitPositions(tokens), ...foldedPositions(tokens)]
     this.#fence = isFenced(query.query as SelectQueryNode) ? '' : ' offset 0'
   }
 

@@ -22,6 +22,8 @@ export class LookupShape {
   readonly costs: JoiningCosts = new JoiningCosts()
   queries = 0
   statements = 0
+  /** Whether lookups met that differ in a value which a joined statement must share. */
+  hasKeptApart = false
   readonly #unproven = new Set<string>()
   #isProven: boolean
   #proofs = 0
@@ -126,10 +128,13 @@ export class LookupShape {
 
   snapshot(): AutoBatchShape {
     const { text, queries, statements } = this
-    const refused = this.plan === undefined ? this.#refusal : undefined
+    const refused = this.plan === undefined ? this.#refusal : this.hasKeptApart && queries === 0 ? keptApart : undefined
     return { shape: text, queries, statements, ...(refused === undefined ? {} : { refused }) }
   }
 }
+
+const keptApart =
+  'its lookups differ in a value with which the database may compute before it reads a row: in a LIMIT, a function, a second cast'
 
 function isLost(error: unknown): boolean {
   const { kind } = classifyError(error)

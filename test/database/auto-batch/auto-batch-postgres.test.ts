@@ -1,7 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as kysely from 'kysely'
-import { CamelCasePlugin, CompiledQuery, Kysely, PostgresDialect, type PostgresDialectConfig, sql } from 'kysely'
+import {
+  CamelCasePlugin,
+  CompiledQuery,
+  Kysely,
+  PostgresDialect,
+  type PostgresDialectConfig,
+  type RawBuilder,
+  sql,
+} from 'kysely'
 import pg from 'pg'
 import {
   expectQueries,
@@ -202,6 +210,42 @@ describe.skipIf(!services.postgres)('autoBatch on PostgreSQL', () => {
     ])
   })
 
+  it.each<[string, (value: string) => RawBuilder<unknown>]>([
+    ['a function', (value) => sql`founded >= make_date(2024, ${value}, 1)`],
+    ['a division', (value) => sql`id > 10 / ${value}::int`],
+    ['an overflow', (value) => sql`id > 2147483600 + ${value}::int`],
+    ['a second cast', (value) => sql`id = ${value}::text::int`],
+    ['a function of casts', (value) => sql`id = cast(cast(${value} as text) as int)`],
+    ['a precision', (value) => sql`area > ${value}::numeric(2, 1)`],
+    ['a pattern', (value) => sql`name ~ ${value}`],
+    ['another pattern', (value) => sql`name similar to ${value}`],
+    ['a list', (value) => sql`id = any(string_to_array(${value}, ',')::int[])`],
+    ['a derived table', (value) => sql`id = (select x::int from (select ${value}::text as x) as s)`],
+    ['a case', (value) => sql`id = case when id > 5 then 10 / ${value}::int else 1 end`],
+    ['an interval', (value) => sql`seen > timestamptz '2020-01-01' - (${value} || ' days')::interval`],
+  ])('gives the errors of separate queries for bad values in %s, where no row is read', async (_name, condition) => {
+    const { db } = connect()
+    const separate = new Kysely<Tables>({ dialect: connect().dialect })
+    onTestFinished(() => separate.destroy())
+    const outcome = async (on: Kysely<Tables>, id: number, value: string) => {
+      const query = on.selectFrom('city').select('id').where('id', '=', id)
+      const found = query.where(condition(value) as RawBuilder<boolean>).execute()
+      return found.catch(({ code }: { code: string }) => code)
+    }
+    for (const bad of ['0', '13', '99', 'x', '(', '', '2147483647']) {
+      const lookups = [
+        { id: 1, value: '1' },
+        { id: 1_000, value: bad },
+        { id: 2, value: '2' },
+        { id: 1_001, value: '2' },
+      ]
+      const joined = await Promise.all(lookups.map(({ id, value }) => outcome(db, id, value)))
+      const alone = []
+      for (const { id, value } of lookups) alone.push(await outcome(separate, id, value))
+      expect(joined).toEqual(alone)
+    }
+  })
+
   it('answers with whole results, and through plugins', async () => {
     const { db } = connect()
     const query = (id: number, on: Kysely<Tables>) =>
@@ -356,8 +400,13 @@ describe.skipIf(!services.postgres)('autoBatch on PostgreSQL', () => {
       ['a lock', (db, id) => db.selectFrom('city').select('id').where('id', '=', id).forUpdate(), /'for'/],
       [
         'a volatile function',
-        (db, id) => db.selectFrom('city').select(sql`tick(${id}::int)`.as('t')).where('id', '=', id),
+        (db, id) => db.selectFrom('city').select(sql`tick(id)`.as('t')).where('id', '=', id),
         /volatile: tick/,
+      ],
+      [
+        'an argument of a function that differs',
+        (db, id) => db.selectFrom('city').select(sql`calm(${id}::int)`.as('t')).where('id', '=', id),
+        /differ in a value/,
       ],
       [
         'random()',
