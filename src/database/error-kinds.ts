@@ -48,6 +48,7 @@ export const mysqlErrors: Readonly<Record<number, ErrorKind>> = {
   1613: 'lock-timeout',
   3572: 'lock-timeout',
   1020: 'serialization',
+  1412: 'serialization',
   3101: 'serialization',
   1040: 'too-many-connections',
   1203: 'too-many-connections',
@@ -158,6 +159,7 @@ export const driverErrors: Readonly<Record<string, ErrorKind>> = {
   // MySQL's errors without their number, and those of MariaDB's own driver.
   ER_LOCK_DEADLOCK: 'deadlock',
   ER_LOCK_WAIT_TIMEOUT: 'lock-timeout',
+  ER_TABLE_DEF_CHANGED: 'serialization',
   ER_CON_COUNT_ERROR: 'too-many-connections',
   ER_GET_CONNECTION_TIMEOUT: 'too-many-connections',
   ER_CONNECTION_TIMEOUT: 'unavailable',

@@ -25,6 +25,11 @@ describe('classifyError of drivers, poolers and proxies', () => {
     [message('MaxClientsInSessionMode: max clients reached', { code: 'XX000' }), 'too-many-connections', 'after-delay'],
     [message('Timed-out waiting to acquire database connection'), 'too-many-connections', 'after-delay'],
     [message('terminating connection', { severity: 'FATAL', code: '25P04' }), 'connection', 'statement-if-idempotent'],
+    [
+      message('Table definition has changed, please retry transaction', { errno: 1412, code: 'ER_TABLE_DEF_CHANGED' }),
+      'serialization',
+      'transaction',
+    ],
     [message('transaction rolled back', { severity: 'ERROR', code: '40000' }), 'serialization', 'transaction'],
     [message('constraint', { severity: 'ERROR', code: '40002' }), 'other', 'no'],
     [mysql(1047, 'WSREP has not yet prepared node for application use'), 'unavailable', 'after-delay'],

@@ -231,9 +231,10 @@ export class InstrumentedConnection {
     else if (control?.kind === 'rollback') this.#transaction.rollback()
     else if (control !== undefined && control.kind !== 'commit') this.#transaction.followSavepoint(control)
     const { invalidation } = this.#instrumentation
-    if (invalidation !== undefined) return invalidation.afterSuccess(statement, this.#transaction)
+    const invalidated = invalidation?.afterSuccess(statement, this.#transaction)
     if (control?.kind === 'commit') this.#transaction.end()
-    return undefined
+    if (control?.chains) this.#transaction.begin(scope)
+    return invalidated
   }
 }
 

@@ -3,6 +3,8 @@ export interface TransactionControl {
   readonly kind: 'begin' | 'commit' | 'rollback' | 'savepoint' | 'rollback to' | 'release'
   /** The name of the savepoint, or `''`. */
   readonly name: string
+  /** Whether the next transaction begins at once. */
+  readonly chains?: boolean
 }
 
 /** Reads transaction control off SQL, written by Kysely's drivers or by hand; `undefined` for every other statement. */
@@ -11,12 +13,14 @@ export function transactionControl(sql: string): TransactionControl | undefined 
   if (match === null) return undefined
   const { begin, commit, to, savepoint, release } = match.groups as Record<string, string | undefined>
   const name = (to ?? savepoint ?? release ?? '').replace(/^["`[]|["`\]]$/g, '')
+  const chains = /\band\s+chain\b/i.test(sql)
   if (begin !== undefined) return { kind: 'begin', name }
-  if (commit !== undefined) return { kind: 'commit', name }
+  if (commit !== undefined) return { kind: 'commit', name, chains }
   if (savepoint !== undefined) return { kind: 'savepoint', name }
   if (release !== undefined) return { kind: 'release', name }
-  return { kind: to === undefined ? 'rollback' : 'rollback to', name }
+  return to === undefined ? { kind: 'rollback', name, chains } : { kind: 'rollback to', name }
 }
 
+/** PREPARE TRANSACTION counts as a commit: it ends the transaction here, and its changes may become visible. */
 const controlPattern =
-  /^\s*(?:(?<begin>begin|start transaction)\b|(?<commit>commit|end)\b|rollback\b(?:.*?\bto(?: savepoint)?\s+(?<to>[^\s;]+))?|savepoint\s+(?<savepoint>[^\s;]+)|release\s+(?:savepoint\s+)?(?<release>[^\s;]+))/i
+  /^\s*(?:(?<begin>begin|start\s+transaction)\b|(?<commit>commit|end|prepare\s+transaction)\b|(?:rollback|abort)\b(?:.*?\bto(?: savepoint)?\s+(?<to>[^\s;]+))?|savepoint\s+(?<savepoint>[^\s;]+)|release\s+(?:savepoint\s+)?(?<release>[^\s;]+))/i

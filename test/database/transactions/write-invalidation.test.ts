@@ -1,6 +1,7 @@
 import {
   CompiledQuery,
   type DatabaseConnection,
+  type Dialect,
   type Driver,
   DummyDriver,
   Kysely,
@@ -18,6 +19,19 @@ function open() {
   const told: string[] = []
   const db = openSqlite({ invalidates: { invalidateTags: async (...tags) => void told.push(...tags) } })
   return { db, told }
+}
+
+/** Without a database: what it understands is not asked. */
+function openDummy() {
+  const told: string[] = []
+  const dialect: Dialect = {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => new DummyDriver(),
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  }
+  const invalidates = { invalidateTags: async (...tags: readonly string[]) => void told.push(...tags) }
+  return { db: new Kysely<Tables>(instrument({ dialect }, { invalidates })), told }
 }
 
 const order = { user_id: 1, status: 'new', total: 1 }
@@ -120,6 +134,45 @@ describe('writes that invalidate', () => {
       await sql`commit`.execute(connection)
     })
     expect(told).toEqual(['table:orders'])
+  })
+
+  it.each([
+    ['rollback', []],
+    ['rollback work', []],
+    ['abort', []],
+    ['ABORT TRANSACTION', []],
+    ['commit', ['table:orders']],
+    ['end work', ['table:orders']],
+    // Another session commits it, and no one will say when.
+    ["prepare transaction 'later'", ['table:orders']],
+  ])('follow a transaction that ends with %s', async (end, ofTransaction) => {
+    const { db, told } = openDummy()
+    await db.connection().execute(async (connection) => {
+      await sql`start  transaction`.execute(connection)
+      await connection.deleteFrom('orders').execute()
+      await sql.raw(end).execute(connection)
+      expect(told).toEqual(ofTransaction)
+      await connection.deleteFrom('users').execute()
+      expect(told).toEqual([...ofTransaction, 'table:users'])
+    })
+  })
+
+  it.each([
+    ['commit and chain', ['table:orders']],
+    ['end transaction and chain', ['table:orders']],
+    ['rollback and chain', []],
+    ['abort work and chain', []],
+  ])('follow the transaction that %s begins', async (end, ofFirst) => {
+    const { db, told } = openDummy()
+    await db.connection().execute(async (connection) => {
+      await sql`begin`.execute(connection)
+      await connection.deleteFrom('orders').execute()
+      await sql.raw(end).execute(connection)
+      await connection.deleteFrom('users').execute()
+      expect(told).toEqual(ofFirst)
+      await sql`commit and no chain`.execute(connection)
+      expect(told).toEqual([...ofFirst, 'table:users'])
+    })
   })
 
   it('follow a transaction written by hand on one connection', async () => {
