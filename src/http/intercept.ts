@@ -59,6 +59,12 @@ export function intercept(response: ServerResponse, interceptor: Interceptor): (
     }
   }
 
+  /** A head is Latin-1. Node writes one that goes with bytes as such, and one that goes alone as UTF-8. */
+  const sendHead = () => {
+    if (response.req.httpVersionMajor === 1) write.call(response, noBytes, 'utf8')
+    else flushHeaders.call(response)
+  }
+
   const begin = (given?: number) => {
     if (isDecided) return
     reopenHead(response)
@@ -67,7 +73,7 @@ export function intercept(response: ServerResponse, interceptor: Interceptor): (
     try {
       decide(pieces, () => {
         if (!response.headersSent) response.writeHead(status)
-        if (pieces.encoder !== undefined) flushHeaders.call(response)
+        if (pieces.encoder !== undefined) sendHead()
       })
     } catch (error) {
       pieces.encoder?.destroy()
@@ -173,6 +179,8 @@ export function intercept(response: ServerResponse, interceptor: Interceptor): (
   })
   return () => (encoder as { flush?(): void } | undefined)?.flush?.()
 }
+
+const noBytes = new Uint8Array(0)
 
 /** Shorter bodies are compressed at once. */
 const maxWaitingBytes = 16 * 1024

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
 import zlib from 'node:zlib'
 import { type Cache, createCache } from 'posthaste'
 import { cacheResponses, compressResponses } from 'posthaste/express'
@@ -72,6 +73,24 @@ it('is not encoded when the handler has applied a coding for the transfer', asyn
   })
   const { response, body } = await receive(port)
   expect([response.headers['content-encoding'], zlib.gunzipSync(body).toString()]).toEqual([undefined, text])
+})
+
+describe.each<[middleware: string, wrap: Wrap]>([
+  ['nothing', plain],
+  ['compressResponses', compressing],
+])('behind %s', (_middleware, wrap) => {
+  it.each<[how: string, send: (response: ServerResponse) => void]>([
+    ['in one piece', (response) => response.end(Buffer.from(text))],
+    ['from a stream', (response) => Readable.from([Buffer.from(text), Buffer.from(text)]).pipe(response)],
+  ])('keeps a header in Latin-1 with a body %s', async (_how, send) => {
+    const port = await listen(wrap, (response) => {
+      response.setHeader('content-type', 'text/csv')
+      response.setHeader('x-name', 'Müller')
+      send(response)
+    })
+    const { response } = await receive(port)
+    expect(response.headers['x-name']).toBe('Müller')
+  })
 })
 
 it('keeps its reason phrase in the cache, which is not that of a 304', async () => {

@@ -30,6 +30,15 @@ function comparable(exchange: Exchange, { isEncoded, headers: given }: Exchange,
 
 const framing = ['content-length', 'transfer-encoding', 'accept-ranges']
 
+/** Node writes a head that goes with a text in UTF-8, where ours may go in Latin-1, which a head is. */
+function inLatin1(expected: Exchange, { headers: given }: Exchange): Exchange {
+  const decode = (value: unknown) => (typeof value === 'string' ? Buffer.from(value, 'latin1').toString() : value)
+  const headers = Object.entries(expected.headers).map(([name, value]) =>
+    decode(value) === given[name] ? [name, given[name]] : [name, value],
+  )
+  return { ...expected, headers: Object.fromEntries(headers) }
+}
+
 /** Node reports a write after the end only while the answer is not sent, and a compressed one takes longer. */
 function early(reports: readonly string[]): string[] {
   const same = reports.map((report) => report.replace('ERR_STREAM_ALREADY_FINISHED', 'done'))
@@ -89,7 +98,8 @@ describe.each(['1.1', '1.0', '2'] as const)('random programs over HTTP/%s', (ver
       await fc.assert(
         fc.asyncProperty(programs, async (drawn) => {
           const program = version === '2' ? untilClosed(drawn) : drawn
-          const [expected, given] = [await plain.run(program), await wrapped.run(program)]
+          const given = await wrapped.run(program)
+          const expected = inLatin1(await plain.run(program), given)
           // A client of HTTP/1.0 does not know the chunks that a handler sends on its own account.
           if (version === '1.0' && 'transfer-encoding' in expected.headers) return
           expect(comparable(given, given, version)).toEqual(comparable(expected, given, version))

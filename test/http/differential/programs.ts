@@ -123,10 +123,11 @@ const step = fc.oneof(
   { weight: 3, arbitrary: fc.constantFrom<Step>({ call: 'turn', args: [] }, { call: 'wait', args: [] }) },
 )
 
-/** Programs of random calls. Most begin as handlers do, with a type that compresses. */
+/** Programs of random calls. Many begin as handlers do, with a type that compresses, and some with a name in Latin-1. */
 export const programs: fc.Arbitrary<readonly Step[]> = fc
-  .tuple(fc.boolean(), fc.array(step, { minLength: 1, maxLength: 8 }))
-  .map(([isText, steps]) => [
+  .tuple(fc.boolean(), fc.boolean(), fc.array(step, { minLength: 1, maxLength: 8 }))
+  .map(([isText, isNamed, steps]) => [
+    ...(isNamed ? [{ call: 'setHeader', args: ['X-Name', 'Müller'] } as Step] : []),
     ...(isText ? [{ call: 'setHeader', args: ['Content-Type', 'text/plain; charset=utf-8'] } as Step] : []),
     ...steps,
   ])
