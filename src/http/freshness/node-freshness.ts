@@ -42,7 +42,7 @@ function tagAnswer(response: ServerResponse, validator: Validator): void {
     },
     onStream() {
       setTag(response, validator, validator.finishEarly(answer))
-      return false
+      return { isCopied: false, isNeeded: true }
     },
     onBody() {
       // Rejects only when the cache is closed.

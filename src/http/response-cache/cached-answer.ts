@@ -1,7 +1,7 @@
 import vary from 'vary'
 import type { Encoding } from '../compression/codecs.ts'
 import { fieldValue, headerOf } from './rules/answer-head.ts'
-import { parseHttpDate } from './rules/freshness.ts'
+import { bodyHeaders, isUnchanged } from './rules/conditions.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 import type { StoredResponse } from './stored-response.ts'
 
@@ -63,22 +63,6 @@ export function answerFrom(
   return { status, message, headers: sent, removed, body: request.method === 'HEAD' ? null : body }
 }
 
-/** RFC 9110, 13.1.2 and 13.1.3: the date counts only in a request without entity tags. */
-function isUnchanged(request: CachedRequest, etag: string, lastModified: string | undefined): boolean {
-  const tags = request.header('if-none-match') ?? undefined
-  if (tags !== undefined) return tags.trim() === '*' || tags.split(',').some((tag) => withoutWeakMark(tag) === etag)
-  const since = request.header('if-modified-since') ?? undefined
-  return since !== undefined && lastModified !== undefined && parseHttpDate(lastModified) <= parseHttpDate(since)
-}
-
-/** `If-None-Match` compares weakly, that is without the mark. */
-function withoutWeakMark(tag: string): string {
-  return tag.trim().replace(/^W\//, '')
-}
-
-/** Headers that describe a body. A 304 has none of them. */
-const bodyHeaders: ReadonlySet<string> = new Set(['content-type', 'content-language', 'content-disposition'])
-
 /** The head of an answer that is not sent yet. */
 export interface AnswerHead {
   /** In lower case. */
@@ -113,6 +97,11 @@ const replacedHeaders: ReadonlySet<string> = new Set([
   'accept-ranges',
   'etag',
 ])
+
+/** Takes out of a head what a 304 does not have. */
+export function removeBodyHeaders(head: Pick<AnswerHead, 'removeHeader'>): void {
+  for (const name of bodyHeaders) head.removeHeader(name)
+}
 
 /** Adds the report of this cache behind those of caches nearer to the origin (RFC 9211, 2). */
 export function addCacheStatus(head: AnswerHead, cacheStatus: string): void {

@@ -1,10 +1,11 @@
 import { expectObject } from '../../shared/arguments.ts'
 import { readReady } from '../ready-body.ts'
 import { BodyCopy } from './body-copy.ts'
-import { type AnswerHead, type CachedAnswer, setAnswerHeaders } from './cached-answer.ts'
+import { type AnswerHead, type CachedAnswer, removeBodyHeaders, setAnswerHeaders } from './cached-answer.ts'
 import type { HttpCacheSettings, ResponseStore } from './http-cache-options.ts'
 import { createFromSettings, type ResponseCache } from './response-cache.ts'
 import { type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
+import { hasAnswer } from './rules/conditions.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 
 /** A fetch-style handler. */
@@ -48,12 +49,14 @@ export async function respondFetch<Original>(
   const { maxBytes } = responses.settings
   const streaming = Promise.withResolvers<Response>()
   let handlerResponse: Response | undefined
-  const responding = responses.respond(toCachedRequest(request, original, route), {
+  const cachedRequest = toCachedRequest(request, original, route)
+  const responding = responses.respond(cachedRequest, {
     async forRequest() {
       const captured = await captureResponse(await run(unconditional(request)), maxBytes, prior)
       const { response, answer, isStreaming } = captured
       handlerResponse = response
-      if (isStreaming) streaming.resolve(withCacheStatus(response, 'posthaste; fwd=miss'))
+      if (isStreaming)
+        streaming.resolve(withCacheStatus(leaveOutKnown(response, cachedRequest, readToEnd), 'posthaste; fwd=miss'))
       return answer
     },
     async inBackground() {
@@ -68,7 +71,10 @@ export async function respondFetch<Original>(
     return decision
   }
   if (decision.kind === 'bypass') return withCacheStatus(await run(request), decision.cacheStatus)
-  if (decision.kind === 'handled') return withCacheStatus(handlerResponse as Response, decision.cacheStatus)
+  if (decision.kind === 'handled') {
+    const own = leaveOutKnown(handlerResponse as Response, cachedRequest, cancel)
+    return withCacheStatus(own, decision.cacheStatus)
+  }
   return toResponse(decision.answer, handlerResponse?.headers ?? prior)
 }
 
@@ -77,6 +83,15 @@ function toResponse({ status, message, headers, removed, body }: CachedAnswer, b
   const merged = new Headers(before)
   setAnswerHeaders(headOf(merged), headers, removed)
   return new Response(body as Buffer<ArrayBuffer> | null, { status, statusText: message ?? '', headers: merged })
+}
+
+/** The handler's own response, or a 304 if the client has it already. */
+function leaveOutKnown(response: Response, request: CachedRequest, discard: (response: Response) => unknown): Response {
+  const headers = new Headers(response.headers)
+  if (!hasAnswer(request, response.status, (name) => headers.get(name))) return response
+  removeBodyHeaders({ removeHeader: (name) => headers.delete(name) })
+  discard(response)
+  return new Response(null, { status: 304, headers })
 }
 
 function headOf(headers: Headers): AnswerHead {
@@ -188,6 +203,15 @@ function changesSince(prior: Headers | undefined, headers: Headers): Pick<Handle
 
 async function drain({ body }: Response): Promise<void> {
   if (body !== null && !body.locked) await body.pipeTo(new WritableStream())
+}
+
+/** The copy of a body is complete when the body is read. */
+function readToEnd(response: Response): void {
+  drain(response).catch(() => {})
+}
+
+function cancel({ body }: Response): void {
+  body?.cancel().catch(() => {})
 }
 
 function withCacheStatus(response: Response, cacheStatus: string): Response {

@@ -16,16 +16,19 @@ export interface AnswerHeaders {
 export interface AnswerListener {
   /** The head is complete. Called again if Node has refused the first one. */
   onHead(head: AnswerHeaders): void
-  /**
-   * The answer comes in pieces, so it is sent while it comes; the head is about to be compiled.
-   *
-   * @returns whether to copy the pieces
-   */
-  onStream(): boolean
+  /** The answer comes in pieces, so it is sent while it comes; the head is about to be compiled, and can change. */
+  onStream(): StreamPlan
   /** The answer is given; `undefined` when it is too long to be copied. */
   onBody(body: Buffer | undefined): void
   /** The response was closed before its handler had ended it. */
   onAbandon(): void
+}
+
+/** What becomes of the pieces of an answer. */
+export interface StreamPlan {
+  readonly isCopied: boolean
+  /** If not, the client gets the head alone, when the handler ends the answer. */
+  readonly isNeeded: boolean
 }
 
 /** An answer that came in one piece, and waits to be sent. */
@@ -51,11 +54,14 @@ export function holdAnswer(
   let isHeadSeen = false
   let isDecided = false
   let isStreaming = false
+  let isNeeded = true
   let copy: BodyCopy | undefined
   let pending: PendingEnd | undefined
   let wasCompiled = false
   let endArguments: readonly unknown[] = []
   const isOver = () => response.writableEnded || isDestroyed(response)
+
+  const isSent = () => isNeeded && !isBackground
 
   const stream = (status?: number) => {
     if (isDecided) return
@@ -64,16 +70,19 @@ export function holdAnswer(
     try {
       reopenHead(response)
       if (isHeadSeen) startCopy()
-      if (!response.headersSent) response.writeHead(status ?? response.statusCode)
+      if (!response.headersSent) response.writeHead((isNeeded ? status : undefined) ?? response.statusCode)
     } catch (error) {
       isDecided = false
       isStreaming = false
+      isNeeded = true
       copy = undefined
       throw error
     }
   }
   const startCopy = () => {
-    if (listener.onStream()) copy = new BodyCopy(maxBytes)
+    const plan = listener.onStream()
+    if (plan.isCopied) copy = new BodyCopy(maxBytes)
+    isNeeded = plan.isNeeded
   }
 
   replaceMethods(response, {
@@ -90,7 +99,7 @@ export function holdAnswer(
       }
       try {
         if (!isOpenable && !isDecided) stream(args[0] as number)
-        else if (isDecided || !isOpenable) writeHead.apply(response, args as never)
+        else if (isDecided || !isOpenable) writeHead.apply(response, (isNeeded ? args : [response.statusCode]) as never)
         else compileHead(response, args)
       } catch (error) {
         isHeadSeen = false
@@ -109,7 +118,7 @@ export function holdAnswer(
         return pending.refuseWrite(args.at(-1))
       if (isOver() || !isBody(response, chunk, encoding)) return write.apply(response, args as never)
       stream()
-      const hasRoom = isBackground || write.apply(response, args as never)
+      const hasRoom = isSent() ? write.apply(response, args as never) : skip(args.at(-1))
       if (copy === undefined || copy.isTooLong) return hasRoom
       copy.add(bytesOf(chunk, encoding))
       if (copy.isTooLong) listener.onBody(undefined)
@@ -126,7 +135,8 @@ export function holdAnswer(
         return end.apply(response, args as never)
       if (isStreaming) {
         if (chunk !== undefined) copy?.add(bytesOf(chunk as string | Uint8Array, encoding))
-        if (!isBackground) end.apply(response, args as never)
+        if (isSent()) end.apply(response, args as never)
+        else if (!isBackground) end.call(response, undefined as never, 'utf8', done)
         listener.onBody(copy?.read())
         return response
       }
@@ -168,6 +178,12 @@ export function holdAnswer(
       }
     },
   }
+}
+
+/** Takes a chunk that is not sent. */
+function skip(callback: unknown): true {
+  if (typeof callback === 'function') process.nextTick(callback)
+  return true
 }
 
 function bytesOf(chunk: string | Uint8Array, encoding: unknown): Buffer {

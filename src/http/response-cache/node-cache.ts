@@ -1,11 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { addCacheStatus, type CachedAnswer, setAnswerHeaders } from './cached-answer.ts'
+import { addCacheStatus, type CachedAnswer, removeBodyHeaders, setAnswerHeaders } from './cached-answer.ts'
 import { type HeldAnswer, holdAnswer } from './hold-answer.ts'
 import { detachedExchange } from './node-renewal.ts'
 import type { NodeCachedRequest } from './node-request.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { fieldsOf } from './rules/answer-head.ts'
 import { type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
+import { hasAnswer } from './rules/conditions.ts'
+import type { CachedRequest } from './rules/request-rules.ts'
 
 /** A request and its response through Node's `http`, and how to run its handler. */
 export interface NodeExchange<Original> {
@@ -25,7 +27,7 @@ export function respondNode<Original>(responses: ResponseCache<Original>, exchan
     .respond(request, {
       forRequest() {
         request.hideConditions()
-        captured = captureAnswer(response, responses.settings.maxBytes)
+        captured = captureAnswer(response, responses.settings.maxBytes, request)
         next()
         return captured.answer
       },
@@ -43,7 +45,7 @@ export function respondNode<Original>(responses: ResponseCache<Original>, exchan
         if (captured !== undefined) {
           captured.held.send(() => {
             addCacheStatus(response, decision.cacheStatus)
-            return undefined
+            return leaveOutKnown(response, request)
           })
           return
         }
@@ -52,7 +54,7 @@ export function respondNode<Original>(responses: ResponseCache<Original>, exchan
       },
       (error) => {
         if (captured === undefined) next(error)
-        else captured.held.send(() => undefined)
+        else captured.held.send(() => leaveOutKnown(response, request))
       },
     )
     // What the rest of the application throws is the application's.
@@ -73,7 +75,7 @@ export async function rerunApplication(
 ): Promise<HandlerAnswer> {
   const { request, response } = detachedExchange(original, url)
   // Until the request comes to its route: whoever answers before it answers for it.
-  const captured = captureAnswer(response, maxBytes, true)
+  const captured = captureAnswer(response, maxBytes, undefined)
   capturedReruns.set(request, captured)
   application(request, response)
   const answer = await captured.answer
@@ -99,21 +101,22 @@ interface CapturedAnswer {
   startHandler(): void
 }
 
-function captureAnswer(response: ServerResponse, maxBytes: number, isBackground = false): CapturedAnswer {
+/** @param request - `undefined` when it has its answer already */
+function captureAnswer(response: ServerResponse, maxBytes: number, request: CachedRequest | undefined): CapturedAnswer {
   const answered = Promise.withResolvers<HandlerAnswer>()
   let changes = trackHead(response)
   const { statusMessage: messageBefore } = response
   let head: Omit<HandlerAnswer, 'body'> = { status: 499, headers: [] }
-  const held = holdAnswer(response, maxBytes, isBackground, {
+  const held = holdAnswer(response, maxBytes, request === undefined, {
     onHead({ status, message, headers }) {
       head = { status, message: message === messageBefore ? undefined : message, ...changes.read(headers) }
     },
     onStream() {
-      if (isBackground) return true
+      if (request === undefined) return { isCopied: true, isNeeded: true }
       addCacheStatus(response, 'posthaste; fwd=miss')
-      const isStorable = unstorableReason(head, 0) === undefined
-      if (!isStorable) answered.resolve({ ...head, body: undefined })
-      return isStorable
+      const isCopied = unstorableReason(head, 0) === undefined
+      if (!isCopied) answered.resolve({ ...head, body: undefined })
+      return { isCopied, isNeeded: leaveOutKnown(response, request, head.status) === undefined }
     },
     onBody(body) {
       // They may be added until the end.
@@ -160,6 +163,23 @@ function trackHead(response: ServerResponse): HeadChanges {
       }
     },
   }
+}
+
+/**
+ * Makes the handler's own answer a 304 if the client has it already.
+ *
+ * @returns `null` for no body; `undefined` for that of the handler
+ */
+function leaveOutKnown(
+  response: ServerResponse,
+  request: CachedRequest,
+  status: number = response.statusCode,
+): null | undefined {
+  if (!hasAnswer(request, status, (name) => response.getHeader(name))) return undefined
+  response.statusCode = 304
+  response.statusMessage = ''
+  removeBodyHeaders(response)
+  return null
 }
 
 /** Sets the head of an answer and returns its body. */

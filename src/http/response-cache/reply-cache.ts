@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { pipeline, Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
 import {
   compressPayload,
   isStream,
@@ -11,12 +12,20 @@ import {
   unwrapResponse,
 } from '../compression/reply-compression.ts'
 import { copyingStream } from './body-copy.ts'
-import { type AnswerHead, addCacheStatus, type CachedAnswer, setAnswerHeaders } from './cached-answer.ts'
+import {
+  type AnswerHead,
+  addCacheStatus,
+  type CachedAnswer,
+  removeBodyHeaders,
+  setAnswerHeaders,
+} from './cached-answer.ts'
 import type { CacheDecision } from './decisions.ts'
 import { NodeCachedRequest } from './node-request.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { fieldsOf } from './rules/answer-head.ts'
 import { bodyFault, type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
+import { hasAnswer } from './rules/conditions.ts'
+import type { CachedRequest } from './rules/request-rules.ts'
 
 /** A request of a framework that has hooks before a handler and on its payload, as Fastify. */
 interface HookRequest {
@@ -46,6 +55,7 @@ type Run = (next: () => void) => void
 
 /** A request whose handler is running. */
 interface RunningRequest {
+  readonly request: CachedRequest
   readonly answer: PromiseWithResolvers<HandlerAnswer>
   readonly decision: Promise<CacheDecision>
   readonly changes: HeadChanges
@@ -87,7 +97,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
     if (typeof early === 'function') {
       decision.catch(() => {})
       encodedByCache.add(request)
-      runningRequests.set(request, { answer, decision, changes: trackHead(reply) })
+      runningRequests.set(request, { request: cachedRequest, answer, decision, changes: trackHead(reply) })
       reply.raw.once('close', () => answer.resolve({ status: 499, headers: [], body: undefined, isAbandoned: true }))
       return early
     }
@@ -118,12 +128,18 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
         compressor === undefined ? body : compressPayload(compressor, request, reply, body)
       if (isStream(payload)) {
         addCacheStatus(headOf(reply), 'posthaste; fwd=miss')
+        const isKnown = leaveOutKnown(reply, running.request)
         if (unstorableReason(head, 0) !== undefined) {
           running.answer.resolve({ ...head, body: undefined })
-          return encode(payload)
+          if (!isKnown) return encode(payload)
+          ;(toReadable(payload) as Readable).destroy()
+          return null
         }
         const copying = copyingStream(maxBytes, (body) => running.answer.resolve({ ...head, body }))
-        return encode(pipeline(toReadable(payload), copying, () => {}))
+        const copied = pipeline(toReadable(payload), copying, () => {})
+        if (!isKnown) return encode(copied)
+        await finished(copied.resume()).catch(() => {})
+        return null
       }
       const bytes = Buffer.from((payload as string | Buffer | null | undefined) ?? '')
       running.answer.resolve({ ...head, body: bytes.length > maxBytes ? undefined : bytes })
@@ -132,6 +148,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       )
       if (decision.kind === 'answer') return applyAnswer(reply, decision.answer) ?? Readable.from([])
       addCacheStatus(headOf(reply), decision.cacheStatus)
+      if (leaveOutKnown(reply, running.request)) return null
       // Fastify would replace a length that does not match by an error.
       return bodyFault(head, bytes) === 'length' ? payload : encode(payload)
     },
@@ -186,6 +203,14 @@ function trackHead(reply: HookReply): HeadChanges {
       }
     },
   }
+}
+
+/** Makes the handler's own answer a 304 if the client has it already. @returns whether it has */
+function leaveOutKnown(reply: Reply, request: CachedRequest): boolean {
+  if (!hasAnswer(request, reply.statusCode, (name) => reply.getHeader(name))) return false
+  reply.code(304)
+  removeBodyHeaders(headOf(reply))
+  return true
 }
 
 /** Sets the head of an answer and returns its payload. */

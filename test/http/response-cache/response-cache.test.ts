@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
+import { Readable } from 'node:stream'
 import zlib from 'node:zlib'
 import { type Cache, createCache } from 'posthaste'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -247,6 +248,48 @@ describe.each(Object.entries(caching))('on %s', (name, startServer) => {
       expect((await get('/users', condition as Record<string, string>)).status, JSON.stringify(condition)).toBe(200)
     }
     expect(runs).toBe(1)
+  })
+
+  describe.each<[what: string, answer: Answer]>([
+    ['may not be stored', answerWith({ 'cache-control': 'private' })],
+    ['is too long', { ...plain, body: 'x'.repeat(1024 * 1024 + 1) }],
+    ['comes in pieces', { ...plain, pieces: twoPieces }],
+    ['comes in pieces and may not be stored', answerWith({ 'cache-control': 'private' }, { pieces: twoPieces })],
+    [
+      'comes in pieces and is too long',
+      { ...plain, pieces: () => Readable.from(Array.from({ length: 20 }, () => 'x'.repeat(100_000))) },
+    ],
+  ])('an answer that %s', (_what, given) => {
+    it.each<[how: string, condition: Record<string, string>, status: number]>([
+      ['answers 304 to its entity tag', { 'if-none-match': '"of, the handler"' }, 304],
+      ['answers 304 to its weak entity tag in a list', { 'if-none-match': '"other", W/"handler"' }, 304],
+      ['answers 304 to its date', { 'if-modified-since': 'Tue, 14 Nov 2023 00:00:00 GMT' }, 304],
+      ['answers 200 to another entity tag', { 'if-none-match': '"other"' }, 200],
+      ['answers 200 to an older date', { 'if-modified-since': 'Mon, 13 Nov 2023 00:00:00 GMT' }, 200],
+    ])('%s', async (how, condition, expected) => {
+      const etag = how.includes('list') ? '"handler"' : '"of, the handler"'
+      const validators = { etag, 'last-modified': 'Tue, 14 Nov 2023 00:00:00 GMT' }
+      answer = () => ({ ...given, headers: { ...given.headers, ...validators } })
+      for (let round = 0; round < 2; round++) {
+        const { status, headers, body } = await get(`/${encodeURIComponent(how)}`, condition)
+        expect(status).toBe(expected)
+        expect(headers['last-modified']).toBe(validators['last-modified'])
+        if (expected === 200) expect(body.length).toBeGreaterThan(0)
+        else
+          expect([body.length, headers['content-type'], headers['content-length']]).toEqual([0, undefined, undefined])
+        // By then what can be stored is, and has another entity tag.
+        if (given.pieces === twoPieces && given.headers?.['cache-control'] === undefined) break
+        expect(headers.etag).toBe(etag)
+        now += 11_000
+      }
+    })
+  })
+
+  it('stores an answer in pieces of which a client needs none', async () => {
+    answer = () => answerWith({ etag: '"1"' }, { pieces: twoPieces })
+    expect((await get('/users', { 'if-none-match': '"1"' })).status).toBe(304)
+    await expect.poll(async () => (await get()).headers['cache-status']).toBe('posthaste; hit')
+    expect([(await get()).body.toString(), runs]).toEqual(['"in pieces"', 1])
   })
 
   it('stores the whole answer when the first request was conditional', async () => {
