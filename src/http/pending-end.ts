@@ -101,3 +101,11 @@ export class PendingEnd {
 export function isDestroyed(response: ServerResponse): boolean {
   return response.destroyed ?? (response as { stream?: { destroyed: boolean } }).stream?.destroyed ?? false
 }
+
+/** Whether a response that is closing before its end is closed by its handler, not by the client. */
+export function isBrokenOff(response: ServerResponse): boolean {
+  // In HTTP/2 the connection goes on.
+  if (response.req.httpVersionMajor > 1) return false
+  const { readableEnded, errored } = response.req.socket
+  return readableEnded === false && (errored === null || errored === response.errored)
+}

@@ -179,6 +179,27 @@ describe('on Express', () => {
     expect(runs).toBe(2)
   })
 
+  it.each<[how: string, breakOff: (response: express.Response) => void]>([
+    ['destroys the response', (response) => response.destroy()],
+    ['destroys it with an error', (response) => response.destroy(new Error('failed'))],
+    ['destroys the connection, as after an error', (response) => response.socket?.destroy()],
+  ])('lets nobody wait again after a handler %s', async (_how, breakOff) => {
+    const app = express()
+    let runs = 0
+    const gate = Promise.withResolvers<void>()
+    app.get('/', onExpress.cacheResponses(makeCache(), { clock }), async (_request, response) => {
+      const run = ++runs
+      if (run > 1) await gate.promise
+      else await new Promise((resolve) => setTimeout(resolve, 100))
+      breakOff(response)
+    })
+    const port = await listen(app)
+    const waiting = [1, 2, 3, 4].map(() => ask(port).catch(() => 'broken off'))
+    await expect.poll(() => runs).toBe(4)
+    gate.resolve()
+    expect(await Promise.all(waiting)).toEqual(Array(4).fill('broken off'))
+  })
+
   it('leaves the answer that something else gave while it waited', async () => {
     const app = express()
     const gate = Promise.withResolvers<void>()
@@ -294,6 +315,27 @@ describe('on Fastify', () => {
       await expect.poll(() => runs).toBe(path === '/plain' ? 1 : 2)
     }
     expect((await ask(port, { path: '/cached' })).headers['cache-status']).toBe('posthaste; hit')
+  })
+
+  it.each<[how: string, begin: (reply: FastifyReply) => void]>([
+    ['`hijack`', (reply) => reply.hijack()],
+    ['`raw` alone', (reply) => reply.raw.write('a')],
+  ])('lets nobody wait for an answer that is given through %s', async (_how, begin) => {
+    const app = fastify({ forceCloseConnections: true })
+    await app.register(onFastify.cacheResponses, { cache: makeCache(), clock })
+    let runs = 0
+    const gate = Promise.withResolvers<void>()
+    app.get('/', { config: { cache: {} } }, (_request, reply) => {
+      runs++
+      begin(reply)
+      gate.promise.then(() => reply.raw.end('b'))
+    })
+    const port = await listen(app)
+    const received = [ask(port), ask(port), ask(port)]
+    await expect.poll(() => runs).toBe(3)
+    gate.resolve()
+    for (const { status, body } of await Promise.all(received))
+      expect([status, body.toString().at(-1)]).toEqual([200, 'b'])
   })
 
   it('compresses a stream of the web', async () => {

@@ -52,7 +52,7 @@ export async function respondFetch<Original>(
   const cachedRequest = toCachedRequest(request, original, route)
   const responding = responses.respond(cachedRequest, {
     async forRequest() {
-      const captured = await captureResponse(await run(unconditional(request)), maxBytes, prior)
+      const captured = await captureResponse(await run(unconditional(request)), maxBytes, prior, request)
       const { response, answer, isStreaming } = captured
       handlerResponse = response
       if (isStreaming)
@@ -60,7 +60,7 @@ export async function respondFetch<Original>(
       return answer
     },
     async inBackground() {
-      const { response, answer } = await captureResponse(await rerun(unconditional(request)), maxBytes, prior)
+      const { response, answer } = await captureResponse(await rerun(unconditional(request)), maxBytes, prior, request)
       await drain(response)
       return answer
     },
@@ -144,6 +144,7 @@ async function captureResponse(
   response: Response,
   maxBytes: number,
   prior: Headers | undefined,
+  request: Request,
 ): Promise<CapturedResponse> {
   const { status, statusText, body } = response
   const headers = [...response.headers]
@@ -166,7 +167,7 @@ async function captureResponse(
   const ended = Promise.withResolvers<HandlerAnswer>()
   const copy = new BodyCopy(maxBytes)
   const pieces = ready.pieces[Symbol.asyncIterator]()
-  const abandon = () => ended.resolve({ ...answerHead, body: undefined, isAbandoned: true })
+  const abandon = (fault?: 'broken') => ended.resolve({ ...answerHead, body: undefined, isAbandoned: true, fault })
   const source = {
     async pull(controller: ReadableStreamDefaultController<Uint8Array>) {
       try {
@@ -180,7 +181,7 @@ async function captureResponse(
         ended.resolve({ ...answerHead, body: copy.read() })
         controller.close()
       } catch (error) {
-        abandon()
+        abandon(request.signal.aborted ? undefined : 'broken')
         controller.error(error)
       }
     },

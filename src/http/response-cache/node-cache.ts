@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { isBrokenOff } from '../pending-end.ts'
 import { addCacheStatus, type CachedAnswer, removeBodyHeaders, setAnswerHeaders } from './cached-answer.ts'
 import { type HeldAnswer, holdAnswer } from './hold-answer.ts'
 import { detachedExchange } from './node-renewal.ts'
@@ -123,7 +124,10 @@ function captureAnswer(response: ServerResponse, maxBytes: number, request: Cach
       const hasTrailers = ((response as { _trailer?: string })._trailer ?? '') !== ''
       answered.resolve({ ...head, hasTrailers, body })
     },
-    onAbandon: () => answered.resolve({ ...head, body: undefined, isAbandoned: true }),
+    onAbandon() {
+      const fault = isBrokenOff(response) ? 'broken' : undefined
+      answered.resolve({ ...head, body: undefined, isAbandoned: true, fault })
+    },
   })
   return {
     answer: answered.promise,

@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline, Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import {
@@ -11,6 +11,8 @@ import {
   undoEncoding,
   unwrapResponse,
 } from '../compression/reply-compression.ts'
+import { isBrokenOff } from '../pending-end.ts'
+import { replaceMethods } from '../response-head.ts'
 import { copyingStream } from './body-copy.ts'
 import {
   type AnswerHead,
@@ -39,7 +41,8 @@ interface HookRequest {
 }
 
 interface HookReply extends Reply {
-  readonly raw: { once(event: 'close', listener: () => void): unknown }
+  readonly raw: ServerResponse
+  hijack(): unknown
   trailer(name: string, make: unknown): unknown
   send(payload: unknown): unknown
 }
@@ -98,7 +101,16 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       decision.catch(() => {})
       encodedByCache.add(request)
       runningRequests.set(request, { request: cachedRequest, answer, decision, changes: trackHead(reply) })
-      reply.raw.once('close', () => answer.resolve({ status: 499, headers: [], body: undefined, isAbandoned: true }))
+      const { raw } = reply
+      const noAnswer = { status: 499, headers: [], body: undefined }
+      raw.once('close', () =>
+        answer.resolve({ ...noAnswer, isAbandoned: true, fault: isBrokenOff(raw) ? 'broken' : undefined }),
+      )
+      onRawAnswer(
+        reply,
+        () => runningRequests.has(request),
+        () => answer.resolve({ ...noAnswer, fault: 'raw' }),
+      )
       return early
     }
     if (early.kind !== 'answer') {
@@ -153,6 +165,24 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       return bodyFault(head, bytes) === 'length' ? payload : encode(payload)
     },
   }
+}
+
+/** Tells that a handler answers past the hooks, before its answer ends: some never end. */
+function onRawAnswer(reply: HookReply, isBeforeHooks: () => boolean, tell: () => void): void {
+  const { raw, hijack } = reply
+  const { writeHead } = raw
+  Object.assign(reply, {
+    hijack() {
+      tell()
+      return hijack.call(reply)
+    },
+  })
+  replaceMethods(raw, {
+    writeHead(...args: unknown[]) {
+      if (isBeforeHooks()) tell()
+      return writeHead.apply(raw, args as never)
+    },
+  })
 }
 
 interface HeadChanges {

@@ -197,11 +197,12 @@ export class ResponseLookup<Request> {
     answer: HandlerAnswer,
     isRenewal: boolean,
   ): Promise<StoredResponse | NotStored> {
-    if (answer.isAbandoned) throw new AbandonedError()
+    // What a handler breaks off by itself, it breaks off for those that wait too.
+    if (answer.isAbandoned && (isRenewal || answer.fault === undefined)) throw new AbandonedError()
     const isRefusal = answer.status === 429 || answer.status === 408
     if (answer.status >= 500 || (isRenewal && isRefusal)) throw new FailedAnswerError(answer)
     const now = this.#settings.clock()
-    const reason = unstorableReason(answer, now) ?? bodyFault(answer, answer.body) ?? this.#tagFault()
+    const reason = answer.fault ?? unstorableReason(answer, now) ?? bodyFault(answer, answer.body) ?? this.#tagFault()
     if (reason === undefined) return toStored(answer, answer.body as Buffer, this.#request, this.#settings.vary, now)
     ctx.skip()
     // The handler no longer gives the answer that is stored, so that one must not be served stale.

@@ -68,6 +68,7 @@ describe.each(Object.entries(caching))('on %s', (name, startServer) => {
     server = shared
   })
   afterEach(async () => {
+    vi.restoreAllMocks()
     for (const close of closing.splice(0)) await close()
   })
 
@@ -723,6 +724,31 @@ describe.each(Object.entries(caching))('on %s', (name, startServer) => {
     answer = () => plain
     await get()
     expect((await get()).headers['cache-status']).toBe('posthaste; hit')
+  })
+
+  it('lets nobody wait again after a handler has broken its answer off', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const [breaking, ending] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    answer = () => ({
+      headers: { 'content-type': type },
+      pieces: async function* () {
+        const isFirst = runs === 1
+        yield '"in '
+        await (isFirst ? breaking : ending).promise
+        if (isFirst) throw new Error('broken off')
+        yield 'pieces"'
+      },
+    })
+    const asked = vi.spyOn(cache, 'getOrSet')
+    const received = Array.from({ length: 4 }, () => get().catch(() => 'broken off'))
+    await expect.poll(() => asked.mock.calls.length).toBe(4)
+    asked.mockRestore()
+    expect(runs).toBe(1)
+    breaking.resolve()
+    await expect.poll(() => runs).toBe(4)
+    ending.resolve()
+    const bodies = (await Promise.all(received)).map((one) => (typeof one === 'string' ? one : one.body.toString()))
+    expect(bodies.sort()).toEqual(['"in pieces"', '"in pieces"', '"in pieces"', 'broken off'])
   })
 
   inBackground('serves a stale answer as long as the handler allows while it is renewed', async () => {

@@ -9,8 +9,10 @@ export interface HandlerAnswer extends AnswerHead {
   readonly removed?: readonly string[] | undefined
   /** `undefined` when it is longer than `maxBytes`, or the response must not be stored. */
   readonly body: Buffer | undefined
-  /** The client left before the end, so the handler may have stopped. */
+  /** It was closed before the end. Unless {@link fault} says otherwise, the client left, so the handler may have stopped. */
   readonly isAbandoned?: boolean | undefined
+  /** Why the answer is not stored, whatever its head says. */
+  readonly fault?: 'broken' | 'raw' | undefined
 }
 
 /** Why an answer is not stored, or `undefined` when it is. */
