@@ -233,15 +233,56 @@ describe('query strings', () => {
   )
 })
 
-it('admits eight variants of what clients say of the origin, for each route and host', () => {
-  const isAmongFirst = createOriginLimit()
-  const ask = (host: string, prefix: string, now = 0) =>
-    isAmongFirst(requestWith({ host, 'x-forwarded-prefix': prefix }), now)
-  const admitted = Array.from({ length: 12_000 }, (_, index) => ask('a.example', `/${index}`)).filter(Boolean)
-  expect(admitted).toHaveLength(8)
-  expect([ask('a.example', '/3'), ask('b.example', '/new'), ask('a.example', '/new')]).toEqual([true, true, false])
-  expect(ask('a.example', '/new', 600_001)).toBe(true)
-  expect(ask('c.example', `/${'x'.repeat(1_000)}`)).toBe(false)
+describe('the limit of origins', () => {
+  const minutes = 60_000
+  const limitOf = (random?: () => number) => {
+    const isKnown = createOriginLimit(random)
+    return (host: string, prefix = '', now = 0) => isKnown(requestWith({ host, 'x-forwarded-prefix': prefix }), now)
+  }
+  const invented = (count: number, from = 0) => Array.from({ length: count }, (_, index) => `invented${from + index}`)
+
+  it('admits eight variants of what clients say of the origin, for each host', () => {
+    const ask = limitOf(() => 1)
+    const admitted = Array.from({ length: 12_000 }, (_, index) => ask('a.example', `/${index}`)).filter(Boolean)
+    expect(admitted).toHaveLength(8)
+    expect([ask('a.example', '/3'), ask('b.example', '/new'), ask('a.example', '/new')]).toEqual([true, true, false])
+    expect(ask('a.example', '/new', 10 * minutes + 1)).toBe(true)
+    expect(ask('c.example', `/${'x'.repeat(1_000)}`)).toBe(false)
+  })
+
+  it('knows an origin that is asked for again, whatever clients invent, and forgets what is not', () => {
+    const ask = limitOf(() => 1)
+    for (let now = 0; now < 60 * minutes; now += 9 * minutes) {
+      expect([ask('a.example', '', now), ask('a.example', '/mount', now)]).toEqual([true, true])
+      const hosts = invented(2_000, now)
+      expect(hosts.filter((host) => ask(host, '', now)).length).toBeLessThanOrEqual(1_000)
+      for (let variant = 0; variant < 20; variant++) ask('a.example', `/${now + variant}`, now)
+      expect([ask('a.example', '', now), ask('a.example', '/mount', now), ask('b.example', '', now)]).toEqual([
+        true,
+        true,
+        false,
+      ])
+    }
+    for (const now of [120 * minutes, 131 * minutes]) for (const host of invented(1_000, now)) ask(host, '', now)
+    expect(ask('a.example', '', 131 * minutes)).toBe(false)
+  })
+
+  it('comes to know a new host while others are invented, and all of an application with many hosts', () => {
+    const ask = limitOf()
+    const admitted = invented(33_000).filter((host) => ask(host))
+    // One of 64 after the first thousand.
+    expect(admitted.length).toBeGreaterThan(1_300)
+    expect(admitted.length).toBeLessThan(1_700)
+    for (let request = 0; request < 2_000; request++) ask('a.example')
+    expect(ask('a.example')).toBe(true)
+    for (const host of invented(33_000, 33_000)) ask(host)
+    expect(ask('a.example')).toBe(true)
+
+    const askTenants = limitOf()
+    const tenants = invented(2_000)
+    const rounds = Array.from({ length: 1_500 }, () => tenants.filter((host) => askTenants(host)).length)
+    expect([rounds[0], rounds.at(-1)]).toEqual([expect.toSatisfy((count) => count < 1_100), 2_000])
+  })
 })
 
 it.each([

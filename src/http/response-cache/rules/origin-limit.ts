@@ -1,26 +1,55 @@
 import { originHeaders } from '../response-key.ts'
 import type { CachedRequest } from './request-rules.ts'
 
+const maxNewHosts = 1_000
 const maxVariants = 8
-const maxHosts = 1_000
 /** No origin is longer. Clients choose what is kept here. */
 const maxLength = 1_000
 const forgetAfterMs = 10 * 60_000
+const maxKnown = 10_000
+/** For each request of a further one: one that many ask for is known soon, one that a client invents seldom. */
+const chanceOfLate = 1 / 64
+
+/** By host, what else clients say of the origin. */
+type Origins = Map<string, Set<string>>
 
 /**
  * Limits how many variants of a response clients can make by what they say of the origin: `Host` and `X-Forwarded-*` are in
- * the key, and a client may invent them.
+ * the key, and a client may invent them. An origin that is asked for again in time stays known, however many are invented.
  *
- * @returns whether a request is among the first variants of its route and host, in the last minutes
+ * @returns whether a request is of a known origin, or of one of the first new ones
  */
-export function createOriginLimit(): (request: CachedRequest, now: number) => boolean {
-  const variantsByRoute = new Map<string, Map<string, Set<string>>>()
-  let hosts = 0
+export function createOriginLimit(
+  random: () => number = Math.random,
+): (request: CachedRequest, now: number) => boolean {
+  let known: Origins = new Map()
+  let before: Origins = new Map()
+  let count = 0
+  let newHosts = 0
   let since = Number.NEGATIVE_INFINITY
+
+  /** What nobody asks for until the next turn is forgotten. */
+  const turn = () => {
+    before = known
+    known = new Map()
+    count = 0
+  }
+
+  const mayAdd = (host: string, variants: Set<string> | undefined, variant: string): boolean => {
+    const earlier = before.get(host)
+    if (earlier?.has(variant)) return true
+    const isNewHost = variants === undefined && earlier === undefined
+    if (isNewHost ? newHosts < maxNewHosts : (variants?.size ?? 0) < maxVariants) {
+      if (isNewHost) newHosts++
+      return true
+    }
+    return random() < chanceOfLate
+  }
+
   return (request, now) => {
     if (now - since > forgetAfterMs || now < since) {
-      variantsByRoute.clear()
-      hosts = 0
+      turn()
+      newHosts = 0
       since = now
     }
     let variant = ''
@@ -29,20 +58,14 @@ export function createOriginLimit(): (request: CachedRequest, now: number) => bo
       if (value !== '') variant += `${name}: ${value}\n`
     }
     const host = request.header('host') ?? ''
-    if (host.length + variant.length > maxLength) return false
     // No text is made where maps can be nested: this runs before every hit.
-    const byHost = variantsByRoute.get(request.route) ?? new Map<string, Set<string>>()
-    if (byHost.size === 0) variantsByRoute.set(request.route, byHost)
-    let variants = byHost.get(host)
-    if (variants === undefined) {
-      if (hosts === maxHosts) return false
-      hosts++
-      variants = new Set()
-      byHost.set(host, variants)
-    }
-    if (variants.has(variant)) return true
-    if (variants.size === maxVariants) return false
-    variants.add(variant)
+    const variants = known.get(host)
+    if (variants?.has(variant)) return true
+    if (host.length + variant.length > maxLength || !mayAdd(host, variants, variant)) return false
+    if (count === maxKnown) turn()
+    count++
+    const added = known.get(host) ?? new Set()
+    known.set(host, added.add(variant))
     return true
   }
 }
