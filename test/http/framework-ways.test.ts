@@ -154,6 +154,24 @@ describe('on Express', () => {
     await expect.poll(get).toEqual([{ tenant: 'acme', id: 'a/b' }, 2])
   })
 
+  it('renews a stale answer whose handler uses the connection', async () => {
+    const app = express()
+    let runs = 0
+    app.get('/', onExpress.cacheResponses(makeCache(), { clock }), (request, response) => {
+      response.socket?.setNoDelay(true).setKeepAlive(true)
+      response.setTimeout(1_000)
+      response.cork()
+      response.write(`${++runs} ${response.socket === request.socket} ${response.writableNeedDrain} `)
+      response.uncork()
+      response.flushHeaders()
+      response.end(String(response.connection?.remoteAddress))
+    })
+    const port = await listen(app)
+    expect((await ask(port)).body.toString()).toBe('1 true false 127.0.0.1')
+    now += 90_000
+    await expect.poll(async () => (await ask(port)).body.toString()).toBe('2 true false 127.0.0.1')
+  })
+
   it('runs the next handler when the client that others waited for has left', async () => {
     const app = express()
     let runs = 0

@@ -30,6 +30,8 @@ export function detachedExchange(
   Object.assign(request, { headers: backgroundHeaders(original.headers), rawHeaders: kept })
   request.push(null)
   const response = new ServerResponse(request)
+  // For handlers that use it. `assignSocket` would also send the answer to it.
+  Object.assign(response, { socket })
   socket.on('close', () => response.emit('close'))
   const destroy = response.destroy.bind(response)
   response.destroy = (error) => {
