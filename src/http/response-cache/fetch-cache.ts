@@ -82,7 +82,9 @@ export async function respondFetch<Original>(
 function toResponse({ status, message, headers, removed, body }: CachedAnswer, before: Headers | undefined): Response {
   const merged = new Headers(before)
   setAnswerHeaders(headOf(merged), headers, removed)
-  return new Response(body as Buffer<ArrayBuffer> | null, { status, statusText: message ?? '', headers: merged })
+  // Servers give a type to a body that has none, even to an empty one.
+  const content = body === null || body.length === 0 ? null : (body as Buffer<ArrayBuffer>)
+  return new Response(content, { status, statusText: message ?? '', headers: merged })
 }
 
 /** The handler's own response, or a 304 if the client has it already. */

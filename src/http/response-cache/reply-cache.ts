@@ -118,7 +118,8 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       return (next) => next()
     }
     encodedByCache.add(request)
-    reply.send(applyAnswer(reply, early.answer) ?? noPayload(request))
+    const body = applyAnswer(reply, early.answer)
+    reply.send(body === null ? noPayload(request) : asTyped(reply, body))
     return undefined
   }
 
@@ -248,6 +249,12 @@ function applyAnswer(reply: Reply, { status, headers, removed, body }: CachedAns
   reply.code(status)
   setAnswerHeaders(headOf(reply), headers, removed)
   return body
+}
+
+/** Fastify gives a type to bytes that have none, but not to a stream, and not to nothing. */
+function asTyped(reply: Reply, body: Buffer): Buffer | Readable | undefined {
+  if (reply.getHeader('content-type') !== undefined) return body
+  return body.length === 0 ? undefined : Readable.from([body])
 }
 
 function headOf(reply: Reply): AnswerHead {

@@ -201,6 +201,20 @@ describe.each(Object.entries(caching))('on %s', (name, startServer) => {
     expect(runs).toBe(1)
   })
 
+  it.each<[what: string, answer: Answer]>([
+    ['a redirect', { status: 308, headers: { location: '/people' } }],
+    ['no body', {}],
+    ['pieces without a type', { pieces: twoPieces }],
+  ])('gives %s the type that the handler gave it', async (_what, given) => {
+    answer = () => given
+    const first = await get()
+    await expect.poll(async () => (await get()).headers['cache-status']).toBe('posthaste; hit')
+    const second = await get()
+    expect([second.headers['content-type'], second.body]).toEqual([first.headers['content-type'], first.body])
+    // The server of Hono gives a type to what has a body.
+    if (given.pieces === undefined) expect(first.headers['content-type'] ?? '').not.toMatch(/octet|plain/)
+  })
+
   it('adds to what caches nearer to the origin say they did', async () => {
     answer = () => answerWith({ 'cache-control': 'private', 'cache-status': 'origin; hit' })
     expect((await get()).headers['cache-status']).toBe('origin; hit, posthaste; fwd=miss; detail=private')
