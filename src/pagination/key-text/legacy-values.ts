@@ -36,9 +36,9 @@ const writeMysql: Writer = (value, { type = 'computed' }) => {
     value instanceof Date ? localTime(value) : typeof value === 'boolean' ? String(Number(value)) : plainText(value)
   if (type === 'plain' || type === 'opaque') return `s${text}`
   const isText = typeof type === 'object' || type === 'string' || type === 'bytes'
-  if (type === 'computed' && typeof value === 'string') return `u${text}`
+  if (type === 'zoned' && value instanceof Date) throw unreadable()
+  if ((type === 'computed' || type === 'zoned') && typeof value === 'string') return `u${text}`
   if (type === 'computed' && value instanceof Date) return `s${text}`
-  if (type === 'zoned') throw unreadable()
   return `${isText ? 'u' : 'n'}${text}`
 }
 

@@ -27,7 +27,7 @@ export function latestDatabase(): string | undefined {
 
 /** The column that tells the database of a row. Servers may have databases of the same name. */
 export const databaseColumn: OperationNode = sqlText(
-  "crc32(concat(@@hostname, ':', @@port, '/', ifnull(database(), ''))) as phd0",
+  "crc32(concat(@@hostname, ':', @@port, '/', ifnull(database(), '/'))) as phd0",
 )
 
 /** The database that {@link databaseColumn} tells of. */
@@ -58,7 +58,9 @@ export async function learnColumns(
     const database = schema === undefined ? raw`database()` : raw`${parameter(schema)}`
     return raw`(table_schema = ${database} and table_name = ${parameter(name)})`
   })
-  const columns = raw`(select ${databaseColumn}, database() as phd1) as phd left join (select table_name as pht, table_schema as phs, column_name as phc, column_type as phy from information_schema.columns where ${joined(conditions, ' or ')}) as phc on 1 = 1`
+  const isWanted = joined(conditions, ' or ')
+  const found = raw`select table_name as pht, table_schema as phs, column_name as phc, column_type as phy, extra as phv from information_schema.columns where ${isWanted} union all select table_name, table_schema, null, null, table_type from information_schema.tables where ${isWanted}`
+  const columns = raw`(select ${databaseColumn}, database() as phd1) as phd left join (${found}) as phc on 1 = 1`
   const statement = { ...SelectQueryNode.createFrom([columns]), selections: [SelectionNode.createSelectAll()] }
   const rows = await runner.rows(() => statement, signal)
   const database = databaseOf(rows[0]) as string
@@ -68,7 +70,11 @@ export async function learnColumns(
   if (tables.size > maxTables) tables.clear()
   for (const table of wanted) {
     const own = rows.filter(({ pht, phs }) => isSameName(pht, table.name) && isSameName(phs, table.schema ?? current))
-    const found = own.map(({ phc, phy }) => ({ name: String(phc), type: mysqlTypeOf(String(phy)) }))
+    const isView = own.some(({ phc, phv }) => phc === null && /view/i.test(String(phv)))
+    const found = own.flatMap(({ phc, phy, phv }) => {
+      const isComputed = isView || /virtual/i.test(String(phv))
+      return phc === null ? [] : [{ name: String(phc).toLowerCase(), type: mysqlTypeOf(String(phy), isComputed) }]
+    })
     const before = tables.get(keyOf(table))
     if (before !== undefined && JSON.stringify(before.columns) !== JSON.stringify(found)) opaque.clear()
     tables.set(keyOf(table), { columns: found, learnedAt })

@@ -11,9 +11,9 @@ import {
   SelectQueryNode,
   TableNode,
 } from 'kysely'
-import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { columnName, selectionName } from '../seek/sql-nodes.ts'
+import { columnName, nodeKey, selectionName } from '../seek/sql-nodes.ts'
+import { mayDependOnZone } from './mysql-zone.ts'
 
 /** How a key of this type is written as text and compared on MariaDB and MySQL. */
 export type MysqlType =
@@ -28,16 +28,15 @@ export type MysqlType =
   | 'bytes'
   | 'set'
   | 'computed'
-  /** An expression over instants, whose value depends on the time zone of the session. */
+  /** Of any type, with a value that may depend on the time zone of the session. */
   | 'zoned'
-  /** A column of raw SQL or an expression over it, of any type. A time may be an instant, and depend on that zone. */
-  | 'unseen'
   /** An expression that only compares with text: UUIDs and addresses. */
   | 'opaque'
   | { readonly labels: readonly string[] }
 
 /** A column as `information_schema` describes it. */
 export interface MysqlColumn {
+  /** In lower case. */
   readonly name: string
   readonly type: MysqlType
 }
@@ -60,8 +59,16 @@ export class ColumnsMissing extends Error {
   }
 }
 
-/** @param type - as in `int(8) unsigned zerofill` */
-export function mysqlTypeOf(type: string): MysqlType {
+/**
+ * @param type - as in `int(8) unsigned zerofill`
+ * @param isComputed - whether the column is that of a view or virtual: such may be computed from instants
+ */
+export function mysqlTypeOf(type: string, isComputed = false): MysqlType {
+  const own = ownTypeOf(type)
+  return isComputed && own !== 'timestamp' && !/^(enum|set|uuid|inet)/i.test(type) ? 'zoned' : own
+}
+
+function ownTypeOf(type: string): MysqlType {
   const [name = ''] = /^[a-z0-9]+/i.exec(type) ?? []
   const family = families[name.toLowerCase()] ?? 'computed'
   if (family === 'enum') {
@@ -137,7 +144,7 @@ export function mysqlKeyTypes(
     if (columns === undefined) missing.push(table)
     return columns
   }
-  const types = keys.map((key) => ofRows(query, typeOf(key, query, new Map(), known)))
+  const types = keys.map((key) => typeInRows(key, query, new Map(), known))
   if (missing.length > 0) throw new ColumnsMissing(missing)
   return types
 }
@@ -158,44 +165,46 @@ function typeOf(key: OperationNode, query: SelectQueryNode, outer: Expressions, 
       const type = name === undefined ? undefined : columnType(source, name, expressions, columnsOf)
       if (type !== undefined) return type
     }
-    return fitting.some(isRaw) ? 'unseen' : 'computed'
+    return 'zoned'
   }
-  const columns = sources.flatMap(({ table }) => (table === undefined ? [] : (columnsOf(table) ?? [])))
-  const { words, references } = partsOf(key)
-  if (AggregateFunctionNode.is(key) && /^(min|max)$/i.test(key.func)) {
-    const type = typeOf(key.aggregated[0] as OperationNode, query, outer, columnsOf)
+  const extreme = extremeOf(key)
+  if (extreme !== undefined) {
+    const type = typeOf(extreme, query, outer, columnsOf)
     if (typeof type === 'object' || type === 'set') throw unordered()
-    return type === 'timestamp' ? type : 'computed'
+    if (type === 'timestamp') return type
   }
-  if (RawNode.is(key) && /^\s*(min|max)\s*\(/i.test(key.sqlFragments.join(' '))) {
-    const found = columns.filter(({ name }) => words.has(name))
-    if (found.some(({ type }) => typeof type === 'object' || type === 'set')) throw unordered()
-    if (found.length > 0 && found.every(({ type }) => type === 'timestamp')) return 'timestamp'
+  if (sources.some(isRaw)) return 'zoned'
+  const typeOfColumn = (name: string) => {
+    const types = sources.map((source) => columnType(source, name, expressions, columnsOf))
+    return types.find(isInstant) ?? types.find((type) => type !== undefined)
   }
-  const dependsOnZone =
-    words.has('from_unixtime') ||
-    words.has('unix_timestamp') ||
-    columns.some(({ name, type }) => type === 'timestamp' && words.has(name)) ||
-    references.some((reference) => typeOf(reference, query, outer, columnsOf) === 'timestamp')
-  if (dependsOnZone) return 'zoned'
-  return sources.some(isRaw) ? 'unseen' : 'computed'
+  const isZoned = mayDependOnZone(key, {
+    isColumnZoned: (column) => isInstant(typeOf(column, query, outer, columnsOf)),
+    isNameZoned: (name) => {
+      const type = typeOfColumn(name)
+      if (type !== undefined) return isInstant(type)
+      return sources.some((source) => source.name === name) ? false : undefined
+    },
+  })
+  return isZoned ? 'zoned' : 'computed'
+}
+
+/** Whether what is computed from a key of the type may depend on the time zone of the session. */
+function isInstant(type: MysqlType | undefined): boolean {
+  return type === 'timestamp' || type === 'zoned'
 }
 
 function isRaw({ table, query }: Source): boolean {
   return (table ?? query) === undefined
 }
 
-/** The words of the raw SQL in an expression and the columns that it references. */
-function partsOf(key: OperationNode): { words: ReadonlySet<string>; references: readonly OperationNode[] } {
-  const references: OperationNode[] = []
-  let text = ''
-  someNode(key, (node) => {
-    if (node.kind === 'ReferenceNode') references.push(node as unknown as OperationNode)
-    if (node.kind === 'RawNode') text += ` ${(node as unknown as RawNode).sqlFragments.join(' ')}`
-    if (node.kind === 'FunctionNode') text += ` ${String(node.func)}`
-    return false
-  })
-  return { words: new Set(text.match(/[\w$]+/g)), references }
+/** What the key is the minimum or maximum of, if it is a column or not raw SQL. */
+function extremeOf(key: OperationNode): OperationNode | undefined {
+  if (AggregateFunctionNode.is(key)) return /^(min|max)$/i.test(key.func) ? key.aggregated[0] : undefined
+  if (!RawNode.is(key)) return undefined
+  const call = /^\s*(?:min|max)\s*\(\s*(?:distinct\s)?([^()]*)\)(?:\s*over\b.*)?$/is
+  const fragments = call.exec(key.sqlFragments.join('\0'))?.[1]?.split('\0')
+  return fragments && namedBy(RawNode.create(fragments, key.parameters.slice(0, fragments.length - 1)))
 }
 
 /** The column that raw SQL consists of. */
@@ -225,23 +234,62 @@ function columnType(
 ): MysqlType | undefined {
   if (table !== undefined) {
     const lower = name.toLowerCase()
-    return columnsOf(table)?.find((column) => column.name.toLowerCase() === lower)?.type
+    return columnsOf(table)?.find((column) => column.name === lower)?.type
   }
   if (query === undefined) return undefined
-  const selected = query.selections?.find((selection) => selectionName(selection) === name)?.selection
-  const inner = selected === undefined ? undefined : AliasNode.is(selected) ? selected.node : selected
-  const selectsAll = query.selections?.some(
-    ({ selection }) =>
-      selection.kind === 'SelectAllNode' || (ReferenceNode.is(selection) && selection.column.kind === 'SelectAllNode'),
-  )
-  if (inner === undefined && !selectsAll) return undefined
-  const node = inner ?? ReferenceNode.create({ kind: 'ColumnNode', column: IdentifierNode.create(name) })
-  return ofRows(query, typeOf(node, query, expressions, columnsOf))
+  const lower = name.toLowerCase()
+  const selected = query.selections?.find((selection) => selectionName(selection)?.toLowerCase() === lower)
+  if (selected === undefined && !mayShow(query, name, expressions, columnsOf)) return undefined
+  const node =
+    selected === undefined
+      ? ReferenceNode.create({ kind: 'ColumnNode', column: IdentifierNode.create(name) })
+      : selectedNode(selected)
+  return typeInRows(node, query, expressions, columnsOf)
 }
 
-/** The type of a column of the query's rows. A union makes other types of some: an ENUM becomes a text. */
-function ofRows(query: SelectQueryNode, type: MysqlType): MysqlType {
-  return query.setOperations !== undefined && type !== 'timestamp' ? 'computed' : type
+/** Whether a `*` may stand for a column of the name. */
+function mayShow(query: SelectQueryNode, name: string, outer: Expressions, columnsOf: ColumnsOf): boolean {
+  if (!query.selections?.some(selectsAll)) return false
+  const expressions = withExpressions(query, outer)
+  return sourcesOf(query, expressions).some(
+    (source) => isRaw(source) || columnType(source, name, expressions, columnsOf) !== undefined,
+  )
+}
+
+function selectsAll({ selection }: SelectionNode): boolean {
+  return (
+    selection.kind === 'SelectAllNode' || (ReferenceNode.is(selection) && selection.column.kind === 'SelectAllNode')
+  )
+}
+
+function selectedNode({ selection }: SelectionNode): OperationNode {
+  return AliasNode.is(selection) ? selection.node : selection
+}
+
+/** The type of a key in the query's rows. A union makes other types of some: an ENUM becomes a text. */
+function typeInRows(key: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
+  const { setOperations, ...anchor } = query
+  if (setOperations === undefined) return typeOf(key, query, outer, columnsOf)
+  const name = ReferenceNode.is(key) ? columnName(key) : undefined
+  // A recursive expression takes its types from the part that does not name it.
+  const expressions = new Map(
+    [...withExpressions(query, outer)].map(([alias, other]) => [alias, other === query ? anchor : other]),
+  )
+  const wanted = nodeKey(key)
+  const at = (query.selections ?? []).findIndex(
+    (selection) =>
+      nodeKey(selectedNode(selection)) === wanted || (name !== undefined && selectionName(selection) === name),
+  )
+  const types = [anchor as SelectQueryNode, ...setOperations.map(({ expression }) => expression)].map(
+    (part): MysqlType => {
+      const branch = ParensNode.is(part) ? part.node : part
+      if (!SelectQueryNode.is(branch)) return 'zoned'
+      const selected = branch.selections?.some(selectsAll) ? undefined : branch.selections?.[at]
+      return typeInRows(selected === undefined ? key : selectedNode(selected), branch, expressions, columnsOf)
+    },
+  )
+  if (types.every((type) => type === 'timestamp')) return 'timestamp'
+  return types.some(isInstant) ? 'zoned' : 'computed'
 }
 
 function withExpressions(query: SelectQueryNode, outer: Expressions): Expressions {

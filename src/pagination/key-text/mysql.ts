@@ -3,6 +3,17 @@ import type { Row } from '../seek/query-runner.ts'
 import type { OrderKey } from '../seek/sort-keys.ts'
 import { asColumn, joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
 import { beyondValue, hasNoText, type KeyText, textIn, unreadable } from './key-text.ts'
+import {
+  instantOf,
+  localTimeOf,
+  secondsOf,
+  timeAt,
+  timeBeyond,
+  timeOf,
+  timePattern,
+  timestampAt,
+  timestampBeyond,
+} from './mysql-times.ts'
 import type { MysqlType } from './mysql-types.ts'
 
 /**
@@ -21,40 +32,49 @@ export const mysql: KeyText = {
   read: readKey,
 }
 
-/** The time zone of the session that wrote the text of a key, if the key depends on it. */
+/** The time zone of the session that wrote the text of a key, if the key may depend on it. */
 export function zoneOfKey(text: string, { type }: OrderKey): string | undefined {
-  const isZoned = type === 'zoned' || (type === 'unseen' && text.startsWith('z'))
-  return isZoned ? text.slice(1, text.indexOf(' ')) : undefined
+  return type === 'zoned' && text.startsWith('z') ? text.slice(1, text.indexOf(' ')) : undefined
 }
 
-// A migration may have changed the type of a column since it was looked up. Where that shows, the text is empty.
+/** The text without the time zone. */
+function unzoned(text: string): string {
+  return text.startsWith('z') ? text.slice(text.indexOf(' ') + 1) : text
+}
+
+// A migration may have changed the type of a column since it was looked up. Where that shows, the text is `-`, which is no
+// text of a key. An empty one would be NULL under `sql_mode = 'EMPTY_STRING_IS_NULL'`.
 function write({ sql, type = 'computed' }: OrderKey): OperationNode {
-  if (typeof type === 'object') return raw`concat(${sql} + 0, ' ', hex(convert(${sql} using utf8mb4)))`
+  if (typeof type === 'object') return unlessNull(sql, raw`concat(${sql} + 0, ' ', hex(convert(${sql} using utf8mb4)))`)
   switch (type) {
     case 'plain':
-      return raw`cast(${sql} as char)`
+      return textOf(sql)
     case 'number':
-      return raw`if(charset(${sql}) = 'binary', cast(${sql} + 0 as char), '')`
+      return raw`if(charset(${sql}) = 'binary', cast(${sql} + 0 as char), '-')`
     case 'set':
       return raw`cast(${sql} + 0 as char)`
     case 'double':
-      return raw`if(charset(${sql}) = 'binary', ${textOf(raw`${sql} + 0e0`)}, '')`
+      return raw`if(charset(${sql}) = 'binary', ${textOf(raw`${sql} + 0e0`)}, '-')`
     case 'timestamp':
-      return raw`if(charset(${sql}) = 'binary', cast(if(${sql} <=> null, null, ${instantOf(sql)}) as char), '')`
+      return raw`if(charset(${sql}) = 'binary', cast(if(${sql} <=> null, null, ${instantOf(sql)}) as char), '-')`
     case 'string':
-      return raw`concat(if(charset(${sql}) = 'binary', '', 'x'), hex(${sql}))`
+      return unlessNull(sql, raw`concat(if(charset(${sql}) = 'binary', '-', 'x'), hex(${sql}))`)
     case 'bytes':
-      return raw`concat('x', hex(${sql}))`
+      return unlessNull(sql, raw`concat('x', hex(${sql}))`)
     case 'opaque':
-      return raw`concat('s', cast(${sql} as char))`
+      return unlessNull(sql, raw`concat('s', ${textOf(sql)})`)
     case 'computed':
-      return guess(sql)
+      return unlessNull(sql, guess(sql, raw`concat('s', ${textOf(sql)})`))
     case 'zoned':
-    case 'unseen':
-      return raw`concat('z', @@time_zone, ' ', ${guess(sql)})`
+      return unlessNull(sql, raw`concat('z', @@time_zone, ' ', ${guess(sql, timeOf(sql, textOf(sql)))})`)
     default:
-      return raw`if(charset(${sql}) = 'binary', cast(${sql} as char), '')`
+      return raw`if(charset(${sql}) = 'binary', cast(${sql} as char), '-')`
   }
+}
+
+/** Under `sql_mode = 'ORACLE'`, `concat()` ignores NULL. */
+function unlessNull(sql: OperationNode, text: OperationNode): OperationNode {
+  return raw`if(${sql} <=> null, null, ${text})`
 }
 
 /**
@@ -63,13 +83,17 @@ function write({ sql, type = 'computed' }: OrderKey): OperationNode {
  */
 export function isSurelyAt(keys: readonly OrderKey[], isAt: OperationNode): OperationNode {
   const texts = keys.filter(({ type }) => type === 'string')
-  const tells = texts.map(({ sql }) => raw`(${sql} + 0 <=> cast(${sql} as char) + 0)`)
+  const tells = texts.map(({ sql }) => raw`(${sql} + 0 <=> convert(${sql} using utf8mb4) + 0)`)
   return joined([isAt, ...tells], ' and ')
 }
 
-/** The text of a number. A temporary table cuts it at 23 characters unless its length is given; a double may have 34. */
-function textOf(number: OperationNode): OperationNode {
-  return raw`cast(${number} as char(80))`
+/**
+ * The text of a number, a date, a UUID or an address. A temporary table cuts that of a number at 23 characters unless its
+ * length is given; a double may have 34. Under `names binary`, it would be bytes, which are filled up to that length, unless
+ * its character set is given.
+ */
+function textOf(key: OperationNode): OperationNode {
+  return raw`cast(${key} as char(80) character set ascii)`
 }
 
 /**
@@ -77,16 +101,20 @@ function textOf(number: OperationNode): OperationNode {
  * `d` and a double, or `s` and a text in ASCII. Bytes stay
  * binary beside a text, and numbers do not; a bit field is a different number than its text. A DECIMAL compares by the digits
  * that it shows, a FLOAT by digits that it does not show. A text that is made of constants only has no collation that would
- * win over that of a parameter. The text is empty for an ENUM or a SET whose column was not found: its number is not that
+ * win over that of a parameter. There is no text for an ENUM or a SET whose column was not found: its number is not that
  * of its text.
+ *
+ * @param rest - the text of a key that is neither bytes, a text nor a number
  */
-function guess(key: OperationNode): OperationNode {
+function guess(key: OperationNode, rest: OperationNode): OperationNode {
   const text = textOf(key)
   const bytes = raw`concat(${key})`
   const number = raw`${key} + 0e0`
+  // Under `names binary`, numbers and dates become bytes too.
+  const isBytes = raw`charset(${bytes}) = 'binary' and (@@character_set_connection <> 'binary' or ${bytes} not regexp '^-?[0-9]' or (hex(${key}) = hex(${bytes})) = (${bytes} + 0e0 = ${number}))`
   const numeric = raw`if(cast(${text} as decimal(65, 30)) = ${key}, concat('n', ${text}), concat('d', ${textOf(number)}))`
   const literal = raw`concat('c', cast(charset(${key}) as char), '/', cast(collation(${key}) as char), '/', hex(${key}))`
-  return raw`case when charset(${key}) <> 'binary' then case when ${number} <> ${text} + 0e0 then '' when coercibility(${key}) >= 4 then ${literal} else concat('x', hex(${key})) end when charset(${bytes}) = 'binary' then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${text} = cast(cast(${key} as signed) as char) then concat('n', ${text}) when ${text} regexp '^-?[0-9]+([.][0-9]+)?(e[+-]?[0-9]+)?$' then ${numeric} else concat('s', ${text}) end`
+  return raw`case when charset(${key}) <> 'binary' then case when ${number} <> ${text} + 0e0 then '-' when coercibility(${key}) >= 4 then ${literal} else concat('x', hex(${key})) end when ${isBytes} then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${text} = ${textOf(raw`cast(${key} as signed)`)} then concat('n', ${text}) when ${text} regexp '^-?[0-9]+([.][0-9]+)?(e[+-]?[0-9]+)?$' then ${numeric} else ${rest} end`
 }
 
 /**
@@ -119,12 +147,9 @@ function packed(row: Row, at: number, { type = 'computed' }: OrderKey): string |
       return text.startsWith('x') ? packedBytes(text) : ''
     case 'computed':
       return packedBytes(text)
-    case 'zoned':
-    case 'unseen': {
+    case 'zoned': {
       const start = text.indexOf(' ') + 1
-      const content = packedBytes(text.slice(start))
-      const needsZone = type === 'zoned' || content.startsWith('s')
-      return needsZone && content !== '' ? text.slice(0, start) + content : content
+      return text.slice(0, start) + packedBytes(text.slice(start))
     }
     case 'opaque':
       return text
@@ -156,9 +181,8 @@ function marksOf(type: MysqlType): string {
     case 'computed':
       return 'ndsubc'
     case 'zoned':
-      return 'z'
-    case 'unseen':
-      return 'zndubc'
+      // Positions of `decodeLegacy` have no zone.
+      return 'zndub'
     default:
       return 'n'
   }
@@ -169,6 +193,7 @@ const patterns: { readonly [Mark in string]?: RegExp } = {
   n: /^n-?\d{1,65}(\.\d{1,65})?(e[+-]?\d+)?$/,
   d: /^d-?\d{1,65}(\.\d{1,65})?(e[+-]?\d+)?$/,
   t: /^t\d{1,10}(\.\d{1,6})?$/,
+  i: timePattern,
   E: /^E$/,
 }
 
@@ -177,8 +202,9 @@ const plainPattern = /^s-?[\da-f]*([:.-])[\da-f]*\1[\da-f:. -]*$/i
 
 /** Whether a key of some type is written as this text. */
 export function isWritten(text: string): boolean {
-  const mark = text[0] ?? ''
-  return mark !== '' && 'ndsubctzE'.includes(mark) && patterns[mark]?.test(text) !== false
+  const content = unzoned(text)
+  const mark = content[0] ?? ''
+  return mark !== '' && 'ndsubctiE'.includes(mark) && patterns[mark]?.test(content) !== false
 }
 
 /** Whether the key is written as this text. */
@@ -190,13 +216,14 @@ export function fitsType(text: string, { type = 'computed' }: OrderKey): boolean
 
 function equals(key: OrderKey, text: string): OperationNode {
   const { sql, type = 'computed' } = key
-  if (type === 'timestamp') return isZeroTimestamp(text) ? raw`${sql} = ${zeroTimestamp}` : timestampAt(key, text)
+  if (type === 'timestamp') return timestampAt(key, text)
   if (typeof type === 'object') {
     const index = indexOf(text, type)
     const label = labelsOf(type.labels)?.[index - 1]
     return label === undefined ? raw`${sql} + 0 = ${parameter(index)}` : raw`${sql} = ${parameter(label)}`
   }
   if (type === 'set') return raw`${sql} + 0 = ${readKey(text, key)}`
+  if (type === 'zoned' && timePattern.test(unzoned(text))) return timeAt(key, unzoned(text))
   return raw`${sql} = ${readKey(text, key)}`
 }
 
@@ -213,12 +240,16 @@ function beyond(key: OrderKey, text: string, isInclusive: boolean): OperationNod
         ? ordered.slice(0, isInclusive ? index + 1 : index)
         : ordered.slice(isInclusive ? index : index + 1)
       if (rest.length === 0) return sqlText('0 = 1')
-      return raw`${sql} in (${joined(rest.map(parameter), ', ')})`
+      return raw`${sql} in (${joined(
+        rest.map((label) => (label === '' ? emptyText : parameter(label))),
+        ', ',
+      )})`
     }
   }
   if (typeof type === 'object' || type === 'set') {
     return beyondValue({ ...key, sql: raw`${sql} + 0` }, readKey(text, key), isInclusive)
   }
+  if (type === 'zoned' && timePattern.test(unzoned(text))) return timeBeyond(key, unzoned(text), isInclusive)
   return beyondValue(key, readKey(text, key), isInclusive)
 }
 
@@ -246,10 +277,9 @@ function readKey(text: string, { type = 'computed' }: OrderKey): OperationNode {
     case 'timestamp':
       return secondsOf(text)
     case 'plain':
-      return parameter(content)
+      return readText(content)
     case 'zoned':
-    case 'unseen':
-      return readMarked(text.startsWith('z') ? text.slice(text.indexOf(' ') + 1) : text)
+      return readMarked(unzoned(text))
     default:
       return readMarked(text)
   }
@@ -262,17 +292,31 @@ function readMarked(text: string): OperationNode {
     case 'd':
       return readNumber(content, text[0] === 'd')
     case 's':
-      return parameter(content)
+      return readText(content)
     case 'u':
-      return raw`unhex(${parameter(Buffer.from(content).toString('hex'))})`
+      return readBytes(Buffer.from(content))
     case 'b':
-      return raw`unhex(${parameter(Buffer.from(content, 'base64').toString('hex'))})`
+      return readBytes(Buffer.from(content, 'base64'))
+    case 'i':
+      return localTimeOf(text)
     case 'c': {
       const literal = /^(\w{1,32})\/(\w{1,64})\/((?:[\dA-F]{2})*)$/.exec(content)
       if (literal !== null) return sqlText(`_${literal[1]} x'${literal[3]}' collate ${literal[2]}`)
     }
   }
   throw unreadable()
+}
+
+/** Under `names binary`, a parameter is bytes, and bytes are another address or UUID than their text. */
+function readText(text: string): OperationNode {
+  return raw`convert(${parameter(text)} using ascii)`
+}
+
+/** Under `sql_mode = 'EMPTY_STRING_IS_NULL'`, `''` is NULL. */
+const emptyText = /* @__PURE__ */ sqlText("x''")
+
+function readBytes(bytes: Buffer): OperationNode {
+  return bytes.length === 0 ? emptyText : raw`unhex(${parameter(bytes.toString('hex'))})`
 }
 
 function readNumber(text: string, isDouble: boolean): OperationNode {
@@ -283,42 +327,4 @@ function readNumber(text: string, isDouble: boolean): OperationNode {
   if (isDouble || exponent !== undefined || digits > 65 || fraction.length > 38) return raw`(${parameter(text)} + 0e0)`
   if (fraction === '' && digits <= 18) return raw`cast(${parameter(text)} as signed)`
   return raw(['cast(', ` as decimal(${digits}, ${fraction.length}))`], parameter(text))
-}
-
-// A TIMESTAMP compares with any value as the session's local time, in which an hour is repeated when daylight saving ends;
-// it sorts by its instant. `unix_timestamp()` is the instant, but no index finds it: so each condition has both. The bounds
-// are three hours wide where the offset of the zone changes near the instant.
-
-const zeroTimestamp = /* @__PURE__ */ sqlText("'0000-00-00 00:00:00'")
-
-function isZeroTimestamp(text: string): boolean {
-  return /^t0(\.0+)?$/.test(text)
-}
-
-function secondsOf(text: string): OperationNode {
-  return raw`cast(${parameter(text.slice(1))} as decimal(20, 6))`
-}
-
-/** Through a derived table, the zero timestamp has the instant NULL. */
-function instantOf(sql: OperationNode): OperationNode {
-  return raw`coalesce(unix_timestamp(${sql}), 0)`
-}
-
-function localBound(seconds: OperationNode, sign: '-' | '+'): OperationNode {
-  const isSteady = raw`timestampdiff(second, from_unixtime(${seconds} - 10800), from_unixtime(${seconds} + 10800)) = 21600`
-  const local = raw`from_unixtime(${seconds})`
-  return raw(['if(', ', ', ', ', ` ${sign} interval 3 hour)`], isSteady, local, local)
-}
-
-function timestampAt({ sql }: OrderKey, text: string): OperationNode {
-  const seconds = secondsOf(text)
-  return raw`${sql} between ${localBound(seconds, '-')} and ${localBound(seconds, '+')} and ${instantOf(sql)} = ${seconds}`
-}
-
-function timestampBeyond(key: OrderKey, text: string, isInclusive: boolean): OperationNode {
-  const { sql, isDescending } = key
-  const instant = beyondValue({ ...key, sql: instantOf(sql) }, secondsOf(text), isInclusive)
-  if (isZeroTimestamp(text)) return beyondValue(key, zeroTimestamp, isInclusive)
-  const bound = localBound(secondsOf(text), isDescending ? '+' : '-')
-  return isDescending ? raw`(${sql} <= ${bound} and ${instant})` : raw`(${sql} >= ${bound} and ${instant})`
 }

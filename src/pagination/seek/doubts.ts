@@ -44,11 +44,11 @@ export function unstable(keys: readonly OrderKey[]): CursorUnstableError {
   )
 }
 
-/** @throws CursorUnstableError for a key that depends on the session's time zone, which changed */
+/** @throws CursorUnstableError for a key that may depend on the session's time zone, which changed */
 export function refuseOtherZone(row: Row | undefined, position: Position, keys: readonly OrderKey[]): void {
   const key = MysqlKeys.keyOfOtherZone(row, position, keys)
   if (key === undefined) return
   throw new CursorUnstableError(
-    `${describeKey(key)} depends on the time zone of the session, which is not that of the cursor: set one zone on all connections, or page by the TIMESTAMP itself`,
+    `${describeKey(key)} may depend on the time zone of the session, which is not that of the cursor: set one zone on all connections, or page by columns of tables`,
   )
 }

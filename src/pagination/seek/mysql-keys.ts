@@ -40,7 +40,7 @@ export class MysqlKeys {
     this.#tables = [...tables.values()]
     this.#computed = []
     return types.map((type, at) => {
-      if (type !== 'computed' && type !== 'unseen') return type
+      if (type !== 'computed' && type !== 'zoned') return type
       const key = computedKey(keys[at] as OperationNode, query)
       this.#computed = [...this.#computed, key]
       return isOpaque(this.#database, key.name) ? 'opaque' : type
@@ -117,11 +117,12 @@ export class MysqlKeys {
     return position.every((text, at) => text === null || fitsType(text, keys[at] as OrderKey))
   }
 
-  /** The first key of the position that was written in another time zone than that of the row, and depends on it. */
+  /** The first key of the position that was written in another time zone than that of the row, and may depend on it. */
   static keyOfOtherZone(row: Row | undefined, position: Position, keys: readonly OrderKey[]): OrderKey | undefined {
     return keys.find((key, at) => {
       const zone = zoneOfKey(position[at] ?? '', key)
-      return zone !== undefined && row !== undefined && zone !== row.phz0
+      // Bytes under `names binary`.
+      return zone !== undefined && row !== undefined && zone !== String(row.phz0)
     })
   }
 

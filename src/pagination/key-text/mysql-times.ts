@@ -1,0 +1,95 @@
+import type { OperationNode } from 'kysely'
+import type { OrderKey } from '../seek/sort-keys.ts'
+import { parameter, raw, sqlText } from '../seek/sql-nodes.ts'
+import { beyondValue, unreadable } from './key-text.ts'
+
+// A TIMESTAMP compares with any value as the session's local time, in which an hour is repeated when daylight saving ends;
+// it sorts by its instant. `unix_timestamp()` is the instant, but no index finds it: so each condition has both. The bounds
+// are three hours wide where the offset of the zone changes near the instant.
+
+const zeroTimestamp = /* @__PURE__ */ sqlText("'0000-00-00 00:00:00'")
+
+function isZeroTimestamp(text: string): boolean {
+  return /^t0(\.0+)?$/.test(text)
+}
+
+/** Seconds since 1970 behind a mark. */
+export function secondsOf(text: string): OperationNode {
+  return raw`cast(${parameter(text.slice(1))} as decimal(20, 6))`
+}
+
+/** Through a derived table, the zero timestamp has the instant NULL. */
+export function instantOf(sql: OperationNode): OperationNode {
+  return raw`coalesce(unix_timestamp(${sql}), 0)`
+}
+
+function localBound(seconds: OperationNode, sign: '-' | '+'): OperationNode {
+  const isSteady = raw`timestampdiff(second, from_unixtime(${seconds} - 10800), from_unixtime(${seconds} + 10800)) = 21600`
+  const local = raw`from_unixtime(${seconds})`
+  return raw(['if(', ', ', ', ', ` ${sign} interval 3 hour)`], isSteady, local, local)
+}
+
+export function timestampAt({ sql }: OrderKey, text: string): OperationNode {
+  if (isZeroTimestamp(text)) return raw`${sql} = ${zeroTimestamp}`
+  const seconds = secondsOf(text)
+  return raw`${isNear(sql, seconds)} and ${instantOf(sql)} = ${seconds}`
+}
+
+export function timestampBeyond(key: OrderKey, text: string, isInclusive: boolean): OperationNode {
+  if (isZeroTimestamp(text)) return beyondValue(key, zeroTimestamp, isInclusive)
+  const seconds = secondsOf(text)
+  return withinBound(key, seconds, beyondValue({ ...key, sql: instantOf(key.sql) }, seconds, isInclusive))
+}
+
+function isNear(sql: OperationNode, seconds: OperationNode): OperationNode {
+  return raw`${sql} between ${localBound(seconds, '-')} and ${localBound(seconds, '+')}`
+}
+
+function withinBound({ sql, isDescending }: OrderKey, seconds: OperationNode, condition: OperationNode): OperationNode {
+  const bound = localBound(seconds, isDescending ? '+' : '-')
+  return isDescending ? raw`(${sql} <= ${bound} and ${condition})` : raw`(${sql} >= ${bound} and ${condition})`
+}
+
+// An expression is a TIMESTAMP or a DATETIME, and SQL does not say which. One sorts by the instant and one by the local time.
+// Both sort by the instant and then the local time: two local times have one instant only where the clock is put forward.
+// A time without an instant is zero, or a DATETIME of another century, and sorts by the local time.
+
+/** `i`, an instant and a local time. */
+export const timePattern: RegExp = /^i\d{1,10}(?:\.\d{1,6})? s[ -~]*$/
+
+/**
+ * The text of a date with a time, or `s` and the text of a key of another type.
+ *
+ * @param text - the text of the key
+ */
+export function timeOf(sql: OperationNode, text: OperationNode): OperationNode {
+  const instant = raw`unix_timestamp(${sql})`
+  return raw`if(${text} like '____-%' and ${instant} > 0, concat('i', ${instant}, ' s', ${text}), concat('s', ${text}))`
+}
+
+export function localTimeOf(text: string): OperationNode {
+  if (!timePattern.test(text)) throw unreadable()
+  return parameter(text.slice(text.indexOf(' ') + 2))
+}
+
+export function timeAt({ sql }: OrderKey, text: string): OperationNode {
+  const seconds = secondsIn(text)
+  // By an index, a TIMESTAMP is equal to one of the instants of a local time only. The cast keeps it from being used.
+  return raw`${isNear(sql, seconds)} and ${timeInstant(sql)} = ${seconds} and cast(${sql} as datetime(6)) = ${localTimeOf(text)}`
+}
+
+export function timeBeyond(key: OrderKey, text: string, isInclusive: boolean): OperationNode {
+  const seconds = secondsIn(text)
+  const instant = timeInstant(key.sql)
+  const byInstant = beyondValue({ ...key, sql: instant }, seconds, isInclusive)
+  const byLocalTime = beyondValue(key, localTimeOf(text), isInclusive)
+  return withinBound(key, seconds, raw`case when ${instant} <> ${seconds} then ${byInstant} else ${byLocalTime} end`)
+}
+
+function timeInstant(sql: OperationNode): OperationNode {
+  return raw`nullif(unix_timestamp(${sql}), 0)`
+}
+
+function secondsIn(text: string): OperationNode {
+  return secondsOf(text.slice(0, text.indexOf(' ')))
+}
