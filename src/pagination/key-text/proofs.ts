@@ -30,7 +30,8 @@ export function isUnsteady(row: Row): boolean {
 export function keyOfCutTexts(left: Row, right: Row, keys: readonly OrderKey[]): OrderKey | undefined {
   for (const [at, key] of keys.entries()) {
     const text = left[`phl${at}`] ?? null
-    if (text !== null && text === right[`phl${at}`]) return key
+    // Bytes under `names binary`.
+    if (text !== null && String(text) === String(right[`phl${at}`])) return key
     if (left[`phk${at}`] !== right[`phk${at}`]) return undefined
   }
   return undefined
@@ -54,15 +55,16 @@ function isSteady(keys: readonly OrderKey[], dialect: SqlDialect): OperationNode
 }
 
 function mayBeCut({ type = 'computed' }: OrderKey): boolean {
-  return typeof type === 'string' && ['string', 'bytes', 'computed', 'zoned', 'unseen'].includes(type)
+  return typeof type === 'string' && ['string', 'bytes', 'computed', 'zoned'].includes(type)
 }
 
 /**
  * A sort without an index ignores what lies behind `max_sort_length` bytes, which a comparison does not. It takes each
  * character of a text as four bytes, or by its weights, of which a byte may have up to sixteen. Some bytes it needs for itself.
+ * Under `sql_mode = 'ORACLE'`, `length()` counts characters.
  */
 function cutText({ sql, type }: OrderKey): OperationNode {
   const size = type === 'bytes' ? sqlText('@@max_sort_length - 8') : sqlText('@@max_sort_length div 4 - 2')
-  const isLong = raw`length(${sql}) * 16 > @@max_sort_length and (char_length(${sql}) > ${size} or length(weight_string(${sql})) > @@max_sort_length - 8)`
+  const isLong = raw`octet_length(${sql}) * 16 > @@max_sort_length and (char_length(${sql}) > ${size} or octet_length(weight_string(${sql})) > @@max_sort_length - 8)`
   return raw`if(${isLong}, md5(left(weight_string(left(${sql}, ${size})), @@max_sort_length - 8)), null)`
 }

@@ -228,6 +228,7 @@ const mysql: readonly ColumnType[] = [
   {
     ddl: 'datetime(6)',
     values: text('2026-02-03 00:00:00.000001', '0000-00-00', '9999-12-31 23:59:59.999999', '2026-10-25 02:30:00'),
+    computed: ['coalesce(k, k)', 'UNIX_TIMESTAMP(k)', 'hour(k)'],
   },
   { ddl: 'time(6)', values: text('00:00:00', '-838:59:59', '838:59:59', '-00:00:00.5', '12:34:56.789012') },
   {
@@ -280,6 +281,21 @@ const mysql: readonly ColumnType[] = [
     ddl: "set('b','a','c')",
     values: text('a', 'b', 'c,a', ''),
     computed: ["concat(k, '')", 'k + 0', 'coalesce(k, k)'],
+  },
+  {
+    ddl: 'timestamp null',
+    // Without zero: MariaDB sorts it like NULL when it is computed.
+    values: text(
+      '2026-10-25 00:30:00',
+      '2026-10-25 01:00:00',
+      '2026-10-25 01:30:00',
+      '2026-10-25 02:30:00',
+      '1970-01-01 00:00:01',
+      '2038-01-19 03:14:07',
+      '2026-03-29 00:59:59',
+      '2026-03-29 01:00:00',
+    ),
+    computed: ['coalesce(k, k)', 'greatest(k, k)', 'hour(k)', 'if(k is null, k, k)'],
   },
 ]
 
@@ -350,5 +366,14 @@ export const sessionSettings: { readonly [Dialect in SqlDialect]?: readonly (rea
     [`set time_zone = '+00:00', names latin1, sql_mode = default`],
     [`set time_zone = 'Europe/Berlin', names utf8, sql_mode = ''`],
     [`set time_zone = 'Antarctica/Troll', names utf8mb4, sql_mode = default`],
+    [`set time_zone = '+00:00', names binary, sql_mode = default`],
+  ],
+}
+
+/** What changes the value of expressions too, so that a walk has it on every page. */
+export const sessionModes: { readonly [Dialect in SqlDialect]?: readonly string[] } = {
+  mysql: [
+    `set time_zone = '+00:00', names utf8mb4, sql_mode = 'ORACLE'`,
+    `set time_zone = '+00:00', names binary, sql_mode = 'ORACLE,EMPTY_STRING_IS_NULL'`,
   ],
 }
