@@ -53,17 +53,12 @@ function wordsOf(sql: string): string[] {
 const steadyWords: ReadonlySet<string> = /* @__PURE__ */ (() =>
   new Set(
     (
-      'and or xor not is null true false in between like rlike regexp escape case when then else end as from for distinct ' +
-      'separator div mod binary over partition by order asc desc rows range unbounded preceding following current row ' +
-      'interval microsecond second minute hour day week month quarter year signed unsigned integer int bigint decimal ' +
-      'double float char varchar date time datetime cast convert extract abs ceil ceiling floor round truncate sign sqrt ' +
-      'pow power exp ln log log2 log10 greatest least coalesce ifnull nullif if isnull concat concat_ws lower lcase upper ' +
-      'ucase length octet_length char_length character_length substr substring substring_index mid left right trim ltrim ' +
-      'rtrim leading trailing both lpad rpad replace reverse repeat instr locate position field elt find_in_set ascii ord ' +
-      'hex unhex md5 sha1 sha2 crc32 soundex conv inet_aton inet6_aton json_extract json_value json_unquote json_quote ' +
-      'json_length json_contains json_type regexp_replace regexp_substr regexp_instr dayofmonth dayofweek dayofyear ' +
-      'weekday weekofyear yearweek last_day to_days to_seconds datediff timestampdiff date_add date_sub time_to_sec count ' +
-      'sum avg min max stddev variance group_concat bit_and bit_or bit_xor row_number rank dense_rank ntile lag lead ' +
-      'first_value last_value percent_rank cume_dist'
+      'and or not is null true false in between like case when then else end as from distinct div mod over partition by ' +
+      'order asc desc interval second minute hour day week month quarter year signed unsigned decimal double char date ' +
+      'cast convert extract abs ceil floor round truncate sign sqrt pow ln log greatest least coalesce ifnull nullif if ' +
+      'isnull concat concat_ws lower upper length char_length substr substring substring_index left right trim lpad rpad ' +
+      'replace reverse instr locate field find_in_set hex md5 crc32 inet_aton inet6_aton json_extract json_value ' +
+      'json_unquote json_length regexp_replace datediff timestampdiff count sum avg min max group_concat row_number rank ' +
+      'dense_rank'
     ).split(' '),
   ))()
