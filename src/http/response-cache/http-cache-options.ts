@@ -48,7 +48,8 @@ export interface HttpCacheOptions<Request = unknown, Name extends string = strin
   /**
    * Returns what the response depends on besides host, path and the parameters in `query`, or `null` when this request must
    * not be cached. With `key`, requests with `Authorization`, `Cookie` or other parameters are cached too: the key must hold
-   * everything in them that changes the response.
+   * everything in them that changes the response. Parameters that some parsers take for a listed one (`page[]` for `page`) are
+   * not cached.
    */
   readonly key?: ((request: Request) => readonly unknown[] | null) | undefined
   /** Longer bodies are not stored; in bytes. @defaultValue 1 MiB */

@@ -2,7 +2,7 @@ import type { Key } from '../../cache/key.ts'
 import { describeValue } from '../../shared/assertions.ts'
 import { watchRejection } from '../../shared/rejections.ts'
 import type { HttpCacheSettings } from './http-cache-options.ts'
-import { canonicalQuery } from './rules/query-parameters.ts'
+import { canonicalQuery, rawName } from './rules/query-parameters.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 
 /**
@@ -41,7 +41,8 @@ function refusedKey(userKey: unknown): null {
 
 function listedQuery(query: string, listed: ReadonlySet<string> | 'all'): string {
   if (query === '' || listed === 'all') return canonicalQuery(query)
-  const isListed = (parameter: string) => listed.has(new URLSearchParams(parameter).keys().next().value ?? '')
+  const isListed = (parameter: string) =>
+    listed.has(rawName(parameter)) || listed.has(new URLSearchParams(parameter).keys().next().value ?? '')
   return canonicalQuery(query.split('&').filter(isListed).join('&'))
 }
 

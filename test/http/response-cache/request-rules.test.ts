@@ -199,6 +199,15 @@ describe('query strings', () => {
       }),
   )
 
+  /** The same parameters with others beside them. */
+  const aside = fc
+    .tuple(fc.array(parameter, { maxLength: 2 }), fc.array(fc.tuple(parameter, fc.boolean()), { maxLength: 3 }))
+    .map(([kept, others]): [string, string] => {
+      const join = (isFirst: boolean) =>
+        [...kept, ...others.filter(([, inFirst]) => inFirst === isFirst).map(([text]) => text)].join('&')
+      return [join(true), join(false)]
+    })
+
   it.each([['all' as const], [['a', 'b', 'page', 'page[a]']]])(
     'share an entry only if every parser reads them alike: %s',
     async (listed) => {
@@ -222,6 +231,59 @@ describe('query strings', () => {
       expect(shared).toBeGreaterThan(0)
     },
     600_000,
+  )
+
+  it.each([['all' as const], [['a', 'page', 'page[a]']]])(
+    'share an entry of one `key` only if every parser reads the listed parameters alike: %s',
+    async (listed) => {
+      const settings = resolveHttpCacheOptions({ query: listed, key: () => [], onWarn: () => {} }, store)
+      const keyOf = (text: string) => {
+        const request = requestWith(base, text)
+        return bypassReason(request, settings) === undefined
+          ? JSON.stringify(responseKey(request, settings))
+          : undefined
+      }
+      const readable = listed === 'all' ? undefined : new Set(['a', 'page', 'page[a]', 'page%5Ba%5D'])
+      const listedOf = (parsed: unknown): unknown => {
+        if (readable === undefined) return parsed
+        if (Array.isArray(parsed)) return parsed.filter(([name]) => readable.has(name))
+        return Object.fromEntries(Object.entries(parsed as object).filter(([name]) => readable.has(name)))
+      }
+      let shared = 0
+      await fc.assert(
+        fc.property(fc.oneof(pair, aside), ([first, second]) => {
+          const key = keyOf(first)
+          if (key === undefined || key !== keyOf(second)) return
+          if (first !== second) shared++
+          for (const parse of parsers) expect(listedOf(parse(first))).toEqual(listedOf(parse(second)))
+        }),
+        { numRuns: runs, seed },
+      )
+      expect(shared).toBeGreaterThan(0)
+    },
+    600_000,
+  )
+
+  it('reach past the number of parameters that parsers read in no cached request', () => {
+    const unlisted = Array.from({ length: 1_000 }, (_, index) => `u${index}`).join('&')
+    for (const options of [{ query: 'all' as const }, { query: ['page'], key: () => [] }]) {
+      const settings = resolveHttpCacheOptions(options, store)
+      expect(bypassReason(requestWith(base, `${unlisted}&page=5`), settings)).toBe('fwd=bypass; detail=query')
+      expect(bypassReason(requestWith(base, `${unlisted.slice(0, 200)}&page=5`), settings)).toBeUndefined()
+    }
+  })
+
+  it.each(['page[]=5', 'page[0]=5', 'page%5B%5D=5', '[page]=5', 'page.a=5', 'u=1;page=5', 'u=1&page[a]=5'])(
+    'are not cached where a parser could find a listed parameter in an unlisted one, with a `key` too: %s',
+    (text) => {
+      const reasonFor = (query: readonly string[]) =>
+        bypassReason(requestWith(base, text), resolveHttpCacheOptions({ query, key: () => [] }, store))
+      expect(reasonFor(['page'])).toBe('fwd=bypass; detail=query')
+      expect(reasonFor(['page[b]'])).toBe('fwd=bypass; detail=query')
+      // The key holds all that is not listed.
+      expect(reasonFor([])).toBeUndefined()
+      if (!text.includes(';')) expect(reasonFor(['size'])).toBeUndefined()
+    },
   )
 
   it.each(['?page=5', '%FF=1', 'a=%C3', 'page[a]=1', 'page.a=1', 'a;b=1', '%zz', 'b=1#&a=2', 'a=\xa0'])(

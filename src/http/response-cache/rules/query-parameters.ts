@@ -8,6 +8,7 @@ export function isReadableQuery(query: string): boolean {
   if (query.startsWith('?')) return false
   // Some parsers end the query at a `#`, and trim what is a space in Latin-1: where these are then depends on the order.
   if (!/^[!-"$-~]*$/.test(query)) return false
+  if (query.length > maxParameters && query.split('&').length > maxParameters) return false
   if (!query.includes('%')) return true
   try {
     decodeURIComponent(query)
@@ -16,6 +17,9 @@ export function isReadableQuery(query: string): boolean {
     return false // escapes that are not UTF-8
   }
 }
+
+/** `qs` and Node's `querystring` leave out the parameters after these. */
+const maxParameters = 1_000
 
 /** Whether the query string has a parameter that is not listed, or one that a parser could nest or split. */
 export function unlistedParameter(query: string, listed: ReadonlySet<string> | 'all'): boolean {
@@ -26,6 +30,25 @@ export function unlistedParameter(query: string, listed: ReadonlySet<string> | '
     if (parameter.includes(';')) return true
   }
   return false
+}
+
+/**
+ * Whether a parser could find a listed parameter in one that is not listed, as `page` in `page[]=5`. With a user's key, only the
+ * listed parameters are part of our key.
+ */
+export function hidesListedParameter(query: string, listed: ReadonlySet<string> | 'all'): boolean {
+  if (listed !== 'all' && listed.size === 0) return false
+  if (query.includes(';')) return true
+  if (listed === 'all') return false
+  return query.split('&').some((parameter) => {
+    const name = nameOf(parameter)
+    return !listed.has(name) && [...listed].some((other) => rootOf(other) === rootOf(name))
+  })
+}
+
+/** The part of a name that parsers which nest take for the parameter: `page` of `page[size]`, `page.size` and `[page]`. */
+function rootOf(name: string): string {
+  return /[\p{L}\p{N}_~-]+/u.exec(name)?.[0] ?? ''
 }
 
 /** The name as a parser reads it; `qs` reads brackets before it decodes, and after. */
@@ -54,7 +77,7 @@ export function canonicalQuery(query: string): string {
     .join('&')
 }
 
-function rawName(parameter: string): string {
+export function rawName(parameter: string): string {
   const end = parameter.indexOf('=')
   return end === -1 ? parameter : parameter.slice(0, end)
 }

@@ -1,5 +1,5 @@
 import type { HttpCacheSettings } from '../http-cache-options.ts'
-import { isReadableQuery, unlistedParameter } from './query-parameters.ts'
+import { hidesListedParameter, isReadableQuery, unlistedParameter } from './query-parameters.ts'
 
 /** A request to a cached route. */
 export interface CachedRequest<Request = unknown> {
@@ -35,8 +35,11 @@ export function bypassReason<Request>(
   if (cacheControl !== '' && /\bno-store\b/i.test(cacheControl)) return 'fwd=bypass; detail=no-store'
   if (!isDecodable(request.path)) return 'fwd=bypass; detail=path'
   if (!isReadableQuery(request.query)) return 'fwd=bypass; detail=query'
-  // The user's key covers what is personal, and parameters that are not listed.
-  if (keyOf !== undefined) return undefined
+  if (keyOf !== undefined) {
+    // The user's key covers what is personal, and parameters that are not listed.
+    const isHiding = request.query !== '' && hidesListedParameter(request.query, query)
+    return isHiding ? 'fwd=bypass; detail=query' : undefined
+  }
   const unknown = findUnknownHeader(names)
   if (unknown !== undefined) {
     if (personalHeaders.has(unknown)) return `fwd=bypass; detail=${unknown}`
