@@ -1,4 +1,5 @@
-import type { Context, MiddlewareHandler } from 'hono'
+import type { Context, HonoRequest, MiddlewareHandler } from 'hono'
+import type { StatusCode } from 'hono/utils/http-status'
 import { wrongFramework } from '../../http/expect-call.ts'
 import { respondFetch } from '../../http/response-cache/fetch-cache.ts'
 import type { HttpCacheOptions, ResponseStore } from '../../http/response-cache/http-cache-options.ts'
@@ -21,7 +22,9 @@ export function cacheResponses<Name extends string, Tag extends string>(
   options: HttpCacheOptions<Context, NoInfer<Name>, NoInfer<Tag>> = {},
 ): MiddlewareHandler {
   const responses = createResponseCache(cache, options)
-  return async (c, next) => {
+  /** Whether the handler renders with a renderer that middleware before the cache has set, which no other context gets. */
+  let needsRenderer = false
+  const middleware: MiddlewareHandler = async (c, next) => {
     if (typeof next !== 'function') throw wrongFramework('cacheResponses', 'hono')
     const run = async (request: Request) => {
       c.req.raw = request
@@ -29,42 +32,96 @@ export function cacheResponses<Name extends string, Tag extends string>(
       return c.res
     }
     // Reading `c.res` would make a response, which later ones are merged into.
-    const prior = new Headers(c.body(null).headers)
+    const { status, headers } = c.body(null)
+    const prior = new Headers(headers)
+    // Within another function, such as `every`, the rest of that function would be left out.
+    const isOnRoute = c.req.matchedRoutes[c.req.routeIndex]?.handler === middleware
+    const onRenderer = () => {
+      needsRenderer = true
+    }
     const exchange = {
       request: c.req.raw,
       original: c,
       route: currentPattern(c),
       prior,
       run,
-      rerun: rerunRest(c, prior),
+      rerun: isOnRoute && !needsRenderer ? rerunRest(c, status, prior, onRenderer) : undefined,
     }
     replaceResponse(c, await respondFetch(responses, exchange))
   }
+  return middleware
 }
 
-/** Returns a function that runs the handlers after the present one again, in another context. */
-function rerunRest(c: Context, prior: Headers): (request: Request) => Promise<Response> {
-  const { req, env, var: variables } = c
+/**
+ * Returns a function that runs the handlers after the present one again, in another context. It answers `undefined` when they
+ * have used what only the first context has: the application's handlers of errors and of pages not found, and its renderer.
+ */
+function rerunRest(
+  c: Context,
+  status: number,
+  prior: Headers,
+  onRenderer: () => void,
+): (request: Request) => Promise<Response | undefined> {
+  const { env, var: variables } = c
+  const req = c.req as HonoRequest<string, Validated>
   const { routeIndex } = req
   const routes = req.matchedRoutes
   return async (request) => {
+    let isLikeFirst = true
     // Hono exports no way to make a context, except the class of one that it has made. Each route has its own parameters.
     const copy = new (c.constructor as typeof Context)(request, {
       env,
+      executionCtx: executionContextOf(c),
       path: req.path,
       matchResult: [routes.map((route, index) => [[route.handler, route], parametersAt(req, index)])],
+      notFoundHandler() {
+        isLikeFirst = false
+        return new Response(null, { status: 404 })
+      },
     })
     for (const [name, value] of Object.entries(variables)) copy.set(name, value)
     for (const [name, value] of prior) copy.header(name, value, { append: true })
+    for (const target of validatedTargets) {
+      const data = req.valid(target)
+      if (data !== undefined) copy.req.addValidatedData(target, data)
+    }
+    if (status !== 200) copy.status(status as StatusCode)
+    copy.setLayout(c.getLayout() as Parameters<Context['setLayout']>[0])
+    const { render, setRenderer } = copy
+    copy.render = () => {
+      isLikeFirst = false
+      onRenderer()
+      return new Response(null)
+    }
+    copy.setRenderer = (renderer) => {
+      copy.render = render
+      setRenderer(renderer)
+    }
     const dispatch = async (index: number): Promise<void> => {
       const route = routes[index]
       if (route === undefined) return
       copy.req.routeIndex = index
-      const response = await route.handler(copy, () => dispatch(index + 1))
-      if (response && !copy.finalized) copy.res = response as Response
+      try {
+        const response = await route.handler(copy, () => dispatch(index + 1))
+        if (response && !copy.finalized) copy.res = response as Response
+      } catch {
+        isLikeFirst = false
+      }
     }
     await dispatch(routeIndex + 1)
-    return copy.finalized ? copy.res : new Response(null, { status: 404 })
+    return isLikeFirst && copy.finalized ? copy.res : undefined
+  }
+}
+
+type Validated = { [Target in (typeof validatedTargets)[number]]: object | undefined }
+const validatedTargets = ['json', 'form', 'query', 'param', 'header', 'cookie'] as const
+
+/** Only some servers have one; without it, Hono throws. */
+function executionContextOf(c: Context): Context['executionCtx'] | undefined {
+  try {
+    return c.executionCtx
+  } catch {
+    return undefined
   }
 }
 

@@ -33,7 +33,8 @@ export interface HandlerRun {
   forRequest(): Promise<HandlerAnswer>
   /**
    * Runs it again to renew a stored response, when this request has its answer already. Where a framework cannot run it as for
-   * the same request, the request that finds a response stale waits for its own handler.
+   * the same request, the request that finds a response stale waits for its own handler. When that shows only while it runs, it
+   * gives `undefined`, and the next request renews the response.
    */
-  readonly inBackground?: (() => Promise<HandlerAnswer>) | undefined
+  readonly inBackground?: (() => Promise<HandlerAnswer | undefined>) | undefined
 }

@@ -2,6 +2,7 @@ import { expectObject } from '../../shared/arguments.ts'
 import { readReady } from '../ready-body.ts'
 import { BodyCopy } from './body-copy.ts'
 import { type AnswerHead, type CachedAnswer, removeBodyHeaders, setAnswerHeaders } from './cached-answer.ts'
+import type { HandlerRun } from './decisions.ts'
 import type { HttpCacheSettings, ResponseStore } from './http-cache-options.ts'
 import { createFromSettings, type ResponseCache } from './response-cache.ts'
 import { type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
@@ -37,8 +38,8 @@ interface FetchExchange<Original> {
   readonly prior?: Headers | undefined
   /** Runs the handler for this request. */
   run(request: Request): Promise<Response>
-  /** Runs it again, when the request has its answer already. */
-  rerun(request: Request): Promise<Response>
+  /** As {@link HandlerRun.inBackground}. */
+  readonly rerun?: ((request: Request) => Promise<Response | undefined>) | undefined
 }
 
 /** Answers a request from the cache or by its handler. */
@@ -59,11 +60,15 @@ export async function respondFetch<Original>(
         streaming.resolve(withCacheStatus(leaveOutKnown(response, cachedRequest, readToEnd), 'posthaste; fwd=miss'))
       return answer
     },
-    async inBackground() {
-      const { response, answer } = await captureResponse(await rerun(unconditional(request)), maxBytes, prior, request)
-      await drain(response)
-      return answer
-    },
+    inBackground:
+      rerun &&
+      (async () => {
+        const rerunResponse = await rerun(unconditional(request))
+        if (rerunResponse === undefined) return undefined
+        const { response, answer } = await captureResponse(rerunResponse, maxBytes, prior, request)
+        await drain(response)
+        return answer
+      }),
   })
   const decision = await Promise.race([responding, streaming.promise])
   if (decision instanceof Response) {

@@ -37,7 +37,10 @@ export function createFromSettings<Request>(
   const compressor = checked.compress === false ? undefined : createFrom(checked.compress)
   const settings = { ...checked, compressor, representationOf: createRepresentations(compressor) }
   const isAmongFirst = createOriginLimit()
-  const keys = { unstorable: createRecentKeys(settings.clock), toRenew: createRecentKeys(settings.clock) }
+  const keys = {
+    unstorable: createRecentKeys(settings.clock),
+    toRenew: createRecentKeys(settings.clock, Number.POSITIVE_INFINITY),
+  }
   return {
     settings,
     respond(request, run) {

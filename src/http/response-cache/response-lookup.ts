@@ -37,7 +37,7 @@ const maxVariations = 4
 interface KnownKeys {
   /** Why the last answer was not stored. */
   readonly unstorable: RecentKeys
-  /** Stale responses that the next request renews, because nothing runs a handler in the background. */
+  /** Stale responses that the next request renews, because nothing could run the handler in the background. */
   readonly toRenew: RecentKeys
 }
 
@@ -67,6 +67,8 @@ export class ResponseLookup<Request> {
   #ownRenewal: Promise<StoredResponse | NotStored> | undefined
   #isRenewing = false
   #isDecided = false
+  /** Absent too where the run in the background has just been of no use. */
+  #inBackground: HandlerRun['inBackground']
 
   constructor(
     cache: ResponseStore,
@@ -79,6 +81,7 @@ export class ResponseLookup<Request> {
     this.#settings = settings
     this.#request = request
     this.#run = run
+    this.#inBackground = run.inBackground
     this.#keys = keys
     this.#startedAt = settings.clock()
     this.#options = settings.optionsOf(request.original) as LookupOptions
@@ -108,12 +111,14 @@ export class ResponseLookup<Request> {
     let stale: StoredResponse | undefined
     try {
       if (this.#request.method === 'HEAD') return await this.#peek(key)
+      const isLeft = this.#keys.toRenew.find(key) !== undefined
+      if (isLeft) this.#inBackground = undefined
       let found = await this.#getOrRun(key, false)
       if (this.#ownRenewal !== undefined) {
+        if (isLeft) this.#keys.toRenew.delete(key)
         stale = isStored(found) ? found : undefined
         found = await this.#ownRenewal
-      } else if (this.#handlerAnswer === undefined && this.#keys.toRenew.find(key) !== undefined && isStored(found)) {
-        this.#keys.toRenew.delete(key)
+      } else if (isLeft && this.#handlerAnswer === undefined && isStored(found) && this.#keys.toRenew.delete(key)) {
         stale = found
         found = await this.#getOrRun(key, true)
       } else if (this.#isPastFreshness(found)) {
@@ -155,11 +160,11 @@ export class ResponseLookup<Request> {
   }
 
   #mayServeStale({ staleUntil }: StoredResponse): boolean {
-    return staleUntil !== undefined && this.#settings.clock() < staleUntil && this.#run.inBackground !== undefined
+    return staleUntil !== undefined && this.#settings.clock() < staleUntil && this.#inBackground !== undefined
   }
 
   #mayServeAfterError({ freshUntil, staleIfErrorUntil }: StoredResponse): boolean {
-    const isAllowed = freshUntil === undefined || this.#run.inBackground === undefined
+    const isAllowed = freshUntil === undefined || this.#inBackground === undefined
     const until = staleIfErrorUntil ?? (isAllowed ? Number.POSITIVE_INFINITY : 0)
     return this.#settings.clock() < until
   }
@@ -178,17 +183,23 @@ export class ResponseLookup<Request> {
       return this.#store(key, ctx, await this.#handlerAnswer, false)
     }
     this.#isRenewing = true
-    if (this.#run.inBackground !== undefined) return this.#store(key, ctx, await this.#run.inBackground(), true)
-    if (this.#isDecided || this.#handlerAnswer !== undefined) {
-      if (ctx.stale === undefined) throw new AbandonedError()
-      if (this.#isDecided) this.#keys.toRenew.add(key, 'stale')
-      ctx.skip()
-      return ctx.stale.value as StoredResponse
+    if (this.#inBackground !== undefined) {
+      const answer = await this.#inBackground()
+      return answer === undefined ? this.#leaveToNext(key, ctx) : this.#store(key, ctx, answer, true)
     }
+    if (this.#isDecided || this.#handlerAnswer !== undefined) return this.#leaveToNext(key, ctx)
     this.#handlerAnswer = this.#run.forRequest()
     this.#ownRenewal = this.#handlerAnswer.then((answer) => this.#store(key, ctx, answer, true))
     this.#ownRenewal.catch(() => {})
     return this.#ownRenewal
+  }
+
+  /** Keeps the stale response, for the next request to renew it. */
+  #leaveToNext(key: Key, ctx: LoadContext): StoredResponse {
+    if (this.#isDecided || this.#inBackground !== undefined) this.#keys.toRenew.add(key, 'stale')
+    if (ctx.stale === undefined) throw new AbandonedError()
+    ctx.skip()
+    return ctx.stale.value as StoredResponse
   }
 
   async #store(

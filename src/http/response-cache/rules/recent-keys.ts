@@ -3,20 +3,21 @@ import { nodeCrypto } from '../../../shared/platform/builtins.ts'
 import type { Clock } from '../../../shared/time/clock.ts'
 
 /** How long requests for a key do not wait for each other after an answer that was not stored. */
-const rememberMs = 10_000
+const usualMs = 10_000
 const maxKeys = 1_000
 /** Clients choose how long a key is: a longer one is hashed. */
 const maxLength = 1_000
 
-/** Remembers something about keys for some seconds. Clients choose the keys, so it is bounded. */
+/** Remembers something about keys for some time. Clients choose the keys, so it is bounded. */
 export interface RecentKeys {
   /** What is known of the key; `undefined` when nothing is, or was added long ago. */
   find(key: Key): string | undefined
   add(key: Key, what: string): void
-  delete(key: Key): void
+  /** @returns whether something was known */
+  delete(key: Key): boolean
 }
 
-export function createRecentKeys(clock: Clock): RecentKeys {
+export function createRecentKeys(clock: Clock, rememberMs: number = usualMs): RecentKeys {
   const known = new Map<string, { readonly what: string; readonly until: number }>()
   return {
     find(key) {
@@ -36,7 +37,7 @@ export function createRecentKeys(clock: Clock): RecentKeys {
       known.set(text, { what, until: clock() + rememberMs })
     },
     delete(key) {
-      known.delete(textOf(key))
+      return known.delete(textOf(key))
     },
   }
 }
