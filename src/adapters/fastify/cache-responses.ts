@@ -1,12 +1,14 @@
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import { compressionHooks } from '../../http/compression/reply-compression.ts'
 import {
   type HttpCacheOptions,
   type ResponseStore,
   withDefaults,
 } from '../../http/response-cache/http-cache-options.ts'
-import { createCacheHooks } from '../../http/response-cache/reply-cache.ts'
+import { createCacheHooks, firstOnSend } from '../../http/response-cache/reply-cache.ts'
 import { createResponseCache } from '../../http/response-cache/response-cache.ts'
 import { createWarner } from '../../shared/warnings.ts'
+import { hooksOf } from './hooks-of.ts'
 import { plugin } from './plugin.ts'
 
 /** Options of the plugin {@link cacheResponses}: the cache, and defaults for the options of routes. */
@@ -30,7 +32,11 @@ export const cacheResponses: FastifyPluginCallback<CacheResponsesOptions> = plug
     createResponseCache(cache, defaults)
     const warn = createWarner()
     const preparedConfigs = new WeakSet<object>()
-    app.addHook('onRoute', (route) => {
+    const hooks = hooksOf(app, 'onSend')
+    if (hooks === undefined) app.addHook('onSend', firstOnSend)
+    // Others may have been added before, and Fastify runs hooks in this order.
+    else if (!hooks.includes(firstOnSend)) hooks.unshift(firstOnSend)
+    app.addHook('onRoute', function (route) {
       const own = route.config?.cache
       if (own === undefined) return
       preparedConfigs.add(own)
@@ -40,9 +46,16 @@ export const cacheResponses: FastifyPluginCallback<CacheResponsesOptions> = plug
       const vary = 'version' in constraints ? [...(options.vary ?? []), 'accept-version'] : options.vary
       const responses = createResponseCache(cache, { ...options, vary })
       const name = `${route.url} ${JSON.stringify(constraints, (_key, value) => (value instanceof RegExp ? String(value) : value))}`
-      const { preHandler, onSend } = createCacheHooks<FastifyRequest, FastifyReply>(responses, name)
+      const routeHooks = [route.onSend ?? []].flat()
+      // Asked when all hooks were added.
+      const hasOtherHooks = once(() => {
+        const all = [...(hooksOf(this, 'onSend') ?? [undefined]), ...routeHooks]
+        return all.some((hook) => hook !== firstOnSend && !isHeadHook(hook) && !compressionHooks.has(hook as object))
+      })
+      const { preHandler, onSend } = createCacheHooks<FastifyRequest, FastifyReply>(responses, name, hasOtherHooks)
       route.preHandler = [...[route.preHandler ?? []].flat(), preHandler]
-      route.onSend = [...[route.onSend ?? []].flat(), onSend]
+      const isForHead = isHeadHook(routeHooks.at(-1))
+      route.onSend = isForHead ? [...routeHooks.slice(0, -1), onSend, ...routeHooks.slice(-1)] : [...routeHooks, onSend]
     })
     app.addHook('onRequest', async (request) => {
       const own = request.routeOptions.config.cache
@@ -53,3 +66,16 @@ export const cacheResponses: FastifyPluginCallback<CacheResponsesOptions> = plug
     done()
   },
 )
+
+/** Whether it is the hook that Fastify adds to its routes for HEAD, which drops the payload. */
+function isHeadHook(hook: unknown): boolean {
+  return typeof hook === 'function' && hook.name === 'headRouteOnSendHandler'
+}
+
+function once(read: () => boolean): () => boolean {
+  let result: boolean | undefined
+  return () => {
+    result ??= read()
+    return result
+  }
+}

@@ -1,6 +1,6 @@
-import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginCallback, FastifyReply, FastifyRequest, onSendAsyncHookHandler } from 'fastify'
 import { createResponseCompressor } from '../../http/compression/compressor.ts'
-import { compressPayload } from '../../http/compression/reply-compression.ts'
+import { compressionHooks, compressPayload } from '../../http/compression/reply-compression.ts'
 import {
   type CompressResponsesOptions,
   compressResponsesOptions,
@@ -28,13 +28,15 @@ export const compressResponses: FastifyPluginCallback<CompressResponsesOptions<F
     const compressor = createResponseCompressor(options, compressResponsesOptions)
     const isWanted = filterOption(options)
     const save = monitor && savingsRecorder(monitor)
-    app.addHook('onSend', async (request, reply, payload) => {
+    const onSend: onSendAsyncHookHandler = async (request, reply, payload) => {
       const { config, url } = request.routeOptions
       if (config.compress === false || isEncodedByCache(request) || !isWanted(request, reply)) return payload
       const onEncoded =
         save && ((rawBytes: number, sentBytes: number) => save(request.method, url ?? unmatched, rawBytes, sentBytes))
       return compressPayload(compressor, request, reply, payload, onEncoded)
-    })
+    }
+    compressionHooks.add(onSend)
+    app.addHook('onSend', onSend)
     done()
   },
 )

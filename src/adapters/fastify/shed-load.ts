@@ -4,6 +4,7 @@ import { sendRefusal } from '../../http/admission/refusal.ts'
 import type { ShedOptions } from '../../http/admission/shed-options.ts'
 import { expectMonitor } from '../../http/expect-call.ts'
 import type { PerformanceMonitor } from '../../monitor/monitor.ts'
+import { hooksOf } from './hooks-of.ts'
 import { plugin } from './plugin.ts'
 
 /** Options of the plugin {@link shedLoad}. */
@@ -27,7 +28,7 @@ export const shedLoad: FastifyPluginCallback<ShedLoadOptions> = plugin(
   (app, { monitor, ...options }, done) => {
     expectMonitor(monitor)
     const guard = new LoadGuard<FastifyRequest>(monitor, options)
-    guard.checkOrder(requestHooksOf(app))
+    guard.checkOrder(hooksOf(app, 'onRequest') ?? [])
     app.addHook('onRequest', (original, reply, run) => {
       const { raw: request } = original
       const { raw: response } = reply
@@ -46,10 +47,3 @@ export const shedLoad: FastifyPluginCallback<ShedLoadOptions> = plugin(
     done()
   },
 )
-
-/** The hooks added so far. Fastify has no way to ask for them. */
-function requestHooksOf(app: object): readonly unknown[] {
-  const key = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.hooks')
-  const hooks = key && (app as Record<symbol, { readonly onRequest?: unknown }>)[key]?.onRequest
-  return Array.isArray(hooks) ? hooks : []
-}

@@ -19,6 +19,9 @@ interface ReplyRequest {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
 }
 
+/** The hooks that only compress, and leave answers of the response cache as they are. */
+export const compressionHooks: WeakSet<object> = /* @__PURE__ */ new WeakSet()
+
 /** Encodes the payload of a reply in a coding that the client accepts, and changes the reply's headers to match. */
 export async function compressPayload(
   compressor: Compressor,

@@ -13,6 +13,8 @@ export interface CachedAnswer {
   /** Headers that others may have set and the handler removes. */
   readonly removed: readonly string[]
   readonly body: Buffer | null
+  /** What it was made of, for hooks of the application to see. */
+  readonly source: Pick<StoredResponse, 'status' | 'headers' | 'body' | 'form'>
 }
 
 type Headers = CachedAnswer['headers']
@@ -50,17 +52,18 @@ export function prepareHead(stored: StoredResponse, encoding: Encoding, isVaried
  * @param report - headers that are of this answer alone
  */
 export function answerFrom(
-  { status, message, removed }: StoredResponse,
+  stored: StoredResponse,
   request: CachedRequest,
   { etag, lastModified, headers, bodiless }: PreparedHead,
   body: Buffer,
   report: Headers,
 ): CachedAnswer {
+  const { status, message, removed } = stored
   if (status === 200 && isUnchanged(request, etag, lastModified)) {
-    return { status: 304, headers: [...bodiless, ...report], removed, body: null }
+    return { status: 304, headers: [...bodiless, ...report], removed, body: null, source: stored }
   }
   const sent: Headers = [...headers, ...report, ['content-length', String(body.length)]]
-  return { status, message, headers: sent, removed, body: request.method === 'HEAD' ? null : body }
+  return { status, message, headers: sent, removed, body: request.method === 'HEAD' ? null : body, source: stored }
 }
 
 /** The head of an answer that is not sent yet. */
@@ -102,6 +105,26 @@ const replacedHeaders: ReadonlySet<string> = new Set([
 export function removeBodyHeaders(head: Pick<AnswerHead, 'removeHeader'>): void {
   for (const name of bodyHeaders) head.removeHeader(name)
 }
+
+/**
+ * Sets what the cache itself says of an answer whose {@link CachedAnswer.source} is set already.
+ *
+ * @param isReportOnly - the body is not that of the answer
+ */
+export function finishAnswerHeaders(head: AnswerHead, { status, headers }: CachedAnswer, isReportOnly: boolean): void {
+  for (const [name, value] of headers) {
+    if (!(isReportOnly ? reportHeaders : cacheHeaders).has(name)) continue
+    const before = name === 'vary' ? head.getHeader(name) : undefined
+    head.setHeader(name, before === undefined ? value : vary.append(fieldValue(before), value))
+  }
+  if (status === 304) removeBodyHeaders(head)
+}
+
+const reportHeaders: ReadonlySet<string> = new Set(['age', 'cache-status'])
+const cacheHeaders: ReadonlySet<string> = new Set([
+  ...reportHeaders,
+  ...['etag', 'vary', 'content-encoding', 'content-length'],
+])
 
 /** Adds the report of this cache behind those of caches nearer to the origin (RFC 9211, 2). */
 export function addCacheStatus(head: AnswerHead, cacheStatus: string): void {

@@ -20,11 +20,12 @@ export function handled(cacheStatus: string): CacheDecision {
 
 /** Sends the failed answer to another request, unless something in it is personal. */
 export function shareFailedAnswer(answer: HandlerAnswer): CacheDecision {
-  const { status, message, headers, body, own, removed = [] } = answer
+  const { status, message, headers, body, own, removed = [], form } = answer
   if (body === undefined || unstorableReason({ ...answer, status: 200 }, 0) !== undefined) return bypass('fwd=miss')
   const shared = own === undefined ? headers : headers.filter(([name]) => own.has(name))
   const withStatus: CachedAnswer['headers'] = [...shared, ['cache-status', 'posthaste; fwd=miss; collapsed']]
-  return { kind: 'answer', answer: { status, message, headers: withStatus, removed, body } }
+  const source = { status, headers: shared, body, form }
+  return { kind: 'answer', answer: { status, message, headers: withStatus, removed, body, source } }
 }
 
 /** Runs the handler of a request. */

@@ -18,6 +18,7 @@ import {
   type AnswerHead,
   addCacheStatus,
   type CachedAnswer,
+  finishAnswerHeaders,
   removeBodyHeaders,
   setAnswerHeaders,
 } from './cached-answer.ts'
@@ -25,7 +26,7 @@ import type { CacheDecision } from './decisions.ts'
 import { NodeCachedRequest } from './node-request.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { fieldsOf } from './rules/answer-head.ts'
-import { bodyFault, type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
+import { bodyFault, type HandlerAnswer, type PayloadForm, unstorableReason } from './rules/answer-rules.ts'
 import { hasAnswer } from './rules/conditions.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 
@@ -64,7 +65,28 @@ interface RunningRequest {
   readonly changes: HeadChanges
 }
 
+/** What the hooks of the application were given. */
+interface GivenToHooks {
+  readonly status: number
+  readonly payload: unknown
+  /** Of the cache. Absent where the handler's own answer is sent, and where no other hook sees the answer. */
+  readonly answer?: CachedAnswer
+  /** The head is complete, and the payload is to be sent. */
+  readonly isFinal?: boolean
+  readonly cacheStatus?: string
+  /** Whose answer of the handler it is. */
+  readonly request?: CachedRequest
+  /** The payload is a stream, of which the cache stores a copy. */
+  readonly isCopied?: boolean
+  /** Fastify would replace a length that does not match by an error. */
+  readonly isLeftAsItIs?: boolean
+}
+
 const encodedByCache = new WeakSet<object>()
+const givenToHooks = new WeakMap<object, GivenToHooks>()
+
+/** What the first hook on a payload gives to the others, for requests to cached routes. */
+const firstPayloads = new WeakMap<object, (payload: unknown) => GivenToHooks | Promise<GivenToHooks>>()
 
 /** Whether the cache encodes the answer to this request. */
 export function isEncodedByCache(request: object): boolean {
@@ -72,14 +94,44 @@ export function isEncodedByCache(request: object): boolean {
 }
 
 /**
+ * The hook to run before all others on the payload: what is stored is what the handler has sent, and the others see the same on a
+ * hit as on a miss.
+ */
+export function firstOnSend(
+  request: object,
+  _reply: object,
+  payload: unknown,
+  done: (error: Error | null, payload?: unknown) => void,
+): void {
+  const give = firstPayloads.get(request)
+  // Sent again, the payload is the page of an error.
+  givenToHooks.delete(request)
+  if (give === undefined) {
+    done(null, payload)
+    return
+  }
+  firstPayloads.delete(request)
+  const pass = (given: GivenToHooks) => {
+    givenToHooks.set(request, given)
+    done(null, given.payload)
+  }
+  const given = give(payload)
+  if (given instanceof Promise) given.then(pass, done)
+  else pass(given)
+}
+
+/**
+ * The hooks of a cached route. {@link firstOnSend} must be a hook too.
+ *
  * @param route - tells routes apart that answer the same URL
+ * @param hasOtherHooks - whether others see payloads
  */
 export function createCacheHooks<Request extends HookRequest, CachedReply extends HookReply>(
   responses: ResponseCache<Request>,
   route: string,
+  hasOtherHooks: () => boolean,
 ): CacheHooks<Request, CachedReply> {
   const { maxBytes, compressor } = responses.settings
-  const runningRequests = new WeakMap<Request, RunningRequest>()
 
   /** Answers the request, or returns how its handler is to run. */
   async function answerOrRun(request: Request, reply: CachedReply): Promise<Run | undefined> {
@@ -100,7 +152,8 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
     if (typeof early === 'function') {
       decision.catch(() => {})
       encodedByCache.add(request)
-      runningRequests.set(request, { request: cachedRequest, answer, decision, changes: trackHead(reply) })
+      const handled = { request: cachedRequest, answer, decision, changes: trackHead(reply) }
+      firstPayloads.set(request, (payload) => takeHandlerAnswer(handled, request, reply, payload))
       const { raw } = reply
       const noAnswer = { status: 499, headers: [], body: undefined }
       raw.once('close', () =>
@@ -108,7 +161,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       )
       onRawAnswer(
         reply,
-        () => runningRequests.has(request),
+        () => firstPayloads.has(request),
         () => answer.resolve({ ...noAnswer, fault: 'raw' }),
       )
       return early
@@ -118,9 +171,55 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       return (next) => next()
     }
     encodedByCache.add(request)
-    const body = applyAnswer(reply, early.answer)
-    reply.send(body === null ? noPayload(request) : asTyped(reply, body))
+    firstPayloads.set(request, () => giveAnswer(request, reply, early.answer))
+    // For a payload, Fastify would add a type.
+    reply.send(undefined)
     return undefined
+  }
+
+  /** Hands the handler's answer to the cache, and returns what to go on with. */
+  async function takeHandlerAnswer(
+    running: RunningRequest,
+    request: Request,
+    reply: Reply,
+    given: unknown,
+  ): Promise<GivenToHooks> {
+    const payload = unwrapResponse(given, reply)
+    const status = reply.statusCode
+    const head = { status, ...running.changes.read(), form: formOf(payload) }
+    if (isStream(payload)) {
+      const cacheStatus = 'posthaste; fwd=miss'
+      if (unstorableReason(head, 0) !== undefined) {
+        running.answer.resolve({ ...head, body: undefined })
+        return { status, payload, request: running.request, cacheStatus }
+      }
+      const copying = copyingStream(maxBytes, (body) => running.answer.resolve({ ...head, body }))
+      const copied = pipeline(toReadable(payload), copying, () => {})
+      return { status, payload: copied, request: running.request, isCopied: true, cacheStatus }
+    }
+    const bytes = Buffer.from((payload as string | Buffer | null | undefined) ?? '')
+    running.answer.resolve({ ...head, body: bytes.length > maxBytes ? undefined : bytes })
+    const decision = await running.decision.catch(
+      (): CacheDecision => ({ kind: 'handled', cacheStatus: 'posthaste; fwd=miss' }),
+    )
+    if (decision.kind === 'answer') return giveAnswer(request, reply, decision.answer)
+    return {
+      status,
+      payload: payload ?? undefined,
+      request: running.request,
+      cacheStatus: decision.cacheStatus,
+      isLeftAsItIs: bodyFault(head, bytes) === 'length',
+    }
+  }
+
+  /** Sets the head that the handler has given, and returns its payload; without other hooks, those of the answer at once. */
+  function giveAnswer(request: Request, reply: Reply, answer: CachedAnswer): GivenToHooks {
+    const isFinal = !hasOtherHooks()
+    const { status, headers, body } = isFinal ? answer : answer.source
+    reply.code(status)
+    setAnswerHeaders(headOf(reply), headers, answer.removed)
+    if (isFinal) return { status, payload: body ?? noPayload(request), isFinal }
+    return { status, answer, payload: payloadOf(answer.source.body, answer.source.form) }
   }
 
   return {
@@ -128,42 +227,27 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       answerOrRun(request, reply).then((run) => run?.(next), next)
     },
 
-    async onSend(request, reply, given) {
-      const running = runningRequests.get(request)
-      if (running === undefined) {
+    async onSend(request, reply, payload) {
+      const given = givenToHooks.get(request)
+      if (given === undefined) {
         if (encodedByCache.has(request)) undoEncoding(reply)
-        return given
+        return payload
       }
-      runningRequests.delete(request)
-      const payload = unwrapResponse(given, reply)
-      const head = { status: reply.statusCode, ...running.changes.read() }
-      const encode = (body: unknown) =>
-        compressor === undefined ? body : compressPayload(compressor, request, reply, body)
-      if (isStream(payload)) {
-        addCacheStatus(headOf(reply), 'posthaste; fwd=miss')
-        const isKnown = leaveOutKnown(reply, running.request)
-        if (unstorableReason(head, 0) !== undefined) {
-          running.answer.resolve({ ...head, body: undefined })
-          if (!isKnown) return encode(payload)
-          ;(toReadable(payload) as Readable).destroy()
-          return null
-        }
-        const copying = copyingStream(maxBytes, (body) => running.answer.resolve({ ...head, body }))
-        const copied = pipeline(toReadable(payload), copying, () => {})
-        if (!isKnown) return encode(copied)
-        await finished(copied.resume()).catch(() => {})
-        return null
+      givenToHooks.delete(request)
+      const { answer, cacheStatus = '', isLeftAsItIs, isFinal } = given
+      if (isFinal) return given.payload ?? null
+      const isChanged = (payload ?? undefined) !== given.payload || reply.statusCode !== given.status
+      if (answer === undefined) {
+        addCacheStatus(headOf(reply), cacheStatus)
+        if (leaveOutKnown(reply, given.request as CachedRequest))
+          return await readAway(payload, given.isCopied === true)
+      } else finishAnswerHeaders(headOf(reply), answer, isChanged)
+      if (answer !== undefined && !isChanged) {
+        reply.code(answer.status)
+        return answer.body ?? noPayload(request) ?? null
       }
-      const bytes = Buffer.from((payload as string | Buffer | null | undefined) ?? '')
-      running.answer.resolve({ ...head, body: bytes.length > maxBytes ? undefined : bytes })
-      const decision = await running.decision.catch(
-        (): CacheDecision => ({ kind: 'handled', cacheStatus: 'posthaste; fwd=miss' }),
-      )
-      if (decision.kind === 'answer') return applyAnswer(reply, decision.answer) ?? Readable.from([])
-      addCacheStatus(headOf(reply), decision.cacheStatus)
-      if (leaveOutKnown(reply, running.request)) return null
-      // Fastify would replace a length that does not match by an error.
-      return bodyFault(head, bytes) === 'length' ? payload : encode(payload)
+      const isEncoded = compressor !== undefined && (isChanged || !isLeftAsItIs)
+      return isEncoded ? compressPayload(compressor, request, reply, payload) : payload
     },
   }
 }
@@ -186,54 +270,64 @@ function onRawAnswer(reply: HookReply, isBeforeHooks: () => boolean, tell: () =>
   })
 }
 
+function formOf(payload: unknown): PayloadForm {
+  if (payload === undefined || payload === null) return 'none'
+  if (typeof payload === 'string') return 'text'
+  return isStream(payload) ? 'stream' : 'bytes'
+}
+
+/** A body in the form in which its handler gave it. Hooks may change bytes in place. */
+function payloadOf(body: Buffer, form: PayloadForm = 'bytes'): unknown {
+  if (form === 'none') return undefined
+  if (form === 'text') return body.toString()
+  return form === 'bytes' ? Buffer.from(body) : Readable.from([body])
+}
+
 interface HeadChanges {
   read(): Pick<HandlerAnswer, 'headers' | 'own' | 'removed' | 'hasTrailers'>
 }
 
-/**
- * Notes what the handler does to the head. Hooks of the application run before it and after it for each request, so what they
- * set must not be stored: the handler is done when it sends.
- */
+/** Notes what is done to the head from now until the payload is sent, before hooks on the payload change it for each request. */
 function trackHead(reply: HookReply): HeadChanges {
   const before = { ...reply.getHeaders() }
   const touched = new Set<string>()
-  let atSend: Readonly<Record<string, unknown>> | undefined
   let hasTrailers = false
-  const { header, removeHeader, trailer, send } = reply
+  const { header, removeHeader, trailer } = reply
   Object.assign(reply, {
     trailer(name: string, make: unknown) {
       hasTrailers = true
       return trailer.call(reply, name, make)
     },
     header(name: string, value: string) {
-      if (atSend === undefined) touched.add(String(name).toLowerCase())
+      touched.add(String(name).toLowerCase())
       return header.call(reply, name, value)
     },
     removeHeader(name: string) {
-      if (atSend === undefined) touched.add(String(name).toLowerCase())
+      touched.add(String(name).toLowerCase())
       return removeHeader.call(reply, name)
-    },
-    send(payload: unknown) {
-      unwrapResponse(payload, reply)
-      atSend = { ...reply.getHeaders() }
-      return send.call(reply, payload)
     },
   })
   return {
     read() {
       const headers = reply.getHeaders()
-      const handled = atSend ?? headers
-      for (const [name, value] of Object.entries(handled)) if (before[name] !== value) touched.add(name)
-      // Fastify sets it for the handler.
-      if (handled['content-type'] === undefined) touched.add('content-type')
+      for (const [name, value] of Object.entries(headers)) if (before[name] !== value) touched.add(name)
       return {
         hasTrailers,
-        headers: fieldsOf({ ...headers, ...handled }),
-        own: touched,
-        removed: [...touched].filter((name) => handled[name] === undefined && name !== 'content-type'),
+        headers: fieldsOf(headers),
+        own: new Set(touched),
+        removed: [...touched].filter((name) => headers[name] === undefined),
       }
     },
   }
+}
+
+/** Gets rid of a payload that is not sent. Of a stream that is copied, only when the copy is complete. */
+async function readAway(payload: unknown, isCopied: boolean): Promise<null> {
+  if (!isStream(payload)) return null
+  const stream = toReadable(payload) as Readable
+  if (isCopied) await finished(stream.resume()).catch(() => {})
+  else stream.destroy()
+  return null
 }
 
 /** Makes the handler's own answer a 304 if the client has it already. @returns whether it has */
@@ -242,19 +336,6 @@ function leaveOutKnown(reply: Reply, request: CachedRequest): boolean {
   reply.code(304)
   removeBodyHeaders(headOf(reply))
   return true
-}
-
-/** Sets the head of an answer and returns its payload. */
-function applyAnswer(reply: Reply, { status, headers, removed, body }: CachedAnswer): Buffer | null {
-  reply.code(status)
-  setAnswerHeaders(headOf(reply), headers, removed)
-  return body
-}
-
-/** Fastify gives a type to bytes that have none, but not to a stream, and not to nothing. */
-function asTyped(reply: Reply, body: Buffer): Buffer | Readable | undefined {
-  if (reply.getHeader('content-type') !== undefined) return body
-  return body.length === 0 ? undefined : Readable.from([body])
 }
 
 function headOf(reply: Reply): AnswerHead {

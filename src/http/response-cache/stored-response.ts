@@ -1,6 +1,12 @@
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { headerOf } from './rules/answer-head.ts'
-import { type HandlerAnswer, isHeaderName, storableStatuses, varyingHeaders } from './rules/answer-rules.ts'
+import {
+  type HandlerAnswer,
+  isHeaderName,
+  type PayloadForm,
+  storableStatuses,
+  varyingHeaders,
+} from './rules/answer-rules.ts'
 import { readFreshness } from './rules/freshness.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 
@@ -12,6 +18,7 @@ export interface StoredResponse {
   /** The headers that others had set and the handler has removed. */
   readonly removed: readonly string[]
   readonly body: Buffer
+  readonly form?: PayloadForm | undefined
   /** The hash of the body, for the entity tags of all its encodings. */
   readonly hash: string
   readonly storedAt: number
@@ -35,7 +42,7 @@ export function toStored(
   vary: readonly string[],
   now: number,
 ): StoredResponse {
-  const { status, message, own, removed = [] } = answer
+  const { status, message, own, removed = [], form } = answer
   const { lifetime, age, staleWhileRevalidate, staleIfError } = readFreshness(answer, now)
   const freshUntil = lifetime === undefined ? undefined : now + lifetime * 1_000
   const after = (seconds: number | undefined) =>
@@ -57,6 +64,7 @@ export function toStored(
     ],
     removed,
     body: copyExactly(body),
+    form,
     hash: nodeCrypto().hash('sha256', body, 'base64url').slice(0, 27),
     storedAt: now,
     ageMs: age * 1_000,
@@ -103,6 +111,7 @@ export function isStored(value: unknown): value is StoredResponse {
     headers,
     removed,
     body,
+    form,
     hash,
     storedAt,
     ageMs,
@@ -115,6 +124,7 @@ export function isStored(value: unknown): value is StoredResponse {
     storableStatuses.has(status as number) &&
     (message === undefined || isFieldValue(message)) &&
     body instanceof Uint8Array &&
+    (form === undefined || ['none', 'text', 'bytes', 'stream'].includes(form as PayloadForm)) &&
     typeof hash === 'string' &&
     /^[\w-]{27}$/.test(hash) &&
     isList(headers, ([name, text]) => isFieldName(name) && isFieldValue(text)) &&

@@ -157,6 +157,8 @@ async function start(build: Build, notFound?: Handler) {
         ...headers
       } = Object.fromEntries(response.headers)
       delete headers['content-length']
+      // Its server replaces the `Response` that writes it without a space.
+      headers['content-type'] = headers['content-type']?.replace('; ', ';') ?? 'none'
       delete headers.vary
       return { answer: { status: response.status, headers, body: await response.text() }, cacheStatus }
     }

@@ -1,6 +1,9 @@
 import { type AnswerHead, headerOf } from './answer-head.ts'
 import { parseDirectives, readFreshness } from './freshness.ts'
 
+/** How a handler gave its body, where hooks of the application see it. */
+export type PayloadForm = 'none' | 'text' | 'bytes' | 'stream'
+
 /** The answer of a handler. */
 export interface HandlerAnswer extends AnswerHead {
   /** The headers that the handler itself has set; absent when all are its own. */
@@ -9,6 +12,7 @@ export interface HandlerAnswer extends AnswerHead {
   readonly removed?: readonly string[] | undefined
   /** `undefined` when it is longer than `maxBytes`, or the response must not be stored. */
   readonly body: Buffer | undefined
+  readonly form?: PayloadForm | undefined
   /** It was closed before the end. Unless {@link fault} says otherwise, the client left, so the handler may have stopped. */
   readonly isAbandoned?: boolean | undefined
   /** Why the answer is not stored, whatever its head says. */
