@@ -38,6 +38,29 @@ export function asTable(query: SelectQueryNode): SelectQueryNode {
 }
 
 /**
+ * A wrapped query must not have two columns of one name, as all columns of two tables may have. PostgreSQL accepts it unless
+ * it is a key, SQLite calls the second `id:1`, MariaDB, MySQL and SQL Server refuse it.
+ *
+ * @param failure - what the database answered
+ * @throws QueryUnsupportedError when it is because of such a name
+ */
+export function refuseNameTwice(statement: OperationNode, row: object | undefined, failure?: unknown): void {
+  if (!isTable(statement)) return
+  const { code, errno, number } = Object(failure) as { code?: unknown; errno?: unknown; number?: unknown }
+  const isRenamed = (name: string) => /:\d+$/.test(name) && name.slice(0, name.lastIndexOf(':')) in (row as object)
+  if (code !== '42702' && errno !== 1060 && number !== 8156 && !Object.keys(row ?? {}).some(isRenamed)) return
+  throw new QueryUnsupportedError(
+    'The query selects several columns of the same name: name the columns of its tables, and give each an alias of its own',
+    { cause: failure },
+  )
+}
+
+function isTable(statement: OperationNode): boolean {
+  const [from] = (SelectQueryNode.is(statement) && statement.from?.froms) || []
+  return from !== undefined && AliasNode.is(from) && (from.alias as IdentifierNode).name === 'ph'
+}
+
+/**
  * Wraps a grouped query, so that its keys are columns of the result. A key that the query does not select is added to its
  * columns, which changes no row.
  *

@@ -10,6 +10,7 @@ import type {
 import { dialectOfSql, type SqlDialect } from '../../shared/sql/dialect.ts'
 import { markIntendedQuery } from '../../shared/sql/intended-queries.ts'
 import { untilAborted } from '../../shared/time/waiting.ts'
+import { refuseNameTwice } from './grouped-query.ts'
 import { parameter, type SqlStyle } from './sql-nodes.ts'
 
 export type Row = Record<string, unknown>
@@ -71,7 +72,14 @@ export class QueryRunner implements KyselyPlugin, SqlStyle {
     // Kysely compiles before its first `await`, so this is what our `build` returned, even if other statements run at
     // the same time. If `build` threw, the execution rejects.
     const built = this.#built as Result
-    const rows = await (signal === undefined ? execution : untilAborted(execution, signal))
+    let rows: Row[]
+    try {
+      rows = await (signal === undefined ? execution : untilAborted(execution, signal))
+    } catch (error) {
+      refuseNameTwice(built.statement, undefined, error)
+      throw error
+    }
+    if (this.dialect === 'sqlite') refuseNameTwice(built.statement, rows[0])
     return { rows, built }
   }
 

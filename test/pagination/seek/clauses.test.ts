@@ -93,6 +93,32 @@ describe.each(engines)('clauses on $name', ({ dialect, available, open }) => {
     }
   })
 
+  test.skipIf(!available)('that select two columns of one name are refused where a table would need both', async () => {
+    await sql`create table clause_notes (note_id int primary key, clause_id int not null)`.execute(db)
+    await sql`insert into clause_notes values (3, 7), (4, 2), (5, 7)`.execute(db)
+    const rank = sql`row_number() over (order by o.id)`.as('rank_')
+    const twice = db.selectFrom('clauses').innerJoin('clauses as o', 'o.id', 'clauses.id')
+    const queries: Query[] = [
+      twice.selectAll().distinct(),
+      twice.selectAll().select(rank),
+      twice.selectAll().groupBy(['clauses.id', 'o.id']),
+      twice.selectAll().union(twice.selectAll()),
+      twice.selectAll('o').select('clauses.id').distinct(),
+    ]
+    const refused = { code: 'ERR_QUERY_UNSUPPORTED', message: expect.stringContaining('same name') }
+    for (const query of queries) {
+      const list = { unique: 'clauses.id', perPage: 2 } as never
+      await expect(cursorPaginate(query, list), query.compile().sql).rejects.toMatchObject(refused)
+      await expect(paginate(query, list)).rejects.toMatchObject(refused)
+    }
+    const count = expect(countRows(twice.selectAll().distinct()))
+    await (dialect === 'mysql' ? count.rejects.toMatchObject(refused) : count.resolves.toBe(9))
+    const notes = db.selectFrom('clauses').innerJoin('clause_notes', 'clause_id', 'id').selectAll().distinct()
+    const { items } = await cursorPaginate(notes, { by: ['clauses.id'], unique: 'note_id' })
+    expect(items).toEqual(await notes.orderBy('id').orderBy('note_id').execute())
+    expect(await countRows(notes)).toBe(3)
+  })
+
   test.skipIf(!available)('counts what the query returns', async () => {
     const queries: Query[] = [
       all().limit(5),
