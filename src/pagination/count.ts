@@ -1,7 +1,14 @@
-import { AliasNode, ExplainNode, type SelectQueryBuilder, type SelectQueryNode } from 'kysely'
+import {
+  AliasNode,
+  ExplainNode,
+  IdentifierNode,
+  SelectionNode,
+  type SelectQueryBuilder,
+  type SelectQueryNode,
+} from 'kysely'
 import { parseMysqlDocument } from '../shared/index-advice/mysql-document.ts'
 import type { SqlDialect } from '../shared/sql/dialect.ts'
-import { someNode } from '../shared/sql/query-tree.ts'
+import { type QueryNode, someNode } from '../shared/sql/query-tree.ts'
 import { expectQuery } from './call-options.ts'
 import { endClause } from './seek/clauses.ts'
 import { asTable, isAggregated } from './seek/grouped-query.ts'
@@ -69,35 +76,40 @@ const countBig = /* @__PURE__ */ sqlText('count_big(*) as phc')
 
 function countStatement(node: SelectQueryNode, dialect: SqlDialect, atMost?: number): SelectQueryNode {
   const count = dialect === 'mssql' ? countBig : countAll
-  if (atMost === undefined) return withOnlyColumn(countable(node, dialect), count)
-  return withOnlyColumn(asTable(withLimit(withOnlyColumn(countable(node, dialect), one), dialect, atMost)), count)
+  if (atMost === undefined) return withOnlyColumn(countable(node), count)
+  return withOnlyColumn(asTable(withLimit(withOnlyColumn(countable(node), one), dialect, atMost)), count)
 }
 
 /** A query with as many rows as the node's, whatever columns it selects. */
-function countable(node: SelectQueryNode, dialect: SqlDialect): SelectQueryNode {
+function countable(node: SelectQueryNode): SelectQueryNode {
   if (node.fetch !== undefined || node.endModifiers?.some(({ rawModifier }) => endClause(rawModifier) !== undefined)) {
     return asTable(node)
   }
   const { orderBy: _order, endModifiers: _lock, ...unordered } = node
   if (isAggregated(node)) return asTable(hasBounds(node) ? node : unordered)
-  if (hasBounds(node)) return asTable(withOnlyColumn(unordered, one))
-  return dialect === 'postgres' && mayReturnSets(node) ? asTable(unordered) : unordered
+  const calls = callsOf(node)
+  if (calls.length > 0) return asTable({ ...unordered, selections: calls })
+  return hasBounds(node) ? asTable(withOnlyColumn(unordered, one)) : unordered
 }
 
 function hasBounds({ limit, offset, top }: SelectQueryNode): boolean {
   return (limit ?? offset ?? top) !== undefined
 }
 
-/** Whether a function among the columns may be one of the user's own that returns several rows for one. */
-function mayReturnSets({ selections = [] }: SelectQueryNode): boolean {
-  return selections.some(
-    ({ selection }) =>
-      AliasNode.is(selection) &&
-      someNode(
-        selection.node,
-        ({ kind, sqlFragments }) => kind === 'FunctionNode' || /\w\s*\(/.test(String(sqlFragments ?? '')),
-      ),
-  )
+/**
+ * The columns that call a function. It may be one that makes one row of all, or several of one: raw SQL does not say it, and
+ * users make functions of their own. A column that does neither costs nothing, because it is not computed.
+ */
+function callsOf({ selections = [] }: SelectQueryNode): SelectionNode[] {
+  const calls = selections.flatMap(({ selection }) => {
+    const isCall = AliasNode.is(selection) && someNode(selection.node, mayCall)
+    return isCall ? [selection.node] : []
+  })
+  return calls.map((call, at) => SelectionNode.create(AliasNode.create(call, IdentifierNode.create(`phg${at}`))))
+}
+
+function mayCall({ kind, sqlFragments }: QueryNode): boolean {
+  return kind === 'FunctionNode' || /[\w"`\]]\s*\(/.test(String(sqlFragments ?? ''))
 }
 
 /** The number of rows that the planner expects; `undefined` for a database whose plan does not say it. */
@@ -105,7 +117,7 @@ async function estimateRows(runner: QueryRunner, signal?: AbortSignal): Promise<
   const { dialect } = runner
   if (dialect !== 'postgres' && dialect !== 'mysql') return undefined
   const explain = dialect === 'mysql' ? ExplainNode.create('json') : ExplainNode.create()
-  const rows = await runner.rows((node) => ({ ...withOnlyColumn(countable(node, dialect), one), explain }), signal)
+  const rows = await runner.rows((node) => ({ ...withOnlyColumn(countable(node), one), explain }), signal)
   const plan = rows[0] && Object.values(rows[0])[0]
   return dialect === 'mysql' ? rowsOfMysqlPlan(plan) : rowsOfPostgresPlan(plan)
 }

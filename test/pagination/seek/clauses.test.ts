@@ -120,16 +120,28 @@ describe.each(engines)('clauses on $name', ({ dialect, available, open }) => {
   })
 
   test.skipIf(!available)('counts what the query returns', async () => {
+    const twice = db.selectFrom('clauses').innerJoin('clauses as o', 'o.k', 'clauses.k').selectAll()
     const queries: Query[] = [
       all().limit(5),
       all().orderBy('k').limit(5),
-      db.selectFrom('clauses').innerJoin('clauses as o', 'o.k', 'clauses.k').selectAll().limit(7),
+      twice.limit(7),
       all().modifyEnd(sql`limit 5`),
       db.selectFrom('clauses').modifyFront(sql`distinct`).select('k'),
       all().select(sql`upper(t)`.as('u')),
+      all().select(sql`upper(t)`.as('u')).limit(4),
+      db.selectFrom('clauses').select(sql`count(*)`.as('c')),
+      db.selectFrom('clauses').select(sql`coalesce(sum(k), 0) + 1`.as('c')).limit(5),
+      db.selectFrom('clauses').select((eb) => [eb.fn('max', ['k']).as('top'), sql.lit(1).as('one')]),
+      db.selectFrom('clauses').select([sql`7`.as('c'), sql`min(t)`.as('c')]),
+      db.selectFrom('clauses').select(sql`(select max(o.k) from clauses as o where o.id = clauses.id)`.as('c')),
+      twice.select(sql`lower(o.t)`.as('u')),
     ]
     if (dialect === 'postgres') {
       queries.push(all().select(sql`generate_series(1, k)`.as('s')), all().select(sql`unnest(array[k, 7])`.as('s')))
+      await sql`create function clause_set(k int) returns setof int language sql as 'select generate_series(1, k)'`.execute(
+        db,
+      )
+      queries.push(all().select(sql`clause_set(k)`.as('s')), all().select(sql`clause_set(k)`.as('s')).limit(20))
     }
     for (const query of queries) expect(await countRows(query)).toBe((await query.execute()).length)
   })
