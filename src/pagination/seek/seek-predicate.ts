@@ -88,7 +88,8 @@ export function unexpectedNullsFrom(
   return found
 }
 
-function canEndInNull(key: OrderKey): boolean {
+/** Whether the key can have NULLs behind its values. */
+export function canEndInNull(key: OrderKey): boolean {
   return key.nulls === 'last' && !key.isUnique
 }
 

@@ -70,6 +70,34 @@ export function parameter(value: unknown): ValueNode {
   return { kind: 'ValueNode', value }
 }
 
+/** How many parameters the compiler makes of the nodes. */
+export function countParameters(nodes: readonly unknown[] = []): number {
+  let count = 0
+  for (let at = 0; at < nodes.length; at++) count += parametersIn(nodes[at])
+  return count
+}
+
+function parametersIn(node: unknown): number {
+  if (typeof node !== 'object' || node === null) return 0
+  if (Array.isArray(node)) return countParameters(node)
+  const fields = node as Record<string, unknown>
+  switch (fields.kind) {
+    case 'ValueNode':
+      return 1
+    case 'PrimitiveValueListNode':
+      return (fields.values as unknown[]).length
+    case 'RawNode':
+      return countParameters(fields.parameters as unknown[])
+    case 'ReferenceNode':
+    case 'TableNode':
+    case 'OperatorNode':
+      return 0
+  }
+  let count = 0
+  for (const name in fields) count += parametersIn(fields[name])
+  return count
+}
+
 /** SQL text without parameters. */
 export function sqlText(sql: string): RawNode {
   return { kind: 'RawNode', sqlFragments: [sql], parameters: [] }

@@ -17,9 +17,28 @@ import { databaseColumn } from '../key-text/mysql-catalog.ts'
 import { mayHaveOwnTypes, onPageOnly } from '../key-text/postgres.ts'
 import { proofColumns } from '../key-text/proofs.ts'
 import { orderBy, orderTerms } from './order-by.ts'
-import { branchesFrom, compareRows, firstKeyFrom, isAt, seekStrategy, unexpectedNullsFrom } from './seek-predicate.ts'
+import {
+  branchesFrom,
+  canEndInNull,
+  compareRows,
+  firstKeyFrom,
+  isAt,
+  type SeekStrategy,
+  seekStrategy,
+  unexpectedNullsFrom,
+} from './seek-predicate.ts'
 import { type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
-import { asColumn, joined, limitNode, parameter, raw, sqlText, withClauses, withOnlyColumn } from './sql-nodes.ts'
+import {
+  asColumn,
+  countParameters,
+  joined,
+  limitNode,
+  parameter,
+  raw,
+  sqlText,
+  withClauses,
+  withOnlyColumn,
+} from './sql-nodes.ts'
 
 /**
  * Reads rows from the position on, its own row included, or from the start of the order. Each row also has the text of its
@@ -48,7 +67,7 @@ export function seekStatement(
       dialect,
     )
   }
-  const strategy = seekStrategy(query, dialect)
+  const strategy = fittingStrategy(query, dialect, isWalkStart)
   const checksFirstKeyOnce = dialect === 'postgres' && strategy !== 'or'
   if (position === undefined && dialect === 'mysql') return page([databaseColumn])
   if (position === undefined) return page(checksFirstKeyOnce ? nullChecks(query, dialect, position, true) : [])
@@ -75,6 +94,31 @@ export function seekStatement(
   }
   const branches = conditions.map((condition, at) => page([at === 0 ? mark : notMarked, keyValues], condition))
   return { ...unionOf(branches, dialect, limit), orderBy: orderByValues, limit: limitNode(limit) }
+}
+
+/** The `or` form has the query once, so it can be taken for every query that the database takes. */
+function fittingStrategy(query: ResolvedQuery, dialect: SqlDialect, isWalkStart: boolean): SeekStrategy {
+  const strategy = seekStrategy(query, dialect)
+  if (strategy === 'or') return strategy
+  const { keys } = query
+  const checked = keys.filter((key, at) => canEndInNull(key) && (at > 0 || isWalkStart))
+  return fits(query, dialect, strategy === 'row' ? 1 + checked.length : 2 * keys.length) ? strategy : 'or'
+}
+
+/** Whether a statement may have the parameters of the query so many times, and with each those of a cursor. */
+function fits({ base, condition, keys }: ResolvedQuery, dialect: SqlDialect, times: number): boolean {
+  if (times === 1) return true
+  const { with: own, selections, from, joins } = base
+  const count = countParameters([own, selections, from, joins, condition])
+  return (count + 2 * keys.length + 1) * times <= maxParameters[dialect]
+}
+
+/** By the protocols of PostgreSQL and MySQL, and the defaults of SQLite and SQL Server. */
+const maxParameters: { readonly [Dialect in SqlDialect]: number } = {
+  postgres: 65_535,
+  mysql: 65_535,
+  sqlite: 32_766,
+  mssql: 2_100,
 }
 
 const keysWithoutValues = new WeakSet<readonly OrderKey[]>()
@@ -109,7 +153,8 @@ function markOf(keys: readonly OrderKey[], position: Position, dialect: SqlDiale
  * Reads one row: whether rows stand before the position (`phb`), whether one stands there (`phe`), and whether NULLs that should not exist stand after it
  * (`phn0`, …).
  */
-export function probeStatement(query: ResolvedQuery, dialect: SqlDialect, position: Position): SelectQueryNode {
+export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, position: Position): SelectQueryNode {
+  const query = fits(probed, dialect, 3 * probed.keys.length + 1) ? probed : namedKeys(probed)
   const opposite = { ...query, keys: reversed(query.keys) }
   const branches = branchesFrom(opposite.keys, position, keyTexts[dialect])
   const conditions = query.isGrouped ? [either(branches)] : branches
@@ -119,6 +164,17 @@ export function probeStatement(query: ResolvedQuery, dialect: SqlDialect, positi
   const at = exists(query, dialect, isAt(query.keys, position, keyTexts[dialect]))
   const columns = [asColumn(found, 'phb'), asColumn(at, 'phe'), ...zone, ...nullChecks(query, dialect, position, true)]
   return withOnlyColumn(SelectQueryNode.create(query.base.with), joined(columns, ', '))
+}
+
+/** The keys as columns of a common table expression, so that a statement that reads them several times has the query once. */
+function namedKeys(query: ResolvedQuery): ResolvedQuery {
+  const { from, joins, where, with: own } = query.base
+  const columns = query.keys.map(({ sql }, at) => asColumn(sql, `phk${at}`))
+  const rows = withOnlyColumn({ kind: 'SelectQueryNode', from, joins, where } as SelectQueryNode, joined(columns, ', '))
+  const expressions = [...(own?.expressions ?? []), raw`ph as ${rows}`] as unknown as WithNode['expressions']
+  const base = selectAll(sqlText('ph'), { kind: 'WithNode', ...own, expressions })
+  const keys = query.keys.map((key, at) => ({ ...key, sql: sqlText(`phk${at}`) }))
+  return { ...query, base, condition: undefined, keys }
 }
 
 /** Reads the keys of the position back, as one row. The statement fails if the database cannot read a key. */
