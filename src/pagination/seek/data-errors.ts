@@ -1,3 +1,5 @@
+import type { Position } from '../key-text/key-text.ts'
+
 /**
  * Whether the database may have failed to read a parameter. Then the cursor may be the cause. Errors of the connection, a
  * lock or a constraint are no such errors.
@@ -6,6 +8,21 @@ export function isDataError(error: unknown): boolean {
   const { code, errno, number } = Object(error) as { code?: unknown; errno?: unknown; number?: unknown }
   if (typeof code === 'string' && /^(22...|42883|42804|42846)$/.test(code)) return true
   return mysqlErrors.includes(errno as number) || mssqlErrors.includes(number as number)
+}
+
+/** Whether the transaction of PostgreSQL was aborted by an earlier error. */
+export function isAborted(error: unknown): boolean {
+  return Object(error).code === '25P02'
+}
+
+/**
+ * Whether the error of PostgreSQL itself says that the cursor is its cause: it quotes the text of a key, or no operator
+ * compares the key with a value of the cursor's type. A query that lacked an operator would have no first page.
+ */
+export function namesCursor(error: unknown, position: Position): boolean {
+  const { message, routine } = Object(error) as { message?: unknown; routine?: unknown }
+  const isQuoted = (text: string) => text.includes('\0') || (text !== '' && String(message).includes(`"${text}"`))
+  return routine === 'op_error' || position.some((key) => key !== null && isQuoted(key.slice(key.indexOf(':') + 1)))
 }
 
 /** Truncated or incorrect values, out of range, no common collation. */

@@ -6,7 +6,7 @@ import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { lacksOwnType } from '../key-text/postgres.ts'
-import { isDataError } from './data-errors.ts'
+import { isAborted, isDataError, namesCursor } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
 import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
 import { MysqlKeys } from './mysql-keys.ts'
@@ -189,15 +189,18 @@ export class SeekQuery {
     const { resolved, position } = this.#buildPage(order, request)
     if (position === undefined) return error
     const { dialect } = this.runner
-    const fails = (build: () => SelectQueryNode) =>
+    const failureOf = (build: () => SelectQueryNode) =>
       this.#rows(build).then(
-        () => false,
-        () => true,
+        () => undefined,
+        (failure: unknown) => failure ?? error,
       )
-    if (await fails(() => seekStatement(resolved, dialect, 0))) return error
+    const ownFailure = await failureOf(() => seekStatement(resolved, dialect, 0))
+    if (ownFailure !== undefined && !isAborted(ownFailure)) return error
     const isCursorAtFault =
-      (await fails(() => readKeysStatement(dialect, resolved.keys, position))) ||
-      (await fails(() => seekStatement(resolved, dialect, 0, position)))
+      ownFailure !== undefined
+        ? namesCursor(error, position)
+        : (await failureOf(() => readKeysStatement(dialect, resolved.keys, position))) ||
+          (await failureOf(() => seekStatement(resolved, dialect, 0, position)))
     return isCursorAtFault
       ? new CursorInvalidError('The cursor holds a key that cannot be read', { cause: error })
       : error

@@ -113,6 +113,38 @@ export function describeCursors({ dialect }: Engine, database: () => Opened): vo
     })
   })
 
+  test.runIf(dialect === 'postgres')(
+    'are refused in a transaction too, which the error of the database aborts',
+    async () => {
+      const [version, fingerprint, page] = contentOf(await nextOf(plain))
+      const failureOf = (keys: readonly string[], condition = sql<boolean>`true`) => {
+        const options = { ...list, after: forge([version, fingerprint, page, ...keys]) }
+        return opened.db
+          .transaction()
+          .execute((db) => plain.cursorPaginate(db.selectFrom('notes').select('id').where(condition), options))
+          .catch((error: unknown) => error)
+      }
+      const real = ['1114:2024-01-01 00:00:00.000001', '23:3']
+      for (const keys of [
+        ['1114:yesterday’s', '23:1'],
+        ['1114:2024-02-31', '23:1'],
+        ['1114:2024-01-01', '23:99999999999'],
+        ['99999999:x', '23:1'],
+        ['25:2024-01-01', '23:1'],
+        ['25:\0', '23:1'],
+      ]) {
+        expect(await failureOf(keys), String(keys)).toMatchObject({ code: 'ERR_CURSOR_INVALID', status: 400 })
+      }
+      for (const [condition, code] of [
+        [sql<boolean>`1 / (id - 2) < 9`, '22012'],
+        [sql<boolean>`('n' || id)::int < 9`, '22P02'],
+        [sql<boolean>`no_such_function(id) = 1`, '42883'],
+      ] as const) {
+        expect(await failureOf(real, condition)).toMatchObject({ code })
+      }
+    },
+  )
+
   test.runIf(dialect === 'sqlite' || dialect === 'mysql')(
     'of keys that the database never writes are refused',
     async () => {
