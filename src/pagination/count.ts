@@ -33,7 +33,8 @@ export async function countRows<DB, TB extends keyof DB, O>(query: SelectQueryBu
 /** @param atMost - the number of rows after which counting stops */
 export async function countQuery(runner: QueryRunner, signal?: AbortSignal, atMost?: number): Promise<number> {
   const [row] = await runner.rows((node) => countStatement(node, runner.dialect, atMost), signal)
-  return Number(row?.phc)
+  // A driver may rename columns.
+  return Number(Object.values(row ?? {})[0])
 }
 
 export interface FoundTotal {

@@ -186,6 +186,24 @@ describe('createPaginator', () => {
     await expect(cursorPaginate(rows(), { ...rest(2n), after })).rejects.toMatchObject({ code: 'ERR_CURSOR_MISMATCH' })
   })
 
+  it('needs the names of its columns where it reads keys from them, and nowhere else', async () => {
+    const capitalized = (row: object) =>
+      Object.fromEntries(
+        Object.entries(row).map(([name, value]) => [(name[0] ?? '').toUpperCase() + name.slice(1), value]),
+      )
+    const query = rows().withPlugin({
+      transformQuery: ({ node }) => node,
+      transformResult: async ({ result }) => ({ ...result, rows: result.rows.map(capitalized) }),
+    })
+    await expect(cursorPaginate(query, { unique: 'id', perPage: 2 })).rejects.toMatchObject({
+      code: 'ERR_QUERY_UNSUPPORTED',
+      message: expect.stringContaining('`phk0`'),
+    })
+    const { items, pagination } = await paginate(query, { unique: 'id', perPage: 2 })
+    expect(items).toMatchObject([{ Id: 1 }, { Id: 2 }])
+    expect(pagination.total).toBe(3)
+  })
+
   it('names an expression that is NULL by what it is', async () => {
     const by = [{ expr: sql`n + 1`, nulls: 'never' as const }]
     await expect(cursorPaginate(rows(), { by, unique: 'id' })).rejects.toMatchObject({

@@ -76,13 +76,9 @@ const scalars: ReadonlyMap<number, Scalar> = new Map<number, Scalar>([
   [23, { name: 'int4', array: 1007, decode: (bytes) => String(bytes.readInt32BE()) }],
   [25, { name: 'text', array: 1009, decode: utf8 }],
   [26, oid],
-  // regproc, regprocedure, regclass, regtype, regnamespace and regrole sort and compare by the oid of what they name.
-  [24, oid],
-  [2202, oid],
-  [2205, oid],
-  [2206, oid],
-  [4089, oid],
-  [4096, oid],
+  // The types of names, such as regclass and regtype, sort and compare by the oid of what they name.
+  ...[24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191].map((type) => [type, oid] as const),
+  [30, { name: 'oidvector', array: 1013, decode: oidvector }],
   [650, { name: 'cidr', array: 651, decode: inet }],
   [700, { name: 'float4', array: 1021, decode: (bytes) => float(bytes.readFloatBE()) }],
   [701, { name: 'float8', array: 1022, decode: (bytes) => float(bytes.readDoubleBE()) }],
@@ -277,6 +273,13 @@ function decodeArray(bytes: Buffer, type = bytes.readUInt32BE(8)): string | unde
   const text = list(0)
   if (text === undefined || starts.every((start) => start === 1)) return text
   return `${starts.map((start, depth) => `[${start}:${start + (sizes[depth] as number) - 1}]`).join('')}=${text}`
+}
+
+/** The binary form of an array of oids; the text has no braces. */
+function oidvector(bytes: Buffer): string {
+  const oids: number[] = []
+  for (let at = 24; at < bytes.length; at += 8) oids.push(bytes.readUInt32BE(at))
+  return oids.join(' ')
 }
 
 /** Flags: 1 empty, 2 and 4 inclusive bounds, 8 and 16 no bound. */

@@ -60,9 +60,12 @@ function recordOf(keys: readonly OrderKey[], describesTypes: boolean): Operation
   return raw`encode(record_send(row(${joined(sqls, ', ')}, ${joined(texts, ', ')})), 'hex')`
 }
 
-/** Each type with its kind and the type in it: under a domain, of a range's bounds, of an array's elements. */
+/**
+ * Each type with its kind and the type in it: under a domain, of a range's bounds, of an array's elements. The kind is `u` for
+ * a type that is sorted by operators of other names than we compare with, such as hstore.
+ */
 const describedTypes = /* @__PURE__ */ sqlText(
-  "(select t.oid pht0, case when t.typcategory = 'A' and t.typtype = 'b' then 'A' else t.typtype::text end || coalesce(nullif(i.typbasetype, 0), i.oid, 0)::oid::text pht1 from pg_catalog.pg_type t left join pg_catalog.pg_range on rngtypid = t.oid left join pg_catalog.pg_type i on i.oid = coalesce(nullif(t.typbasetype, 0), rngsubtype, case when t.typcategory = 'A' then t.typelem end))",
+  "(select t.oid pht0, case when t.typcategory = 'A' and t.typtype = 'b' then 'A' when (t.typtype = 'b' or (t.typtype = 'd' and i.typtype = 'b' and i.typcategory <> 'A')) and not exists (select from pg_catalog.pg_operator where oprname = '>=' and oprleft = coalesce(i.oid, t.oid)) and not exists (select from pg_catalog.pg_cast where castsource = coalesce(i.oid, t.oid) and castmethod = 'b' and castcontext = 'i') then 'u' else t.typtype::text end || coalesce(nullif(i.typbasetype, 0), i.oid, 0)::oid::text pht1 from pg_catalog.pg_type t left join pg_catalog.pg_range on rngtypid = t.oid left join pg_catalog.pg_type i on i.oid = coalesce(nullif(t.typbasetype, 0), rngsubtype, case when t.typcategory = 'A' then t.typelem end))",
 )
 
 const decoded = /* @__PURE__ */ (() => sqlText(`'{${[...decodedTypes].join(',')}}'::oid[]`))()
@@ -94,6 +97,9 @@ function ownText(type: number, bytes: Buffer, described: string | undefined, key
   const kind = described[0]
   if (kind === 'c' || kind === 'p') {
     throw new QueryUnsupportedError(`${describeKey(key)} is a composite value: give its fields as keys`)
+  }
+  if (kind === 'u') {
+    throw new QueryUnsupportedError(`${describeKey(key)} has a type without the operator \`>=\`: page by a cast of it`)
   }
   const inner = Number(described.slice(1, colon))
   const exact = decodeOwn(kind, inner, bytes) ?? described.slice(colon + 1)

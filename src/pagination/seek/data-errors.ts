@@ -25,6 +25,11 @@ export function namesCursor(error: unknown, position: Position): boolean {
   return routine === 'op_error' || position.some((key) => key !== null && isQuoted(key.slice(key.indexOf(':') + 1)))
 }
 
+/** Whether PostgreSQL cannot write the type of a key, or a type in it, in binary form. */
+export function hasNoBinaryForm(error: unknown): error is Error {
+  return ['getTypeBinaryOutputInfo', 'array_send', 'get_range_io_data'].includes(Object(error).routine)
+}
+
 /** Truncated or incorrect values, out of range, no common collation. */
 const mysqlErrors: readonly number[] = [1264, 1267, 1292, 1366, 1411, 1525, 1690, 3854]
 

@@ -1,19 +1,19 @@
 import type { RootOperationNode, SelectQueryNode } from 'kysely'
 import { type CursorCodec, type CursorContent, fingerprintOf } from '../cursor.ts'
-import { CursorInvalidError, KeyNullError } from '../errors.ts'
+import { CursorInvalidError, KeyNullError, QueryUnsupportedError } from '../errors.ts'
 import { isSame, type Position } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { lacksOwnType } from '../key-text/postgres.ts'
-import { isAborted, isDataError, namesCursor } from './data-errors.ts'
+import { hasNoBinaryForm, isAborted, isDataError, namesCursor } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
 import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
 import { MysqlKeys } from './mysql-keys.ts'
 import { offsetStatement } from './order-by.ts'
 import { OrderedQuery, type OrderedQueryOptions, type OrderedQuerySettings } from './ordered-query.ts'
 import type { QueryRunner, Row, SelectQuery } from './query-runner.ts'
-import { describeKey, type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
+import { describeKey, listKeys, type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
 import { probeStatement, readKeysStatement, seekStatement, withoutColumns, withoutKeyValues } from './statements.ts'
 
 export interface SeekSettings extends OrderedQuerySettings {
@@ -93,6 +93,11 @@ export class SeekQuery {
     const { resolved, position, page } = result.built
     const { keys } = resolved
     const { dialect } = this.runner
+    if (first !== undefined && !('phk0' in first)) {
+      throw new QueryUnsupportedError(
+        'The rows have no column `phk0`, which the statement of a page selects: let the driver and plugins leave such names as they are',
+      )
+    }
     if (dialect === 'postgres' && first !== undefined && lacksOwnType(first, resolved)) return this.#seek(request)
     refuseNull(unexpectedNullAhead(first, keys))
     refuseNull(unexpectedNull(rows, keys, dialect))
@@ -186,6 +191,12 @@ export class SeekQuery {
   async #findCause(error: unknown, request: SeekRequest): Promise<unknown> {
     const order = this.resolved
     if (order === undefined) return error
+    if (hasNoBinaryForm(error)) {
+      throw new QueryUnsupportedError(
+        `A cursor cannot hold one of the keys ${listKeys(order.keys)}: page by a cast of it (${error.message})`,
+        { cause: error },
+      )
+    }
     const { resolved, position } = this.#buildPage(order, request)
     if (position === undefined) return error
     const { dialect } = this.runner

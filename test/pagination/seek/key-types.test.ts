@@ -48,6 +48,12 @@ describe('the type of a key on PostgreSQL', () => {
     ['numeric(10, 2)', 'n'],
     ['uuid', "lpad(n::text, 32, '0')::uuid"],
     ['timestamptz[]', 'array[to_timestamp(n)]'],
+    ['regconfig', "(array['simple', 'english', 'german', 'french']::regconfig[])[n]"],
+    ['regdictionary', "(array['simple', 'english_stem', 'german_stem', 'french_stem']::regdictionary[])[n]"],
+    ['regcollation', `(array['"C"', '"POSIX"', 'ucs_basic', '"default"']::regcollation[])[n]`],
+    ['regoperator', "(array['+(int4,int4)', '-(int4,int4)', '*(int4,int4)', '/(int4,int4)']::regoperator[])[n]"],
+    ['regoper', "(array['96', '97', '98', '99']::regoper[])[n]"],
+    ['oidvector', "(case n when 1 then '' else '7 ' || n end)::oidvector"],
   ])('comes with the key: %s', async (type, value) => {
     const { page, key } = await fill(type, value)
     const first = await page()
@@ -78,6 +84,65 @@ describe('the type of a key on PostgreSQL', () => {
     const third = await page(second.pagination.next)
     expect(keysOf(first, second, third).map(Number)).toEqual([1, 2, 3])
   })
+
+  /** A type that sorts as integers do, by operators of these names. */
+  const createType = async (name: string, operators: readonly string[], send: string) => {
+    const create = (kind: string, rest: string) => sql.raw(`create ${kind} ${name}${rest}`).execute(opened.db)
+    const define = (suffix: string, args: string, returns: string, internal: string) =>
+      create('function', `_${suffix}(${args}) returns ${returns} as '${internal}' language internal immutable strict`)
+    await create('type', '')
+    await define('in', 'cstring', name, 'int4in')
+    await define('out', name, 'cstring', 'int4out')
+    await define('send', name, 'bytea', 'int4send')
+    await create('type', `(input = ${name}_in, output = ${name}_out, ${send} like = int4)`)
+    await define('cmp', `${name}, ${name}`, 'int', 'btint4cmp')
+    const members = operators.map((operator, at) => `operator ${at + 1} ${operator}`)
+    for (const [at, operator] of operators.entries()) {
+      const suffix = ['lt', 'le', 'eq', 'ge', 'gt'][at] as string
+      await define(suffix, `${name}, ${name}`, 'bool', `int4${suffix}`)
+      const ddl = `create operator ${operator} (leftarg = ${name}, rightarg = ${name}, function = ${name}_${suffix})`
+      await sql.raw(ddl).execute(opened.db)
+    }
+    const rest = `_ops default for type ${name} using btree as ${members.join(', ')}, function 1 ${name}_cmp(${name}, ${name})`
+    await create('operator class', rest)
+  }
+
+  it('is exact for a base type that is compared by its own operators, or by those of the type that it is cast to', async () => {
+    await createType('usual', ['<', '<=', '=', '>=', '>'], 'send = usual_send,')
+    await sql`create type castable`.execute(opened.db)
+    for (const ddl of [
+      `create function castable_in(cstring) returns castable as 'int4in' language internal immutable strict`,
+      `create function castable_out(castable) returns cstring as 'int4out' language internal immutable strict`,
+      `create function castable_send(castable) returns bytea as 'int4send' language internal immutable strict`,
+      `create type castable (input = castable_in, output = castable_out, send = castable_send, like = int4)`,
+      `create cast (castable as int4) without function as implicit`,
+    ]) {
+      await sql.raw(ddl).execute(opened.db)
+    }
+    for (const type of ['usual', 'castable']) {
+      const { page, key } = await fill(type, `n::text::${type}`)
+      const first = await page()
+      const second = await page(first.pagination.next)
+      expect(keysOf(first, second)).toEqual(await firstTwo(key))
+    }
+  })
+
+  it('is refused for a type that is sorted by operators of other names, as hstore is', async () => {
+    await createType('unusual', ['#<#', '#<=#', '#=#', '#>=#', '#>#'], 'send = unusual_send,')
+    const { page, key } = await fill('unusual', 'n::text::unusual')
+    const refused = { code: 'ERR_QUERY_UNSUPPORTED', message: expect.stringContaining(`\`${key}\``) }
+    await expect(page()).rejects.toMatchObject(refused)
+  })
+
+  it.each(['sealed', 'sealed[]'])(
+    'is refused for a type that has no binary form, as isbn13 has none: %s',
+    async (type) => {
+      if (type === 'sealed') await createType('sealed', ['<', '<=', '=', '>=', '>'], '')
+      const { page, key } = await fill(type, type === 'sealed' ? 'n::text::sealed' : 'array[n::text::sealed]')
+      const refused = { code: 'ERR_QUERY_UNSUPPORTED', message: expect.stringContaining(`\`${key}\``) }
+      await expect(page()).rejects.toMatchObject(refused)
+    },
+  )
 
   it('gives an error for a value that has no text', async () => {
     const { page } = await fill('"char"', '(n - 126)::int::"char"')
