@@ -153,6 +153,8 @@ function collectTables(part: unknown, tables: MysqlTable[]): void {
   if (typeof part !== 'object' || part === null) return
   for (const [name, value] of Object.entries(part)) {
     if (name === 'table') tables.push(value as MysqlTable)
+    // Without an index of the joined table, MariaDB does not know how many of its rows match: one, as for most foreign keys.
+    else if (name === 'block-nl-join' && value.attached_condition) tables.push({ ...value.table, rows: 1 })
     else if (!name.includes('subquer')) collectTables(value, tables)
   }
 }

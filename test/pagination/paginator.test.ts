@@ -384,6 +384,16 @@ describe('a total that is estimated', () => {
     }
   })
 
+  // As MariaDB 10.11 writes them.
+  it('takes one row for each where MariaDB looks for the rows of a join without an index, and all where it has no condition', async () => {
+    const users = { table: { table_name: 'users', access_type: 'ALL', rows: 30_000, filtered: 100 } }
+    const posts = { table: { table_name: 'posts', access_type: 'ALL', rows: 20_000, filtered: 100 }, join_type: 'BNL' }
+    const planOf = (join: object) => ({ query_block: { nested_loop: [users, { 'block-nl-join': join }] } })
+    const matching = planOf({ ...posts, attached_condition: 'trigcond(posts.owner = users.id)' })
+    expect(await totalOf(mysql(matching))).toEqual({ total: 30_000, totalIs: 'estimate' })
+    expect(await totalOf(mysql(planOf(posts)))).toEqual({ total: 600_000_000, totalIs: 'estimate' })
+  })
+
   it('is counted where the plan is in another format', async () => {
     const plan = JSON.stringify({ query_plan: { operation: 'Table scan on users', estimated_rows: 9 } })
     expect(await totalOf(mysql(plan))).toEqual({ total: counted, totalIs: 'exact' })
