@@ -80,12 +80,7 @@ export function resolveOrder(
   const known = isAsGiven ? orders.get(given)?.get(styleName(style)) : undefined
   const { keys, signature } = known ?? orderOf(allResolved, ordered, unique.length, node, style, typesOf)
   if (known === undefined && isAsGiven) remember(given, style, { keys, signature })
-  const hasWindow =
-    known === undefined &&
-    keys.some(
-      ({ node: key }) => !ReferenceNode.is(key) && someNode(key, (part) => isWindowFunction(part as OperationNode)),
-    )
-  if (!isGrouped(node) && !hasWindow) {
+  if (!isGrouped(node) && (known !== undefined || !needTable(keys))) {
     const selections = columnsAsText(node.selections, style.quote)
     const base: object = { ...node, orderBy: undefined, selections }
     const condition = node.where && conditionAsText(node.where.where, style.quote)
@@ -105,6 +100,14 @@ export function resolveOrder(
   return { node, base: table, condition: undefined, keys: outerKeys, isGrouped: true, signature }
 }
 
+/** Whether the keys can be used as columns of a table only. */
+function needTable(keys: readonly OrderKey[]): boolean {
+  const isWindow = (key: OperationNode) => someNode(key, (part) => isWindowFunction(part as OperationNode))
+  return (
+    keys.some(({ node }) => !ReferenceNode.is(node) && isWindow(node)) || keys.every(({ node }) => isConstant(node))
+  )
+}
+
 type Order = Pick<ResolvedQuery, 'keys' | 'signature'>
 
 /** The order by keys that are resolved already. */
@@ -117,7 +120,8 @@ function orderOf(
   typesOf: TypesOf | undefined,
 ): Order {
   // A constant orders nothing; in a union, each query may have another one.
-  const isKey = (node: OperationNode) => base.setOperations !== undefined || !isConstant(node)
+  const hasOrder = base.setOperations === undefined && !allNodes.every(isConstant)
+  const isKey = (node: OperationNode) => !hasOrder || !isConstant(node)
   const nodes = allNodes.filter(isKey)
   const givenKeys = given.filter((_key, at) => isKey(allNodes[at] as OperationNode))
   const names = nodes.map(nodeKey)

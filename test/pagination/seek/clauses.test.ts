@@ -60,6 +60,16 @@ describe.each(engines)('clauses on $name', ({ dialect, available, open }) => {
     await expectWalk(distinct, {}, [{ id: 0 }, { id: 1 }, { id: 2 }])
   })
 
+  test.skipIf(!available)('may leave nothing but a constant to order by', async () => {
+    const one = db.selectNoFrom([sql`'a'`.as('id'), sql`2`.as('n')])
+    await expectWalk(one, {}, await one.execute())
+    await expectWalk(one, { by: ['n'] }, await one.execute())
+    const same = db.selectFrom('clauses').select(sql`'a'`.as('id'))
+    await expect(cursorPaginate(same, { unique: 'id', perPage: 2 })).rejects.toMatchObject({
+      code: 'ERR_KEY_NOT_UNIQUE',
+    })
+  })
+
   test.skipIf(!available)('never let a hidden column through', async () => {
     const grouped = db.selectFrom('clauses').groupBy('k').select('k')
     const by = [{ expr: sql`count(*)`, nulls: 'never' as const }]
