@@ -75,7 +75,9 @@ export class Engine {
       const answer = await this.#ask(call)
       if (answer.sequence >= askedAt || this.#isUsable(answer, call.key)) return answer.value
     } catch (error) {
-      if (!(error instanceof NoValueError) || call.isPartOfMany) throw error
+      // Nothing tells which tags the missing value would have had, so any invalidation since the load began counts.
+      const isOutdated = error instanceof NoValueError && (!call.isPartOfMany || error.sequence < askedAt)
+      if (!isOutdated) throw error
     }
     // The shared load began before this call, and one of its tags was invalidated in between. The next one begins now.
     return (await this.#ask(call)).value
@@ -93,9 +95,10 @@ export class Engine {
     this.#loads.clear()
   }
 
-  #ask(call: Call): Answer | Promise<Answer> {
+  /** @param hasWaited - whether a load has ended since: those under way have begun after the call */
+  #ask(call: Call, hasWaited = false): Answer | Promise<Answer> {
     const entry = call.isFresh ? undefined : this.#memory.get(call.key)
-    if (entry === undefined || !this.#isServable(entry, call)) return this.#join(call, entry)
+    if (entry === undefined || !this.#isServable(entry, call)) return this.#join(call, entry, hasWaited)
     call.reads?.addValue(this.#identity, entry.tags, this.#coherence.seenStamp)
     const now = this.#time.now()
     if (now < entry.freshUntil) {
@@ -106,7 +109,8 @@ export class Engine {
     call.profile.counters.stale++
     countHit(entry)
     if (this.#isPaused(call.key)) return entry
-    return this.#waitFor(this.#refresh(call, entry), call)
+    const load = this.#refresh(call, entry)
+    return load.stale === undefined ? entry : this.#waitFor(load, call)
   }
 
   /** Whether nothing that the answer depends on was invalidated since its load began. A stale entry may still be served. */
@@ -129,11 +133,11 @@ export class Engine {
   }
 
   /** Waits for the load that is under way, or begins one. */
-  #join(call: Call, unservable: MemoryEntry | undefined): Promise<Answer> {
+  #join(call: Call, unservable: MemoryEntry | undefined, hasWaited: boolean): Promise<Answer> {
     const running = this.#loads.get(call.key)
     if (running !== undefined && this.#isJoinable(running, call)) {
       running.addTags(call.tags)
-      if (!this.#mayShare(running, call)) return this.#askAfter(running, call)
+      if (!this.#mayShare(running, call, hasWaited)) return this.#askAfter(running, call)
       call.profile.counters.coalesced++
       return timeWait(wait.cache, () => this.#waitFor(running, call, true))
     }
@@ -143,14 +147,15 @@ export class Engine {
   }
 
   /** Whether a caller that comes now may have the answer of the load. */
-  #mayShare({ startedAt, stale }: SharedLoad, call: Call): boolean {
-    return this.#memory.isVerifiedSince(startedAt) && (stale === undefined || this.#isServable(stale, call))
+  #mayShare({ startedAt, stale }: SharedLoad, call: Call, hasWaited: boolean): boolean {
+    const isNewEnough = hasWaited || this.#memory.isVerifiedSince(startedAt)
+    return isNewEnough && (stale === undefined || call.isFresh || this.#isServable(stale, call))
   }
 
   /** Asks once the load has ended: what invalidated its value, without this process having heard of it, the store knows. */
   async #askAfter(running: SharedLoad, call: Call): Promise<Answer> {
     await timeWait(wait.cache, () => running.waitForEnd(call))
-    return this.#ask(call)
+    return this.#ask(call, true)
   }
 
   /** @param isJoined - whether the load began before the call: its value is no later than what this process has heard of */
@@ -177,7 +182,10 @@ export class Engine {
   /** Begins to renew an entry that is still served, unless that is under way. */
   #refresh(call: Call, entry: MemoryEntry): SharedLoad {
     const running = this.#loads.get(call.key)
-    if (running !== undefined && this.#isJoinable(running, call)) return running
+    if (running !== undefined && this.#isJoinable(running, call)) {
+      if (running.stale === undefined) this.#offerStale(running, entry)
+      return running
+    }
     const load = this.#begin(call, { isFresh: false, isRefresh: true }, running)
     this.#answerStale(load, entry)
     load.ended = this.#run(load, call, 'expired', entry)
@@ -195,15 +203,23 @@ export class Engine {
     return { sequence: this.#log.sequence, startedAt: this.#time.exact() }
   }
 
-  /** Answers with the stale value: at once, or after `timeouts.loadSoft` if the load takes longer. */
+  /**
+   * Answers with the stale value, except callers that ask for a fresh one: at once, or after `timeouts.loadSoft` if the load takes
+   * longer.
+   */
   #answerStale(load: SharedLoad, entry: MemoryEntry): void {
     load.stale = entry
     if (this.#loadSoftMs === 0) {
-      load.resolve(entry)
+      load.resolveUsual(entry)
       return
     }
-    const timer = startTimer(() => load.resolve(entry), this.#loadSoftMs)
+    const timer = startTimer(() => load.resolveUsual(entry), this.#loadSoftMs)
     load.answer.finally(() => timer.cancel()).catch(() => {})
+  }
+
+  /** Answers a load that was begun for other reasons with a stale value, if that has the tags of all who wait. */
+  #offerStale(load: SharedLoad, entry: MemoryEntry): void {
+    if (entry.hasTags([...load.tags])) this.#answerStale(load, entry)
   }
 
   /** @param served - the entry that is to be renewed */
@@ -225,7 +241,8 @@ export class Engine {
       stale ??= found.stale
       await this.#load(load, call, found.lease, stale)
     } catch (error) {
-      if (stale === undefined || call.isFresh) return load.reject(error)
+      stale ??= load.stale
+      if (stale === undefined || call.isFresh || error instanceof NoValueError) return load.reject(error)
       this.#retryAt.set([call.key], this.#time.exact() + retryAfterMs)
       this.#events.emit('error', { operation: 'load', error, key: call.key })
       load.resolve(stale)
@@ -238,6 +255,7 @@ export class Engine {
   #countMiss(load: SharedLoad, call: Call, { reason, stale }: LoadNeeded): void {
     if (stale === undefined || call.isFresh) {
       call.profile.counters.misses[reason]++
+      if (stale !== undefined) this.#offerStale(load, stale)
       return
     }
     call.profile.counters.stale++
@@ -252,12 +270,16 @@ export class Engine {
     try {
       const loaded = await load.run(call.load, shown, this.#loadDeadline)
       this.#warnOfUnknown(load)
-      await this.#writer.storeLoaded(load, call, loaded, lease)
+      await this.#writer.storeLoaded(load, call, loaded, lease, shown)
       load.resolve({ value: loaded.value, sequence: load.sequence, tags: load.tags, reads: load.reads })
     } catch (error) {
-      if (!(error instanceof NoValueError)) profile.counters.loadErrors++
       // Nobody waits for what is left of it, such as the other queries of a `Promise.all`.
       if (abandonmentIsEnabled()) load.abort(error)
+      if (error instanceof NoValueError) {
+        await this.#writer.dropOlder(load, key, lease)
+        throw new NoValueError(load.sequence)
+      }
+      profile.counters.loadErrors++
       if (lease !== undefined) this.#writer.releaseLease(key, lease)
       throw error
     } finally {

@@ -101,7 +101,7 @@ class BatchedLoader<Id, Value> {
 
 function pick<Id, Value>(values: ReadonlyMap<Id, Value>, id: Id): Value {
   if (!(values instanceof Map)) throw new TypeError(`Expected \`load\` to return a Map, got ${describeValue(values)}`)
-  if (!values.has(id)) throw new NoValueError('`load` returned no value for a key')
+  if (!values.has(id)) throw new NoValueError()
   return values.get(id) as Value
 }
 

@@ -102,8 +102,13 @@ export class Reader {
       }
       const stale = entry instanceof MemoryEntry ? entry : undefined
       const reason = call.isFresh ? 'bypassed' : typeof entry === 'string' ? entry : 'expired'
-      if (result.lease !== undefined || mode === 'get' || result.isReadOnly)
+      if (result.lease !== undefined || (mode === 'get' && stale === undefined) || result.isReadOnly)
         return { reason, lease: result.lease, stale }
+      if (mode === 'get') {
+        // The call stores nothing, and only the holder of a lease may drop the stale entry.
+        mode = 'load'
+        continue
+      }
       // Another process renews the entry, and this one has a value to serve meanwhile.
       if (served !== undefined) return { entry: served }
       if (stale !== undefined && !call.isFresh) {

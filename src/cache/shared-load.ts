@@ -16,7 +16,15 @@ export class LoadTimeoutError extends PosthasteError {
 }
 
 /** A `load` of many returned no value for one of the keys. */
-export class NoValueError extends Error {}
+export class NoValueError extends Error {
+  /** The sequence at which the load began. */
+  readonly sequence: Sequence
+
+  constructor(sequence: Sequence = 0) {
+    super('`load` returned no value for a key')
+    this.sequence = sequence
+  }
+}
 
 /** A value, with what is needed to decide whether a caller may have it. */
 export interface Answer {
@@ -36,6 +44,9 @@ export interface Loaded {
   readonly costMs: number
 }
 
+/** What a load must know of a caller that waits for it. */
+type Waiting = Pick<Call, 'signal' | 'owner' | 'isFresh'>
+
 /**
  * One read and load of one key, shared by all callers in this process that ask meanwhile. It may answer before it ends: with
  * a stale value, while it loads the new one.
@@ -45,8 +56,8 @@ export class SharedLoad implements Start {
   readonly isFresh: boolean
   /** Whether it renews a value that can still be served. */
   readonly isRefresh: boolean
+  /** For callers that ask for a fresh value, if that is why it was begun. */
   readonly answer: Promise<Answer>
-  readonly resolve: (answer: Answer) => void
   /** Whether a later load of the same key has begun, whose value is stored instead. */
   isSuperseded = false
   /** What it answers with before it ends, or if it fails. */
@@ -55,7 +66,9 @@ export class SharedLoad implements Start {
   ended: Promise<void> = Promise.resolve()
   #sequence: Sequence
   #startedAt: number
-  readonly #reject: (reason: unknown) => void
+  readonly #fresh = Promise.withResolvers<Answer>()
+  /** For all other callers, who may be answered with a stale value. */
+  readonly #usual: PromiseWithResolvers<Answer>
   readonly #named: readonly string[]
   #tags: Set<string> | undefined
   #waiters = 0
@@ -76,10 +89,8 @@ export class SharedLoad implements Start {
     this.reads = isAutomatic ? new Reads(cache, reads) : undefined
     this.#sequence = start.sequence
     this.#startedAt = start.startedAt
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
-    this.answer = promise
-    this.resolve = resolve
-    this.#reject = reject
+    this.answer = this.#fresh.promise
+    this.#usual = isFresh ? Promise.withResolvers<Answer>() : this.#fresh
   }
 
   get sequence(): Sequence {
@@ -99,10 +110,23 @@ export class SharedLoad implements Start {
     this.#startedAt = startedAt
   }
 
+  resolve(answer: Answer): void {
+    this.#fresh.resolve(answer)
+    this.#usual.resolve(answer)
+  }
+
+  /** Answers callers that do not ask for a fresh value. */
+  resolveUsual(answer: Answer): void {
+    this.#usual.resolve(answer)
+  }
+
   reject(reason: unknown): void {
-    // When no caller waits, the rejection must not count as unhandled.
-    this.answer.catch(() => {})
-    this.#reject(reason)
+    if (this.isFresh && this.stale !== undefined && !(reason instanceof NoValueError)) this.resolveUsual(this.stale)
+    for (const { promise, reject } of [this.#fresh, this.#usual]) {
+      // When no caller waits, the rejection must not count as unhandled.
+      promise.catch(() => {})
+      reject(reason)
+    }
   }
 
   /** The tags that callers and the load have named, and those that were found so far. */
@@ -132,7 +156,8 @@ export class SharedLoad implements Start {
    *
    * @throws the signal's reason when it is aborted first
    */
-  wait({ signal, owner }: Pick<Call, 'signal' | 'owner'>, answer: Promise<Answer> = this.answer): Promise<Answer> {
+  wait(call: Waiting, answer: Promise<Answer> = this.#answerFor(call)): Promise<Answer> {
+    const { signal, owner } = call
     this.#waiters++
     const ended =
       owner === undefined || signal === undefined ? (signal ?? owner?.signal) : AbortSignal.any([signal, owner.signal])
@@ -140,10 +165,10 @@ export class SharedLoad implements Start {
   }
 
   /** The same, but not before the load has ended. */
-  waitForEnd(call: Pick<Call, 'signal' | 'owner'>): Promise<Answer> {
+  waitForEnd(call: Waiting): Promise<Answer> {
     return this.wait(
       call,
-      this.ended.then(() => this.answer),
+      this.ended.then(() => this.#answerFor(call)),
     )
   }
 
@@ -188,6 +213,10 @@ export class SharedLoad implements Start {
     const owner = abandonmentIsEnabled() ? this.#ownOwner : undefined
     if (reads !== undefined && !readsAreSeen()) reads.addUnknown('no `Kysely` of this process is instrumented')
     return reads === undefined && owner === undefined ? fn() : runWork({ owner, reads }, fn)
+  }
+
+  #answerFor({ isFresh }: Waiting): Promise<Answer> {
+    return isFresh ? this.answer : this.#usual.promise
   }
 
   async #waitUntilAborted(answer: Promise<Answer>, signal: AbortSignal): Promise<Answer> {

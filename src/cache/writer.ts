@@ -12,7 +12,7 @@ import type { Profile } from './profile.ts'
 import type { Loaded, SharedLoad } from './shared-load.ts'
 import { type Lease, leaseMs, type StoredEntry } from './store/store.ts'
 import type { StoreTier } from './store/store-tier.ts'
-import type { EntryOptions, Invalidation } from './types.ts'
+import type { EntryOptions, Invalidation, LoadContext } from './types.ts'
 import { compress } from './value/compression.ts'
 import { fitsWhenDecoded } from './value/decoded-size.ts'
 import { encodeValue, type Inspection, inspectValue } from './value/value-codec.ts'
@@ -43,17 +43,25 @@ export class Writer {
   }
 
   /**
-   * Stores a loaded value in both tiers, unless the load called `skip`, the value is not plain data, or it was invalidated
-   * since the load began. Uses up the lease.
+   * Stores a loaded value in both tiers, unless it was invalidated since the load began. If the load called `skip`, or the value
+   * is not plain data, nothing takes the place of the older value. Uses up the lease.
    */
-  async storeLoaded(load: SharedLoad, call: Call, loaded: Loaded, lease: Lease | undefined): Promise<void> {
-    const { memory, log, store } = this.#dependencies
+  async storeLoaded(
+    load: SharedLoad,
+    call: Call,
+    loaded: Loaded,
+    lease: Lease | undefined,
+    stale: LoadContext['stale'],
+  ): Promise<void> {
+    const { memory, store } = this.#dependencies
     const { key, profile, staleMs } = call
     if (call.tagsOf !== undefined) load.addTags(expectTags(call.tagsOf(loaded.value)))
     const isStored = !loaded.isSkipped && call.ttlMs > 0 && load.reads?.unknown === undefined
     const ttlMs = isStored ? lifetimeOf(loaded.value, profile, loaded.ttlMs, call.ttlMs) : 0
     const inspection = ttlMs === 0 ? undefined : this.#tryInspect(key, loaded.value)
-    if (inspection === undefined || load.isSuperseded || !log.isCurrent(load.sequence, key, load.tags)) {
+    const isUnchanged = loaded.isSkipped && stale !== undefined && Object.is(loaded.value, stale.value)
+    if (inspection === undefined && !isUnchanged) return this.dropOlder(load, key, lease)
+    if (inspection === undefined || !this.#isLatest(load, key)) {
       if (lease !== undefined) await store?.release({ key, lease })
       return
     }
@@ -64,10 +72,18 @@ export class Writer {
     memory.set(key, entry)
     if (lease === undefined || store === undefined) return
     const stored = await this.#tryEncode(key, loaded.value, inspection, about)
-    if (stored === undefined) return store.release({ key, lease })
+    if (stored === undefined) return store.release({ key, lease, dropsEntry: true })
     const { memoryStamp = Number.POSITIVE_INFINITY } = load.reads ?? {}
     const outcome = await timeWait(wait.cache, () => store.write({ key, entry: stored, lease, memoryStamp }))
     if (outcome === 'invalidated') memory.delete(key, entry)
+  }
+
+  /** The load has shown that the older value is over, and there is no other to store. Uses up the lease. */
+  async dropOlder(load: SharedLoad, key: string, lease: Lease | undefined): Promise<void> {
+    const { memory, store } = this.#dependencies
+    const dropsEntry = this.#isLatest(load, key)
+    if (dropsEntry) memory.delete(key)
+    if (lease !== undefined) await store?.release({ key, lease, dropsEntry })
   }
 
   /** Stores a value as of now: see `Cache.set`. */
@@ -121,6 +137,11 @@ export class Writer {
 
   releaseLease(key: string, lease: Lease): void {
     void this.#dependencies.store?.release({ key, lease })
+  }
+
+  /** Whether no later load of the key has begun, and nothing that the value depends on was invalidated since this one began. */
+  #isLatest({ isSuperseded, sequence, tags }: SharedLoad, key: string): boolean {
+    return !isSuperseded && this.#dependencies.log.isCurrent(sequence, key, tags)
   }
 
   #renewLeases(): void {

@@ -6,6 +6,7 @@ import {
   type EntryHeader,
   type EntryWrite,
   encodeHeader,
+  type HeldLease,
   type ReadMode,
   type ReadResult,
   type StampReading,
@@ -133,8 +134,13 @@ export class KeyvStore implements Store {
     await this.#replaceVersion(this.#generationKey)
   }
 
-  /** Leases on Keyv exclude nobody, so giving one back does nothing. */
-  async release(): Promise<void> {}
+  /** Leases on Keyv exclude nobody, so giving one back changes nothing but the entry that is over. */
+  async release(held: readonly HeldLease[]): Promise<void> {
+    const dropped = held.filter(({ lease, dropsEntry }) => {
+      return dropsEntry && typeof parseRecord((lease as KeyvLease).record as string | undefined) === 'object'
+    })
+    if (dropped.length > 0) await this.delete(dropped.map(({ key }) => key))
+  }
 
   async renew(): Promise<void> {}
 

@@ -205,8 +205,8 @@ export class MemoryTier {
     }
   }
 
-  /** Removes the entry if it is still this one. */
-  delete(key: string, entry: MemoryEntry): void {
+  /** Removes the entry; one that is given only if it is still there. */
+  delete(key: string, entry: MemoryEntry | undefined = this.get(key)): void {
     if (this.get(key) === entry) this.#entries?.delete(key)
   }
 

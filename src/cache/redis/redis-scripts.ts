@@ -1,6 +1,7 @@
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { leaseMs } from '../store/store.ts'
 import { clear, invalidate, makeStale, remove, set } from './change-scripts.ts'
+import { functions, keyPrefix, prelude } from './script-functions.ts'
 
 /** A tag's record outlives the entries that carry it by half of this at least; losing it early only makes them misses. */
 export const tagMarginMs = 3_600_000
@@ -10,95 +11,6 @@ export interface RedisScript {
   readonly text: string
   readonly sha: string
 }
-
-/*
- * Keys of a namespace `{ns}:`
- *   clock     `<stamp>|<generation>`: the stamp of the last change, microseconds, never going back; a generation ends when the
- *             namespace is cleared or the clock is lost
- *   name      the name of the application that uses the namespace
- *   t:<tag>   the stamp of the tag's last invalidation, and after a `~` that of when its entries became stale, if that was later.
- *             For release 0.1 such a record is none, so it drops the entries
- *   e:<key>   an entry: `P2.<asOf>.<generation>.<storedAt>.` and what `encodePrefix` makes, then the payload
- *   l:<key>   the lease of the process that loads the key: `<ticket>|<stamp>|<generation>|<number>|<tags as JSON>`. Stamp and
- *             generation are the clock's when it was granted; the number says how many of the tags the caller named then
- *
- * An entry is valid if its generation is the clock's, and the record of each of its tags exists and is not later than `asOf`,
- * the clock as it was before the load began. What Redis evicts can therefore only make entries invalid.
- *
- * All reads are MGET, which sees a value of another type as none.
- *
- * Stamps are written with `%.0f`, since Lua's own way of writing numbers keeps 14 digits.
- */
-const keyPrefix = `
--- From a key as it arrived: the client may have put a prefix of its own before each.
-local prefix = string.sub(KEYS[1], 1, -6)
-`
-
-const functions = `
-local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
-end
-local function text(stamp)
-  return string.format('%.0f', stamp)
-end
-local function parseClock(record)
-  local stamp, generation = string.match(record or '', '^(%d+)|(%w+)$')
-  return tonumber(stamp), generation
-end
--- The clock, begun anew if it was lost: later than anything the caller has seen, in a generation of its own.
-local function readClock(key, record, seed, seen)
-  local stamp, generation = parseClock(record)
-  if stamp then return stamp, generation, record end
-  stamp = math.max(now(), tonumber(seen) + 1)
-  record = text(stamp) .. '|' .. seed
-  redis.call('SET', key, record)
-  return stamp, seed, record
-end
-local function advance(key, seed, seen)
-  local stamp, generation = readClock(key, redis.call('MGET', key)[1], seed, seen)
-  local after = math.max(now(), stamp + 1)
-  redis.call('SET', key, text(after) .. '|' .. generation)
-  return after, stamp, generation
-end
-local function keepFor(key, value, ms)
-  redis.call('SET', key, value, 'PX', math.max(redis.call('PTTL', key), tonumber(ms)))
-end
--- What MGET answers, however many keys there are.
-local function getAll(keys)
-  if #keys <= 1000 then return redis.call('MGET', unpack(keys)) end
-  local found = {}
-  for first = 1, #keys, 1000 do
-    local records = redis.call('MGET', unpack(keys, first, math.min(first + 999, #keys)))
-    for index = 1, #records do found[first + index - 1] = records[index] end
-  end
-  return found
-end
-local function tagRecords(tags)
-  if #tags == 0 then return {} end
-  local keys = {}
-  for index, tag in ipairs(tags) do keys[index] = prefix .. 't:' .. tag end
-  return getAll(keys)
-end
--- When the tag was invalidated, and the latest time that this was or its entries became stale; nothing if the record is lost.
-local function stampsOf(record)
-  local hard = tonumber(record)
-  if hard then return hard, hard end
-  local before, soft = string.match(record or '', '^(%d+)~(%d+)$')
-  if before then return tonumber(before), tonumber(soft) end
-end
--- Publishes a change. A user without the right to the channel has changed the records all the same: returns Redis' refusal.
-local function announce(channel, stamp, before, generation, message)
-  local sent = redis.pcall('PUBLISH', channel, text(stamp) .. '|' .. text(before) .. '|' .. generation .. '|' .. message)
-  return type(sent) == 'table' and sent.err or ''
-end
-local function decodeTags(json)
-  local isRead, tags = pcall(cjson.decode, json)
-  return isRead and type(tags) == 'table' and tags or {}
-end
-`
-
-export const prelude: string = keyPrefix + functions
 
 /** The ticket of a lease, also of one that release 0.1 granted: there the ticket is the whole record. */
 const ticketOf = `
@@ -305,10 +217,13 @@ if name == ARGV[1] then redis.call('SET', key, name, 'PX', ARGV[2]) end
 return name
 `
 
-/** Gives leases back. KEYS leases. ARGV tickets. */
+/** Gives leases back. For each, KEYS lease, entry; ARGV ticket, and 'drop' to delete the entry too. */
 const release = `
-for index, key in ipairs(KEYS) do
-  if ticketOf(redis.call('MGET', key)[1]) == ARGV[index] then redis.call('DEL', key) end
+for index = 1, #KEYS, 2 do
+  if ticketOf(redis.call('MGET', KEYS[index])[1]) == ARGV[index] then
+    redis.call('DEL', KEYS[index])
+    if ARGV[index + 1] == 'drop' then redis.call('DEL', KEYS[index + 1]) end
+  end
 end
 return 1
 `

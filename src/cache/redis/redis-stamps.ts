@@ -3,7 +3,8 @@ import type { ClockReading, Coherence } from './coherence.ts'
 import { parseTagRecord } from './entry-format.ts'
 import type { RecordKeys } from './record-keys.ts'
 import type { RedisConnections } from './redis-connections.ts'
-import { prelude, script } from './redis-scripts.ts'
+import { script } from './redis-scripts.ts'
+import { prelude } from './script-functions.ts'
 
 /** A stamp whose record is lost makes validators of the past invalid, so it is kept as long as clients keep them. */
 const stampMs = 24 * 3_600_000

@@ -264,9 +264,9 @@ export class RedisStore implements Store {
   }
 
   async release(held: readonly HeldLease[]): Promise<void> {
-    const ids = held.map(({ lease }) => (lease as RedisLease).id)
-    const keys = held.map(({ key }) => this.#keys.lease(key))
-    await this.#connections.run(scripts.release, keys, ids)
+    const keys = held.flatMap(({ key }) => [this.#keys.lease(key), this.#keys.entry(key)])
+    const options = held.flatMap(({ lease, dropsEntry }) => [(lease as RedisLease).id, dropsEntry ? 'drop' : 'keep'])
+    await this.#connections.run(scripts.release, keys, options)
   }
 
   async renew(renewals: readonly LeaseRenewal[]): Promise<void> {

@@ -55,6 +55,8 @@ export interface ReadResult {
 export interface HeldLease {
   readonly key: string
   readonly lease: Lease
+  /** Whether the entry goes with the lease, because it is over and nothing takes its place. */
+  readonly dropsEntry?: boolean | undefined
 }
 
 /** The leases that a read was granted. */
