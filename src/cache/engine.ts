@@ -106,6 +106,7 @@ export class Engine {
       if (isEarlyRefreshDue(entry, now) && !this.#isPaused(call.key)) this.#refresh(call, entry)
       return entry
     }
+    if (entry.isInvalidated) call.reads?.addInvalidated()
     call.profile.counters.stale++
     countHit(entry)
     if (this.#isPaused(call.key)) return entry
@@ -168,6 +169,7 @@ export class Engine {
       const stamp = isJoined ? Math.min(this.#coherence.seenStamp, memoryStamp) : memoryStamp
       reads.addValue(this.#identity, answer.tags, stamp)
       if (answer.reads?.unknown !== undefined) reads.addUnknown(answer.reads.unknown)
+      if (answer.isInvalidated) reads.addInvalidated()
       return answer
     })
   }
@@ -271,7 +273,8 @@ export class Engine {
       const loaded = await load.run(call.load, shown, this.#loadDeadline)
       this.#warnOfUnknown(load)
       await this.#writer.storeLoaded(load, call, loaded, lease, shown)
-      load.resolve({ value: loaded.value, sequence: load.sequence, tags: load.tags, reads: load.reads })
+      const { sequence, tags, reads } = load
+      load.resolve({ value: loaded.value, sequence, tags, reads, isInvalidated: reads?.isInvalidated })
     } catch (error) {
       // Nobody waits for what is left of it, such as the other queries of a `Promise.all`.
       if (abandonmentIsEnabled()) load.abort(error)

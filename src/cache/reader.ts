@@ -221,7 +221,7 @@ export class Reader {
     if (result.state === 'corrupt') return discard(new TypeError('an entry has a foreign beginning'))
     if (result.entry === undefined) return result.state as MissReason
     try {
-      const revived = this.#decode(result.entry, result.ageMs, start, profile)
+      const revived = this.#decode(result, result.entry, start, profile)
       return revived instanceof Promise ? revived.catch(discard) : revived
     } catch (error) {
       return discard(error)
@@ -230,8 +230,8 @@ export class Reader {
 
   /** @throws when the entry cannot be read */
   #decode(
+    { ageMs, isInvalidated }: ReadResult,
     { header, payload }: StoredEntry,
-    ageMs: number | undefined,
     { sequence, startedAt }: Start,
     wanted: Profile | undefined,
   ): MemoryEntry | MissReason | Promise<MemoryEntry | MissReason> {
@@ -239,7 +239,7 @@ export class Reader {
     const profile = wanted ?? profiles.get(header.profile) ?? (profiles.get('default') as Profile)
     if (profile.version !== header.version && (wanted !== undefined || profiles.has(header.profile))) return 'version'
     const { ttlMs, staleMs, costMs, tags } = header
-    const about: NewEntry = { profile, ttlMs, staleMs, costMs, tags, sequence, startedAt }
+    const about: NewEntry = { profile, ttlMs, staleMs, costMs, tags, sequence, startedAt, isInvalidated }
     if (header.codec !== 'none' || profile.validate !== undefined) return this.#unpack(payload, header, about, ageMs)
     return this.#createEntry(payload, header, about, ageMs)
   }

@@ -34,6 +34,8 @@ export interface Answer {
   readonly tags: Iterable<string>
   /** What the value depends on, as far as it was looked for. */
   readonly reads?: Pick<Reads, 'unknown' | 'memoryStamp'> | undefined
+  /** Whether it is, or was made from, a value that was invalidated with `serveStale`. */
+  readonly isInvalidated?: boolean | undefined
 }
 
 /** A value that `load` returned, with what it requested through its context. */

@@ -17,7 +17,7 @@ export interface LoadContext<Tag extends string = string> {
   tag(...tags: (Tag | TableTag)[]): void
   /** Sets the lifetime of this value. */
   ttl(ttl: Duration): void
-  /** Returns the value without storing it. */
+  /** Returns the value without storing it. What was stored is dropped, unless the value is that of {@link stale}. */
   skip(): void
 }
 
@@ -174,7 +174,7 @@ export interface Cache<Name extends string = string, Tag extends string = string
   getMany<Value = unknown>(keys: readonly Key[]): Promise<(Value | undefined)[]>
   /**
    * A value for each id. One call of `load` loads those that are missing. Ids that `load` leaves out of its map are left out
-   * of the result, and nothing is stored for them.
+   * of the result, nothing is stored for them, and what was stored is dropped.
    */
   getOrSetMany<Id, Value>(
     ids: Iterable<Id>,
@@ -200,7 +200,8 @@ export interface Cache<Name extends string = string, Tag extends string = string
   invalidateTags(...tags: (Tag | TableTag)[]): Promise<Invalidation>
   /**
    * With `serveStale: true`, entries with one of the tags become stale instead of misses: they are served while one load renews
-   * them, for at most the `stale` of their profile. The old value may be seen that long; without `stale` it is dropped at once.
+   * them, for at most the `stale` of their profile, however often the tag is invalidated meanwhile. The old value may be seen that
+   * long; without `stale` it is dropped at once.
    */
   invalidateTags(...given: [...(Tag | TableTag)[], InvalidateOptions]): Promise<Invalidation>
   /** Makes every entry of the namespace a miss, in one step. The store frees the space as lifetimes end. */

@@ -140,8 +140,8 @@ export class Writer {
   }
 
   /** Whether no later load of the key has begun, and nothing that the value depends on was invalidated since this one began. */
-  #isLatest({ isSuperseded, sequence, tags }: SharedLoad, key: string): boolean {
-    return !isSuperseded && this.#dependencies.log.isCurrent(sequence, key, tags)
+  #isLatest({ isSuperseded, sequence, tags, reads }: SharedLoad, key: string): boolean {
+    return !isSuperseded && reads?.isInvalidated !== true && this.#dependencies.log.isCurrent(sequence, key, tags)
   }
 
   #renewLeases(): void {

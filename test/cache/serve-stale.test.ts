@@ -1,5 +1,6 @@
 import { type Cache, createCache } from 'posthaste'
 import { afterEach, describe, expect, it } from 'vitest'
+import { announceReads } from '../../src/shared/scope/work.ts'
 import { services } from '../support/services.ts'
 import { gate, until, useRedis } from './support.ts'
 import { open as openRelease01 } from './torture/posthaste-0.1.ts'
@@ -105,6 +106,50 @@ describe('invalidateTags with serveStale, in memory', () => {
     expect(cache.peek('key')).toBe('new')
   })
 
+  it('serves it for `stale` after the first invalidation, however many follow', async () => {
+    const cache = open()
+    const failing = () => Promise.reject(new Error('down'))
+    await cache.getOrSet('key', () => 'v1', kept)
+    for (let times = 0; times < 9; times++) {
+      await cache.invalidateTags('a', soft)
+      now += 60_000
+    }
+    expect(await cache.getOrSet('key', failing, kept)).toBe('v1')
+    await cache.invalidateTags('a', soft)
+    now += 60_000
+    await expect(cache.getOrSet('key', failing, kept)).rejects.toThrow('down')
+  })
+
+  it('serves what was loaded since, however many came before and however close the next ones are', async () => {
+    const cache = open()
+    const failing = () => Promise.reject(new Error('down'))
+    for (let times = 0; times < 20; times++) {
+      await cache.getOrSet('key', () => 'v1', { ...kept, fresh: true })
+      now += 1_200_000
+      for (let burst = 0; burst < 20; burst++) {
+        await cache.invalidateTags('a', soft)
+        now += 10
+      }
+      expect(await cache.getOrSet('key', failing, kept)).toBe('v1')
+      now += 2_000
+    }
+  })
+
+  it('does not keep as fresh what was made from it', async () => {
+    const cache = open()
+    announceReads()
+    const { load } = counter()
+    const inner = () => cache.getOrSet('inner', load, kept)
+    const outer = () => cache.getOrSet('outer', async () => `of ${await inner()}`, { profile: 'kept', tags: 'auto' })
+    const outermost = () => cache.getOrSet('outermost', outer, { profile: 'strict', tags: 'auto' })
+    expect(await outermost()).toBe('of v1')
+    await cache.invalidateTags('a', soft)
+    expect(await outermost()).toBe('of v1')
+    expect([cache.peek('outermost'), cache.peek('outer')]).toEqual([undefined, undefined])
+    await until(async () => (await outermost()) === 'of v2')
+    expect([cache.peek('outermost'), cache.peek('outer')]).toEqual(['of v2', 'of v2'])
+  })
+
   it('tells its listeners, and refuses other options', async () => {
     const cache = open()
     const events: unknown[] = []
@@ -124,6 +169,13 @@ describe('invalidateTags with serveStale, in memory', () => {
 describe.skipIf(!services.redis)('invalidateTags with serveStale, on Redis', () => {
   const redis = useRedis('stale')
   const kept = { profile: 'kept', tags: ['a', 'b'] } as const
+
+  /** Of a user who may not run scripts. */
+  async function readerUrl(): Promise<string> {
+    const rules = ['reset', 'on', '>secret', '~*', '&*', '+@all', '-@scripting']
+    await redis.client.sendCommand(['ACL', 'SETUSER', 'reader', ...rules])
+    return redis.url.replace('//', '//reader:secret@')
+  }
 
   it.each([
     ['with memory', {}],
@@ -155,6 +207,54 @@ describe.skipIf(!services.redis)('invalidateTags with serveStale, on Redis', () 
     await until(async () => (await read()) === 'gone')
   })
 
+  it('serves it for `stale` after the first of several invalidations, also to a user who may not run scripts', async () => {
+    const short = { short: { ttl: '1h', stale: '400ms', jitter: 0 } } as const
+    const cache = await redis.open({ profiles: short, memory: false })
+    const url = await readerUrl()
+    const reader = await redis.open({ profiles: short, memory: false, redis: url, onWarn: () => {} })
+    const failing = () => Promise.reject(new Error('down'))
+    const options = { profile: 'short', tags: ['a'] } as const
+    await cache.getOrSet('key', () => 'v1', options)
+    const reads = () =>
+      Promise.all([cache, reader].map((one) => one.getOrSet('key', failing, options).catch(() => 'gone')))
+    const first = performance.now()
+    let latest = first
+    while (latest < first + 400) {
+      await cache.invalidateTags('a', soft)
+      latest = performance.now()
+      await new Promise((resolve) => setTimeout(resolve, 30))
+    }
+    expect(await reads()).toEqual(['gone', 'gone'])
+    expect(performance.now()).toBeLessThan(latest + 400)
+  })
+
+  it('serves what was loaded between invalidations for `stale` after the next one', async () => {
+    const cache = await redis.open({ profiles, memory: false })
+    const failing = () => Promise.reject(new Error('down'))
+    for (let times = 0; times < 8; times++) {
+      await cache.getOrSet('key', () => `v${times}`, { ...kept, fresh: true })
+      for (let burst = 0; burst < 8; burst++) await cache.invalidateTags('a', soft)
+      expect(await cache.getOrSet('key', failing, kept)).toBe(`v${times}`)
+    }
+    expect(await redis.client.get(`{${redis.namespace}}:t:a`)).toMatch(/^\d+(~\d+(:\d+)?){4}$/)
+  })
+
+  it('does not keep as fresh what was made from it, be it in memory or in Redis', async () => {
+    announceReads()
+    for (const memory of [undefined, false] as const) {
+      const cache = await redis.open({ profiles, memory, namespace: `${redis.namespace}-${memory}` })
+      const { load } = counter()
+      const inner = () => cache.getOrSet('inner', load, kept)
+      const outer = () => cache.getOrSet('outer', async () => `of ${await inner()}`, { profile: 'kept', tags: 'auto' })
+      expect(await outer()).toBe('of v1')
+      await cache.invalidateTags('a', soft)
+      expect(await cache.getOrSet('new', async () => `of ${await inner()}`, { tags: 'auto' })).toBe('of v1')
+      expect(await cache.explain('new')).toMatchObject({ tier: 'none' })
+      await until(async () => (await outer()) === 'of v2')
+      expect(await cache.get('outer')).toBe('of v2')
+    }
+  })
+
   it('does not store a load that had begun before, and lets another take over its lease', async () => {
     const [first, second] = [await redis.open({ profiles }), await redis.open({ profiles })]
     const slow = gate<string>()
@@ -184,19 +284,7 @@ describe.skipIf(!services.redis)('invalidateTags with serveStale, on Redis', () 
     await cache.getOrSet('key', () => 'v1', kept)
     await cache.getOrSet('strict', () => 'v1', { profile: 'strict', tags: ['a'] })
     await cache.invalidateTags('a', soft)
-    await redis.client.sendCommand([
-      'ACL',
-      'SETUSER',
-      'reader',
-      'reset',
-      'on',
-      '>secret',
-      '~*',
-      '&*',
-      '+@all',
-      '-@scripting',
-    ])
-    const url = redis.url.replace('//', '//reader:secret@')
+    const url = await readerUrl()
     const reader = await redis.open({ profiles, memory: false, redis: url, onWarn: () => {} })
     const failing = () => Promise.reject(new Error('down'))
     expect(await reader.getOrSet('key', failing, kept)).toBe('v1')

@@ -170,6 +170,25 @@ describe.each(Object.keys(apps))('`freshness` on %s', (name) => {
     expect(await ask({ 'if-none-match': etag as string })).toMatchObject({ status: 200, body: '[{"id":1}]' })
   })
 
+  it('makes no tag of a value that is served although it was invalidated', async () => {
+    const { cache, db, state, ask } = await start()
+    const options = { stale: '1h', tags: ['users', 'table:users'] } as const
+    let renewed = Promise.resolve()
+    state.read = () => cache.getOrSet('users', () => renewed.then(() => users(db)), options)
+    await ask()
+    const before = (await ask()).etag as string
+    await db.insertInto('orgs').values({ id: 1, writer: 0, value: 1 }).execute()
+    await cache.invalidateTags('users', { serveStale: true })
+    let renew = () => {}
+    renewed = new Promise((resolve) => {
+      renew = resolve
+    })
+    const { etag, status } = await ask({ 'if-none-match': before })
+    expect(status).toBe(200)
+    expect(etag ?? '').not.toMatch(/^W\/".{27}"$/)
+    renew()
+  })
+
   it('makes no tag of what changed while the handler ran', async () => {
     const { db, state, ask } = await start()
     await ask()

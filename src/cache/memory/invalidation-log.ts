@@ -1,3 +1,5 @@
+import { RecentMap } from '../../shared/recent-map.ts'
+
 /** A place in the order in which this process learned of invalidations: larger is later. */
 export type Sequence = number
 
@@ -18,7 +20,17 @@ export interface Change {
   readonly isSoft?: boolean | undefined
 }
 
+/** Invalidations of a tag that made entries stale: entries that began before `until` have been stale since `since`, or later. */
+interface Softening {
+  /** When the first of them was, in the cache's time. */
+  readonly since: number
+  /** When the last of them was. */
+  readonly last: number
+  readonly until: Sequence
+}
+
 const maxRemembered = 50_000
+const maxSoftenings = 4
 const noTags: readonly string[] = []
 
 /**
@@ -33,35 +45,35 @@ export class InvalidationLog {
   sequence: Sequence = 1
   readonly #tags = new BoundedTimestamps(maxRemembered)
   readonly #keys = new BoundedTimestamps(maxRemembered)
-  /** Of the tags whose entries became stale. */
-  readonly #softTags = new BoundedTimestamps(maxRemembered)
-  /** When that was, in the cache's time. */
-  readonly #softTimes = new BoundedTimestamps(maxRemembered)
+  /** Of the tags whose entries became stale, the earliest first. */
+  readonly #softTags = new RecentMap<readonly Softening[]>(maxRemembered, (forgotten) => {
+    this.#floor = Math.max(this.#floor, latestOf(forgotten))
+  })
   /** Everything that began before this is outdated. */
   #floor: Sequence = 0
   /** Reads and loads that began before this are outdated. */
   #keyFloor: Sequence = 0
 
   record({ tags, keys, all, isSoft = false }: Change, now: number): void {
-    const tagLog = isSoft ? this.#softTags : this.#tags
-    if (tags.length > 0) this.#floor = Math.max(this.#floor, tagLog.set(tags, ++this.sequence))
-    if (isSoft) this.#softTimes.set(tags, now)
+    if (tags.length > 0) this.sequence++
+    if (isSoft) for (const tag of tags) this.#softTags.set(tag, this.#soften(tag, now))
+    else if (tags.length > 0) this.#floor = Math.max(this.#floor, this.#tags.set(tags, this.sequence))
     if (keys.length > 0) this.#keyFloor = Math.max(this.#keyFloor, this.#keys.set(keys, ++this.sequence))
     if (!all) return
     this.#floor = ++this.sequence
-    for (const names of [this.#tags, this.#keys, this.#softTags, this.#softTimes]) names.clear()
+    for (const names of [this.#tags, this.#keys, this.#softTags]) names.clear()
   }
 
   /** The sequence of the tag's latest invalidation, as far as it is remembered. */
   stampOf(tag: string): Sequence {
-    return Math.max(this.#tags.get(tag) ?? 0, this.#softTags.get(tag) ?? 0, this.#floor)
+    return Math.max(this.#tags.get(tag) ?? 0, latestOf(this.#softTags.peek(tag)), this.#floor)
   }
 
   /** Whether none of the tags was invalidated later, or had its entries made stale. */
   areTagsCurrent(since: Sequence, tags: Iterable<string> = noTags): boolean {
     if (this.#floor > since) return false
     for (const tag of tags) {
-      if ((this.#tags.get(tag) ?? 0) > since || (this.#softTags.get(tag) ?? 0) > since) return false
+      if ((this.#tags.get(tag) ?? 0) > since || latestOf(this.#softTags.peek(tag)) > since) return false
     }
     return true
   }
@@ -71,9 +83,9 @@ export class InvalidationLog {
     return this.#floor <= since && !tags.some((tag) => (this.#tags.get(tag) ?? 0) > since)
   }
 
-  /** When entries with one of the tags became stale, if that was later. */
-  staleSince(since: Sequence, tags: readonly string[]): number | undefined {
-    const times = tags.map((tag) => ((this.#softTags.get(tag) ?? 0) > since ? this.#softTimes.get(tag) : undefined))
+  /** When entries with one of the tags became stale, if that was later, or somewhat earlier than that. */
+  staleSince(sequence: Sequence, tags: readonly string[]): number | undefined {
+    const times = tags.map((tag) => this.#softTags.peek(tag)?.find(({ until }) => until > sequence)?.since)
     const known = times.filter((time) => time !== undefined)
     return known.length === 0 ? undefined : Math.min(...known)
   }
@@ -86,6 +98,28 @@ export class InvalidationLog {
   isCurrent(since: Sequence, key: string, tags: Iterable<string>): boolean {
     return this.isKeyCurrent(since, key) && this.areTagsCurrent(since, tags)
   }
+
+  /** The softenings of a tag with one more. */
+  #soften(tag: string, now: number): Softening[] {
+    const softenings = [...(this.#softTags.peek(tag) ?? []), { since: now, last: now, until: this.sequence }]
+    return softenings.length > maxSoftenings ? mergeClosest(softenings, now) : softenings
+  }
+}
+
+/**
+ * Puts two neighbours together, where that makes entries of the second seem stale for longer by the least share. Entries are
+ * then served for a shorter time than they might be, never for longer.
+ */
+function mergeClosest(softenings: readonly Softening[], now: number): Softening[] {
+  const at = (index: number) => softenings[index] as Softening
+  const shareOf = (second: number) => (at(second).last - at(second - 1).since) / Math.max(1, now - at(second).last)
+  let closest = 1
+  for (let index = 2; index < softenings.length - 1; index++) if (shareOf(index) < shareOf(closest)) closest = index
+  return softenings.toSpliced(closest - 1, 2, { ...at(closest), since: at(closest - 1).since })
+}
+
+function latestOf(softenings: readonly Softening[] | undefined): Sequence {
+  return softenings?.at(-1)?.until ?? 0
 }
 
 /** A time for each name. Bounded: names that were set longest ago are forgotten first. */

@@ -12,6 +12,8 @@ export interface NewEntry extends Start {
   readonly tags: readonly string[]
   /** How long its load took. */
   readonly costMs: number
+  /** Whether it was read as stale because one of its tags was invalidated with `serveStale`. */
+  readonly isInvalidated?: boolean | undefined
 }
 
 /** How long an entry may be used, in the cache's own time. */
@@ -57,13 +59,16 @@ export class MemoryEntry implements FifoNode {
   /** How long its load took. */
   readonly costMs: number
   readonly bytes: number
+  /** Whether it is stale because one of its tags was invalidated with `serveStale`. */
+  isInvalidated: boolean
   key = ''
   size = 0
   queue: FifoNode['queue'] = undefined
   previous: FifoNode | undefined = undefined
   next: FifoNode | undefined = undefined
 
-  constructor(value: unknown, bytes: number, { profile, tags, sequence, costMs, staleMs }: NewEntry, life: Lifetime) {
+  constructor(value: unknown, bytes: number, about: NewEntry, life: Lifetime) {
+    const { profile, tags, sequence, costMs, staleMs, isInvalidated = false } = about
     this.value = value
     this.checkedSequence = sequence
     this.readyUntil = life.readyUntil
@@ -78,6 +83,7 @@ export class MemoryEntry implements FifoNode {
     this.staleUntil = life.staleUntil
     this.costMs = costMs
     this.bytes = bytes
+    this.isInvalidated = isInvalidated
   }
 
   /** The value as a promise. It is made once, so that hits allocate nothing; on Workers for each request. */
@@ -89,6 +95,7 @@ export class MemoryEntry implements FifoNode {
 
   /** Ends its freshness, and bounds the time for which it may still be served. */
   makeStale(at: number): void {
+    this.isInvalidated = true
     this.readyUntil = neverReady
     this.refreshCheckAt = Math.min(this.refreshCheckAt, at)
     this.freshUntil = Math.min(this.freshUntil, at)
@@ -231,7 +238,8 @@ export class MemoryTier {
     const { sequence, tags } = entry
     if (!this.#log.areTagsCurrent(sequence, tags)) {
       if (!this.#log.areTagsValid(sequence, tags)) return false
-      entry.makeStale(this.#log.staleSince(sequence, tags) ?? 0)
+      // It was loaded before.
+      entry.makeStale(Math.max(this.#log.staleSince(sequence, tags) ?? 0, entry.loadedAt))
     }
     entry.checkedSequence = this.#log.sequence
     return true

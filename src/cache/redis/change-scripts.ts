@@ -32,13 +32,33 @@ return { text(stamp), generation, text(before), announce(channel, stamp, before,
 export const makeStale = `
 local seed, seen, tagMs, channel, message = unpack(ARGV, 1, 5)
 local stamp, before, generation = advance(KEYS[1], seed, seen)
+-- The record with one more time at which entries became stale. When there are too many, two neighbours become one, where that makes
+-- entries of the second seem stale for longer by the least share: they are served for a shorter time, never for longer.
+local function soften(record)
+  local hard, times = stampsOf(record), {}
+  -- Without a record all entries with the tag are invalid.
+  if not hard then return text(stamp) end
+  for since, last in string.gmatch(record, '~(%d+):?(%d*)') do
+    times[#times + 1] = { since = tonumber(since), last = tonumber(last) or tonumber(since) }
+  end
+  if #times >= 4 then
+    local second, least
+    for index = 2, #times do
+      local share = (times[index].last - times[index - 1].since) / (stamp - times[index].last)
+      if not least or share < least then second, least = index, share end
+    end
+    times[second].since = times[second - 1].since
+    table.remove(times, second - 1)
+  end
+  local softened = text(hard)
+  for _, time in ipairs(times) do
+    softened = softened .. '~' .. text(time.since) .. (time.last > time.since and ':' .. text(time.last) or '')
+  end
+  return softened .. '~' .. text(stamp)
+end
 local tags = {}
 for index = 6, #ARGV do tags[index - 5] = ARGV[index] end
-for index, record in ipairs(tagRecords(tags)) do
-  local hard = stampsOf(record)
-  -- Without a record all entries with the tag are invalid.
-  keepFor(prefix .. 't:' .. tags[index], (hard and text(hard) .. '~' or '') .. text(stamp), tagMs)
-end
+for index, record in ipairs(tagRecords(tags)) do keepFor(prefix .. 't:' .. tags[index], soften(record), tagMs) end
 return { text(stamp), generation, text(before), announce(channel, stamp, before, generation, message) }
 `
 

@@ -87,23 +87,32 @@ export interface TagStamps {
 
 const noStamps: TagStamps = { hard: Number.NaN, latest: Number.NaN }
 const tilde = 0x7e
+const colon = 0x3a
 
-/** Parses `<stamp>` or `<stamp>~<stamp>`. The stamps are `NaN` for anything else. */
+/** Parses a tag's record, `<stamp>` or `<stamp>~<stamp>~…`. The stamps are `NaN` for anything else. */
 export function parseTagRecord(bytes: Buffer): TagStamps {
   let hard = 0
   let number = 0
   let isSoft = false
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] as number
-    if (byte === tilde && !isSoft && at > 0) {
+    if ((byte === tilde && at > 0) || (byte === colon && isSoft)) {
+      if (!isSoft) hard = number
       isSoft = true
-      hard = number
       number = 0
     } else if (byte < zero || byte > zero + 9) return noStamps
     else number = number * 10 + byte - zero
   }
   if (bytes.length === 0) return noStamps
   return { hard: isSoft ? hard : number, latest: number }
+}
+
+/** Since when an entry is stale because of a tag with this record, as the script for reading finds it. */
+export function staleSince(record: Buffer, asOf: number): number | undefined {
+  for (const [, since, until = since] of record.toString('latin1').matchAll(/~(\d+)(?::(\d+))?/g)) {
+    if (asOf < Number(until)) return Math.max(asOf, Number(since))
+  }
+  return undefined
 }
 
 /** Milliseconds until Redis may drop an entry. */

@@ -1,6 +1,6 @@
 import { hasExactTags, type ReadResult } from '../store/store.ts'
 import type { ClockReading } from './coherence.ts'
-import type { RedisEntry, TagStamps } from './entry-format.ts'
+import { parseTagRecord, type RedisEntry, staleSince } from './entry-format.ts'
 
 /** What an optimistic read showed beside the entries. */
 export interface OptimisticSnapshot {
@@ -27,25 +27,29 @@ export interface PlainSnapshot {
   /** The time in milliseconds, by the server's clock as far as it is known. */
   readonly nowMs: number
   readonly named: readonly string[]
-  /** The records of all tags that the entry carries. */
-  readonly stamps: ReadonlyMap<string, TagStamps>
+  /** Of all tags that the entry carries. */
+  readonly tagRecords: ReadonlyMap<string, Buffer>
 }
 
 /** Judges an entry as the script for reading does. For a user of Redis who may read, and may not run scripts. */
 export function judgeEntry(entry: RedisEntry | undefined, snapshot: PlainSnapshot): ReadResult {
   if (entry === undefined) return { state: 'absent', isReadOnly: true }
-  const { clock, nowMs, named, stamps } = snapshot
+  const { clock, nowMs, named, tagRecords } = snapshot
   const { header, asOf } = entry
+  const records = header.tags.map((tag) => tagRecords.get(tag) ?? noBytes)
   const isOfClock = entry.generation === clock.generation && asOf <= clock.stamp
-  const isCurrent = header.tags.every((tag) => (stamps.get(tag)?.hard ?? Number.NaN) <= asOf)
+  const isCurrent = records.every((record) => parseTagRecord(record).hard <= asOf)
   if (!isOfClock || !isCurrent || !named.every((tag) => header.tags.includes(tag))) {
     return { state: 'invalidated', isReadOnly: true }
   }
-  const softened = header.tags.map((tag) => stamps.get(tag)?.latest ?? 0).filter((stamp) => stamp > asOf)
+  const times = records.map((record) => staleSince(record, asOf)).filter((since) => since !== undefined)
+  const isInvalidated = times.length > 0
   const ages = [0, nowMs - entry.storedAt / 1_000]
   // As old as an entry that has been stale by age for as long.
-  if (softened.length > 0) ages.push(header.ttlMs + Math.max(0, nowMs - Math.min(...softened) / 1_000))
+  if (isInvalidated) ages.push(header.ttlMs + Math.max(0, nowMs - Math.min(...times) / 1_000))
   const ageMs = Math.max(...ages)
   if (ageMs >= header.ttlMs + header.staleMs) return { state: 'expired', ageMs, isReadOnly: true }
-  return { state: ageMs < header.ttlMs ? 'fresh' : 'stale', ageMs, entry, isReadOnly: true }
+  return { state: ageMs < header.ttlMs ? 'fresh' : 'stale', ageMs, isInvalidated, entry, isReadOnly: true }
 }
+
+const noBytes = Buffer.alloc(0)

@@ -19,8 +19,9 @@ local function ticketOf(lease)
 end
 `
 
-/** What a read says of an entry, by its number. */
-export const entryStates = ['absent', 'corrupt', 'invalidated', 'expired', 'stale', 'fresh'] as const
+/** What a read says of an entry, by its number. `softened`: stale because one of its tags says so. */
+export const entryStates = ['absent', 'corrupt', 'invalidated', 'expired', 'softened', 'stale', 'fresh'] as const
+export type EntryState = (typeof entryStates)[number]
 
 /**
  * Answers the usual miss: of one entry that is not there, whose named tags all have records, and that nobody loads. For all others
@@ -65,7 +66,7 @@ local function judge(records, first, final, asOf)
   for index = first, final do
     local hard, latest = stampsOf(records[index])
     if not hard or hard > asOf then return false end
-    if latest > asOf then since = math.min(since or latest, latest) end
+    if latest > asOf then since = math.min(since or latest, staleSince(records[index], asOf)) end
   end
   return true, since
 end
@@ -93,7 +94,7 @@ local function stateOf(entry)
   -- As old as an entry that has been stale by age for as long.
   if since then age = math.max(age, freshFor + math.max(0, time - since)) end
   if age < tonumber(freshFor) then return fresh, age end
-  if age < freshFor + staleFor then return stale, age end
+  if age < freshFor + staleFor then return since and softened or stale, age end
   return expired, age
 end
 local function isAnyLater(tags, stamp)
@@ -143,7 +144,7 @@ for index = 2, last do
     isAnyGranted = isAnyGranted or isGranted == 1
   end
   local at = #results
-  results[at + 1], results[at + 2], results[at + 3], results[at + 4] = state, isGranted, age, state >= stale and entry or ''
+  results[at + 1], results[at + 2], results[at + 3], results[at + 4] = state, isGranted, age, state >= softened and entry or ''
 end
 if isAnyGranted then
   -- A tag seen for the first time begins now, so that invalidations of other tags during the load do not count against it.

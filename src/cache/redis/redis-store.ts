@@ -21,7 +21,7 @@ import { judgeEntry, toFreshResult } from './judge-entry.ts'
 import { RecordKeys } from './record-keys.ts'
 import type { RedisSource } from './redis-client.ts'
 import { RedisConnections } from './redis-connections.ts'
-import { entryStates, type RedisScript, scripts, tagMarginMs } from './redis-scripts.ts'
+import { type EntryState, entryStates, type RedisScript, scripts, tagMarginMs } from './redis-scripts.ts'
 import { RedisStamps } from './redis-stamps.ts'
 
 const writeOutcomes: readonly WriteOutcome[] = ['invalidated', 'stored', 'expired']
@@ -152,9 +152,9 @@ export class RedisStore implements Store {
     const entries = keys.map((_key, index) => this.#parser.parse(records[1 + index] ?? noBytes))
     const tags = [...new Set(entries.flatMap((entry) => entry?.header.tags ?? []))]
     const tagRecords = tags.length === 0 ? [] : await commands.mGet(tags.map((tag) => this.#keys.tag(tag)))
-    const stamps = new Map(tags.map((tag, index) => [tag, parseTagRecord(tagRecords[index] ?? noBytes)]))
-    const snapshot = { clock, nowMs: sentAt + this.#serverTime.aheadMs, named, stamps }
-    return entries.map((entry) => judgeEntry(entry, snapshot))
+    const nowMs = sentAt + this.#serverTime.aheadMs
+    const recordsByTag = new Map(tags.map((tag, index) => [tag, tagRecords[index] ?? noBytes]))
+    return entries.map((entry) => judgeEntry(entry, { clock, nowMs, named, tagRecords: recordsByTag }))
   }
 
   async #readByScript(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<ReadResult[]> {
@@ -170,11 +170,12 @@ export class RedisStore implements Store {
     return keys.map((_key, index) => {
       const at = 2 + index * 4
       const lease = reply[at + 1] === 1 ? new RedisLease(id, clock) : undefined
-      const state = entryStates[reply[at] as number] as ReadResult['state']
-      const ageMs = (reply[at + 2] as number) / 1_000
-      if (state !== 'fresh' && state !== 'stale') return { state, ageMs, lease }
+      const [state, ageMs] = [entryStates[reply[at] as number] as EntryState, (reply[at + 2] as number) / 1_000]
+      if (!(state === 'fresh' || state === 'stale' || state === 'softened')) return { state, ageMs, lease }
       const entry = this.#parser.parse(reply[at + 3] as Buffer)
-      return entry === undefined ? { state: 'corrupt', lease } : { state, ageMs, lease, entry }
+      if (entry === undefined) return { state: 'corrupt', lease }
+      const isInvalidated = state === 'softened'
+      return { state: isInvalidated ? 'stale' : state, ageMs, isInvalidated, lease, entry }
     })
   }
 

@@ -1,10 +1,13 @@
+// The functions that the scripts share.
+
 /*
  * Keys of a namespace `{ns}:`
  *   clock     `<stamp>|<generation>`: the stamp of the last change, microseconds, never going back; a generation ends when the
  *             namespace is cleared or the clock is lost
  *   name      the name of the application that uses the namespace
- *   t:<tag>   the stamp of the tag's last invalidation, and after a `~` that of when its entries became stale, if that was later.
- *             For release 0.1 such a record is none, so it drops the entries
+ *   t:<tag>   the stamp of the tag's last invalidation, and a `~<since>` or `~<since>:<until>` for each time that its entries
+ *             became stale later, at most four: entries of before `until`, or else `since`, have been stale since then. For
+ *             release 0.1 such a record is none, so it drops the entries
  *   e:<key>   an entry: `P2.<asOf>.<generation>.<storedAt>.` and what `encodePrefix` makes, then the payload
  *   l:<key>   the lease of the process that loads the key: `<ticket>|<stamp>|<generation>|<number>|<tags as JSON>`. Stamp and
  *             generation are the clock's when it was granted; the number says how many of the tags the caller named then
@@ -71,8 +74,14 @@ end
 local function stampsOf(record)
   local hard = tonumber(record)
   if hard then return hard, hard end
-  local before, soft = string.match(record or '', '^(%d+)~(%d+)$')
+  local before, soft = string.match(record or '', '^(%d+)~[%d:~]-(%d+)$')
   if before then return tonumber(before), tonumber(soft) end
+end
+-- Since when an entry of 'asOf' is stale because of a tag with this record. The entry is older than that, so 'asOf' is no later.
+local function staleSince(record, asOf)
+  for since, last in string.gmatch(record, '~(%d+):?(%d*)') do
+    if asOf < (tonumber(last) or tonumber(since)) then return math.max(asOf, tonumber(since)) end
+  end
 end
 -- Publishes a change. A user without the right to the channel has changed the records all the same: returns Redis' refusal.
 local function announce(channel, stamp, before, generation, message)

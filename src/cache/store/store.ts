@@ -46,6 +46,8 @@ export interface ReadResult {
   /** Present when the state is `'fresh'` or `'stale'`. */
   readonly entry?: StoredEntry | undefined
   readonly ageMs?: number | undefined
+  /** Whether the entry is stale because one of its tags was invalidated with `serveStale`. */
+  readonly isInvalidated?: boolean | undefined
   /** Present when the read was granted the right to load. */
   readonly lease?: Lease | undefined
   /** Whether no read is ever granted a lease, because this user of the store may only read. */

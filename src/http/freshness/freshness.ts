@@ -173,7 +173,8 @@ function readFault({ unknown, tags }: Reads): string | undefined {
 }
 
 /** Whether values from this process's memory were as late as the stamps. If not, the next answer gets a tag. */
-function isHeard({ memoryStamp }: Reads, { at }: TagStamps): boolean {
+function isHeard({ memoryStamp, isInvalidated }: Reads, { at }: TagStamps): boolean {
+  if (isInvalidated) return false
   return memoryStamp === Number.POSITIVE_INFINITY || (typeof at === 'number' && memoryStamp >= at)
 }
 

@@ -14,6 +14,8 @@ export class Reads {
    * value may be older than later changes. `Infinity` while it was given none.
    */
   memoryStamp: number = Number.POSITIVE_INFINITY
+  /** Whether the work was given a value that was stale because one of its tags was invalidated with `serveStale`. */
+  isInvalidated = false
   readonly #cache: object
   readonly #around: Reads | undefined
 
@@ -49,6 +51,11 @@ export class Reads {
       for (const tag of tags) if (tag !== automaticTag) reads.tags.add(tag)
       if (memoryStamp < reads.memoryStamp) reads.memoryStamp = memoryStamp
     }
+  }
+
+  /** Adds a value that is served although it was invalidated. */
+  addInvalidated(): void {
+    for (const reads of this.chain()) reads.isInvalidated = true
   }
 
   /** Whether the other is this one, or is a part of it. */
