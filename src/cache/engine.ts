@@ -12,7 +12,7 @@ import { BoundedTimestamps, type Change, type InvalidationLog, type Start } from
 import { MemoryEntry, type MemoryTier } from './memory/memory-tier.ts'
 import type { CacheSettings } from './options.ts'
 import type { LoadNeeded, Reader } from './reader.ts'
-import { type Answer, NoValueError, SharedLoad } from './shared-load.ts'
+import { type Answer, type Loaded, NoValueError, SharedLoad } from './shared-load.ts'
 import { FairDeadline } from './store/fair-deadline.ts'
 import type { Lease } from './store/store.ts'
 import type { Writer } from './writer.ts'
@@ -20,6 +20,9 @@ import type { Writer } from './writer.ts'
 /** After a refresh that failed, the stale value is served this long before the next try. */
 const retryAfterMs = 1_000
 const maxPaused = 10_000
+
+const noTagsMessage =
+  "A value with `tags: 'auto'` was stored without tags, because its load began no query and used no cached value with tags: no write invalidates it. Name its tags, or begin its queries within the load"
 
 /** What the engine works with. */
 interface EngineDependencies {
@@ -271,7 +274,7 @@ export class Engine {
     profile.counters.loads++
     try {
       const loaded = await load.run(call.load, shown, this.#loadDeadline)
-      this.#warnOfUnknown(load)
+      this.#warnOfTags(load, loaded)
       await this.#writer.storeLoaded(load, call, loaded, lease, shown)
       const { sequence, tags, reads } = load
       load.resolve({ value: loaded.value, sequence, tags, reads, isInvalidated: reads?.isInvalidated })
@@ -290,8 +293,12 @@ export class Engine {
     }
   }
 
-  #warnOfUnknown({ reads }: SharedLoad): void {
-    if (reads?.unknown === undefined) return
+  #warnOfTags({ reads, tags }: SharedLoad, { isSkipped }: Loaded): void {
+    if (reads === undefined) return
+    if (reads.unknown === undefined) {
+      if (tags.size === 1 && !isSkipped) this.#warn({ code: 'CACHE_TAGS_NONE', message: noTagsMessage })
+      return
+    }
     const message = `A value with \`tags: 'auto'\` was not stored, because ${reads.unknown}. Write the query with the builder, or name the tags`
     this.#warn({ code: 'CACHE_TAGS_UNKNOWN', message })
   }

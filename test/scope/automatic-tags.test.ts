@@ -82,6 +82,26 @@ describe("`tags: 'auto'`", () => {
     expect(await tagsOf('outer')).toEqual(['table:users'])
   })
 
+  it('warns once of a load that was seen to read nothing, as one whose queries another load began', async () => {
+    const { cache, db, warnings, tagsOf } = open()
+    let batch: Promise<unknown> | undefined
+    const rows = () => {
+      batch ??= db.selectFrom('users').selectAll().execute()
+      return batch
+    }
+    await Promise.all(['first', 'second', 'third'].map((key) => cache.getOrSet(key, rows, auto)))
+    expect([await tagsOf('first'), await tagsOf('second')]).toEqual([['table:users'], []])
+    expect(warnings.map(({ code }) => code)).toEqual(['CACHE_TAGS_NONE'])
+  })
+
+  it('does not warn of a load without queries that names tags, stores nothing, or uses a cached value', async () => {
+    const { cache, warnings } = open()
+    await cache.getOrSet('named', ({ tag }) => tag('a'), auto)
+    await cache.getOrSet('skipped', ({ skip }) => skip(), auto)
+    await cache.getOrSet('outer', () => cache.peek('named'), auto)
+    expect(warnings).toEqual([])
+  })
+
   it('stores nothing after raw SQL, and warns once', async () => {
     const { cache, db, warnings } = open()
     const count = async () => (await sql<{ n: number }>`select count(*) as n from users`.execute(db)).rows
