@@ -136,8 +136,8 @@ export class KeyvStore implements Store {
 
   /** Leases on Keyv exclude nobody, so giving one back changes nothing but the entry that is over. */
   async release(held: readonly HeldLease[]): Promise<void> {
-    const dropped = held.filter(({ lease, dropsEntry }) => {
-      return dropsEntry && typeof parseRecord((lease as KeyvLease).record as string | undefined) === 'object'
+    const dropped = held.filter(({ key, lease, dropsEntry }) => {
+      return dropsEntry && typeof parseRecord((lease as KeyvLease).record as string | undefined, key) === 'object'
     })
     if (dropped.length > 0) await this.delete(dropped.map(({ key }) => key))
   }
