@@ -35,8 +35,8 @@ function plainRows(from: number, count: number): Event[] {
 /** With the columns that our statements add: the keys as PostgreSQL's `record_send` writes them, and the mark of the cursor's row. */
 function rowsWithKeys(from: number, count: number, isBehindCursor: boolean): object[] {
   return plainRows(from, count).map((row, at) => {
-    const keys = { ...row, phk0: recordOf(row.status, row.id) }
-    return isBehindCursor ? { ...keys, phx0: at === 0 } : keys
+    const keys = { ...row, posthastek0: recordOf(row.status, row.id) }
+    return isBehindCursor ? { ...keys, posthastex0: at === 0 } : keys
   })
 }
 

@@ -106,7 +106,7 @@ function callsOf({ selections = [] }: SelectQueryNode): SelectionNode[] {
     const isCall = AliasNode.is(selection) && someNode(selection.node, mayCall)
     return isCall ? [selection.node] : []
   })
-  return calls.map((call, at) => SelectionNode.create(AliasNode.create(call, IdentifierNode.create(`phg${at}`))))
+  return calls.map((call, at) => SelectionNode.create(AliasNode.create(call, IdentifierNode.create(`posthasteg${at}`))))
 }
 
 function mayCall({ kind, sqlFragments }: QueryNode): boolean {

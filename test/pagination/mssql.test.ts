@@ -39,7 +39,7 @@ describe('statements for SQL Server', () => {
   it('place NULLs by a term of their own where they do not stand by themselves', async () => {
     await cursorPaginate(users(), { by: [{ key: 'seen', dir: 'desc', nulls: 'first' }], unique: 'id' })
     expect(last()).toBe(
-      'select top(11) "name", convert(nvarchar(4000), "seen", 126) as phk0, convert(nvarchar(4000), "id", 126) as phk1 ' +
+      'select top(11) "name", convert(nvarchar(4000), "seen", 126) as posthastek0, convert(nvarchar(4000), "id", 126) as posthastek1 ' +
         'from "users" where "role" = @1 ' +
         'order by case when "seen" is null then 0 else 1 end, "seen" desc, "id" desc',
     )
@@ -50,8 +50,8 @@ describe('statements for SQL Server', () => {
     const cursor = cursorOf('name asc never\nid unique', ['n', '7'])
     await encoded.cursorPaginate(users(), { by: ['name'], unique: 'id', after: cursor }).catch(() => {})
     expect(sent.find((text) => text.includes('"name" >='))).toBe(
-      'select top(12) "name", convert(nvarchar(4000), "name", 126) as phk0, convert(nvarchar(4000), "id", 126) as phk1, ' +
-        'case when "name" = @1 and "id" = @2 then 1 else 0 end as phx0 ' +
+      'select top(12) "name", convert(nvarchar(4000), "name", 126) as posthastek0, convert(nvarchar(4000), "id", 126) as posthastek1, ' +
+        'case when "name" = @1 and "id" = @2 then 1 else 0 end as posthastex0 ' +
         'from "users" where ("role" = @3) and "name" >= @4 and (("name" = @5 and "id" >= @6) or ("name" > @7)) ' +
         'order by "name" asc, "id" asc',
     )

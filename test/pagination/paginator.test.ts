@@ -197,7 +197,7 @@ describe('createPaginator', () => {
     })
     await expect(cursorPaginate(query, { unique: 'id', perPage: 2 })).rejects.toMatchObject({
       code: 'ERR_QUERY_UNSUPPORTED',
-      message: expect.stringContaining('`phk0`'),
+      message: expect.stringContaining('`posthastek0`'),
     })
     const { items, pagination } = await paginate(query, { unique: 'id', perPage: 2 })
     expect(items).toMatchObject([{ Id: 1 }, { Id: 2 }])

@@ -65,7 +65,7 @@ describe.each(chosen)('a page deep in $name', ({ available, dialect, open }) => 
       const after = await handlerReads(db, dialect)
       expect(items).toHaveLength(perPage)
       expect(after - before).toBeLessThanOrEqual(3 * perPage + 50)
-      const pages = opened.queries().filter((query) => query.sql.includes('phk0'))
+      const pages = opened.queries().filter((query) => query.sql.includes('posthastek0'))
       expect(pages).toHaveLength(1)
       await expectPlan(db, dialect, pages[0] as CompiledQuery)
       await expectSeek(events(db), { ...list, [side]: cursor })

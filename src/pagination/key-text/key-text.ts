@@ -17,7 +17,7 @@ export function isSame(left: Position, right: Position): boolean {
  */
 export interface KeyText {
   /**
-   * The hidden columns (`phk0`, …) from which {@link positionOf} reads the keys of a row.
+   * The hidden columns (`posthastek0`, …) from which {@link positionOf} reads the keys of a row.
    *
    * @param describesTypes - whether they describe types that the user made; for PostgreSQL
    */
@@ -55,13 +55,13 @@ export function beyondValue(
   return isDescending ? raw`${sql} < ${value}` : raw`${sql} > ${value}`
 }
 
-/** What a row holds in the column `phk<at>`. */
+/** What a row holds in the column `posthastek<at>`. */
 export function textIn(row: Row, at: number): string | null {
-  const text = row[textNames[at] ?? `phk${at}`] ?? null
+  const text = row[textNames[at] ?? `posthastek${at}`] ?? null
   return text === null ? null : String(text)
 }
 
-const textNames = ['phk0', 'phk1', 'phk2', 'phk3']
+const textNames = ['posthastek0', 'posthastek1', 'posthastek2', 'posthastek3']
 
 export function textsIn(row: Row, keys: readonly OrderKey[]): Position {
   return keys.map((_key, at) => textIn(row, at))

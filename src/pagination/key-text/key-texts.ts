@@ -7,7 +7,7 @@ import { sqlite } from './sqlite.ts'
 
 /** ISO 8601 for times, all digits for other types. SQL Server converts the text to the column's type to compare them. */
 const mssql: KeyText = /* @__PURE__ */ comparedByValue((text) => parameter(text), {
-  columns: (keys) => keys.map(({ sql }, at) => asColumn(raw`convert(nvarchar(4000), ${sql}, 126)`, `phk${at}`)),
+  columns: (keys) => keys.map(({ sql }, at) => asColumn(raw`convert(nvarchar(4000), ${sql}, 126)`, `posthastek${at}`)),
   positionOf: textsIn,
   isNullIn: hasNoText,
   isNull: ({ sql }) => raw`${sql} is null`,

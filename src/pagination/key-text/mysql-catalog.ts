@@ -27,12 +27,12 @@ export function latestDatabase(): string | undefined {
 
 /** The column that tells the database of a row. Servers may have databases of the same name. */
 export const databaseColumn: OperationNode = sqlText(
-  "crc32(concat(@@hostname, ':', @@port, '/', ifnull(database(), '/'))) as phd0",
+  "crc32(concat(@@hostname, ':', @@port, '/', ifnull(database(), '/'))) as posthasted0",
 )
 
 /** The database that {@link databaseColumn} tells of. */
 export function databaseOf(row: Row | undefined): string | undefined {
-  const database = row?.phd0 ?? undefined
+  const database = row?.posthasted0 ?? undefined
   return database === undefined ? undefined : String(database)
 }
 
@@ -60,12 +60,12 @@ export async function learnColumns(
   })
   const isWanted = joined(conditions, ' or ')
   const found = raw`select table_name as pht, table_schema as phs, column_name as phc, column_type as phy, extra as phv from information_schema.columns where ${isWanted} union all select table_name, table_schema, null, null, table_type from information_schema.tables where ${isWanted}`
-  const columns = raw`(select ${databaseColumn}, database() as phd1) as phd left join (${found}) as phc on 1 = 1`
+  const columns = raw`(select ${databaseColumn}, database() as posthasted1) as phd left join (${found}) as phc on 1 = 1`
   const statement = { ...SelectQueryNode.createFrom([columns]), selections: [SelectionNode.createSelectAll()] }
   const rows = await runner.rows(() => statement, signal)
   const database = databaseOf(rows[0]) as string
   const { tables, opaque } = knownDatabase(database)
-  const current = String(rows[0]?.phd1)
+  const current = String(rows[0]?.posthasted1)
   const learnedAt = performance.now()
   if (tables.size > maxTables) tables.clear()
   for (const table of wanted) {

@@ -22,7 +22,7 @@ import type { MysqlType } from './mysql-types.ts'
  * conversions, and says it by the first letter of the text.
  */
 export const mysql: KeyText = {
-  columns: (keys) => keys.map((key, at) => asColumn(write(key), `phk${at}`)),
+  columns: (keys) => keys.map((key, at) => asColumn(write(key), `posthastek${at}`)),
   positionOf: (row, keys) => keys.map((key, at) => packed(row, at, key)),
   isNullIn: hasNoText,
   // `is null` finds the date 0000-00-00 in a NOT NULL column.

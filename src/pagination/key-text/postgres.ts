@@ -12,7 +12,7 @@ import { type BinaryField, casts, decodedTypes, decodeOwn, decodeRecord, decodeV
  * decode (an enum, citext) comes as text, and is read back as the type of the key.
  */
 export const postgres: KeyText = /* @__PURE__ */ comparedByValue(read, {
-  columns: (keys, describesTypes) => [asColumn(onPageOnly(recordOf(keys, describesTypes)), 'phk0')],
+  columns: (keys, describesTypes) => [asColumn(onPageOnly(recordOf(keys, describesTypes)), 'posthastek0')],
   positionOf,
   isNullIn,
   isNull: ({ sql }) => raw`${sql} is null`,
@@ -35,8 +35,8 @@ export function mayHaveOwnTypes({ signature }: ResolvedQuery): boolean {
 }
 
 /** Whether the row has a key of a type that its statement should have described. Those of this order do from now on. */
-export function lacksOwnType({ phk0 }: Row, { keys, signature }: ResolvedQuery): boolean {
-  const record = phk0 as string
+export function lacksOwnType({ posthastek0 }: Row, { keys, signature }: ResolvedQuery): boolean {
+  const record = posthastek0 as string
   const isDecoded = (_key: OrderKey, at: number) => decodedTypes.has(String(int32In(record, offsetOf(record, at))))
   if (int32In(record, 0) > keys.length || keys.every(isDecoded)) return false
   if (withOwnTypes.size >= maxOrders) withOwnTypes.clear()
@@ -75,7 +75,7 @@ function isDecoded(sql: OperationNode): OperationNode {
 }
 
 function positionOf(row: Row, keys: readonly OrderKey[]): (string | null)[] {
-  const fields = decodeRecord(Buffer.from(row.phk0 as string, 'hex'))
+  const fields = decodeRecord(Buffer.from(row.posthastek0 as string, 'hex'))
   return keys.map((key, at) => {
     const { type, bytes } = fields[at] as BinaryField
     if (bytes === null) return null
@@ -106,8 +106,8 @@ function ownText(type: number, bytes: Buffer, described: string | undefined, key
   return `${kind === 'd' ? inner : type}:${exact}`
 }
 
-function isNullIn({ phk0 }: Row, at: number): boolean {
-  const record = phk0 as string
+function isNullIn({ posthastek0 }: Row, at: number): boolean {
+  const record = posthastek0 as string
   return record[offsetOf(record, at) + 8] === 'f'
 }
 

@@ -9,30 +9,30 @@ import { onPageOnly } from './postgres.ts'
 // Two kinds of keys have no place in an order that the next statement would find again. Only the rows tell.
 
 /**
- * The hidden columns by which rows tell that their keys keep their place in the order: `phy0`, whether computed keys have the
- * same value when they are computed again, and on MariaDB `phl0`, …, what a sort sees of a text that it cuts.
+ * The hidden columns by which rows tell that their keys keep their place in the order: `posthastey0`, whether computed keys have the
+ * same value when they are computed again, and on MariaDB `posthastel0`, …, what a sort sees of a text that it cuts.
  */
 export function proofColumns(keys: readonly OrderKey[], dialect: SqlDialect): OperationNode[] {
   const columns: OperationNode[] = []
   const computed = keys.filter(isComputed)
-  if (computed.length > 0) columns.push(asColumn(isSteady(computed, dialect), 'phy0'))
+  if (computed.length > 0) columns.push(asColumn(isSteady(computed, dialect), 'posthastey0'))
   if (dialect !== 'mysql') return columns
-  for (const [at, key] of keys.entries()) if (mayBeCut(key)) columns.push(asColumn(cutText(key), `phl${at}`))
+  for (const [at, key] of keys.entries()) if (mayBeCut(key)) columns.push(asColumn(cutText(key), `posthastel${at}`))
   return columns
 }
 
 /** Whether a computed key had another value when it was computed again, as those of volatile functions do. */
 export function isUnsteady(row: Row): boolean {
-  return row.phy0 !== undefined && !isTrue(row.phy0)
+  return row.posthastey0 !== undefined && !isTrue(row.posthastey0)
 }
 
 /** The key by which a sort could not tell the two rows apart, because it ignores how their texts end. */
 export function keyOfCutTexts(left: Row, right: Row, keys: readonly OrderKey[]): OrderKey | undefined {
   for (const [at, key] of keys.entries()) {
-    const text = left[`phl${at}`] ?? null
+    const text = left[`posthastel${at}`] ?? null
     // Bytes under `names binary`.
-    if (text !== null && String(text) === String(right[`phl${at}`])) return key
-    if (left[`phk${at}`] !== right[`phk${at}`]) return undefined
+    if (text !== null && String(text) === String(right[`posthastel${at}`])) return key
+    if (left[`posthastek${at}`] !== right[`posthastek${at}`]) return undefined
   }
   return undefined
 }

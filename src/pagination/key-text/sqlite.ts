@@ -12,7 +12,7 @@ export const sqlite: KeyText = /* @__PURE__ */ comparedByValue(read, {
     keys.map(({ sql }, at) =>
       asColumn(
         raw`case when +${sql} between -9007199254740991 and 9007199254740991 then ${sql} when typeof(${sql}) = 'text' then 't' || ${sql} when ${sql} is null then null else quote(${sql}) end`,
-        `phk${at}`,
+        `posthastek${at}`,
       ),
     ),
   positionOf: textsIn,

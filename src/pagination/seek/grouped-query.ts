@@ -129,7 +129,7 @@ function addColumn(key: OperationNode, query: SelectQueryNode, added: SelectionN
   if (isDistinct(query) || query.setOperations !== undefined) {
     throw new QueryUnsupportedError('A key of a distinct or combined query must be one of the columns that it selects')
   }
-  const name = `phg${added.length}`
+  const name = `posthasteg${added.length}`
   added.push(SelectionNode.create(AliasNode.create(key, IdentifierNode.create(name))))
   return name
 }

@@ -3,17 +3,21 @@ import { keyTexts } from '../key-text/key-texts.ts'
 import { isTrue, type Row } from './query-runner.ts'
 import type { OrderKey } from './sort-keys.ts'
 
-// Our statements add columns to the user's rows: the text of keys (`phk0`), a key's value (`pho0`), a mark of unexpected
-// NULLs ahead (`phn0`), keys that a grouped query does not select (`phg0`), whether the row is that of the cursor (`phx0`),
-// what proves that keys keep their place (`phy0`, `phl0`), and on MariaDB the database that the row comes from (`phd0`) and the time zone of the session (`phz0`).
-const hiddenName = /^ph[kongxdzyl]\d+$/
+// Our statements add columns to the user's rows, each with a number:
+//   posthastek  the text of a key              posthasteo  a key's value
+//   posthasteg  a key that a grouped query does not select
+//   posthasten  a mark of unexpected NULLs ahead
+//   posthastex  whether the row is that of the cursor
+//   posthastey, posthastel  what proves that keys keep their place
+//   posthasted, posthastez  on MariaDB, the database that the row comes from, and the time zone of the session
+const hiddenName = /^posthaste[kongxdzyl]\d+$/
 
 /** Copies the rows without the columns that our statements add. */
 export function stripHiddenColumns(rows: readonly Row[]): Row[] {
   return rows.map((row) => {
     const copy: Row = {}
     for (const name in row) {
-      if (name.startsWith('ph') && hiddenName.test(name)) continue
+      if (name.startsWith('posthaste') && hiddenName.test(name)) continue
       if (name !== '__proto__') copy[name] = row[name]
       // An assignment would set the copy's prototype.
       else Object.defineProperty(copy, name, { value: row[name], configurable: true, enumerable: true, writable: true })
@@ -23,14 +27,14 @@ export function stripHiddenColumns(rows: readonly Row[]): Row[] {
 }
 
 /** Whether the row is that of the cursor, as the statement found by comparing its keys with the cursor's. */
-export function isCursorRow({ phx0 }: Row): boolean {
-  return isTrue(phx0)
+export function isCursorRow({ posthastex0 }: Row): boolean {
+  return isTrue(posthastex0)
 }
 
 /** Whether the rows have the same text in all their keys. */
 export function haveSameKeys(left: Row, right: Row, keys: readonly OrderKey[], dialect: SqlDialect): boolean {
-  if (dialect === 'postgres') return left.phk0 === right.phk0
-  for (let at = keys.length - 1; at >= 0; at--) if (left[`phk${at}`] !== right[`phk${at}`]) return false
+  if (dialect === 'postgres') return left.posthastek0 === right.posthastek0
+  for (let at = keys.length - 1; at >= 0; at--) if (left[`posthastek${at}`] !== right[`posthastek${at}`]) return false
   return true
 }
 
@@ -53,5 +57,5 @@ export function unexpectedNull(
 
 /** The first key in which the statement found unexpected NULLs further ahead; it marks them in each of its rows. */
 export function unexpectedNullAhead(row: Row | undefined, keys: readonly OrderKey[]): OrderKey | undefined {
-  return row && keys.find((key, at) => !key.isNullable && !key.isUnique && (row[`phn${at}`] ?? null) !== null)
+  return row && keys.find((key, at) => !key.isNullable && !key.isUnique && (row[`posthasten${at}`] ?? null) !== null)
 }

@@ -122,7 +122,7 @@ export class MysqlKeys {
     return keys.find((key, at) => {
       const zone = zoneOfKey(position[at] ?? '', key)
       // Bytes under `names binary`.
-      return zone !== undefined && row !== undefined && zone !== String(row.phz0)
+      return zone !== undefined && row !== undefined && zone !== String(row.posthastez0)
     })
   }
 
@@ -168,7 +168,7 @@ function computedKey(key: OperationNode, query: SelectQueryNode): ComputedKey {
   const { from, joins, with: expressions } = query
   const name = nodeKey({ kind: 'ListNode', items: [key, from, joins, expressions] } as unknown as OperationNode)
   const rows = query.setOperations === undefined ? query : asTable(query)
-  const selections = [columnList([asColumn(raw`${key} + 0e0`, 'phk0')])]
+  const selections = [columnList([asColumn(raw`${key} + 0e0`, 'posthastek0')])]
   return { name, asNumber: { ...rows, selections, limit: LimitNode.create(ValueNode.createImmediate(0)) } }
 }
 

@@ -93,9 +93,9 @@ export class SeekQuery {
     const { resolved, position, page } = result.built
     const { keys } = resolved
     const { dialect } = this.runner
-    if (first !== undefined && !('phk0' in first)) {
+    if (first !== undefined && !('posthastek0' in first)) {
       throw new QueryUnsupportedError(
-        'The rows have no column `phk0`, which the statement of a page selects: let the driver and plugins leave such names as they are',
+        'The rows have no column `posthastek0`, which the statement of a page selects: let the driver and plugins leave such names as they are',
       )
     }
     if (dialect === 'postgres' && first !== undefined && lacksOwnType(first, resolved)) return this.#seek(request)

@@ -42,8 +42,8 @@ import {
 
 /**
  * Reads rows from the position on, its own row included, or from the start of the order. Each row also has the text of its
- * keys (`phk0`, …), what proves that they keep their place (`phy0`, `phl0`, …), and whether it stands at the position (`phx0`), and may have the values of its keys (`pho0`, …) and a mark
- * if NULLs that should not exist lie ahead (`phn0`, …).
+ * keys, what proves that they keep their place, and whether it stands at the position, and may have the values of its keys and
+ * a mark if NULLs that should not exist lie ahead.
  *
  * @param isWalkStart - On PostgreSQL, only the statement that starts a walk looks for NULLs in a first key that should have
  *   none: the search costs as much as a page.
@@ -76,7 +76,7 @@ export function seekStatement(
       position.map((value, at) => text.read(value as string, keys[at] as OrderKey)),
       ', ',
     )
-    const mark = asColumn(onPageOnly(compareRows(list, '=', values)), 'phx0')
+    const mark = asColumn(onPageOnly(compareRows(list, '=', values)), 'posthastex0')
     const from = compareRows(list, keys[0]?.isDescending ? '<=' : '>=', values)
     return page([mark, ...nullChecks(query, dialect, position, isWalkStart)], from)
   }
@@ -138,20 +138,20 @@ export function withoutKeyValues(keys: readonly OrderKey[]): boolean {
 /** Cloudflare D1 refuses statements of more. */
 const maxCompoundTerms = 5
 
-const notMarked = /* @__PURE__ */ sqlText('1 = 0 as phx0')
+const notMarked = /* @__PURE__ */ sqlText('1 = 0 as posthastex0')
 
 function markOf(keys: readonly OrderKey[], position: Position, dialect: SqlDialect): OperationNode {
   const condition = isAt(keys, position, keyTexts[dialect])
-  if (dialect === 'postgres') return asColumn(onPageOnly(condition), 'phx0')
-  if (dialect === 'mssql') return asColumn(raw`case when ${condition} then 1 else 0 end`, 'phx0')
+  if (dialect === 'postgres') return asColumn(onPageOnly(condition), 'posthastex0')
+  if (dialect === 'mssql') return asColumn(raw`case when ${condition} then 1 else 0 end`, 'posthastex0')
   return dialect === 'mysql'
-    ? raw`(${isSurelyAt(keys, condition)}) as phx0, ${databaseColumn}, @@time_zone as phz0`
-    : asColumn(raw`(${condition})`, 'phx0')
+    ? raw`(${isSurelyAt(keys, condition)}) as posthastex0, ${databaseColumn}, @@time_zone as posthastez0`
+    : asColumn(raw`(${condition})`, 'posthastex0')
 }
 
 /**
  * Reads one row: whether rows stand before the position (`phb`), whether one stands there (`phe`), and whether NULLs that should not exist stand after it
- * (`phn0`, …).
+ * (`posthasten0`, …).
  */
 export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, position: Position): SelectQueryNode {
   const query = fits(probed, dialect, 3 * probed.keys.length + 1) ? probed : namedKeys(probed)
@@ -160,7 +160,7 @@ export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, posit
   const conditions = query.isGrouped ? [either(branches)] : branches
   const before = conditions.map((condition) => exists(opposite, dialect, condition))
   const found = before.length === 1 ? raw`${before[0] as OperationNode}` : raw`coalesce(${joined(before, ', ')})`
-  const zone = dialect === 'mysql' ? [databaseColumn, sqlText('@@time_zone as phz0')] : []
+  const zone = dialect === 'mysql' ? [databaseColumn, sqlText('@@time_zone as posthastez0')] : []
   const at = exists(query, dialect, isAt(query.keys, position, keyTexts[dialect]))
   const columns = [asColumn(found, 'phb'), asColumn(at, 'phe'), ...zone, ...nullChecks(query, dialect, position, true)]
   return withOnlyColumn(SelectQueryNode.create(query.base.with), joined(columns, ', '))
@@ -169,18 +169,18 @@ export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, posit
 /** The keys as columns of a common table expression, so that a statement that reads them several times has the query once. */
 function namedKeys(query: ResolvedQuery): ResolvedQuery {
   const { from, joins, where, with: own } = query.base
-  const columns = query.keys.map(({ sql }, at) => asColumn(sql, `phk${at}`))
+  const columns = query.keys.map(({ sql }, at) => asColumn(sql, `posthastek${at}`))
   const rows = withOnlyColumn({ kind: 'SelectQueryNode', from, joins, where } as SelectQueryNode, joined(columns, ', '))
   const expressions = [...(own?.expressions ?? []), raw`ph as ${rows}`] as unknown as WithNode['expressions']
   const base = selectAll(sqlText('ph'), { kind: 'WithNode', ...own, expressions })
-  const keys = query.keys.map((key, at) => ({ ...key, sql: sqlText(`phk${at}`) }))
+  const keys = query.keys.map((key, at) => ({ ...key, sql: sqlText(`posthastek${at}`) }))
   return { ...query, base, condition: undefined, keys }
 }
 
 /** Reads the keys of the position back, as one row. The statement fails if the database cannot read a key. */
 export function readKeysStatement(dialect: SqlDialect, keys: readonly OrderKey[], position: Position): SelectQueryNode {
   const columns = position.map((text, at) =>
-    asColumn(text === null ? sqlText('null') : keyTexts[dialect].read(text, keys[at] as OrderKey), `phk${at}`),
+    asColumn(text === null ? sqlText('null') : keyTexts[dialect].read(text, keys[at] as OrderKey), `posthastek${at}`),
   )
   return withOnlyColumn(SelectQueryNode.create(), joined(columns, ', '))
 }
@@ -210,7 +210,7 @@ function keySqlOf(keys: readonly OrderKey[], dialect: SqlDialect): KeySql {
   const cached = keySqlByKeys.get(keys)
   if (cached !== undefined) return cached
   const sqls = keys.map((key) => key.sql)
-  const valueNames = keys.map((_key, at) => sqlText(`pho${at}`))
+  const valueNames = keys.map((_key, at) => sqlText(`posthasteo${at}`))
   const terms = orderTerms(keys, dialect)
   const textColumns = (describesTypes: boolean) =>
     joined([...keyTexts[dialect].columns(keys, describesTypes), ...proofColumns(keys, dialect)], ', ')
@@ -219,7 +219,7 @@ function keySqlOf(keys: readonly OrderKey[], dialect: SqlDialect): KeySql {
     texts: textColumns(false),
     describedTexts: () => textColumns(true),
     values: joined(
-      sqls.map((sql, at) => asColumn(sql, `pho${at}`)),
+      sqls.map((sql, at) => asColumn(sql, `posthasteo${at}`)),
       ', ',
     ),
     terms,
@@ -237,7 +237,7 @@ function nullChecks(
   checkFirstKey: boolean,
 ): OperationNode[] {
   return unexpectedNullsFrom(query.keys, position, keyTexts[dialect], checkFirstKey).map(({ at, condition }) =>
-    asColumn(exists(query, dialect, condition), `phn${at}`),
+    asColumn(exists(query, dialect, condition), `posthasten${at}`),
   )
 }
 

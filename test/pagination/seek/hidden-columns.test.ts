@@ -4,8 +4,8 @@ import { stripHiddenColumns } from '../../../src/pagination/seek/hidden-columns.
 describe('the rows of a page', () => {
   it('are without the columns that were added', () => {
     const rows = [
-      { id: 1, name: null, phk0: '1' },
-      { id: 2, name: 'b', phk0: '2' },
+      { id: 1, name: null, posthastek0: '1' },
+      { id: 2, name: 'b', posthastek0: '2' },
     ]
     expect(stripHiddenColumns(rows)).toStrictEqual([
       { id: 1, name: null },
@@ -16,17 +16,22 @@ describe('the rows of a page', () => {
 
   it('keep their own columns, where a plugin of the user’s leaves some out', () => {
     const rows = [
-      { id: 1, a: 1, phk0: '1' },
-      { id: 2, b: 2, phk0: '2' },
-      { id: 3, phk0: '3' },
-      { id: 4, a: 1, b: 2, phk0: '4' },
+      { id: 1, a: 1, posthastek0: '1' },
+      { id: 2, b: 2, posthastek0: '2' },
+      { id: 3, posthastek0: '3' },
+      { id: 4, a: 1, b: 2, posthastek0: '4' },
     ]
     expect(stripHiddenColumns(rows)).toStrictEqual([{ id: 1, a: 1 }, { id: 2, b: 2 }, { id: 3 }, { id: 4, a: 1, b: 2 }])
   })
 
+  it('keep columns that are named as shortly', () => {
+    const phones = { id: 1, phn1: '555', pho0: null, phx0: '1', phk0: 'x', posthaste: 1 }
+    expect(stripHiddenColumns([{ ...phones, posthastek0: '1' }])).toStrictEqual([phones])
+  })
+
   it('keep columns of any name', () => {
     const own = `row"]:1,'\\\n\u2028`
-    const row = JSON.parse(`{"__proto__": 1, ${JSON.stringify(own)}: 2, "phk0": "3"}`)
+    const row = JSON.parse(`{"__proto__": 1, ${JSON.stringify(own)}: 2, "posthastek0": "3"}`)
     const [shown] = stripHiddenColumns([row, row])
     expect(Object.entries(shown ?? {})).toEqual([
       ['__proto__', 1],
