@@ -68,10 +68,10 @@ function shrink(): void {
     const dropped = linesOfComments(text)
     const keep = <Line>(lines: readonly Line[]) => lines.filter((_, index) => !dropped.has(index))
     writeFileSync(file, keep(text.split('\n')).join('\n'))
-    const { sourcesContent: _, mappings, ...map } = JSON.parse(readFileSync(`${file}.map`, 'utf8')) as SourceMap
+    const { sources, mappings } = JSON.parse(readFileSync(`${file}.map`, 'utf8')) as SourceMap
     writeFileSync(
       `${file}.map`,
-      JSON.stringify({ ...map, mappings: encode(keep(decode(mappings)).map(firstOfEachLine)) }),
+      JSON.stringify({ version: 3, sources, names: [], mappings: encode(keep(decode(mappings)).map(firstOfEachLine)) }),
     )
   }
 }
@@ -98,15 +98,17 @@ function linesOfComments(text: string): ReadonlySet<number> {
 
 /** Maps name files and lines. The text of the sources, and a mapping for each word, would double the package. */
 function firstOfEachLine(segments: readonly SourceMapSegment[]): SourceMapSegment[] {
-  return segments.filter(([, source, line], at) => {
+  const ofLines = segments.filter(([, source, line], at) => {
     const before = segments[at - 1]
     return before === undefined || before[1] !== source || before[2] !== line
+  })
+  return ofLines.map(([column, source, line], at) => {
+    return source === undefined || line === undefined ? [column] : [at === 0 ? 0 : column, source, line, 0]
   })
 }
 
 interface SourceMap {
   readonly sources: readonly string[]
-  readonly sourcesContent?: unknown
   readonly mappings: string
 }
 
