@@ -41,7 +41,8 @@ const cachedQueryOptions: OptionKinds<CachedQueryOptions> = {
 
 /**
  * Runs a Kysely query and caches its rows. The key is its SQL and parameters; the tags are `table:<name>` for every table that
- * it reads, and those given. Inside a transaction the query always runs, without the cache.
+ * it reads, and those given. Inside a transaction the query always runs, without the cache. A transaction that raw SQL began is not
+ * known as one.
  *
  * @throws TypeError for a query that writes, and for one with raw SQL, which may read any table, unless `tags` are given
  *
