@@ -10,6 +10,7 @@ const suites: readonly { readonly path: string; readonly env: Readonly<Record<st
   { path: 'test/http/differential', env: { RUNS: '10000' } },
   { path: 'test/http/response-cache', env: { RUNS: '1000000' } },
   { path: 'test/cache/interleavings', env: { TORTURE: 'all' } },
+  { path: 'test/cache/random-history', env: { RUNS: '2000' } },
   { path: 'test/cache/torture', env: { TORTURE: 'all', TORTURE_MS: '15000' } },
   { path: 'test/cache/redis/limits', env: { IDS: '10000' } },
   { path: 'test/cache/memory', env: { RUNS: '100000' } },

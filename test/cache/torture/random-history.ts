@@ -221,10 +221,14 @@ export class RandomHistory {
   /** Whether the load's value may not take the place of an older one. */
   #isOvertaken(load: Load): boolean {
     const isInvalidated = this.#changesOf(load.key).some(({ resolved }) => resolved > load.asked)
-    const isAskedLater = this.#reads.some(({ name, key, started }) => {
-      return (name === 'fresh' || name === 'many') && key === load.key && started > load.asked
+    const firstOwn = load.begun === load.asked ? load.asked : load.asked - keys.length
+    const isAskedLater = this.#reads.some(({ name, key, started, settled }) => {
+      if (key !== load.key || !(name === 'fresh' || name === 'many')) return false
+      // One that has waited for another load may ask again, and its load begins later.
+      return started > load.asked || (name === 'many' && settled === undefined && started < firstOwn)
     })
-    return isInvalidated || isAskedLater || this.#loadsOf(load.key).some(({ asked }) => asked > load.asked)
+    const isLater = (other: Load) => other !== load && other.begun > load.asked
+    return isInvalidated || isAskedLater || this.#loadsOf(load.key).some(isLater)
   }
 
   /** Without those of values that are made from the key's. */
