@@ -1,6 +1,6 @@
-import { fixedPrefix, serves } from '../../shared/index-advice/index-need.ts'
+import { fixedPrefix, serves, unindexable } from '../../shared/index-advice/index-need.ts'
 import { findTables, parseMysqlDocument, type TablePlan } from '../../shared/index-advice/mysql-document.ts'
-import { type TableIndex, unindexable } from '../../shared/index-advice/table-indexes.ts'
+import type { TableIndex } from '../../shared/index-advice/table-indexes.ts'
 import { QueryUnsupportedError } from '../errors.ts'
 import type { QueryRunner, Row } from '../seek/query-runner.ts'
 import { drivingIndexes } from './catalog.ts'

@@ -2,7 +2,7 @@ import type { SelectQueryNode } from 'kysely'
 import type { AdvisorDatabase } from './advisor-database.ts'
 import { type IndexCandidate, indexCandidates } from './index-candidates.ts'
 import { indexFor } from './index-definition.ts'
-import { holdsAll, serves } from './index-need.ts'
+import { holdsAll, serves, unindexable } from './index-need.ts'
 import { mysqlShare, readMysqlPlan } from './mysql-estimate.ts'
 import { postgresShare, readPostgresPlan } from './postgres-estimate.ts'
 import {
@@ -12,7 +12,7 @@ import {
   readSqliteSchema,
   savesLittleOnSqlite,
 } from './sqlite-proof.ts'
-import { indexesOf, unindexable } from './table-indexes.ts'
+import { indexesOf } from './table-indexes.ts'
 
 /** An index that a query would be faster with. */
 interface AdvisedIndex {

@@ -1,9 +1,9 @@
 import type { OperationNode } from 'kysely'
 import { columnOf, type NamedTable } from './query-conditions.ts'
-import type { TableIndex } from './table-indexes.ts'
+import type { TableIndex, TableIndexes } from './table-indexes.ts'
 
 /** What an index must have to serve a query: the columns with one value, then the keys in their order. */
-export interface IndexNeed {
+interface IndexNeed {
   readonly fixed: readonly FixedColumn[]
   readonly keys: readonly IndexKey[]
 }
@@ -66,4 +66,18 @@ export function holdsAll({ predicate }: TableIndex, { fixed }: IndexNeed): boole
 export function mentions(condition: string, column: string): boolean {
   const escaped = column.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
   return new RegExp(`(?<![\\w$])${escaped}(?![\\w$])`, 'iu').test(condition)
+}
+
+/** InnoDB takes no key of more bytes. */
+const maxKeyBytes = 3_072
+
+/** The column for which the database would refuse the index that serves the need. */
+export function unindexable({ widths }: TableIndexes, { fixed, keys }: IndexNeed): string | undefined {
+  const names = new Set([...fixed.map(({ column }) => column), ...keys.map(({ node }) => columnOf(node)?.column)])
+  let bytes = 0
+  for (const name of names) {
+    bytes += widths?.get(name ?? '') ?? 0
+    if (bytes > maxKeyBytes) return name
+  }
+  return undefined
 }

@@ -1,7 +1,5 @@
 import { RawNode, type TableNode, ValueNode } from 'kysely'
 import type { SqlDialect } from '../sql/dialect.ts'
-import type { IndexNeed } from './index-need.ts'
-import { columnOf } from './query-conditions.ts'
 
 export type Row = Record<string, unknown>
 
@@ -28,20 +26,6 @@ export interface TableIndexes {
   readonly bytes: number
   /** The bytes that each column may take in an index, where there is a limit; `Infinity` for a column of which only the head can be indexed. */
   readonly widths?: ReadonlyMap<string, number>
-}
-
-/** InnoDB takes no key of more bytes. */
-const maxKeyBytes = 3_072
-
-/** The column for which the database would refuse the index that serves the need. */
-export function unindexable({ widths }: TableIndexes, { fixed, keys }: IndexNeed): string | undefined {
-  const names = new Set([...fixed.map(({ column }) => column), ...keys.map(({ node }) => columnOf(node)?.column)])
-  let bytes = 0
-  for (const name of names) {
-    bytes += widths?.get(name ?? '') ?? 0
-    if (bytes > maxKeyBytes) return name
-  }
-  return undefined
 }
 
 /** The indexes of the table that the name means in this session: that of another schema has others. */
