@@ -1,4 +1,4 @@
-import type { SelectQueryNode } from 'kysely'
+import type { SelectQueryNode, TableNode } from 'kysely'
 import type { AdvisorDatabase } from './advisor-database.ts'
 import { type IndexCandidate, indexCandidates } from './index-candidates.ts'
 import { indexFor } from './index-definition.ts'
@@ -12,7 +12,7 @@ import {
   readSqliteSchema,
   savesLittleOnSqlite,
 } from './sqlite-proof.ts'
-import { indexesOf } from './table-indexes.ts'
+import { indexesOf, type TableIndexes } from './table-indexes.ts'
 
 /** An index that a query would be faster with. */
 interface AdvisedIndex {
@@ -39,8 +39,11 @@ export async function adviseIndex(
   database: AdvisorDatabase,
 ): Promise<AdvisedIndex | undefined> {
   const candidates: IndexCandidate[] = []
+  const tables = new Map<TableNode, TableIndexes>()
   for (const candidate of indexCandidates(query, database.dialect)) {
-    const table = await indexesOf(database.dialect, candidate.table.table, database.read)
+    const node = candidate.table.table
+    const table = tables.get(node) ?? (await indexesOf(database.dialect, node, database.read))
+    tables.set(node, table)
     const isServed = table.indexes.some((index) => holdsAll(index, candidate) && serves(index, candidate))
     if (!isServed && unindexable(table, candidate) === undefined) candidates.push(candidate)
   }
