@@ -1,7 +1,7 @@
 import vary from 'vary'
 import type { Encoding } from '../compression/codecs.ts'
 import { fieldValue, headerOf } from './rules/answer-head.ts'
-import { bodyHeaders, isUnchanged } from './rules/conditions.ts'
+import { bodyHeaders, hasAnswer, isUnchanged } from './rules/conditions.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 import type { StoredResponse } from './stored-response.ts'
 
@@ -101,8 +101,22 @@ const replacedHeaders: ReadonlySet<string> = new Set([
   'etag',
 ])
 
-/** Takes out of a head what a 304 does not have. */
-export function removeBodyHeaders(head: Pick<AnswerHead, 'removeHeader'>): void {
+/**
+ * Makes the head of a handler's own answer that of a 304, if the client has the answer already. The status is left to the caller.
+ *
+ * @returns whether the client has it
+ */
+export function leaveOutKnown(
+  request: CachedRequest,
+  status: number,
+  head: Pick<AnswerHead, 'getHeader' | 'removeHeader'>,
+): boolean {
+  if (!hasAnswer(request, status, (name) => head.getHeader(name))) return false
+  removeBodyHeaders(head)
+  return true
+}
+
+function removeBodyHeaders(head: Pick<AnswerHead, 'removeHeader'>): void {
   for (const name of bodyHeaders) head.removeHeader(name)
 }
 

@@ -1,12 +1,11 @@
 import { expectObject } from '../../shared/arguments.ts'
 import { readReady } from '../ready-body.ts'
 import { BodyCopy } from './body-copy.ts'
-import { type AnswerHead, type CachedAnswer, removeBodyHeaders, setAnswerHeaders } from './cached-answer.ts'
+import { type AnswerHead, type CachedAnswer, leaveOutKnown, setAnswerHeaders } from './cached-answer.ts'
 import type { HandlerRun } from './decisions.ts'
 import type { HttpCacheSettings, ResponseStore } from './http-cache-options.ts'
 import { createFromSettings, type ResponseCache } from './response-cache.ts'
 import { type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
-import { hasAnswer } from './rules/conditions.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 
 /** A fetch-style handler. */
@@ -57,7 +56,7 @@ export async function respondFetch<Original>(
       const { response, answer, isStreaming } = captured
       handlerResponse = response
       if (isStreaming)
-        streaming.resolve(withCacheStatus(leaveOutKnown(response, cachedRequest, readToEnd), 'posthaste; fwd=miss'))
+        streaming.resolve(withCacheStatus(withoutKnown(response, cachedRequest, readToEnd), 'posthaste; fwd=miss'))
       return answer
     },
     inBackground:
@@ -77,7 +76,7 @@ export async function respondFetch<Original>(
   }
   if (decision.kind === 'bypass') return withCacheStatus(await run(request), decision.cacheStatus)
   if (decision.kind === 'handled') {
-    const own = leaveOutKnown(handlerResponse as Response, cachedRequest, cancel)
+    const own = withoutKnown(handlerResponse as Response, cachedRequest, cancel)
     return withCacheStatus(own, decision.cacheStatus)
   }
   return toResponse(decision.answer, handlerResponse?.headers ?? prior)
@@ -93,10 +92,9 @@ function toResponse({ status, message, headers, removed, body }: CachedAnswer, b
 }
 
 /** The handler's own response, or a 304 if the client has it already. */
-function leaveOutKnown(response: Response, request: CachedRequest, discard: (response: Response) => unknown): Response {
+function withoutKnown(response: Response, request: CachedRequest, discard: (response: Response) => unknown): Response {
   const headers = new Headers(response.headers)
-  if (!hasAnswer(request, response.status, (name) => headers.get(name))) return response
-  removeBodyHeaders({ removeHeader: (name) => headers.delete(name) })
+  if (!leaveOutKnown(request, response.status, headOf(headers))) return response
   discard(response)
   return new Response(null, { status: 304, headers })
 }

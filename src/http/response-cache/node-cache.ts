@@ -1,13 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isBrokenOff } from '../pending-end.ts'
-import { addCacheStatus, type CachedAnswer, removeBodyHeaders, setAnswerHeaders } from './cached-answer.ts'
+import { addCacheStatus, type CachedAnswer, leaveOutKnown, setAnswerHeaders } from './cached-answer.ts'
 import { type HeldAnswer, holdAnswer } from './hold-answer.ts'
 import { detachedExchange } from './node-renewal.ts'
 import type { NodeCachedRequest } from './node-request.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { fieldsOf } from './rules/answer-head.ts'
 import { type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
-import { hasAnswer } from './rules/conditions.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 
 /** A request and its response through Node's `http`, and how to run its handler. */
@@ -46,7 +45,7 @@ export function respondNode<Original>(responses: ResponseCache<Original>, exchan
         if (captured !== undefined) {
           captured.held.send(() => {
             addCacheStatus(response, decision.cacheStatus)
-            return leaveOutKnown(response, request)
+            return withoutKnown(response, request)
           })
           return
         }
@@ -55,7 +54,7 @@ export function respondNode<Original>(responses: ResponseCache<Original>, exchan
       },
       (error) => {
         if (captured === undefined) next(error)
-        else captured.held.send(() => leaveOutKnown(response, request))
+        else captured.held.send(() => withoutKnown(response, request))
       },
     )
     // What the rest of the application throws is the application's.
@@ -117,7 +116,7 @@ function captureAnswer(response: ServerResponse, maxBytes: number, request: Cach
       addCacheStatus(response, 'posthaste; fwd=miss')
       const isCopied = unstorableReason(head, 0) === undefined
       if (!isCopied) answered.resolve({ ...head, body: undefined })
-      return { isCopied, isNeeded: leaveOutKnown(response, request, head.status) === undefined }
+      return { isCopied, isNeeded: withoutKnown(response, request, head.status) === undefined }
     },
     onBody(body) {
       // They may be added until the end.
@@ -174,15 +173,14 @@ function trackHead(response: ServerResponse): HeadChanges {
  *
  * @returns `null` for no body; `undefined` for that of the handler
  */
-function leaveOutKnown(
+function withoutKnown(
   response: ServerResponse,
   request: CachedRequest,
   status: number = response.statusCode,
 ): null | undefined {
-  if (!hasAnswer(request, status, (name) => response.getHeader(name))) return undefined
+  if (!leaveOutKnown(request, status, response)) return undefined
   response.statusCode = 304
   response.statusMessage = ''
-  removeBodyHeaders(response)
   return null
 }
 

@@ -19,7 +19,7 @@ import {
   addCacheStatus,
   type CachedAnswer,
   finishAnswerHeaders,
-  removeBodyHeaders,
+  leaveOutKnown,
   setAnswerHeaders,
 } from './cached-answer.ts'
 import type { CacheDecision } from './decisions.ts'
@@ -27,7 +27,6 @@ import { NodeCachedRequest } from './node-request.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { fieldsOf } from './rules/answer-head.ts'
 import { bodyFault, type HandlerAnswer, type PayloadForm, unstorableReason } from './rules/answer-rules.ts'
-import { hasAnswer } from './rules/conditions.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 
 /** A request of a framework that has hooks before a handler and on its payload, as Fastify. */
@@ -69,9 +68,9 @@ interface RunningRequest {
 interface GivenToHooks {
   readonly status: number
   readonly payload: unknown
-  /** Of the cache. Absent where the handler's own answer is sent, and where no other hook sees the answer. */
+  /** The cache's answer. Absent where the client gets the handler's own, and where no other hook sees the payload. */
   readonly answer?: CachedAnswer
-  /** The head is complete, and the payload is to be sent. */
+  /** No other hook sees the payload, so head and payload are already what the client gets. */
   readonly isFinal?: boolean
   readonly cacheStatus?: string
   /** Whose answer of the handler it is. */
@@ -239,8 +238,10 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       const isChanged = (payload ?? undefined) !== given.payload || reply.statusCode !== given.status
       if (answer === undefined) {
         addCacheStatus(headOf(reply), cacheStatus)
-        if (leaveOutKnown(reply, given.request as CachedRequest))
+        if (leaveOutKnown(given.request as CachedRequest, reply.statusCode, headOf(reply))) {
+          reply.code(304)
           return await readAway(payload, given.isCopied === true)
+        }
       } else finishAnswerHeaders(headOf(reply), answer, isChanged)
       if (answer !== undefined && !isChanged) {
         reply.code(answer.status)
@@ -328,14 +329,6 @@ async function readAway(payload: unknown, isCopied: boolean): Promise<null> {
   if (isCopied) await finished(stream.resume()).catch(() => {})
   else stream.destroy()
   return null
-}
-
-/** Makes the handler's own answer a 304 if the client has it already. @returns whether it has */
-function leaveOutKnown(reply: Reply, request: CachedRequest): boolean {
-  if (!hasAnswer(request, reply.statusCode, (name) => reply.getHeader(name))) return false
-  reply.code(304)
-  removeBodyHeaders(headOf(reply))
-  return true
 }
 
 function headOf(reply: Reply): AnswerHead {
