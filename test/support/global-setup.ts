@@ -1,7 +1,24 @@
 import type { TestProject } from 'vitest/node'
-import { listens, type Server, type ServiceName, startMariadb, startPostgres, startRedis } from './servers.ts'
+import {
+  listens,
+  type Server,
+  type ServiceName,
+  startMariadb,
+  startMysql,
+  startPostgres,
+  startRedis,
+} from './servers.ts'
 
-const usual = {
+interface Usual {
+  readonly variable: string
+  readonly start: () => Promise<Server | undefined>
+  readonly port?: number
+  readonly url?: string
+  /** Debian has no such server, so no run requires it. */
+  readonly isOptional?: boolean
+}
+
+const usual: { readonly [Name in ServiceName]: Usual } = {
   postgres: {
     variable: 'POSTGRES_URL',
     port: 5432,
@@ -9,8 +26,10 @@ const usual = {
     start: startPostgres,
   },
   mariadb: { variable: 'MARIADB_URL', port: 3306, url: 'mysql://root@127.0.0.1:3306/test', start: startMariadb },
+  // MySQL's usual port is MariaDB's.
+  mysql: { variable: 'MYSQL_URL', start: startMysql, isOptional: true },
   redis: { variable: 'REDIS_URL', port: 6379, url: 'redis://127.0.0.1:6379', start: startRedis },
-} as const
+}
 
 /**
  * Finds each service once for the whole run: an address in the environment, else the usual port, else a server started
@@ -20,16 +39,17 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const started: Server[] = []
   const found: { [Name in ServiceName]?: string } = {}
   for (const name of Object.keys(usual) as ServiceName[]) {
-    const { variable, port, url, start } = usual[name]
-    const address = process.env[variable] ?? ((await listens(port)) ? url : undefined)
+    const { variable, port, url, start, isOptional } = usual[name]
+    const address = process.env[variable] ?? (port !== undefined && (await listens(port)) ? url : undefined)
     const server = address === undefined ? await start() : undefined
     if (server !== undefined) started.push(server)
     const reachable = address ?? server?.url
     if (reachable !== undefined) found[name] = reachable
-    else if (process.env.REQUIRE_SERVICES === '1') throw new Error(`REQUIRE_SERVICES=1, and there is no ${name}`)
+    else if (process.env.REQUIRE_SERVICES === '1' && !isOptional)
+      throw new Error(`REQUIRE_SERVICES=1, and there is no ${name}`)
     else {
       console.warn(
-        `\n  SKIPPED: ${name}. Nothing at ${variable}, nothing on port ${port}, no server program on the PATH:`,
+        `\n  SKIPPED: ${name}. Nothing at ${variable}${port === undefined ? '' : `, nothing on port ${port}`}, no server program on the PATH:`,
       )
       console.warn(`  every test that needs ${name} is skipped in this run.\n`)
     }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 
-export type ServiceName = 'postgres' | 'mariadb' | 'redis'
+export type ServiceName = 'postgres' | 'mariadb' | 'mysql' | 'redis'
 
 /** Addresses of the servers that this run can reach; a service without one is skipped, loudly. */
 export type Services = { readonly [Name in ServiceName]?: string }
@@ -166,6 +166,21 @@ export async function startMariadb(options: readonly string[] = []): Promise<Ser
   const port = await freePort()
   const args = [...own, `--port=${port}`, '--bind-address=127.0.0.1', `--socket=${folder}/socket`, ...options]
   return launch(mariadbd, args, port, `mysql://root@127.0.0.1:${port}/test`, { folder, user })
+}
+
+/** Starts a MySQL of the test's own; `undefined` when the `mysqld` of this machine is none, or is MariaDB's. */
+export async function startMysql(options: readonly string[] = []): Promise<Server | undefined> {
+  const mysqld = findBinary('mysqld')
+  if (mysqld === undefined) return undefined
+  if (execFileSync(mysqld, ['--version'], { encoding: 'utf8' }).includes('MariaDB')) return undefined
+  const folder = mkdtempSync(join(tmpdir(), 'posthaste-mysql-'))
+  const user = ownerFor(folder, 'mysql')
+  const own = ['--no-defaults', `--datadir=${join(folder, 'data')}`, `--tmpdir=${folder}`, '--secure-file-priv=']
+  execFileSync(mysqld, [...own, '--initialize-insecure'], { ...user, stdio: 'ignore' })
+  const port = await freePort()
+  const sockets = [`--socket=${join(folder, 'socket')}`, '--mysqlx=OFF', '--bind-address=127.0.0.1']
+  const args = [...own, `--port=${port}`, ...sockets, ...options]
+  return launch(mysqld, args, port, `mysql://root@127.0.0.1:${port}/mysql`, { folder, user })
 }
 
 interface Launch {

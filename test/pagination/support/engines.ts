@@ -59,7 +59,18 @@ export const engines: readonly Engine[] = [
     open: openPglite,
   },
   { name: 'PostgreSQL', dialect: 'postgres', available: services.postgres !== undefined, open: openPostgres },
-  { name: 'MariaDB', dialect: 'mysql', available: services.mariadb !== undefined, open: openMariadb },
+  {
+    name: 'MariaDB',
+    dialect: 'mysql',
+    available: services.mariadb !== undefined,
+    open: () => openMysql(services.mariadb as string),
+  },
+  {
+    name: 'MySQL',
+    dialect: 'mysql',
+    available: services.mysql !== undefined,
+    open: () => openMysql(services.mysql as string),
+  },
 ]
 
 /** Through the dialect for `pg`, because Kysely 0.28 has none for PGlite. */
@@ -84,11 +95,11 @@ async function openPostgres(): Promise<Opened> {
   return opened(new PostgresDialect({ pool }), () => pool.query(`drop schema ${schema} cascade`))
 }
 
-async function openMariadb(): Promise<Opened> {
+async function openMysql(service: string): Promise<Opened> {
   const database = `pagination_${randomBytes(6).toString('hex')}`
-  const admin = createPool({ uri: services.mariadb as string, connectionLimit: 1 })
+  const admin = createPool({ uri: service, connectionLimit: 1 })
   await admin.promise().query(`create database ${database} character set utf8mb4 collate utf8mb4_unicode_ci`)
-  const url = new URL(services.mariadb as string)
+  const url = new URL(service)
   url.pathname = `/${database}`
   const pool = createPool({ uri: url.href, connectionLimit: 4, supportBigNumbers: true, bigNumberStrings: true })
   return opened(new MysqlDialect({ pool }), async () => {
