@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, posix } from 'node:path'
 import { build } from 'esbuild'
 import { describe, expect, it } from 'vitest'
 import { packed } from './support/packed.ts'
@@ -55,12 +55,25 @@ describe('a bundle of one name', () => {
 })
 
 describe('the package', () => {
+  const [{ size, files }] = JSON.parse(
+    execFileSync('npm', ['pack', '--ignore-scripts', '--dry-run', '--json'], { encoding: 'utf8' }),
+  ) as [{ size: number; files: { path: string }[] }]
+  const paths = files.map(({ path }) => path)
+
   it('is below 500 KB packed, with its source maps', () => {
-    const [{ size, files }] = JSON.parse(
-      execFileSync('npm', ['pack', '--ignore-scripts', '--dry-run', '--json'], { encoding: 'utf8' }),
-    ) as [{ size: number; files: { path: string }[] }]
     expect(size).toBeLessThan(500 * kilobyte)
-    expect(files.some(({ path }) => path.endsWith('.js.map'))).toBe(true)
+    expect(paths.some((path) => path.endsWith('.js.map'))).toBe(true)
+  })
+
+  it('has every page that a page of it links to', () => {
+    const pages = paths.filter((path) => path.startsWith('docs/') && path.endsWith('.md'))
+    const linked = pages.flatMap((page) =>
+      [...readFileSync(page, 'utf8').matchAll(/\]\((?!https?:)([^)#]+\.md)/g)].map(([, link = '']) =>
+        posix.join(posix.dirname(page), link),
+      ),
+    )
+    expect(linked.length).toBeGreaterThan(50)
+    expect(linked.filter((page) => !paths.includes(page))).toEqual([])
   })
 
   it('has at most six dependencies, and runs nothing when it is installed', () => {

@@ -68,7 +68,7 @@ export class OpenRequests {
     if (found !== -1) this.#removeAt(found)
   }
 
-  /** Counts the request that the framework calls `original` no longer, if it is open. It stays until it is removed. */
+  /** Leaves the open request whose framework object is `original` out of the counts. It stays listed until it is removed. */
   exclude(original: object): void {
     const place = this.#requests.findIndex((request) => request !== excluded && request?.original === original)
     if (place === -1) return
