@@ -81,7 +81,24 @@ function expectConfig(config: KyselyConfig): void {
   expectObject(config.dialect, 'config.dialect', ['createQueryCompiler'], 'a dialect of Kysely')
 }
 
+/** Each `Kysely` that is made of the dialect gets a state of its own: it may have a database of its own. */
 function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialect {
+  let current = instrumentOnce(dialect, options)
+  let isTaken = false
+  return {
+    // A `Kysely` asks for its driver before all else.
+    createDriver() {
+      if (isTaken) current = instrumentOnce(dialect, options)
+      isTaken = true
+      return current.createDriver()
+    },
+    createQueryCompiler: () => current.createQueryCompiler(),
+    createAdapter: () => current.createAdapter(),
+    createIntrospector: (db) => dialect.createIntrospector(db),
+  }
+}
+
+function instrumentOnce(dialect: Dialect, options: InstrumentOptions): Omit<Dialect, 'createIntrospector'> {
   let driver: InstrumentedDriver | undefined
   const sqlDialect = dialectOf(dialect.createQueryCompiler())
   const mayCancel = options.timeout !== undefined || options.abandon === 'cancel'
@@ -121,7 +138,6 @@ function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialec
       driver = new InstrumentedDriver(inner, usable, hasSingleConnection)
       return autoBatch.wrapDriver(driver, inner.constructor.name, usable, hasSingleConnection)
     },
-    createIntrospector: (db) => dialect.createIntrospector(db),
     createQueryCompiler() {
       // Patched in place, because other code recognises compilers by their class. It runs inside `execute()`, with the
       // caller on the stack, and costs less than a plugin, which every query would have to await.

@@ -22,6 +22,15 @@ function watched() {
   return { db, events }
 }
 
+interface Places {
+  places: { id: number; name: string }
+  visits: { id: number }
+}
+
+async function nameOf(db: Kysely<Places>, id: number): Promise<string | undefined> {
+  return (await db.selectFrom('places').select('name').where('id', '=', id).executeTakeFirst())?.name
+}
+
 describe('instrument', () => {
   it('tells every query with its shape, tables and rows, and never with its values', async () => {
     const { db, events } = watched()
@@ -153,6 +162,39 @@ describe('instrument', () => {
     await db.withSchema('main').selectFrom('users').selectAll().execute()
     await db.transaction().execute(async (trx) => expect(queryReport(trx).queries[0]?.count).toBe(1))
     expect(queryReport(db.withoutPlugins()).queries.map(({ tables }) => tables)).toContainEqual(['users'])
+  })
+
+  it('keeps what it knows of each Kysely apart when several are made of one configuration', async () => {
+    let opened = 0
+    const dialect = new SqliteDialect({
+      database: async () => {
+        const database = new DatabaseSync(':memory:')
+        database.exec('create table places (id integer primary key, name text)')
+        opened++
+        for (let id = 0; id < 20; id++) database.exec(`insert into places values (${id}, '${opened}')`)
+        return nodeSqlite(database)
+      },
+    })
+    const config = instrument({ dialect }, { autoBatch: true, nPlusOne: false, slow: '0ms', explain: 'plan' })
+    const [one, other] = [new Kysely<Places>(config), new Kysely<Places>(config)]
+    for (const db of [one, other]) await sql`select 1`.execute(db)
+    const names = await Promise.all(
+      Array.from({ length: 20 }, (_, id) => [one, other].map((db) => nameOf(db, id))).flat(),
+    )
+    expect(names).toEqual(Array.from({ length: 20 }, () => ['1', '2']).flat())
+    await other.schema.createTable('visits').addColumn('id', 'integer').execute()
+    await other.selectFrom('visits').selectAll().execute()
+    await vi.waitFor(() => {
+      expect(queryReport(other).slow.find(({ shape }) => shape.includes('visits'))?.plan).toContain('SCAN visits')
+    })
+    await one.selectFrom('places').selectAll().execute()
+    await vi.waitFor(() => {
+      expect(queryReport(one).slow.find(({ shape }) => shape === 'select * from "places"')?.plan).toContain(
+        'SCAN places',
+      )
+    })
+    expect(queryReport(one).queries.map(({ shape }) => shape)).not.toContain('select * from "visits"')
+    for (const db of [one, other]) await db.destroy()
   })
 
   it('ignores what a listener throws', async () => {
