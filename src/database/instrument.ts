@@ -25,6 +25,7 @@ import { NPlusOneDetector } from './n-plus-one/n-plus-one-detector.ts'
 import { poolAdvice } from './pool/pool-demand.ts'
 import { QueryObserver } from './query-observer.ts'
 import { registerReport } from './query-report.ts'
+import { showReport } from './statistics/monitor-section.ts'
 import { SlowQueries } from './statistics/slow-queries.ts'
 import { StrayQueries } from './transactions/stray-queries.ts'
 import { WriteInvalidation } from './transactions/write-invalidation.ts'
@@ -123,7 +124,7 @@ function instrumentOnce(dialect: Dialect, options: InstrumentOptions): Omit<Dial
   )
   const { observer } = instrumentation
   const report = (): QueryReport => ({ ...reportQueries(), autoBatch: autoBatch.report() })
-  options.monitor?.addSource?.('database', report)
+  const hideReport = options.monitor === undefined ? () => {} : showReport(options.monitor, report)
   return {
     createAdapter() {
       const adapter = dialect.createAdapter()
@@ -135,7 +136,7 @@ function instrumentOnce(dialect: Dialect, options: InstrumentOptions): Omit<Dial
       const hasSingleConnection = replaceKyselyMutex(dialect.createAdapter())
       const inner = dialect.createDriver()
       const usable = withUsableCache(instrumentation, inner)
-      driver = new InstrumentedDriver(inner, usable, hasSingleConnection)
+      driver = new InstrumentedDriver(inner, usable, hasSingleConnection, hideReport)
       return autoBatch.wrapDriver(driver, inner.constructor.name, usable, hasSingleConnection)
     },
     createQueryCompiler() {

@@ -224,7 +224,10 @@ export interface NPlusOneOptions {
 }
 
 export interface InstrumentOptions {
-  /** Records the durations as `db.query`, and shows the report in its `database` section. */
+  /**
+   * Records the durations as `db.query`, and shows the report in its `database` section, with those of other databases, until
+   * `db.destroy()`.
+   */
   readonly monitor?: QueryMonitor | undefined
   /** Invalidates the tag `table:<name>` of every table that a write changed, after COMMIT. */
   readonly invalidates?: TagInvalidator | undefined

@@ -159,8 +159,7 @@ export interface ProcessUsage {
 /** Where the memory limit comes from. */
 export type LimitSource = 'cgroup-v2' | 'cgroup-v1' | 'system'
 
-/** The process and the machine. Values that compare two samples are `null` until the second one. */
-/** The process and the machine. What the platform does not say is `null`. */
+/** The process and the machine. What the platform does not say is `null`, and what compares two samples, until the second. */
 export interface SystemStats {
   /** CPU usage, percent of all cores that this process may use (by quota and affinity). */
   readonly cpuPercent: number | null

@@ -10,7 +10,16 @@ import {
   SqliteQueryCompiler,
   sql,
 } from 'kysely'
-import { instrument, nodeSqlite, type QueryEvent, queryReport, type SlowQuery, withQueryScope } from 'posthaste'
+import {
+  instrument,
+  nodeSqlite,
+  PerformanceMonitor,
+  type QueryEvent,
+  type QueryReport,
+  queryReport,
+  type SlowQuery,
+  withQueryScope,
+} from 'posthaste'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { QueryStatistics } from '../../src/database/statistics/query-statistics.ts'
 import { proveOnSqlite } from '../../src/shared/index-advice/sqlite-proof.ts'
@@ -222,6 +231,25 @@ describe('instrument', () => {
     await db.selectFrom('users').selectAll().execute()
     expect(timings).toEqual(['db.query'])
     expect(sources.get('database')?.()).toMatchObject({ queries: [{ count: 1 }], slow: [], nPlusOne: [] })
+  })
+
+  it('shows several databases in one section of the monitor, until they are destroyed', async () => {
+    const monitor = new PerformanceMonitor()
+    const [one, other] = [openSqlite({ monitor, autoBatch: true }), openSqlite({ monitor, slow: '0ms' })]
+    await one.selectFrom('users').select('name').execute()
+    await Promise.all([1, 2].map((id) => other.selectFrom('orders').selectAll().where('id', '=', id).execute()))
+    const section = () => monitor.snapshot().database as unknown as QueryReport
+    expect(section().queries.map(({ count, rows }) => ({ count, rows }))).toEqual(
+      expect.arrayContaining([
+        { count: 1, rows: 10 },
+        { count: 2, rows: 2 },
+      ]),
+    )
+    expect(section().slow).toEqual(queryReport(other).slow)
+    expect(section().slow).toHaveLength(2)
+    await other.destroy()
+    expect(section()).toMatchObject({ queries: [{ count: 1 }], slow: [] })
+    monitor.close()
   })
 
   it('sees transactions of drivers that send no SQL for them, as that of SQL Server', async () => {

@@ -21,6 +21,7 @@ type SavepointMethod = 'savepoint' | 'rollbackToSavepoint' | 'releaseSavepoint'
 export class InstrumentedDriver implements Driver {
   readonly #inner: Driver
   readonly #instrumentation: Instrumentation
+  readonly #onDestroy: () => void
   /** Set when the dialect has a single connection. */
   readonly #mutex: ConnectionMutex | undefined
   // Present only if the wrapped driver has them: Kysely tests for these methods.
@@ -28,8 +29,9 @@ export class InstrumentedDriver implements Driver {
   readonly rollbackToSavepoint?: NonNullable<Driver['rollbackToSavepoint']>
   readonly releaseSavepoint?: NonNullable<Driver['releaseSavepoint']>
 
-  constructor(inner: Driver, instrumentation: Instrumentation, hasSingleConnection: boolean) {
+  constructor(inner: Driver, instrumentation: Instrumentation, hasSingleConnection: boolean, onDestroy: () => void) {
     this.#inner = inner
+    this.#onDestroy = onDestroy
     this.#instrumentation = instrumentation
     this.#mutex = hasSingleConnection ? new ConnectionMutex() : undefined
     if (inner.savepoint) this.savepoint = this.#onReal('savepoint')
@@ -138,6 +140,7 @@ export class InstrumentedDriver implements Driver {
   }
 
   destroy(...options: Parameters<Driver['destroy']>): Promise<void> {
+    this.#onDestroy()
     return this.#inner.destroy(...options)
   }
 

@@ -1,0 +1,48 @@
+import type { QueryMonitor, QueryReport } from '../types.ts'
+
+type Report = () => QueryReport
+
+/** The reports that a monitor shows in one section. */
+const reportsByMonitor = new WeakMap<QueryMonitor, Set<Report>>()
+
+/**
+ * Shows a report in the `database` section of a monitor, together with those of other databases.
+ *
+ * @returns takes it away again
+ */
+export function showReport(monitor: QueryMonitor, report: Report): () => void {
+  const reports = reportsByMonitor.get(monitor) ?? new Set()
+  reportsByMonitor.set(monitor, reports)
+  reports.add(report)
+  monitor.addSource?.('database', () => mergeReports([...reports].map((read) => read())))
+  return () => void reports.delete(report)
+}
+
+function mergeReports(reports: readonly QueryReport[]): QueryReport {
+  const abandoned = reports.flatMap((report) => report.abandoned ?? [])
+  return {
+    // Of the pools, the last one is shown.
+    ...reports.findLast(({ pool }) => pool !== undefined),
+    queries: reports.flatMap(({ queries }) => queries).sort((one, other) => other.totalMs - one.totalMs),
+    slow: reports.flatMap(({ slow }) => slow).sort((one, other) => Date.parse(other.at) - Date.parse(one.at)),
+    nPlusOne: reports.flatMap(({ nPlusOne }) => nPlusOne),
+    advice: reports.flatMap(({ advice }) => advice),
+    outsideTransaction: reports.flatMap(({ outsideTransaction }) => outsideTransaction),
+    autoBatch: {
+      queries: sum(reports, ({ autoBatch }) => autoBatch.queries),
+      statements: sum(reports, ({ autoBatch }) => autoBatch.statements),
+      shapes: reports.flatMap(({ autoBatch }) => autoBatch.shapes).sort((one, other) => other.queries - one.queries),
+    },
+    ...(abandoned.length > 0 && {
+      abandoned: {
+        cancelled: sum(abandoned, ({ cancelled }) => cancelled),
+        dequeued: sum(abandoned, ({ dequeued }) => dequeued),
+        refused: sum(abandoned, ({ refused }) => refused),
+      },
+    }),
+  }
+}
+
+function sum<Item>(items: readonly Item[], numberOf: (item: Item) => number): number {
+  return items.reduce((total, item) => total + numberOf(item), 0)
+}
