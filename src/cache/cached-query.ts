@@ -19,8 +19,8 @@ interface PluginLike {
 export interface CachedQueryOptions<Name extends string = string, Tag extends string = string>
   extends EntryOptions<Name, Tag> {
   /**
-   * Begins the key. Needed when the same SQL goes to several databases that share a namespace, or returns other rows through
-   * plugins, as with and without `CamelCasePlugin`.
+   * Begins the key. Needed where the same SQL returns other rows: in the database of each tenant, under row-level security or
+   * another `search_path`, or through plugins, as with and without `CamelCasePlugin`.
    */
   readonly name?: string | undefined
   /**
