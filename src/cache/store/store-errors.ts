@@ -27,11 +27,13 @@ export function kindOf(error: unknown, operation: CacheErrorEvent['operation']):
   return operation === 'read' || operation === 'decode' ? 'decode' : 'write'
 }
 
+/** So servers say that a command inside a script is not allowed: Redis up to 7.0; later ones and Valkey. */
+const noRightInScript = /\buser executing the script can't|\bACL failure in script\b/
+
 /** Redis' own word for a refusal that only its operator can lift. */
 export function refusalOf(error: unknown): RedisRefusal | undefined {
   if (!(error instanceof Error)) return undefined
-  // So Redis says it when the command that is not allowed is inside a script.
-  if (/user executing the script can't/.test(error.message)) return 'NOPERM'
+  if (noRightInScript.test(error.message)) return 'NOPERM'
   return /^(OOM|NOPERM|MISCONF|WRONGPASS)\b/.exec(error.message)?.[1] as RedisRefusal | undefined
 }
 
