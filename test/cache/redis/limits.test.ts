@@ -160,7 +160,7 @@ describe.skipIf(!services.redis)('close() of a cache', { concurrent: true }, () 
       const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
       const cache = createCache({ redis: '${url}' })
       ${body}`
-    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], { timeout: 15_000 })
+    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], { timeout: 50_000 })
   }
 
   const moments = [0, 30, 120, 700]
