@@ -137,8 +137,8 @@ describe('classifyError of drivers, poolers and proxies', () => {
     expect(classifyError(error, 'postgres').kind).toBe('unavailable')
   })
 
-  it.skipIf(!services.mariadb)('knows the full pool of mysql2', async () => {
-    const pool = createPool({ uri: services.mariadb as string, connectionLimit: 1, queueLimit: 1 })
+  it.skipIf(!services.mariadb && !services.mysql)('knows the full pool of mysql2', async () => {
+    const pool = createPool({ uri: (services.mariadb ?? services.mysql) as string, connectionLimit: 1, queueLimit: 1 })
     const connection = await new Promise<{ release(): void }>((resolve) => pool.getConnection((_, one) => resolve(one)))
     pool.getConnection((_, one) => one?.release())
     const error = await new Promise((resolve) => pool.getConnection((error) => resolve(error)))

@@ -41,21 +41,25 @@ const damaged: readonly unknown[] = [
 const folder = mkdtempSync(join(tmpdir(), 'posthaste-checkpoints-'))
 const sqlite = () => new Kysely<never>({ dialect: new SqliteDialect({ database: new BetterSqlite3(':memory:') }) })
 const table = `checkpoints_${process.pid}`
-const mariadb =
-  services.mariadb === undefined
-    ? undefined
-    : new Kysely<never>({ dialect: new MysqlDialect({ pool: createPool(services.mariadb) }) })
+const servers = (['mariadb', 'mysql'] as const).flatMap((name) => {
+  const url = services[name]
+  return url === undefined
+    ? []
+    : [[name, new Kysely<never>({ dialect: new MysqlDialect({ pool: createPool(url) }) })] as const]
+})
 afterAll(async () => {
   rmSync(folder, { recursive: true })
-  await mariadb?.schema.dropTable(table).ifExists().execute()
-  await mariadb?.destroy()
+  for (const [, db] of servers) {
+    await db.schema.dropTable(table).ifExists().execute()
+    await db.destroy()
+  }
 })
 
 const stores: readonly (readonly [string, () => CheckpointStore])[] = [
   ['memory', () => memoryCheckpoints()],
   ['file', () => fileCheckpoints(join(folder, 'made', 'on', 'demand'))],
   ['Kysely', () => kyselyCheckpoints(sqlite())],
-  ...(mariadb ? [['MariaDB', () => kyselyCheckpoints(mariadb, { table })] as const] : []),
+  ...servers.map(([name, db]) => [name, () => kyselyCheckpoints(db, { table })] as const),
 ]
 
 describe.each(stores)('the %s checkpoint store', (_name, createStore) => {

@@ -45,10 +45,12 @@ async function runJob(...args: readonly (string | number)[]): Promise<'ended' | 
 
 /** A server may take a moment to notice that a client is gone, and to finish or undo what it had begun. */
 async function clientsGone(db: Kysely<JobTables>, dialect: JobDialect): Promise<void> {
+  const threads = sql`select 1 from information_schema.processlist where db = database() and id <> connection_id()`
   const others = {
     sqlite: undefined,
     postgres: sql`select 1 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
-    mysql: sql`select 1 from information_schema.processlist where db = database() and id <> connection_id()`,
+    mariadb: threads,
+    mysql: threads,
   }[dialect]
   while (others !== undefined && (await others.execute(db)).rows.length > 0) await sleep(5)
 }

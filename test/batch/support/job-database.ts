@@ -10,7 +10,8 @@ import { createJobTables, type JobDialect, type JobTables, openJobDatabase } fro
 export const jobDialects: readonly { readonly dialect: JobDialect; readonly missing: boolean }[] = [
   { dialect: 'sqlite', missing: false },
   { dialect: 'postgres', missing: services.postgres === undefined },
-  { dialect: 'mysql', missing: services.mariadb === undefined },
+  { dialect: 'mariadb', missing: services.mariadb === undefined },
+  { dialect: 'mysql', missing: services.mysql === undefined },
 ]
 
 export interface JobDatabase {
@@ -35,7 +36,7 @@ export async function createJobDatabase(dialect: JobDialect): Promise<JobDatabas
       },
     }
   }
-  const url = (dialect === 'postgres' ? services.postgres : services.mariadb) as string
+  const url = services[dialect] as string
   const name = `posthaste_job_${randomBytes(4).toString('hex')}`
   const address = new URL(url)
   address.pathname = `/${name}`

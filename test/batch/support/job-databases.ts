@@ -1,6 +1,6 @@
 import { type DatabaseConnection, type Dialect, Kysely, MysqlDialect, PostgresDialect, SqliteDialect } from 'kysely'
 
-export type JobDialect = 'sqlite' | 'postgres' | 'mysql'
+export type JobDialect = 'sqlite' | 'postgres' | 'mariadb' | 'mysql'
 
 /** What the jobs of these tests write: nothing forbids a row twice, so that repeated work shows. */
 export interface JobTables {

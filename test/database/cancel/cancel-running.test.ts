@@ -10,7 +10,7 @@ import { startSilentProxy } from '../support/silent-proxy.ts'
 /** How long a query that sleeps is held back on its way. Meanwhile its cancellation has long arrived. */
 const lagMs = 300
 
-describe.each(['postgres', 'mariadb'] as const)('cancelling on %s', (server) => {
+describe.each(['postgres', 'mariadb', 'mysql'] as const)('cancelling on %s', (server) => {
   const names =
     server === 'postgres'
       ? { session: 'pg_backend_pid', sleep: 'pg_sleep' }

@@ -1,16 +1,20 @@
 import { Kysely, MysqlDialect, sql } from 'kysely'
 import { createConnection, createPool } from 'mysql2'
 import { instrument, tuneMysqlPool } from 'posthaste'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type ConnectionControl, captureControl } from '../../../src/database/cancel/connection-control.ts'
-import { findBinary, type Server, startMariadb } from '../../support/servers.ts'
+import type { Server } from '../../support/servers.ts'
 import { services } from '../../support/services.ts'
 import { startMysqlProxy } from '../support/mysql-proxy.ts'
+import { endlessQuery, ownMysqlServers } from '../support/mysql-servers.ts'
 
-describe.skipIf(findBinary('mariadbd') === undefined || !services.mariadb)('timeout behind a proxy of MySQL', () => {
+describe.each(ownMysqlServers)('timeout behind a proxy of $server', ({ server: name, start, isMissing }) => {
+  const another = services[name]
+  beforeEach(({ skip }) => skip(isMissing || another === undefined))
+
   let server: Server
   beforeAll(async () => {
-    server = (await startMariadb()) as Server
+    if (!isMissing) server = (await start()) as Server
   })
   afterAll(() => server?.stop())
 
@@ -30,13 +34,12 @@ describe.skipIf(findBinary('mariadbd') === undefined || !services.mariadb)('time
     'kills no thread when the proxy numbers them itself, but closes the connection (%s pool)',
     async (kind) => {
       const { proxy, db } = await connect(kind)
-      const innocent = createConnection(server.url.replace('/test', '/mysql'))
+      const innocent = createConnection(new URL('/mysql', server.url).href)
       onTestFinished(() => innocent.destroy())
       await new Promise<void>((resolve) => innocent.connect(() => resolve()))
       const rows = innocent.promise().query('select sleep(1) as slept')
       proxy.threadId = innocent.threadId
-      const slow = sql`select count(*) from mysql.seq_1_to_1000000 a, mysql.seq_1_to_1000000 b where a.seq + b.seq = 0`
-      await expect(slow.execute(db)).rejects.toMatchObject({ code: 'ERR_QUERY_TIMEOUT' })
+      await expect(endlessQuery.execute(db)).rejects.toMatchObject({ code: 'ERR_QUERY_TIMEOUT' })
       expect((await rows)[0]).toEqual([{ slept: 0 }])
       expect((await sql`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
     },
@@ -49,7 +52,7 @@ describe.skipIf(findBinary('mariadbd') === undefined || !services.mariadb)('time
     captureControl(() => pool.getConnection(() => onAcquired()), resolve)
     const control = await promise
     await acquired
-    proxy.target = Number(new URL(services.mariadb as string).port)
+    proxy.target = Number(new URL(another as string).port)
     const isWanted = vi.fn(() => true)
     await expect(control.cancel(isWanted)).rejects.toThrow('The address leads to several servers')
     expect(isWanted).not.toHaveBeenCalled()

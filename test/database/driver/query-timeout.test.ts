@@ -21,6 +21,7 @@ import { type InstrumentOptions, instrument, tuneMysqlPool, tunePgPool } from 'p
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type ConnectionControl, controlListener } from '../../../src/database/cancel/connection-control.ts'
 import { services } from '../../support/services.ts'
+import { endlessQuery, mysqlServers, numbersTo } from '../support/mysql-servers.ts'
 
 function open(dialect: Dialect, options?: InstrumentOptions): Kysely<Record<string, never>> {
   const db = new Kysely<Record<string, never>>(instrument({ dialect }, { timeout: '300ms', ...options }))
@@ -90,16 +91,20 @@ describe.skipIf(!services.postgres).each(['plain', 'tuned'])('timeout on Postgre
   })
 })
 
-describe.skipIf(!services.mariadb).each(['plain', 'tuned'])('timeout on MariaDB, %s pool', (kind) => {
+const mysqlPools = mysqlServers.flatMap(({ server, url }) => ['plain', 'tuned'].map((kind) => ({ server, url, kind })))
+
+describe.each(mysqlPools)('timeout on $server, $kind pool', ({ url, kind }) => {
+  beforeEach(({ skip }) => skip(url === undefined))
+
   function connect() {
-    const pool = createPool({ uri: services.mariadb as string, connectionLimit: 3 })
+    const pool = createPool({ uri: url as string, connectionLimit: 3 })
     return open(new MysqlDialect({ pool: kind === 'tuned' ? tuneMysqlPool(pool) : pool }))
   }
 
   it('cancels the query on the server, and its connection is clean', async () => {
     const db = connect()
     const mark = `mark${Math.random().toString(36).slice(2)}`
-    const slow = sql`select count(*) as ${sql.id(mark)} from mysql.seq_1_to_1000000 a, mysql.seq_1_to_1000000 b where a.seq + b.seq = 0`
+    const slow = sql`select 1 as ${sql.id(mark)} from (${endlessQuery}) as e`
     await expect(slow.execute(db)).rejects.toMatchObject({ code: 'ERR_QUERY_TIMEOUT', cause: { errno: 1317 } })
     const running =
       await sql`select 1 from information_schema.processlist where info like ${`%${mark}%`} and id <> connection_id()`.execute(
@@ -112,7 +117,7 @@ describe.skipIf(!services.mariadb).each(['plain', 'tuned'])('timeout on MariaDB,
   it('limits the wait for the rows of a stream, and not the time its reader takes', async () => {
     const db = connect()
     const rows = (seconds: number) =>
-      sql<{ seq: number }>`select seq, sleep(if(seq = 3, ${seconds}, 0)) from mysql.seq_1_to_4`.compile(db)
+      sql<{ seq: number }>`select seq, sleep(if(seq = 3, ${seconds}, 0)) from ${sql.raw(numbersTo(4))}`.compile(db)
     const read = async (query: CompiledQuery<{ seq: number }>) => {
       const seen: number[] = []
       for await (const { rows } of db.getExecutor().stream(query, 1)) {

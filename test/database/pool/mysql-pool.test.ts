@@ -3,16 +3,19 @@ import fc from 'fast-check'
 import { Kysely, MysqlDialect, sql } from 'kysely'
 import { createConnection, createPool, type Pool, type PoolConnection } from 'mysql2'
 import { instrument, type PoolStats, type PoolTuning, poolOptions, tuneMysqlPool, withQueryScope } from 'posthaste'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { type ConnectionControl, captureControl } from '../../../src/database/cancel/connection-control.ts'
-import { findBinary, type Server, startMariadb } from '../../support/servers.ts'
+import type { Server } from '../../support/servers.ts'
+import { endlessQuery, numbersTo, ownMysqlServers } from '../support/mysql-servers.ts'
 import { startSilentProxy } from '../support/silent-proxy.ts'
 import { uncaughtDuring } from '../support/uncaught.ts'
 
-describe.skipIf(findBinary('mariadbd') === undefined)('tuneMysqlPool', () => {
+describe.each(ownMysqlServers)('tuneMysqlPool on $server', ({ server: name, start, isMissing }) => {
+  beforeEach(({ skip }) => skip(isMissing))
+
   let server: Server
   beforeAll(async () => {
-    server = (await startMariadb()) as Server
+    if (!isMissing) server = (await start()) as Server
   })
   afterAll(() => server?.stop())
 
@@ -130,9 +133,7 @@ describe.skipIf(findBinary('mariadbd') === undefined)('tuneMysqlPool', () => {
 
   it.each(['startup', 'set'] as const)('ends a statement that takes too long, via %s', async (timeoutVia) => {
     const { db } = connect({ max: 1, statementTimeout: '200ms', timeoutVia })
-    await expect(
-      sql`select count(*) from mysql.seq_1_to_1000000 a, mysql.seq_1_to_1000000 b where a.seq + b.seq = 0`.execute(db),
-    ).rejects.toMatchObject({ errno: 1969 })
+    await expect(endlessQuery.execute(db)).rejects.toMatchObject({ errno: name === 'mariadb' ? 1969 : 3024 })
     expect((await sql<{ one: number }>`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
   })
 
@@ -176,7 +177,7 @@ describe.skipIf(findBinary('mariadbd') === undefined)('tuneMysqlPool', () => {
       const rows = run('select sleep(0.2) as slept')
       await control.cancel(() => false)
       expect(await rows).toEqual([{ slept: 0 }])
-      const cancelled = run('select seq, sleep(1) from mysql.seq_1_to_9')
+      const cancelled = run(`select seq, sleep(1) from ${numbersTo(9)}`)
       await new Promise((resolve) => setTimeout(resolve, 50))
       await control.cancel(() => true)
       expect(await cancelled).toMatchObject({ errno: 1317 })

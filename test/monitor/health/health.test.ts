@@ -279,12 +279,11 @@ const databases: [name: string, service: string | undefined, open: () => QueryRu
           dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: services.postgres }) }),
         }),
     ],
-    [
-      'MariaDB',
-      services.mariadb,
-      () =>
-        new Kysely<object>({ dialect: new MysqlDialect({ pool: createPool({ uri: services.mariadb as string }) }) }),
-    ],
+    ...(['mariadb', 'mysql'] as const).map((name): [string, string | undefined, () => Kysely<object>] => [
+      name,
+      services[name],
+      () => new Kysely<object>({ dialect: new MysqlDialect({ pool: createPool({ uri: services[name] as string }) }) }),
+    ]),
   ]
 
 describe.each(databases)('checkKysely on %s', (_, service, open) => {

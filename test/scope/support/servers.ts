@@ -24,9 +24,9 @@ export interface TestDatabase {
   running(): Promise<number>
 }
 
-export type ServerName = 'postgres' | 'mariadb'
+export type ServerName = 'postgres' | 'mariadb' | 'mysql'
 
-export const servers: readonly ServerName[] = ['postgres', 'mariadb']
+export const servers: readonly ServerName[] = ['postgres', 'mariadb', 'mysql']
 
 export async function openDatabase(
   server: ServerName,
@@ -35,12 +35,12 @@ export async function openDatabase(
   size = 4,
 ): Promise<TestDatabase> {
   const mark = `scope_${randomUUID().replaceAll('-', '')}`
-  const dialect = server === 'postgres' ? postgres(kind, size) : mariadb(kind, size)
+  const dialect = server === 'postgres' ? postgres(kind, size) : mysql(server, kind, size)
   const db = new Kysely<NotesDatabase>(
     instrument({ dialect }, { abandon: 'cancel', nPlusOne: false, explain: false, ...options }),
   )
   const observer = new Kysely<NotesDatabase>({
-    dialect: server === 'postgres' ? postgres('plain', 1) : mariadb('plain', 1),
+    dialect: server === 'postgres' ? postgres('plain', 1) : mysql(server, 'plain', 1),
   })
   await sql`create table ${sql.table(mark)} (id int primary key, name varchar(40))`.execute(observer)
   onTestFinished(async () => {
@@ -73,8 +73,8 @@ function postgres(kind: 'plain' | 'tuned', max: number): PostgresDialect {
   return new PostgresDialect({ pool: kind === 'tuned' ? tunePgPool(pool) : pool })
 }
 
-function mariadb(kind: 'plain' | 'tuned', connectionLimit: number): MysqlDialect {
-  const pool = createPool({ uri: services.mariadb as string, connectionLimit })
+function mysql(server: 'mariadb' | 'mysql', kind: 'plain' | 'tuned', connectionLimit: number): MysqlDialect {
+  const pool = createPool({ uri: services[server] as string, connectionLimit })
   return new MysqlDialect({ pool: kind === 'tuned' ? tuneMysqlPool(pool) : pool })
 }
 

@@ -1,0 +1,36 @@
+import { execFileSync } from 'node:child_process'
+import { sql } from 'kysely'
+import { findBinary, startMariadb, startMysql } from '../../support/servers.ts'
+import { services } from '../../support/services.ts'
+
+export type MysqlServerName = 'mariadb' | 'mysql'
+
+/** The servers that `mysql2` speaks to, with the address of the one that this run has. */
+export const mysqlServers: readonly { readonly server: MysqlServerName; readonly url: string | undefined }[] = [
+  { server: 'mariadb', url: services.mariadb },
+  { server: 'mysql', url: services.mysql },
+]
+
+/** Servers of a test's own, which it may kill. */
+export const ownMysqlServers = [
+  { server: 'mariadb' as const, start: startMariadb, isMissing: findBinary('mariadbd') === undefined },
+  { server: 'mysql' as const, start: startMysql, isMissing: !hasMysqld() },
+]
+
+/** MariaDB calls its server `mysqld` too. */
+function hasMysqld(): boolean {
+  const mysqld = findBinary('mysqld')
+  return mysqld !== undefined && !execFileSync(mysqld, ['--version'], { encoding: 'utf8' }).includes('MariaDB')
+}
+
+const collations = ['a', 'b', 'c', 'd'].map((alias) => `information_schema.collations ${alias}`).join(', ')
+
+/** Counts billions of rows: unlike `sleep`, which MySQL lets return when it is killed, it fails. */
+export const endless = `select count(*) as n from ${collations} where a.id + b.id + c.id + d.id = 0`
+
+/** The numbers from 1 to `count` as a table with a column `seq`; only MariaDB has such tables itself. */
+export function numbersTo(count: number): string {
+  return `(${Array.from({ length: count }, (_, index) => `select ${index + 1} as seq`).join(' union all ')}) as numbers`
+}
+
+export const endlessQuery = sql.raw<{ n: number }>(endless)
