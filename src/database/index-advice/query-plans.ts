@@ -59,8 +59,11 @@ const explainers: { readonly [Dialect in SqlDialect]: (execute: Execute, query: 
     }
   },
   async mysql(execute, query) {
-    const rows = await explain(execute, 'explain', query)
-    return rows.map((row) => `${row.table}: ${row.type}, key ${row.key}, rows ${row.rows}, ${row.Extra}`).join('\n')
+    // MySQL 9 prints a tree without a format, and there the values.
+    const rows = await explain(execute, 'explain format=traditional', query)
+    return rows
+      .map(({ table, type, key, rows, Extra }) => `${table}: ${type}, key ${key}, rows ${rows}, ${Extra ?? ''}`)
+      .join('\n')
   },
   async sqlite(execute, query) {
     const rows = await explain(execute, 'explain query plan', query)

@@ -13,12 +13,36 @@ interface MysqlPlan {
 }
 
 export async function readMysqlPlan(query: SelectQueryNode, database: AdvisorDatabase): Promise<MysqlPlan> {
-  const [row] = await database.read({ ...query, explain: raw`explain format=json` as never })
   const [server] = await database.read(raw`select version() as version`)
+  const isMariadb = String(server?.version).includes('MariaDB')
+  const [tables = [], ...subqueries] = isMariadb
+    ? await readDocument(query, database)
+    : await readPlanRows(query, database)
+  return { tables, subqueryReads: sumOf(subqueries.flatMap(readsOf)), isMariadb }
+}
+
+/** The tables of the query, then those of each subquery. MariaDB tells how many rows match in its JSON alone. */
+async function readDocument(query: SelectQueryNode, database: AdvisorDatabase): Promise<(readonly TablePlan[])[]> {
+  const [row] = await database.read({ ...query, explain: raw`explain format=json` as never })
   const document = parseMysqlDocument(Object.values(row ?? {})[0])
-  const { tables } = findTables(document)
-  const subqueryReads = sumOf(findSubqueries(document).flatMap(readsOf))
-  return { tables, subqueryReads, isMariadb: String(server?.version).includes('MariaDB') }
+  return [findTables(document).tables, ...findSubqueries(document)]
+}
+
+/** The same on MySQL, whose JSON has another format in each of its versions. */
+async function readPlanRows(query: SelectQueryNode, database: AdvisorDatabase): Promise<(readonly TablePlan[])[]> {
+  const rows = await database.read({ ...query, explain: raw`explain format=traditional` as never })
+  const tablesById = Map.groupBy(rows, ({ id }) => id)
+  return [...tablesById.values()].map((rows) =>
+    rows.map(({ table, type, key, rows, filtered }): TablePlan => {
+      return {
+        table_name: String(table),
+        access_type: String(type),
+        ...(key === null ? {} : { key: String(key) }),
+        rows: Number(rows ?? 1),
+        filtered: Number(filtered ?? 100),
+      }
+    }),
+  )
 }
 
 /** So many rows are read in no time, with an index or without. */

@@ -4,6 +4,7 @@ import pg from 'pg'
 import { type InstrumentOptions, instrument, queryReport } from 'posthaste'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { services } from '../../support/services.ts'
+import { mysqlServers } from '../support/mysql-servers.ts'
 
 interface Row {
   id: number
@@ -48,12 +49,12 @@ const dialects: [string, string | undefined, () => Dialect, RegExp][] = [
     () => new PostgresDialect({ pool: new pg.Pool({ connectionString: services.postgres, max: 3 }) }),
     /Seq Scan on plans_\w+ {2}\(cost=\d.*\n.*Filter: .*status.* = \?/,
   ],
-  [
-    'MariaDB',
-    services.mariadb,
-    () => new MysqlDialect({ pool: createPool({ uri: services.mariadb as string, connectionLimit: 3 }) }),
+  ...mysqlServers.map(({ server, url }): (typeof dialects)[number] => [
+    server,
+    url,
+    () => new MysqlDialect({ pool: createPool({ uri: url as string, connectionLimit: 3 }) }),
     /^plans_\w+: ALL, key null, rows \d+, Using where/,
-  ],
+  ]),
 ]
 
 describe.each(dialects)('plans on %s', (_name, service, dialect, expected) => {

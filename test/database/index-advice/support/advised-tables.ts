@@ -3,6 +3,7 @@ import { createPool } from 'mysql2'
 import pg from 'pg'
 import { type IndexAdvice, instrument, queryReport } from 'posthaste'
 import { services } from '../../../support/services.ts'
+import { type MysqlServerName, mysqlServers } from '../../support/mysql-servers.ts'
 
 export interface Tables {
   org: { id: number; name: string }
@@ -27,7 +28,7 @@ export interface AdvisedDatabase {
   readonly plain: Kysely<Tables>
   /** An instrumented `Kysely` that has seen no query yet. */
   fresh(): Kysely<Tables>
-  /** The planner's cost of the query on PostgreSQL, the rows that it reads on MariaDB; and its plan. */
+  /** The planner's cost of the query on PostgreSQL, the rows that it reads on MariaDB and MySQL; and its plan. */
   explain(query: {
     compile(): { sql: string; parameters: readonly unknown[] }
   }): Promise<{ cost: number; plan: string }>
@@ -39,7 +40,7 @@ const name = `advice_${process.pid}`
 
 export const advisedDatabases: { name: string; url: string | undefined; open: () => Promise<AdvisedDatabase> }[] = [
   { name: 'PostgreSQL', url: services.postgres, open: () => openPostgres(services.postgres as string) },
-  { name: 'MariaDB', url: services.mariadb, open: () => openMariadb(services.mariadb as string) },
+  ...mysqlServers.map(({ server, url }) => ({ name: server, url, open: () => openMysql(server, url as string) })),
 ]
 
 async function openPostgres(url: string): Promise<AdvisedDatabase> {
@@ -67,7 +68,7 @@ async function openPostgres(url: string): Promise<AdvisedDatabase> {
   }
 }
 
-async function openMariadb(url: string): Promise<AdvisedDatabase> {
+async function openMysql(server: MysqlServerName, url: string): Promise<AdvisedDatabase> {
   const admin = createPool({ uri: url, connectionLimit: 1 }).promise()
   await admin.query(`create database ${name}`)
   const address = new URL(url)
@@ -75,9 +76,9 @@ async function openMariadb(url: string): Promise<AdvisedDatabase> {
   const pool = createPool({ uri: address.href, connectionLimit: 3 })
   const lent = { getConnection: pool.getConnection.bind(pool), end: (done: () => void) => done() }
   const plain = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: lent as never }) })
-  await fill(plain, 'select seq as n from seq_1_to_$count', 'tinyint')
+  await fill(plain, series, 'tinyint')
   return {
-    name: 'MariaDB',
+    name: server,
     dialect: 'mysql',
     plain,
     fresh: () => new Kysely<Tables>(instrumented(new MysqlDialect({ pool: lent as never }))),
@@ -106,6 +107,10 @@ async function openMariadb(url: string): Promise<AdvisedDatabase> {
     },
   }
 }
+
+/** Numbers from 1: only MariaDB has a table of them. */
+const series =
+  'select row_number() over () as n from information_schema.collations a, information_schema.collations b limit $count'
 
 function instrumented(dialect: Dialect) {
   return instrument({ dialect }, { slow: '0ms', explain: 'plan', onWarn: () => {} })
