@@ -1,6 +1,8 @@
 import { type Dialect, Kysely, sql } from 'kysely'
 import { type InstrumentOptions, instrument, type QueryEvent } from 'posthaste'
 import { onTestFinished } from 'vitest'
+import { numbersTo } from '../../support/mysql-servers.ts'
+import { typedTable } from './mysql-types.ts'
 import type { Tables } from './shapes.ts'
 
 /** The tables of the differential test on PostgreSQL, in the schema on the search path. */
@@ -52,9 +54,10 @@ export const mysqlTables = `
   insert into city select seq, concat('city ', seq), nullif(seq % 5, 4), seq * 1000003 % 9007, seq * 1.125, date '2020-01-01' + interval seq * 20 day,
     timestamp '2020-01-01 10:00:00.123456' + interval seq * 9 day, concat('c', seq), seq % 2 = 0, seq / 7,
     if(seq % 3 = 0, null, concat('note ', seq)), if(seq % 2, 'x,y', ''), json_object('n', seq % 3, 'list', json_array(1, seq)),
-    if(seq % 2 = 0, 'big', 'small'), concat('r', seq), seq % 8, sec_to_time(seq * 4000) from seq_1_to_24;
-  insert into item select seq, nullif(seq % 9, 8), seq * 1.5, seq % 7, concat('label ', seq % 4) from seq_1_to_40;
+    if(seq % 2 = 0, 'big', 'small'), concat('r', seq), seq % 8, sec_to_time(seq * 4000) from ${numbersTo(24)};
+  insert into item select seq, nullif(seq % 9, 8), seq * 1.5, seq % 7, concat('label ', seq % 4) from ${numbersTo(40)};
   create view city_view as select c.id, c.name, (select count(*) from item where city_id = c.id) as items from city c;
+  ${typedTable}
 `
 
 export const sqliteTables = `

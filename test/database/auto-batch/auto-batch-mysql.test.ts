@@ -1,10 +1,11 @@
 import { Kysely, MysqlDialect, sql } from 'kysely'
 import { createPool, type PoolOptions } from 'mysql2'
 import { queryReport } from 'posthaste'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
-import { services } from '../../support/services.ts'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { mysqlServers, numbersTo } from '../support/mysql-servers.ts'
 import { mysqlTables, open, runScript } from './support/databases.ts'
 import { expectSameResults } from './support/differential.ts'
+import { typedShapes } from './support/mysql-types.ts'
 import { commonShapes, mysqlShapes, type Tables } from './support/shapes.ts'
 
 const database = `auto_batch_${process.pid}`
@@ -12,23 +13,25 @@ const database = `auto_batch_${process.pid}`
 // Thousands of queries: on a busy machine they take a while.
 vi.setConfig({ testTimeout: 120_000 })
 
-describe.skipIf(!services.mariadb)('autoBatch on MariaDB', () => {
+describe.each(mysqlServers)('autoBatch on $server', ({ url }) => {
+  beforeEach(({ skip }) => skip(url === undefined))
+
   const dialect = (options: PoolOptions = {}) => {
-    const uri = new URL(services.mariadb as string)
+    const uri = new URL(url as string)
     uri.pathname = `/${database}`
     return new MysqlDialect({ pool: createPool({ uri: uri.href, connectionLimit: 10, ...options }) })
   }
   let admin: Kysely<never>
 
   beforeAll(async () => {
-    admin = new Kysely({
-      dialect: new MysqlDialect({ pool: createPool({ uri: services.mariadb as string, connectionLimit: 1 }) }),
-    })
+    if (url === undefined) return
+    admin = new Kysely({ dialect: new MysqlDialect({ pool: createPool({ uri: url, connectionLimit: 1 }) }) })
     await sql.raw(`create database ${database}`).execute(admin)
     await runScript(admin, `use ${database};\n${mysqlTables}`)
   })
 
   afterAll(async () => {
+    if (url === undefined) return
     await sql.raw(`drop database ${database}`).execute(admin)
     await admin.destroy()
   })
@@ -50,6 +53,7 @@ describe.skipIf(!services.mariadb)('autoBatch on MariaDB', () => {
     const separate = new Kysely<Tables>({ dialect: dialect({ ...options, connectionLimit: 1 }) })
     onTestFinished(() => separate.destroy())
     await expectSameResults(db, separate, [...commonShapes, ...mysqlShapes])
+    await expectSameResults(db, separate, typedShapes)
     const { queries, statements } = queryReport(db).autoBatch
     expect(queries).toBeGreaterThan(150)
     expect(statements).toBeLessThan(queries / 2)
@@ -93,11 +97,12 @@ describe.skipIf(!services.mariadb)('autoBatch on MariaDB', () => {
     }
     const openVisits = async (table: string) => {
       const { db, events } = open<Record<string, Visit>>(dialect())
-      await sql`create or replace table ${sql.id(table)} (
+      await sql`drop table if exists ${sql.id(table)}`.execute(db)
+      await sql`create table ${sql.id(table)} (
         id int unsigned primary key, person smallint, at datetime, note json, code varchar(10), key (person))`.execute(
         db,
       )
-      await sql`insert into ${sql.id(table)} select seq, nullif(seq % 4, 0), '2026-01-02', json_object('n', seq), seq from seq_1_to_20`.execute(
+      await sql`insert into ${sql.id(table)} select seq, nullif(seq % 4, 0), '2026-01-02', json_object('n', seq), seq from ${sql.raw(numbersTo(20))}`.execute(
         db,
       )
       return { db, events }
