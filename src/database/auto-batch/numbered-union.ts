@@ -168,7 +168,7 @@ function cutValue(tokens: readonly string[]): string | undefined {
     if (token === '(') clauses.push([inner, inner])
     else if (token === ')' && clauses.length > 1) clauses.pop()
     else if (outer !== 'condition' && clauseWords.has(token)) clause[1] = clauseWords.get(token) as Clause
-    else if (inner === 'value' && mayBeCut.has(token) && (token === 'case' || solid[index + 1] === '('))
+    else if (inner === 'value' && mayBeCut.has(token) && (/^(?:case|\|\|)$/.test(token) || solid[index + 1] === '('))
       return `a union may cut what ${token} gives`
   }
   return undefined
@@ -187,5 +187,6 @@ const clauseWords: ReadonlyMap<string, Clause> = /* @__PURE__ */ (() =>
 
 const mayBeCut: ReadonlySet<string> = /* @__PURE__ */ (() =>
   new Set(
-    'case cast coalesce concat greatest if ifnull least lower nullif round substr substring trim upper'.split(' '),
+    // With the mode PIPES_AS_CONCAT, `||` is `concat`.
+    '|| case cast coalesce concat greatest if ifnull least lower nullif round substr substring trim upper'.split(' '),
   ))()

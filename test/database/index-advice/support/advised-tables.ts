@@ -31,7 +31,7 @@ export interface AdvisedDatabase {
   /** The planner's cost of the query on PostgreSQL, the rows that it reads on MariaDB and MySQL; and its plan. */
   explain(query: {
     compile(): { sql: string; parameters: readonly unknown[] }
-  }): Promise<{ cost: number; plan: string }>
+  }): Promise<{ cost: number; plan: string; isTelling: boolean }>
   analyze(): Promise<void>
   close(): Promise<void>
 }
@@ -58,7 +58,7 @@ async function openPostgres(url: string): Promise<AdvisedDatabase> {
       const { sql: text, parameters } = query.compile()
       const { rows } = await pool.query(`explain (format json) ${text}`, [...parameters])
       const [{ Plan: root }] = rows[0]['QUERY PLAN']
-      return { cost: root['Total Cost'], plan: JSON.stringify(root, null, 1) }
+      return { cost: root['Total Cost'], plan: JSON.stringify(root, null, 1), isTelling: true }
     },
     analyze: async () => void (await pool.query('vacuum analyze')),
     async close() {
@@ -89,10 +89,13 @@ async function openMysql(server: MysqlServerName, url: string): Promise<AdvisedD
         const [rows] = await connection.query(`explain format=json ${text}`, [...parameters])
         // The planner's own figure leaves out LIMIT and the sort.
         await connection.query('flush status')
-        await connection.query(text, [...parameters])
+        const [found] = await connection.query(text, [...parameters])
         const [status] = await connection.query("show status like 'Handler_read%'")
+        const cost = (status as { Value: string }[]).reduce((sum, { Value }) => sum + Number(Value), 0)
         return {
-          cost: (status as { Value: string }[]).reduce((sum, { Value }) => sum + Number(Value), 0),
+          cost,
+          // These values may have met no row, for which MySQL reads no table that is joined to it.
+          isTelling: cost > 500 && (server === 'mariadb' || (found as object[]).length > 0),
           plan: String(Object.values((rows as object[])[0] as object)[0]),
         }
       } finally {
