@@ -108,12 +108,17 @@ function fieldsOf(error: unknown): Fields {
   return {
     code: typeof code === 'string' ? code : '',
     message: typeof message === 'string' ? message : '',
-    number: typeof number === 'number' ? number : typeof errno === 'number' ? errno : 0,
+    number: [number, errno, serverNumber(code)].find((one) => typeof one === 'number') ?? 0,
     sqliteCode: typeof errcode === 'number' ? errcode & 0xff : 0,
     hasSeverity: severity !== undefined,
     hasSqlState: sqlState !== undefined,
     syscall,
   }
+}
+
+/** When the server closes an idle connection, `mysql2` puts its number into `code`. The numbers of gRPC and the DOM are smaller. */
+function serverNumber(code: unknown): number | undefined {
+  return typeof code === 'number' && code >= 1_000 ? code : undefined
 }
 
 function guessDialect({ code, number, sqliteCode, hasSeverity, hasSqlState }: Fields): SqlDialect | undefined {

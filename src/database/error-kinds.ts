@@ -57,6 +57,8 @@ export const mysqlErrors: Readonly<Record<number, ErrorKind>> = {
   // Galera: the node has no quorum, or is not in sync yet.
   1047: 'unavailable',
   1129: 'unavailable',
+  // The server is in offline mode, and closes the connection.
+  3032: 'unavailable',
   2002: 'unavailable',
   2003: 'unavailable',
   2005: 'unavailable',
@@ -76,6 +78,7 @@ export const mysqlErrors: Readonly<Record<number, ErrorKind>> = {
   4031: 'connection',
   1792: 'read-only',
   1836: 'read-only',
+  3989: 'read-only',
   1317: 'timeout',
   1969: 'timeout',
   3024: 'timeout',

@@ -1,4 +1,4 @@
-import { createPool } from 'mysql2'
+import { createConnection, createPool } from 'mysql2'
 import pg from 'pg'
 import { classifyError, PoolTimeoutError, QueryTimeoutError } from 'posthaste'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -115,6 +115,14 @@ describe('classifyError of drivers, poolers and proxies', () => {
     [message('deadlock', { code: 'ER_LOCK_DEADLOCK' }), 'deadlock', 'transaction'],
     [message('deadlock', { code: 'ER_LOCK_WAIT_TIMEOUT' }), 'lock-timeout', 'transaction'],
     [mysql(3058), 'deadlock', 'transaction'],
+    [mysql(3032, 'The server is currently in offline mode'), 'unavailable', 'after-delay'],
+    [mysql(3989, "Schema 'app' is in read only mode."), 'read-only', 'after-delay'],
+    [
+      message('The client was disconnected by the server because of inactivity.', { code: 4031, fatal: true }),
+      'connection',
+      'statement-if-idempotent',
+    ],
+    [message('canceled', { code: 1 }), 'other', 'no'],
     [mysql(3169), 'connection', 'statement-if-idempotent'],
     [message('locking protocol', { code: 'SQLITE_PROTOCOL' }), 'busy', 'transaction'],
     [pooler('transaction timeout'), 'connection', 'statement-if-idempotent'],
@@ -135,6 +143,18 @@ describe('classifyError of drivers, poolers and proxies', () => {
     const client = new pg.Client({ host: 'localhost', port: await freePort() })
     const error = await client.connect().catch((error) => error)
     expect(classifyError(error, 'postgres').kind).toBe('unavailable')
+  })
+
+  it.skipIf(!services.mysql)('knows a connection that MySQL has closed because it was idle', async () => {
+    const connection = createConnection(services.mysql as string)
+    const lost = new Promise((resolve) => connection.on('error', resolve))
+    await connection.promise().query('set wait_timeout = 1')
+    expect(classifyError(await lost)).toEqual({ kind: 'connection', retry: 'statement-if-idempotent' })
+    const error = await connection
+      .promise()
+      .query('select 1')
+      .catch((error) => error)
+    expect(classifyError(error).kind).toBe('connection')
   })
 
   it.skipIf(!services.mariadb && !services.mysql)('knows the full pool of mysql2', async () => {

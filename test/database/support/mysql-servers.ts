@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { sql } from 'kysely'
-import { findBinary, startMariadb, startMysql } from '../../support/servers.ts'
+import { type RawBuilder, sql } from 'kysely'
+import { findBinary, type Server, startMariadb, startMysql } from '../../support/servers.ts'
 import { services } from '../../support/services.ts'
 
 export type MysqlServerName = 'mariadb' | 'mysql'
@@ -11,10 +11,16 @@ export const mysqlServers: readonly { readonly server: MysqlServerName; readonly
   { server: 'mysql', url: services.mysql },
 ]
 
+interface OwnServer {
+  readonly server: MysqlServerName
+  readonly start: () => Promise<Server | undefined>
+  readonly isMissing: boolean
+}
+
 /** Servers of a test's own, which it may kill. */
-export const ownMysqlServers = [
-  { server: 'mariadb' as const, start: startMariadb, isMissing: findBinary('mariadbd') === undefined },
-  { server: 'mysql' as const, start: startMysql, isMissing: !hasMysqld() },
+export const ownMysqlServers: readonly OwnServer[] = [
+  { server: 'mariadb', start: startMariadb, isMissing: findBinary('mariadbd') === undefined },
+  { server: 'mysql', start: startMysql, isMissing: !hasMysqld() },
 ]
 
 /** MariaDB calls its server `mysqld` too. */
@@ -26,11 +32,11 @@ function hasMysqld(): boolean {
 const collations = ['a', 'b', 'c', 'd'].map((alias) => `information_schema.collations ${alias}`).join(', ')
 
 /** Counts billions of rows: unlike `sleep`, which MySQL lets return when it is killed, it fails. */
-export const endless = `select count(*) as n from ${collations} where a.id + b.id + c.id + d.id = 0`
+const endless = `select count(*) as n from ${collations} where a.id + b.id + c.id + d.id = 0`
 
 /** The numbers from 1 to `count` as a table with a column `seq`; only MariaDB has such tables itself. */
 export function numbersTo(count: number): string {
   return `(${Array.from({ length: count }, (_, index) => `select ${index + 1} as seq`).join(' union all ')}) as numbers`
 }
 
-export const endlessQuery = sql.raw<{ n: number }>(endless)
+export const endlessQuery: RawBuilder<{ n: number }> = sql.raw<{ n: number }>(endless)

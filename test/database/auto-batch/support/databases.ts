@@ -44,7 +44,7 @@ export async function runScript(db: Kysely<never>, script: string): Promise<void
   }
 }
 
-export const mysqlTables = `
+export const mysqlTables: string = `
   create table city (
     id int primary key, name text not null, region int, pop bigint, area decimal(12, 3), founded date, seen datetime(6),
     code char(3), flag tinyint(1), ratio float, note varchar(20), tags set('x', 'y'), meta json, kind enum('small', 'big'),

@@ -2,7 +2,7 @@ import { type Expression, type Kysely, type SqlBool, sql } from 'kysely'
 import type { Shape, Tables } from './shapes.ts'
 
 /** A table of many types and collations, for MySQL and MariaDB. */
-export const typedTable = `
+export const typedTable: string = `
   create table typed (
     id bigint unsigned primary key, small tinyint unsigned, truth tinyint(1), dbl double, exact decimal(30, 10) unsigned,
     stamp timestamp(3) null, day datetime(6), year_of year, span time(3), ai varchar(20) collate utf8mb4_unicode_ci,
