@@ -1,4 +1,5 @@
-import { type CompiledQuery, type OperationNode, type QueryCompiler, RawNode, type SelectQueryNode } from 'kysely'
+import { CompiledQuery, type OperationNode, type QueryCompiler, RawNode, type SelectQueryNode } from 'kysely'
+import type { Execute } from '../instrumentation.ts'
 import {
   compileAround,
   type JoinedSql,
@@ -55,14 +56,20 @@ class NumberedUnion implements JoinPlan {
     keyList: KeyList | undefined,
   ) {
     this.#keyList = keyList
-    // Without what the catalogue says, there is still the union.
-    this.learn = keyList && ((execute) => keyList.learn(execute).then(noRefusal, noRefusal))
+    this.learn =
+      dialect === 'sqlite'
+        ? undefined
+        : async (execute) => {
+            // Without what the catalogue says, there is still the union.
+            await keyList?.learn(execute).catch(() => {})
+            return await refusalOfSession(execute)
+          }
     // SQLite's values carry their types with them.
     this.proof = dialect === 'sqlite' ? 'none' : 'columns'
     const hasLimit = (node.limit ?? node.fetch) !== undefined
     // A branch without a limit would lose its order.
-    const limitless = dialect === 'mysql' ? ' limit 18446744073709551615' : ' limit -1'
-    const end = node.orderBy !== undefined && !hasLimit ? `${after}${limitless}` : after
+    const noLimit = dialect === 'mysql' ? limitless : '-1'
+    const end = node.orderBy !== undefined && !hasLimit ? `${after} limit ${noLimit}` : after
     const needsTable = node.with !== undefined || (dialect === 'sqlite' && (hasLimit || node.orderBy !== undefined))
     const open = needsTable ? 'select * from (' : dialect === 'mysql' ? '(' : ''
     const close = needsTable ? ') as posthaste_x' : dialect === 'mysql' ? ')' : ''
@@ -80,7 +87,23 @@ class NumberedUnion implements JoinPlan {
   }
 }
 
-function noRefusal(): undefined {}
+/** The session may limit the rows of each SELECT, and then the rows of all lookups together. */
+async function refusalOfSession(execute: Execute): Promise<string | undefined> {
+  try {
+    const { rows } = await execute(CompiledQuery.raw('select cast(@@sql_select_limit as char) as most'))
+    const [first] = rows as { readonly most: unknown }[]
+    return String(first?.most) === limitless ? undefined : 'sql_select_limit is set'
+  } catch (error) {
+    if ((error as { readonly errno?: unknown }).errno === unknownVariable) return undefined
+    throw error
+  }
+}
+
+/** Databases that speak MySQL's protocol may lack the setting. */
+const unknownVariable = 1193
+
+/** MySQL's way to say that there is no limit. */
+const limitless = '18446744073709551615'
 
 function refusalOfNode(node: SelectQueryNode, dialect: UnionDialect): string | undefined {
   if (node.setOperations !== undefined || node.with?.recursive) return 'it is a union or a recursive query'

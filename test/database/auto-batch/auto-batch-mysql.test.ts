@@ -21,14 +21,12 @@ describe.each(mysqlServers)('autoBatch on $server', ({ url }) => {
     uri.pathname = `/${database}`
     return new MysqlDialect({ pool: createPool({ uri: uri.href, connectionLimit: 10, ...options }) })
   }
-  /** A server where `||` joins texts. */
-  const withPipes = () => {
+  /** Each connection begins with the setting. */
+  const dialectWith = (setting: string) => {
     const uri = new URL(url as string)
     uri.pathname = `/${database}`
     const pool = createPool({ uri: uri.href, connectionLimit: 10 })
-    pool.on('connection', (connection) => {
-      connection.query("set sql_mode = concat(@@sql_mode, ',PIPES_AS_CONCAT')", () => {})
-    })
+    pool.on('connection', (connection) => void connection.query(`set ${setting}`, () => {}))
     return new MysqlDialect({ pool })
   }
   let admin: Kysely<never>
@@ -70,7 +68,7 @@ describe.each(mysqlServers)('autoBatch on $server', ({ url }) => {
   })
 
   it('gives values whole that a union would cut', async () => {
-    const { db } = open(withPipes())
+    const { db } = open(dialectWith("sql_mode = concat(@@sql_mode, ',PIPES_AS_CONCAT')"))
     await sql`create table exact (id int primary key, price double(10, 3), ratio double)`.execute(db)
     await sql`insert into exact values (1, 0.5, 0.5), (2, 0.5, 0.5), (3, 1234567.891, 1e300)`.execute(db)
     const untyped = db as unknown as Kysely<{ exact: { id: number } }>
@@ -101,6 +99,20 @@ describe.each(mysqlServers)('autoBatch on $server', ({ url }) => {
     }
     const refusals = queryReport(db).autoBatch.shapes.map(({ refused = '' }) => refused)
     expect(refusals.filter((refused) => refused.startsWith('a union may cut'))).toHaveLength(6)
+  })
+
+  it('loses no rows where the session limits those of a statement', async () => {
+    const { db } = open(dialectWith('sql_select_limit = 2'))
+    for (const column of ['id', 'qty'] as const) {
+      const found = await Promise.all(
+        [1, 2, 3, 4].map((value) =>
+          db.selectFrom('item').selectAll().where(column, '=', value).orderBy('id').execute(),
+        ),
+      )
+      expect(found.map(({ length }) => length)).toEqual(column === 'id' ? [1, 1, 1, 1] : [2, 2, 2, 2])
+    }
+    const { shapes } = queryReport(db).autoBatch
+    expect(shapes.map(({ refused }) => refused)).toEqual(['sql_select_limit is set', 'sql_select_limit is set'])
   })
 
   describe('for lookups by an integer', () => {
