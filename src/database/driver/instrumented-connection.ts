@@ -204,8 +204,8 @@ export class InstrumentedConnection {
 
   #succeed(running: RunningQuery, result: QueryResult<unknown>): QueryResult<unknown> | Promise<QueryResult<unknown>> {
     this.#instrumentation.observer.recordEnd(running, result.rows.length, false)
-    const { control, writes } = running.statement
-    if (control === undefined && writes.length === 0) return result
+    const { control, writes, commitsFirst } = running.statement
+    if (control === undefined && writes.length === 0 && !commitsFirst) return result
     const invalidated = this.#followTransaction(running)
     return invalidated === undefined ? result : invalidated.then(() => result)
   }
@@ -216,6 +216,8 @@ export class InstrumentedConnection {
     if (!running.inTransaction && running.repeated !== undefined && classifyError(error, dialect).retry !== 'no') {
       running.repeated.forgetRuns(1)
     }
+    // It may have committed what was before it, or not have begun.
+    if (running.statement.commitsFirst) await invalidation?.invalidate(this.#transaction.changedTables)
     await invalidation?.afterFailure(running.statement, this.#transaction, error)
     throw error
   }
@@ -225,8 +227,13 @@ export class InstrumentedConnection {
    *
    * @returns a promise while the cache invalidates the changed tables
    */
-  #followTransaction({ statement, scope }: RunningQuery): Promise<void> | undefined {
-    const { control } = statement
+  #followTransaction({ statement, scope }: Pick<RunningQuery, 'statement' | 'scope'>): Promise<void> | undefined {
+    const { control, commitsFirst } = statement
+    if (commitsFirst && this.#transaction.isOpen) {
+      const committed = this.recordCommit()
+      const followed = this.#followTransaction({ statement: { ...statement, commitsFirst: false }, scope })
+      return committed === undefined ? followed : committed.then(() => followed)
+    }
     if (control?.kind === 'begin') this.#transaction.begin(scope)
     else if (control?.kind === 'rollback') this.#transaction.rollback()
     else if (control !== undefined && control.kind !== 'commit') this.#transaction.followSavepoint(control)

@@ -3,7 +3,7 @@ import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { hasUnknownTables } from '../../shared/sql/unknown-tables.ts'
 import { fingerprint } from '../fingerprint/fingerprint.ts'
 import { operationAndTables, type QueryShape, usesTable } from '../fingerprint/query-shape.ts'
-import { type TransactionControl, transactionControl } from '../transactions/transaction-control.ts'
+import { commitsImplicitly, type TransactionControl, transactionControl } from '../transactions/transaction-control.ts'
 import type { QueryStats } from '../types.ts'
 import { ShapeStatistics } from './shape-statistics.ts'
 
@@ -31,6 +31,8 @@ export interface Statement {
   readonly scalarLiterals: string | undefined
   /** Set for `begin`, `commit` and other statements that control the transaction. */
   readonly control: TransactionControl | undefined
+  /** Whether the database commits the open transaction before it runs it, as before DDL on MySQL. */
+  readonly commitsFirst: boolean
 }
 
 const lengthSlots = 512
@@ -98,6 +100,7 @@ export class QueryStatistics {
       literals: joined(literals),
       scalarLiterals: joined(scalarLiterals),
       control: transactionControl(text),
+      commitsFirst: commitsImplicitly(text, this.#dialect),
     }
     // Comments and `in` lists of every length make ever more texts. Drop the oldest; it is analysed again if it returns.
     const statements = isRaw ? this.#rawBySql : this.#statementsBySql

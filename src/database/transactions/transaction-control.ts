@@ -1,3 +1,5 @@
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+
 /** A statement that controls the transaction of its connection. */
 export interface TransactionControl {
   readonly kind: 'begin' | 'commit' | 'rollback' | 'savepoint' | 'rollback to' | 'release'
@@ -20,6 +22,15 @@ export function transactionControl(sql: string): TransactionControl | undefined 
   if (release !== undefined) return { kind: 'release', name }
   return to === undefined ? { kind: 'rollback', name, chains } : { kind: 'rollback to', name }
 }
+
+/** Whether MySQL and MariaDB commit the open transaction before they run the statement, even if it then fails. */
+export function commitsImplicitly(sql: string, dialect: SqlDialect | undefined): boolean {
+  return dialect === 'mysql' && implicitCommit.test(sql)
+}
+
+/** @see MySQL 8.4, "Statements That Cause an Implicit Commit" */
+const implicitCommit =
+  /^\s*(?:begin\b|start\s+transaction\b|(?:create|drop)\s+(?!(?:or\s+replace\s+)?temporary\b)|(?:alter|rename|truncate|grant|revoke|analyze|optimize|repair|flush|reset|install|uninstall|lock\s+tables?|check\s+tables?|(?:cache|load)\s+index)\b|set\s+password\b)/i
 
 /** PREPARE TRANSACTION counts as a commit: it ends the transaction here, and its changes may become visible. */
 const controlPattern =

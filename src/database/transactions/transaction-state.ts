@@ -32,6 +32,11 @@ export class TransactionState {
     return this.#reads
   }
 
+  /** The tables that were changed so far. */
+  get changedTables(): readonly string[] {
+    return this.#changedTables
+  }
+
   begin(scope: QueryScope | undefined): void {
     if (this.#isOpen) return
     this.#isOpen = true

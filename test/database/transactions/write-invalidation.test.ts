@@ -5,14 +5,17 @@ import {
   type Driver,
   DummyDriver,
   Kysely,
+  MysqlDialect,
   PostgresAdapter,
   PostgresIntrospector,
   PostgresQueryCompiler,
   type QueryResult,
   sql,
 } from 'kysely'
+import { createPool } from 'mysql2'
 import { instrument, type Warning } from 'posthaste'
-import { describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { mysqlServers } from '../support/mysql-servers.ts'
 import { openSqlite, type Tables } from '../support/sqlite.ts'
 
 function open() {
@@ -250,5 +253,67 @@ describe('writes that invalidate', () => {
       await expect(write(during.db)).rejects.toThrow(lost)
       expect(during.told).toEqual(['table:orders'])
     })
+  })
+})
+
+describe.each(mysqlServers)('writes that invalidate on $server', ({ url }) => {
+  beforeEach(({ skip }) => skip(url === undefined))
+
+  async function open() {
+    const told: string[] = []
+    const invalidates = { invalidateTags: async (...tags: readonly string[]) => void told.push(...tags) }
+    const pool = createPool({ uri: url as string, connectionLimit: 2 })
+    const db = new Kysely<Record<string, { id: number }>>(
+      instrument({ dialect: new MysqlDialect({ pool }) }, { invalidates }),
+    )
+    const name = `written_${Math.random().toString(36).slice(2)}`
+    onTestFinished(async () => {
+      for (const table of [name, `${name}_2`]) await db.schema.dropTable(table).ifExists().execute()
+      await db.destroy()
+    })
+    await db.schema.createTable(name).addColumn('id', 'integer').execute()
+    told.length = 0
+    return { db, name, told }
+  }
+
+  it.each<[string, (name: string) => string]>([
+    ['creates a table', (name) => `create table ${name}_2 (id int)`],
+    ['fails to create a table', (name) => `create table ${name} (id int)`],
+    ['truncates a table', (name) => `truncate ${name}_none`],
+    ['begins another transaction', () => 'start transaction'],
+  ])('tell what a transaction commits when it %s', async (_what, statement) => {
+    const { db, name, told } = await open()
+    const trx = await db.startTransaction().execute()
+    await trx.insertInto(name).values({ id: 1 }).execute()
+    expect(told).toEqual([])
+    await sql
+      .raw(statement(name))
+      .execute(trx)
+      .catch(() => {})
+    expect(told).toContain(`table:${name}`)
+    await trx.rollback().execute()
+    expect(await db.selectFrom(name).selectAll().execute()).toEqual([{ id: 1 }])
+  })
+
+  it('tell nothing of what is rolled back after a temporary table was made', async () => {
+    const { db, name, told } = await open()
+    const trx = await db.startTransaction().execute()
+    await trx.insertInto(name).values({ id: 1 }).execute()
+    await sql.raw(`create temporary table ${name}_t (id int)`).execute(trx)
+    await sql.raw(`drop temporary table ${name}_t`).execute(trx)
+    await trx.rollback().execute()
+    expect(await db.selectFrom(name).selectAll().execute()).toEqual([])
+    expect(told).toEqual([])
+  })
+
+  it('tell at once what is written after such a statement', async () => {
+    const { db, name, told } = await open()
+    const trx = await db.startTransaction().execute()
+    await trx.schema.createTable(`${name}_2`).addColumn('id', 'integer').execute()
+    told.length = 0
+    await trx.insertInto(name).values({ id: 1 }).execute()
+    expect(told).toEqual([`table:${name}`])
+    await trx.rollback().execute()
+    expect(await db.selectFrom(name).selectAll().execute()).toEqual([{ id: 1 }])
   })
 })
