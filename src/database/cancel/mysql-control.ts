@@ -52,9 +52,9 @@ function kill(
   isWanted: () => boolean,
 ): Promise<void> {
   if (id !== threadId) throw new Error('A proxy stands between: the thread of the query is not known')
-  const { host, port, user, password, socketPath, ssl } = config
+  const { host, port, user, socketPath } = config
   const key = JSON.stringify([server, host, port, user, socketPath])
-  const open = () => openControl(server, { host, port, user, password, socketPath, ssl })
+  const open = () => openControl(server, addressIn(config))
   let killer = killers.get(key)
   if (killer === undefined) {
     killer = new Killer(open, () => killers.delete(key))
@@ -62,6 +62,31 @@ function kill(
   }
   return killer.kill(id, isWanted)
 }
+
+/** What it takes to connect again in the same way: through the user's tunnel, with the user's way to log in. */
+function addressIn(config: CancellableMysqlConnection['config']): object {
+  const known = addressOptions.flatMap((option) => (config[option] === undefined ? [] : [[option, config[option]]]))
+  // A stream that is not made by a function is that of the connection itself.
+  const { stream } = config
+  return Object.fromEntries(typeof stream === 'function' ? [...known, ['stream', stream]] : known)
+}
+
+const addressOptions = [
+  'host',
+  'port',
+  'localAddress',
+  'socketPath',
+  'ssl',
+  'user',
+  'password',
+  'password2',
+  'password3',
+  'passwordSha1',
+  'authPlugins',
+  'authSwitchHandler',
+  'enableCleartextPlugin',
+  'insecureAuth',
+]
 
 const killers = new Map<string, Killer>()
 

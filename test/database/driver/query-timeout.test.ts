@@ -1,3 +1,4 @@
+import { connect as connectSocket } from 'node:net'
 import {
   type CompiledQuery,
   type DatabaseConnection,
@@ -112,6 +113,21 @@ describe.each(mysqlPools)('timeout on $server, $kind pool', ({ url, kind }) => {
       )
     expect(running.rows).toEqual([])
     for (let run = 0; run < 20; run += 1) expect(await one(db)).toBe(1)
+  })
+
+  it('reaches the server as the connection does, also through a tunnel', async () => {
+    const { port, hostname } = new URL(url as string)
+    const pool = createPool({
+      uri: url as string,
+      host: 'behind-the-tunnel.invalid',
+      connectionLimit: 1,
+      stream: () => connectSocket(Number(port), hostname),
+    })
+    const db = open(new MysqlDialect({ pool: kind === 'tuned' ? tuneMysqlPool(pool) : pool }))
+    const session = () => sql`select connection_id() as id`.execute(db)
+    const before = await session()
+    await expect(endlessQuery.execute(db)).rejects.toMatchObject({ cause: { errno: 1317 } })
+    expect(await session()).toEqual(before)
   })
 
   it('limits the wait for the rows of a stream, and not the time its reader takes', async () => {
