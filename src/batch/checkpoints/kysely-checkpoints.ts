@@ -1,4 +1,4 @@
-import type { Kysely, KyselyPlugin } from 'kysely'
+import type { Expression, Kysely, KyselyPlugin, OperationNode } from 'kysely'
 import { expectObject, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import { PosthasteError } from '../../shared/errors.ts'
 import { dialectOf } from '../../shared/sql/dialect.ts'
@@ -19,7 +19,7 @@ interface Tables {
 
 /**
  * Keeps checkpoints in a table, which is created if it does not exist: `key varchar(255) primary key, processed bigint not
- * null, cursor text`; on MySQL `key varbinary(1020)`, because its texts are equal whatever their case. With the `transaction` option of a run, a checkpoint commits together with the work.
+ * null, cursor text`; on MySQL `key varbinary(1020)`, because its texts are equal whatever their case, and `cursor text character set utf8mb4`. With the `transaction` option of a run, a checkpoint commits together with the work.
  *
  * @param db - for the `transaction` option, it must be the database of the work
  */
@@ -62,7 +62,8 @@ export function kyselyCheckpoints<DB>(
       if (await withTable(() => updatesRow(update(tables, key, checkpoint)))) return
       // Another process may have inserted the row since the update.
       await insert(key, checkpoint).catch(async (error) => {
-        if (!(await updatesRow(update(tables, key, checkpoint)))) throw error
+        // Without the flag FOUND_ROWS, MySQL counts no row that was equal already.
+        if (!(await updatesRow(update(tables, key, checkpoint))) && (await store.load(key)) === undefined) throw error
       })
     },
     async clear(key) {
@@ -133,11 +134,19 @@ async function updatesRow(query: { executeTakeFirst(): Promise<{ numUpdatedRows:
 }
 
 async function createTable(db: Kysely<Tables>, table: string): Promise<void> {
-  const type = dialectOf(db.getExecutor()) === 'mysql' ? 'varbinary(1020)' : 'varchar(255)'
+  const isMysql = dialectOf(db.getExecutor()) === 'mysql'
   await db.schema
     .createTable(table)
-    .addColumn('key', type, (column) => column.notNull().primaryKey())
+    .addColumn('key', isMysql ? 'varbinary(1020)' : 'varchar(255)', (column) => column.notNull().primaryKey())
     .addColumn('processed', 'bigint', (column) => column.notNull())
-    .addColumn('cursor', 'text')
+    // The database may have a character set that lacks the cursor's letters.
+    .addColumn('cursor', isMysql ? wideText : 'text')
     .execute()
+}
+
+/** Written as a node, because this feature loads no Kysely. */
+const wideText: Expression<string> = {
+  expressionType: undefined,
+  toOperationNode: () =>
+    ({ kind: 'RawNode', sqlFragments: ['text character set utf8mb4'], parameters: [] }) as OperationNode,
 }

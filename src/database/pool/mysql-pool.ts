@@ -23,7 +23,7 @@ interface MysqlConnection extends PooledConnection, CancellableMysqlConnection {
 
 /** Fields of the pool that `mysql2` does not declare. */
 interface UndeclaredPoolFields {
-  readonly config?: { readonly connectionLimit?: number }
+  readonly config?: { readonly connectionLimit?: number; readonly resetOnRelease?: boolean }
   readonly _allConnections?: { readonly length: number }
   readonly _freeConnections?: { readonly length: number }
   /** The callbacks of those who wait for a connection. */
@@ -58,13 +58,20 @@ export function tuneMysqlPool<Pool extends MysqlPoolLike>(
   pool.on('connection', (connection: MysqlConnection) => {
     tuned.addConnection(connection)
     watchRefusedWrites(connection, () => tuned.recordRefusedWrite())
-    if (statementTimeoutMs !== undefined) connection.query(setTimeoutSql(statementTimeoutMs), () => {})
+    if (!driver.resetsOnRelease) limitStatements(connection)
   })
+  const limitStatements = (connection: MysqlConnection) => {
+    if (statementTimeoutMs !== undefined) connection.query(setTimeoutSql(statementTimeoutMs), () => {})
+  }
   return Object.assign(pool, {
     getConnection(callback: PoolCallback) {
       if (driver.isQueued(callback)) return driver.connect(callback)
       tuned.acquire().then(
-        (connection) => callback(null, connection),
+        (connection) => {
+          // Answered before the caller's first query: `mysql2` sends one after another.
+          if (driver.resetsOnRelease) limitStatements(connection)
+          callback(null, connection)
+        },
         (error) => callback(error),
       )
     },
@@ -108,6 +115,11 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
     this.#pool = pool
     this.#getConnection = pool.getConnection.bind(pool)
     this.#watchQueue(this.#pool._connectionQueue)
+  }
+
+  /** Whether a connection loses the settings of its session each time that it is given back. */
+  get resetsOnRelease(): boolean {
+    return this.#pool.config?.resetOnRelease === true
   }
 
   connect(callback: PoolCallback): void {

@@ -27,7 +27,17 @@ export function queryTables(query: object): QueryTables {
         if (schema !== undefined || !hidden.has(identifier.name)) tables.add(identifier.name)
         return false
       }
-      for (const { identifier } of targetsOf(node)) writes.add(identifier.name)
+      const aliases = node.kind === 'DeleteQueryNode' && node.using ? aliasesIn([node.using, node.joins]) : noAliases
+      for (const { schema, identifier } of targetsOf(node)) {
+        writes.add((schema === undefined && aliases.get(identifier.name)) || identifier.name)
+      }
+      if (aliases.size > 0 && node.from !== undefined) {
+        // Only what follows names the tables.
+        const { from: _, ...rest } = node
+        for (const table of writes) tables.add(table)
+        read(rest, hidden)
+        return false
+      }
       if (node.with === undefined) return true
       const { with: expressions, ...rest } = node
       read(rest, readExpressions(expressions as WithNode, hidden))
@@ -47,6 +57,24 @@ export function queryTables(query: object): QueryTables {
 
   read(query, new Set())
   return { tables: [...tables], writes: [...writes], hasRawSql }
+}
+
+const noAliases: ReadonlyMap<string, string> = new Map()
+
+/** The tables behind the aliases, by which a DELETE of MySQL may name what it deletes from. */
+function aliasesIn(sources: readonly unknown[]): ReadonlyMap<string, string> {
+  const tables = new Map<string, string>()
+  for (const source of sources) {
+    if (typeof source !== 'object' || source === null) continue
+    walkQuery(source, (node) => {
+      const { name } = (node.kind === 'AliasNode' ? node.alias : {}) as { readonly name?: string }
+      const aliased = node.node as QueryNode | undefined
+      if (name !== undefined && aliased?.kind === 'TableNode')
+        tables.set(name, (aliased.table as TableName).identifier.name)
+      return node.kind !== 'SelectQueryNode'
+    })
+  }
+  return tables
 }
 
 interface TableName {

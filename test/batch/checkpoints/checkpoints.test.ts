@@ -14,7 +14,7 @@ import {
   memoryCheckpoints,
   type ResumableSource,
 } from 'posthaste'
-import { afterAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { services } from '../../support/services.ts'
 
 const range = (count: number) => Array.from({ length: count }, (_, index) => index)
@@ -80,6 +80,28 @@ describe.each(stores)('the %s checkpoint store', (_name, createStore) => {
     const keys = ['a', 'A', 'á', 'a ', 'a/b', 'a_b', '../a', '.', 'ü', 'x'.repeat(250)]
     for (const [processed, key] of keys.entries()) await store.save(key, { processed })
     for (const [processed, key] of keys.entries()) expect(await store.load(key)).toEqual({ processed })
+  })
+})
+
+describe.each(servers)('kyselyCheckpoints on %s', (name, db) => {
+  it('keeps cursors that the character set of the database lacks', async () => {
+    const database = `${table}_latin`
+    await sql`create database ${sql.id(database)} character set latin1`.execute(db)
+    onTestFinished(async () => void (await sql`drop database ${sql.id(database)}`.execute(db)))
+    const store = kyselyCheckpoints(db.withSchema(database))
+    await store.save('ключ', { processed: 1, cursor: 'Ω 🚀' })
+    expect(await store.load('ключ')).toEqual({ processed: 1, cursor: 'Ω 🚀' })
+  })
+
+  it('saves the same again where the connection counts only rows that change', async () => {
+    const url = services[name] as string
+    const counting = new Kysely<never>({
+      dialect: new MysqlDialect({ pool: createPool({ uri: url, flags: ['-FOUND_ROWS'] }) }),
+    })
+    onTestFinished(() => counting.destroy())
+    const store = kyselyCheckpoints(counting, { table })
+    for (let time = 0; time < 3; time += 1) await store.save('same', { processed: 7, cursor: 'c' })
+    expect(await store.load('same')).toEqual({ processed: 7, cursor: 'c' })
   })
 })
 

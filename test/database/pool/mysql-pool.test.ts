@@ -137,6 +137,14 @@ describe.each(ownMysqlServers)('tuneMysqlPool on $server', ({ server: name, star
     expect((await sql<{ one: number }>`select 1 as one`.execute(db)).rows).toEqual([{ one: 1 }])
   })
 
+  it('ends such a statement also after the session was reset', async () => {
+    const options = { host: '127.0.0.1', port: server.port, user: 'root', connectionLimit: 1, resetOnRelease: true }
+    const db = kyselyOf(tuneMysqlPool(createPool(options), { statementTimeout: '200ms' }))
+    for (let run = 0; run < 2; run += 1) {
+      await expect(endlessQuery.execute(db)).rejects.toMatchObject({ errno: name === 'mariadb' ? 1969 : 3024 })
+    }
+  })
+
   it('replaces a connection whose ping fails', async () => {
     const { pool } = connect({ prePing: true })
     const next = () =>

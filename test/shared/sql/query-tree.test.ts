@@ -37,6 +37,26 @@ describe('the tables of a query', () => {
     ['an update', db.updateTable('a as x').set({ b_id: 1 }).where('b_id', 'in', ids), 'a,b', 'a'],
     ['an update of several', db.updateTable(['a', 'b']).set({ b_id: 1 }), 'a,b', 'a,b'],
     ['a delete from several', db.deleteFrom(['a', 'c']).using('b'), 'a,b,c', 'a,c'],
+    [
+      'a delete from what an alias names',
+      db
+        .deleteFrom(['x', 'y'] as never)
+        .using('a as x')
+        .innerJoin('b as y', 'y.id', 'x.b_id')
+        .innerJoin('c', 'c.id', 'y.c_id'),
+      'a,b,c',
+      'a,b',
+    ],
+    [
+      'a delete from what an alias names, with an expression of its name',
+      db
+        .with('x', () => ids)
+        .deleteFrom('y' as never)
+        .using('a as y' as never)
+        .innerJoin('x' as never, 'x.id' as never, 'y.id' as never),
+      'a,b',
+      'a',
+    ],
     ['a replace', db.replaceInto('c').values({ id: 1 }), 'c', 'c'],
     ['a truncated table', db.schema.dropTable('b'), 'b', 'b'],
     [
