@@ -201,7 +201,8 @@ async function launch(
   let child!: ChildProcess
   const start = async () => {
     child = spawn(binary, args, { stdio: 'ignore', ...user })
-    const deadline = Date.now() + 20_000
+    // A MySQL that was killed repairs its tables first.
+    const deadline = Date.now() + 45_000
     while (!((await listens(port)) && (await isReady()))) {
       if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${binary} did not start on port ${port}`)
       await new Promise((resolve) => setTimeout(resolve, 25))

@@ -255,14 +255,14 @@ describe.each(ownMysqlServers)('tuneMysqlPool on $server', ({ server: name, star
   it('warns of no leak when a caller has left before its turn', async () => {
     const codes: string[] = []
     const onWarn = ({ code }: { code: string }) => codes.push(code)
-    const { pool } = connect({ max: 1, acquireTimeout: '50ms', leakAfter: '100ms', onWarn })
+    const { pool } = connect({ max: 1, acquireTimeout: '500ms', leakAfter: '600ms', onWarn })
     const request = () => pool.promise().getConnection()
     const first = await new Promise<PoolConnection>((resolve) => {
       pool.getConnection((_error, connection) => resolve(connection))
     })
     await expect(request()).rejects.toMatchObject({ code: 'ERR_POOL_TIMEOUT' })
     first.destroy()
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    await new Promise((resolve) => setTimeout(resolve, 700))
     expect(codes).toEqual([])
     expect(pool.stats()).toMatchObject({ inUse: 0, acquired: 1, leaks: 0 })
   })
