@@ -34,14 +34,13 @@ const found: readonly (readonly [ddl: string, walk: Omit<TypedWalk, 'type'>])[] 
 ]
 
 /** Walks over every column type with its edge values, each page by a session with other settings. */
-describe.each(engines)('$name', ({ name, dialect, available, open }) => {
+describe.each(engines)('$name', ({ name, server, available, open }) => {
   let opened: Opened
-  const types = dialect as keyof typeof columnTypes
 
   beforeAll(async () => {
     if (!available) return
     opened = await open()
-    await createTypedTables(opened.db, types)
+    await createTypedTables(opened.db, server)
   })
   afterAll(() => opened?.close(), 60_000)
 
@@ -51,12 +50,12 @@ describe.each(engines)('$name', ({ name, dialect, available, open }) => {
       const wrong = new Map<string, { walk: TypedWalk; detail: string; count: number }>()
       const refused = new Map<string, number>()
       let walked = 0
-      for (const walk of fc.sample(typedWalks(types), { numRuns, seed })) {
-        const outcome = await runTypedWalk(opened.db, types, walk)
+      for (const walk of fc.sample(typedWalks(server), { numRuns, seed })) {
+        const outcome = await runTypedWalk(opened.db, server, walk)
         walked++
         if (outcome.kind === 'right') continue
-        const ddl = columnTypes[types][walk.type]?.ddl ?? ''
-        const key = `${ddl} ${columnTypes[types][walk.type]?.computed?.[walk.computed] ?? ''}`
+        const ddl = columnTypes[server][walk.type]?.ddl ?? ''
+        const key = `${ddl} ${columnTypes[server][walk.type]?.computed?.[walk.computed] ?? ''}`
         // Whether it depends on the zone is not known of raw SQL, and a function of an instant does.
         const mayBeZoned = walk.shape === 'raw' || /timestamp/i.test(key)
         if (outcome.kind === 'refused' && mayBeZoned && outcome.detail.includes('time zone')) continue
@@ -76,26 +75,26 @@ describe.each(engines)('$name', ({ name, dialect, available, open }) => {
     600_000,
   )
 
-  test.skipIf(!available || sessionModes[dialect] === undefined).each(sessionModes[dialect] ?? [''])(
+  test.skipIf(!available || sessionModes[server] === undefined).each(sessionModes[server] ?? [''])(
     'pages by columns of every type are the list in its order after: %s',
     async (mode) => {
-      for (const sampled of fc.sample(typedWalks(types), { numRuns, seed })) {
-        const { ddl } = columnTypes[types][sampled.type] as ColumnType
+      for (const sampled of fc.sample(typedWalks(server), { numRuns, seed })) {
+        const { ddl } = columnTypes[server][sampled.type] as ColumnType
         // Of raw SQL, it is not known that a column is an ENUM.
         const shape = sampled.shape === 'raw' && /enum|set/.test(ddl) ? 'plain' : sampled.shape
         const walk = { ...sampled, shape, computed: -1 }
-        const outcome = await runTypedWalk(opened.db, types, walk, mode)
+        const outcome = await runTypedWalk(opened.db, server, walk, mode)
         expect(outcome, `${ddl} ${JSON.stringify(walk)}`).toEqual({ kind: 'right' })
       }
     },
     600_000,
   )
 
-  test.skipIf(!available || dialect !== 'mysql').each(found)(
+  test.skipIf(!available || server !== 'mariadb').each(found)(
     'a list by %s of raw SQL is right, or refused on the page before',
     async (ddl, walk) => {
-      const type = columnTypes.mysql.findIndex((one) => one.ddl === ddl)
-      const outcome = await runTypedWalk(opened.db, 'mysql', { ...walk, type })
+      const type = columnTypes.mariadb.findIndex((one) => one.ddl === ddl)
+      const outcome = await runTypedWalk(opened.db, 'mariadb', { ...walk, type })
       expect(outcome).toMatchObject({ kind: expect.stringMatching(/^(right|refused)$/) })
     },
   )

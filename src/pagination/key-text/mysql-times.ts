@@ -7,7 +7,8 @@ import { beyondValue, unreadable } from './key-text.ts'
 // it sorts by its instant. `unix_timestamp()` is the instant, but no index finds it: so each condition has both. The bounds
 // are three hours wide where the offset of the zone changes near the instant.
 
-const zeroTimestamp = /* @__PURE__ */ sqlText("'0000-00-00 00:00:00'")
+/** MySQL refuses the text of the zero timestamp in its default mode. */
+const zeroTimestamp = /* @__PURE__ */ sqlText('0')
 
 function isZeroTimestamp(text: string): boolean {
   return /^t0(\.0+)?$/.test(text)
@@ -55,7 +56,7 @@ function withinBound({ sql, isDescending }: OrderKey, seconds: OperationNode, co
 // A time without an instant is zero, or a DATETIME of another century, and sorts by the local time.
 
 /** `i`, an instant and a local time. */
-export const timePattern: RegExp = /^i\d{1,10}(?:\.\d{1,6})? s[ -~]*$/
+export const timePattern: RegExp = /^i\d{1,11}(?:\.\d{1,6})? s[ -~]*$/
 
 /**
  * The text of a date with a time, or `s` and the text of a key of another type.

@@ -111,7 +111,8 @@ const families: Readonly<Record<string, Exclude<MysqlType, object> | 'decimal' |
   text: 'string',
   mediumtext: 'string',
   longtext: 'string',
-  json: 'string',
+  // JSON is a text on MariaDB, which calls its columns `longtext`, and a type on MySQL.
+  json: 'computed',
   binary: 'bytes',
   varbinary: 'bytes',
   tinyblob: 'bytes',

@@ -3,18 +3,9 @@ import type { Row } from '../seek/query-runner.ts'
 import type { OrderKey } from '../seek/sort-keys.ts'
 import { asColumn, joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
 import { beyondValue, hasNoText, type KeyText, textIn, unreadable } from './key-text.ts'
-import {
-  instantOf,
-  localTimeOf,
-  secondsOf,
-  timeAt,
-  timeBeyond,
-  timeOf,
-  timePattern,
-  timestampAt,
-  timestampBeyond,
-} from './mysql-times.ts'
+import { localTimeOf, secondsOf, timeAt, timeBeyond, timePattern, timestampAt, timestampBeyond } from './mysql-times.ts'
 import type { MysqlType } from './mysql-types.ts'
+import { tinyScale, write } from './mysql-writing.ts'
 
 /**
  * MariaDB sorts some types otherwise than it compares them with text, and it compares a text with a number as doubles. So
@@ -42,81 +33,6 @@ function unzoned(text: string): string {
   return text.startsWith('z') ? text.slice(text.indexOf(' ') + 1) : text
 }
 
-// A migration may have changed the type of a column since it was looked up. Where that shows, the text is `-`, which is no
-// text of a key. An empty one would be NULL under `sql_mode = 'EMPTY_STRING_IS_NULL'`.
-function write({ sql, type = 'computed' }: OrderKey): OperationNode {
-  if (typeof type === 'object') return unlessNull(sql, raw`concat(${sql} + 0, ' ', hex(convert(${sql} using utf8mb4)))`)
-  switch (type) {
-    case 'plain':
-      return textOf(sql)
-    case 'number':
-      return raw`if(charset(${sql}) = 'binary', cast(${sql} + 0 as char), '-')`
-    case 'set':
-      return raw`cast(${sql} + 0 as char)`
-    case 'double':
-      return raw`if(charset(${sql}) = 'binary', ${textOf(raw`${sql} + 0e0`)}, '-')`
-    case 'timestamp':
-      return raw`if(charset(${sql}) = 'binary', cast(if(${sql} <=> null, null, ${instantOf(sql)}) as char), '-')`
-    case 'string':
-      return unlessNull(sql, raw`concat(if(charset(${sql}) = 'binary', '-', 'x'), hex(${sql}))`)
-    case 'bytes':
-      return unlessNull(sql, raw`concat('x', hex(${sql}))`)
-    case 'opaque':
-      return unlessNull(sql, raw`concat('s', ${textOf(sql)})`)
-    case 'computed':
-      return unlessNull(sql, guess(sql, raw`concat('s', ${textOf(sql)})`))
-    case 'zoned':
-      return unlessNull(sql, raw`concat('z', @@time_zone, ' ', ${guess(sql, timeOf(sql, textOf(sql)))})`)
-    default:
-      return raw`if(charset(${sql}) = 'binary', cast(${sql} as char), '-')`
-  }
-}
-
-/** Under `sql_mode = 'ORACLE'`, `concat()` ignores NULL. */
-function unlessNull(sql: OperationNode, text: OperationNode): OperationNode {
-  return raw`if(${sql} <=> null, null, ${text})`
-}
-
-/**
- * The condition that a row holds the position, by keys of the types that we know. A migration may have made an ENUM of a text
- * since: its number is not that of the text.
- */
-export function isSurelyAt(keys: readonly OrderKey[], isAt: OperationNode): OperationNode {
-  const texts = keys.filter(({ type }) => type === 'string')
-  const tells = texts.map(({ sql }) => raw`(${sql} + 0 <=> convert(${sql} using utf8mb4) + 0)`)
-  return joined([isAt, ...tells], ' and ')
-}
-
-/**
- * The text of a number, a date, a UUID or an address. A temporary table cuts that of a number at 23 characters unless its
- * length is given; a double may have 34. Under `names binary`, it would be bytes, which are filled up to that length, unless
- * its character set is given.
- */
-function textOf(key: OperationNode): OperationNode {
-  return raw`cast(${key} as char(80) character set ascii)`
-}
-
-/**
- * `x` and bytes, `c` and a text with its charset and collation, `n` and a number,
- * `d` and a double, or `s` and a text in ASCII. Bytes stay
- * binary beside a text, and numbers do not; a bit field is a different number than its text. A DECIMAL compares by the digits
- * that it shows, a FLOAT by digits that it does not show. A text that is made of constants only has no collation that would
- * win over that of a parameter. There is no text for an ENUM or a SET whose column was not found: its number is not that
- * of its text.
- *
- * @param rest - the text of a key that is neither bytes, a text nor a number
- */
-function guess(key: OperationNode, rest: OperationNode): OperationNode {
-  const text = textOf(key)
-  const bytes = raw`concat(${key})`
-  const number = raw`${key} + 0e0`
-  // Under `names binary`, numbers and dates become bytes too.
-  const isBytes = raw`charset(${bytes}) = 'binary' and (@@character_set_connection <> 'binary' or ${bytes} not regexp '^-?[0-9]' or (hex(${key}) = hex(${bytes})) = (${bytes} + 0e0 = ${number}))`
-  const numeric = raw`if(cast(${text} as decimal(65, 30)) = ${key}, concat('n', ${text}), concat('d', ${textOf(number)}))`
-  const literal = raw`concat('c', cast(charset(${key}) as char), '/', cast(collation(${key}) as char), '/', hex(${key}))`
-  return raw`case when charset(${key}) <> 'binary' then case when ${number} <> ${text} + 0e0 then '-' when coercibility(${key}) >= 4 then ${literal} else concat('x', hex(${key})) end when ${isBytes} then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${text} = ${textOf(raw`cast(${key} as signed)`)} then concat('n', ${text}) when ${text} regexp '^-?[0-9]+([.][0-9]+)?(e[+-]?[0-9]+)?$' then ${numeric} else ${rest} end`
-}
-
 /**
  * Marks the text by what it is, so that a cursor of another type is recognised: `n` a number, `s` a date, an address or
  * another text in ASCII, `t` the seconds of a TIMESTAMP. Bytes and the labels of ENUMs are hexadecimal in the row, which is
@@ -137,7 +53,7 @@ function packed(row: Row, at: number, { type = 'computed' }: OrderKey): string |
     case 'set':
       return /[.e]/.test(text) ? '' : `n${text}`
     case 'double':
-      return `n${text}`
+      return text.startsWith('p') ? text : `n${text}`
     case 'plain':
       return `s${text}`
     case 'timestamp':
@@ -160,6 +76,7 @@ function packed(row: Row, at: number, { type = 'computed' }: OrderKey): string |
 }
 
 function packedBytes(text: string): string {
+  if (text.startsWith('j')) return `j${Buffer.from(text.slice(1), 'hex')}`
   if (!text.startsWith('x')) return text
   const bytes = Buffer.from(text.slice(1), 'hex')
   const decoded = bytes.toString('utf8')
@@ -179,10 +96,12 @@ function marksOf(type: MysqlType): string {
     case 'bytes':
       return 'ub'
     case 'computed':
-      return 'ndsubc'
+      return 'ndpsubcj'
     case 'zoned':
       // Positions of `decodeLegacy` have no zone.
-      return 'zndub'
+      return 'zndpubj'
+    case 'double':
+      return 'np'
     default:
       return 'n'
   }
@@ -192,6 +111,7 @@ const patterns: { readonly [Mark in string]?: RegExp } = {
   s: /^s[ -~]*$/,
   n: /^n-?\d{1,65}(\.\d{1,65})?(e[+-]?\d+)?$/,
   d: /^d-?\d{1,65}(\.\d{1,65})?(e[+-]?\d+)?$/,
+  p: /^p-?\d{1,65}(\.\d{1,65})?(e[+-]?\d+)?$/,
   t: /^t\d{1,10}(\.\d{1,6})?$/,
   i: timePattern,
   E: /^E$/,
@@ -204,7 +124,7 @@ const plainPattern = /^s-?[\da-f]*([:.-])[\da-f]*\1[\da-f:. -]*$/i
 export function isWritten(text: string): boolean {
   const content = unzoned(text)
   const mark = content[0] ?? ''
-  return mark !== '' && 'ndsubctiE'.includes(mark) && patterns[mark]?.test(content) !== false
+  return mark !== '' && 'ndpsubctijE'.includes(mark) && patterns[mark]?.test(content) !== false
 }
 
 /** Whether the key is written as this text. */
@@ -271,9 +191,10 @@ function readKey(text: string, { type = 'computed' }: OrderKey): OperationNode {
   switch (type) {
     case 'integer':
     case 'number':
-    case 'double':
     case 'set':
-      return readNumber(content, type === 'double')
+      return readNumber(content, false)
+    case 'double':
+      return text.startsWith('p') ? readMarked(text) : readNumber(content, true)
     case 'timestamp':
       return secondsOf(text)
     case 'plain':
@@ -291,6 +212,10 @@ function readMarked(text: string): OperationNode {
     case 'n':
     case 'd':
       return readNumber(content, text[0] === 'd')
+    case 'p':
+      return raw`(${readNumber(content, true)} / ${tinyScale})`
+    case 'j':
+      return raw`json_extract(convert(${readBytes(Buffer.from(content))} using utf8mb4), _utf8mb4'$')`
     case 's':
       return readText(content)
     case 'u':
@@ -307,10 +232,17 @@ function readMarked(text: string): OperationNode {
   throw unreadable()
 }
 
-/** Under `names binary`, a parameter is bytes, and bytes are another address or UUID than their text. */
+/**
+ * Under `names binary`, a parameter is bytes, and bytes are another address or UUID than their text. MySQL refuses the text of a
+ * zero date in its default mode, but not its number.
+ */
 function readText(text: string): OperationNode {
+  if (zeroDatePattern.test(text)) return sqlText(text.replaceAll(/[- :]/g, ''))
   return raw`convert(${parameter(text)} using ascii)`
 }
+
+/** A date whose month or day is zero, with or without a time. */
+const zeroDatePattern = /^\d{4}-(?:00-\d\d|\d\d-00)(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/
 
 /** Under `sql_mode = 'EMPTY_STRING_IS_NULL'`, `''` is NULL. */
 const emptyText = /* @__PURE__ */ sqlText("x''")

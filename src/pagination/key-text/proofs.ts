@@ -66,5 +66,5 @@ function mayBeCut({ type = 'computed' }: OrderKey): boolean {
 function cutText({ sql, type }: OrderKey): OperationNode {
   const size = type === 'bytes' ? sqlText('@@max_sort_length - 8') : sqlText('@@max_sort_length div 4 - 2')
   const isLong = raw`octet_length(${sql}) * 16 > @@max_sort_length and (char_length(${sql}) > ${size} or octet_length(weight_string(${sql})) > @@max_sort_length - 8)`
-  return raw`if(${isLong}, md5(left(weight_string(left(${sql}, ${size})), @@max_sort_length - 8)), null)`
+  return raw`if(${isLong}, sha2(left(weight_string(left(${sql}, ${size})), @@max_sort_length - 8), 224), null)`
 }

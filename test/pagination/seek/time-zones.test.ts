@@ -227,14 +227,14 @@ describe.skipIf(findBinary('mariadbd') === undefined)('keys in time zones on Mar
   })
 
   it('are lists in their order, or refused, in zones with daylight saving', async () => {
-    await createTypedTables(db, 'mysql')
-    const times = columnTypes.mysql.flatMap(({ ddl }, at) => (/timestamp|datetime/.test(ddl) ? [at] : []))
-    const walks = fc.sample(typedWalks('mysql'), { numRuns: Number(process.env.RUNS ?? 60), seed: 5 })
+    await createTypedTables(db, 'mariadb')
+    const times = columnTypes.mariadb.flatMap(({ ddl }, at) => (/timestamp|datetime/.test(ddl) ? [at] : []))
+    const walks = fc.sample(typedWalks('mariadb'), { numRuns: Number(process.env.RUNS ?? 60), seed: 5 })
     for (const [at, sampled] of walks.entries()) {
       const walk = { ...sampled, type: times[at % times.length] as number }
       // Half of them stay in one zone, and so must be right.
       const isConstant = at % 2 === 0
-      const outcome = await runTypedWalk(db, 'mysql', { ...walk, settings: isConstant ? [2] : walk.settings })
+      const outcome = await runTypedWalk(db, 'mariadb', { ...walk, settings: isConstant ? [2] : walk.settings })
       const isAllowed = outcome.kind === 'right' || (!isConstant && outcome.kind === 'refused')
       expect(isAllowed ? 'right' : outcome, JSON.stringify(walk)).toBe('right')
     }

@@ -1,10 +1,12 @@
-import type { SqlDialect } from '../../../src/pagination/types.ts'
+import type { ServerKind } from './engines.ts'
 
 /** A column type, values of it at its edges as SQL, and expressions over a column `k` of it that can be keys too. */
 export interface ColumnType {
   readonly ddl: string
   readonly values: readonly string[]
   readonly computed?: readonly string[]
+  /** Whether only the expressions can be keys, not the column. */
+  readonly isUnordered?: boolean
 }
 
 const text = (...values: readonly string[]) => values.map((value) => `'${value}'`)
@@ -170,7 +172,7 @@ const postgres: readonly ColumnType[] = [
   { ddl: 'timestamptz(0)', values: text('2026-10-25 00:30:00.6+00', 'infinity') },
 ]
 
-const mysql: readonly ColumnType[] = [
+const mariadb: readonly ColumnType[] = [
   {
     ddl: 'int',
     values: ['0', '-2147483648', '2147483647', '5'],
@@ -299,6 +301,202 @@ const mysql: readonly ColumnType[] = [
   },
 ]
 
+const mysqlWords = [...words, "'a '", "'a  '", "'ß'", "'ss'"]
+
+const mysql: readonly ColumnType[] = [
+  {
+    ddl: 'int',
+    values: ['0', '-2147483648', '2147483647', '5'],
+    computed: ['k / 7', 'k % 3', 'concat(k)', '0 - k', 'sqrt(abs(k))', 'cast(k as json)', 'k & 5'],
+  },
+  { ddl: 'int(8) unsigned zerofill', values: ['0', '7', '4294967295'] },
+  { ddl: 'bigint', values: ['0', '9223372036854775807', '9007199254740993', '-9223372036854775808'] },
+  { ddl: 'bigint unsigned', values: ['0', '18446744073709551615', '9007199254740993'], computed: ['k div 2', 'k | 0'] },
+  {
+    ddl: 'decimal(20,4)',
+    values: ['0', '1.5000', '-2.2500', '12345678901234.5678'],
+    computed: ['k / 3', 'round(k, 1)', 'cast(k as double)', 'cast(k as float)'],
+  },
+  {
+    ddl: 'decimal(65,30)',
+    values: ['0', '0.000000000000000000000000000001', '-99999999999999999999999999999999999.5'],
+  },
+  {
+    ddl: 'float',
+    values: ['0', '0.1', '1e-7', '-1.1e-15', '1e-30', '3.4e38', '16777217', '-0.3'],
+    computed: ['k * 2'],
+  },
+  {
+    ddl: 'double',
+    values: [
+      '0',
+      '0.1',
+      '1e-300',
+      '1e308',
+      '0.30000000000000004',
+      '9007199254740993',
+      '-5',
+      '-0.0000000000000010323389808948516',
+      '-0e0',
+    ],
+    computed: ['k / 7', 'abs(k)'],
+  },
+  { ddl: 'bit(9)', values: ["b'0'", "b'1'", "b'111111111'"], computed: ['k + 0', 'coalesce(k, k)'] },
+  { ddl: 'bit(64)', values: ["b'0'", '18446744073709551615', '9223372036854775808'] },
+  { ddl: 'year', values: ['0', '1901', '2155', '2024'], computed: ['coalesce(k, k)'] },
+  { ddl: 'tinyint(1)', values: ['0', '1', '2'], computed: ['not k', 'k > 0'] },
+  {
+    ddl: 'varchar(40)',
+    values: mysqlWords,
+    computed: [
+      'lower(k)',
+      "concat(k, '!')",
+      'length(k)',
+      'json_unquote(json_quote(k))',
+      'json_quote(k)',
+      'json_array(k)',
+      "json_extract(json_object(_utf8mb4'a', k), _utf8mb4'$.a')",
+      'k collate utf8mb4_bin',
+      'any_value(k)',
+      'convert(k using latin1)',
+    ],
+  },
+  { ddl: 'varchar(40) collate utf8mb4_0900_ai_ci', values: mysqlWords, computed: ['upper(k)', "nullif(k, 'a')"] },
+  { ddl: 'varchar(40) collate utf8mb4_0900_as_cs', values: mysqlWords },
+  { ddl: 'varchar(40) collate utf8mb4_0900_bin', values: mysqlWords },
+  { ddl: 'varchar(40) collate utf8mb4_bin', values: mysqlWords, computed: ["coalesce(k, 'm')"] },
+  { ddl: 'varchar(40) collate utf8mb4_unicode_ci', values: mysqlWords },
+  { ddl: 'varchar(40) collate utf8mb4_general_ci', values: mysqlWords },
+  { ddl: 'varchar(40) collate utf8mb4_ja_0900_as_cs', values: [...mysqlWords, "'ア'", "'あ'", "'ｱ'"] },
+  { ddl: 'varchar(40) collate utf8mb4_de_pb_0900_ai_ci', values: [...mysqlWords, "'ä'", "'ae'"] },
+  { ddl: 'varchar(40) collate utf8mb4_zh_0900_as_cs', values: mysqlWords },
+  { ddl: 'varchar(40) charset utf8mb3', values: mysqlWords.filter((word) => !/[🙂🙃]/u.test(word)) },
+  { ddl: 'varchar(40) charset latin1', values: mysqlWords.filter((word) => !/[🙂🙃中]/u.test(word)) },
+  { ddl: 'varchar(40) charset latin1 collate latin1_german2_ci', values: ["'ä'", "'ae'", "'a'", "'ß'", "'ss'"] },
+  { ddl: 'varchar(40) charset ucs2', values: mysqlWords.filter((word) => !/[🙂🙃]/u.test(word)) },
+  { ddl: 'varchar(40) charset utf16', values: mysqlWords },
+  { ddl: 'varchar(40) charset utf32', values: mysqlWords },
+  { ddl: 'varchar(40) charset gb18030', values: mysqlWords },
+  { ddl: 'varchar(40) charset sjis', values: text('a', 'b', 'ア', '表', '') },
+  { ddl: 'varchar(40) charset cp1250 collate cp1250_czech_cs', values: text('a', 'ch', 'c', 'h', 'č', '') },
+  { ddl: 'char(10)', values: mysqlWords },
+  { ddl: 'char(10) charset latin1', values: text('a', 'a ', 'B', '') },
+  { ddl: 'text', values: mysqlWords },
+  { ddl: 'mediumtext', values: mysqlWords, computed: ["nullif(k, 'a')", "coalesce(k, 'm')"] },
+  { ddl: 'varbinary(20)', values: ["''", "x'00'", "x'ff00'", "'5'", "'a'"], computed: ['concat(k)', 'hex(k)'] },
+  { ddl: 'binary(4)', values: ["''", "x'00'", "x'ff00'", "'a'"] },
+  { ddl: 'blob', values: ["''", "x'00'", "x'ff00'", "'5'"] },
+  { ddl: "enum('3','2','1','x','10')", values: text('3', '2', '1', 'x', '10') },
+  {
+    ddl: "enum('b\\\\c','it''s','a,b','x\\ny','é') charset latin1",
+    values: ["'b\\\\c'", "'it''s'", "'a,b'", "'x\\ny'", "'é'"],
+  },
+  {
+    ddl: "enum('b','a','c')",
+    values: text('a', 'b', 'c'),
+    computed: ["nullif(k, 'zz')", 'coalesce(k, k)', "if(k = 'a', k, k)", "concat(k, '')", 'k + 0', 'least(k, k)'],
+  },
+  { ddl: "set('3','2','1','x')", values: text('', '3', '2', '1,x', '3,2,1,x', 'x') },
+  {
+    ddl: "set('b','a','c')",
+    values: text('a', 'b', 'c,a', ''),
+    computed: ["concat(k, '')", 'k + 0', 'coalesce(k, k)'],
+  },
+  {
+    ddl: 'date',
+    values: text('2026-02-03', '0000-00-00', '9999-12-31', '1000-01-01'),
+    computed: ['coalesce(k, k)', 'year(k)', 'cast(k as json)'],
+  },
+  {
+    ddl: 'datetime(6)',
+    values: text(
+      '2026-02-03 00:00:00.000001',
+      '0000-00-00',
+      '9999-12-31 23:59:59.999999',
+      '2026-10-25 02:30:00',
+      '2500-01-01',
+    ),
+    computed: ['coalesce(k, k)', 'UNIX_TIMESTAMP(k)', 'hour(k)'],
+  },
+  {
+    ddl: 'datetime',
+    values: text('2026-02-03 00:00:00', '2026-10-25 02:30:00', '2026-03-29 02:30:00'),
+    computed: ['k + interval 1 microsecond', "date_format(k, '%Y')"],
+  },
+  {
+    ddl: 'time(6)',
+    values: text('00:00:00', '-838:59:59', '838:59:59', '-00:00:00.5', '12:34:56.789012'),
+    computed: ['coalesce(k, k)', 'timediff(k, k)'],
+  },
+  { ddl: 'time', values: text('00:00:00', '-00:00:01', '838:59:59') },
+  {
+    ddl: 'timestamp(6) null',
+    values: text(
+      '2026-10-25 00:30:00',
+      '2026-10-25 01:30:00',
+      '2026-10-25 00:30:00.000001',
+      '2026-10-25 01:29:59.999999',
+      '2026-10-25 02:30:00',
+      '1970-01-01 00:00:01',
+      '2038-01-19 03:14:07.499999',
+      '2026-03-29 01:00:00',
+      '0000-00-00 00:00:00',
+    ),
+    computed: ['k + interval 1 day', "concat(k, '')"],
+  },
+  {
+    ddl: 'timestamp null',
+    values: text(
+      '2026-10-25 00:30:00',
+      '2026-10-25 01:00:00',
+      '2026-10-25 01:30:00',
+      '2026-10-25 02:30:00',
+      '1970-01-01 00:00:01',
+      '2038-01-19 03:14:07',
+      '2026-03-29 00:59:59',
+      '2026-03-29 01:00:00',
+    ),
+    computed: ['coalesce(k, k)', 'greatest(k, k)', 'hour(k)', 'if(k is null, k, k)'],
+  },
+  {
+    ddl: 'json',
+    values: text(
+      '1',
+      '1.0',
+      '2',
+      '10',
+      '-1.5',
+      '18446744073709551615',
+      '9007199254740993',
+      '1e300',
+      '"a"',
+      '"b"',
+      '"é🙂"',
+      '""',
+      '"10"',
+      'true',
+      'false',
+      'null',
+    ),
+    computed: ["k->'$'", "k->>'$'", 'json_type(k)'],
+  },
+  {
+    ddl: 'json null /* of documents */',
+    isUnordered: true,
+    values: text('{"a": 1}', '{"a": "x"}', '{"a": 2.5}', '{"a": true}', '{}'),
+    computed: [
+      "k->'$.a'",
+      "k->>'$.a'",
+      "json_value(k, '$.a')",
+      "json_extract(k, _utf8mb4'$.a')",
+      "json_value(k, '$.a' returning signed)",
+    ],
+  },
+  { ddl: 'double unsigned', values: ['0', '0.1', '1e300'] },
+  { ddl: 'float(7,2)', values: ['0', '0.1', '-1.5', '12345.67'] },
+  { ddl: 'decimal(10,2) unsigned zerofill', values: ['0', '1.5', '99999999.99'] },
+]
+
 const sqlite: readonly ColumnType[] = [
   {
     ddl: 'integer',
@@ -318,8 +516,9 @@ const sqlite: readonly ColumnType[] = [
   { ddl: '', values: [...numbers, ...text('a', '5', '', 't1'), "x'00'", '9007199254740993', "'a' || char(0) || 'b'"] },
 ]
 
-export const columnTypes: { readonly [Dialect in Exclude<SqlDialect, 'mssql'>]: readonly ColumnType[] } = {
+export const columnTypes: { readonly [Server in ServerKind]: readonly ColumnType[] } = {
   postgres,
+  mariadb,
   mysql,
   sqlite,
 }
@@ -337,7 +536,7 @@ export const ownTypes: readonly string[] = [
 ]
 
 /** What sessions may be set to. Each page of a walk may meet another one. */
-export const sessionSettings: { readonly [Dialect in SqlDialect]?: readonly (readonly string[])[] } = {
+export const sessionSettings: { readonly [Server in ServerKind]?: readonly (readonly string[])[] } = {
   postgres: [
     [
       `set datestyle = 'ISO, MDY'`,
@@ -361,19 +560,33 @@ export const sessionSettings: { readonly [Dialect in SqlDialect]?: readonly (rea
     ],
     [`set datestyle = 'Postgres, MDY'`, `set timezone = 'Asia/Kathmandu'`, `set intervalstyle = 'postgres_verbose'`],
   ],
-  mysql: [
+  mariadb: [
     [`set time_zone = '+00:00', names utf8mb4, sql_mode = ''`],
     [`set time_zone = '+00:00', names latin1, sql_mode = default`],
     [`set time_zone = 'Europe/Berlin', names utf8, sql_mode = ''`],
     [`set time_zone = 'Antarctica/Troll', names utf8mb4, sql_mode = default`],
     [`set time_zone = '+00:00', names binary, sql_mode = default`],
   ],
+  mysql: [
+    [`set names utf8mb4`, `set time_zone = '+00:00', sql_mode = '', div_precision_increment = 4`],
+    [`set names latin1`, `set time_zone = '+00:00', sql_mode = default, character_set_results = null`],
+    [`set names utf8mb3`, `set time_zone = 'Europe/Berlin', sql_mode = 'TIME_TRUNCATE_FRACTIONAL'`],
+    [`set names utf8mb4 collate utf8mb4_bin`, `set time_zone = 'Antarctica/Troll', sql_mode = default`],
+    [`set names binary`, `set time_zone = '+00:00', sql_mode = default`],
+    [`set names utf8mb4`, `set time_zone = '+00:00', sql_mode = 'ANSI', optimizer_switch = 'derived_merge=off'`],
+    [`set optimizer_switch = default`, `set time_zone = '+00:00', sql_mode = 'NO_BACKSLASH_ESCAPES'`],
+    [`set names gbk`, `set time_zone = '+05:30', sql_mode = 'TRADITIONAL'`],
+  ],
 }
 
 /** What changes the value of expressions too, so that a walk has it on every page. */
-export const sessionModes: { readonly [Dialect in SqlDialect]?: readonly string[] } = {
-  mysql: [
+export const sessionModes: { readonly [Server in ServerKind]?: readonly string[] } = {
+  mariadb: [
     `set time_zone = '+00:00', names utf8mb4, sql_mode = 'ORACLE'`,
     `set time_zone = '+00:00', names binary, sql_mode = 'ORACLE,EMPTY_STRING_IS_NULL'`,
+  ],
+  mysql: [
+    `set time_zone = '+00:00', names utf8mb4, sql_mode = 'ANSI,PAD_CHAR_TO_FULL_LENGTH'`,
+    `set time_zone = '+00:00', names latin1, sql_mode = 'TRADITIONAL,NO_BACKSLASH_ESCAPES,NO_UNSIGNED_SUBTRACTION'`,
   ],
 }

@@ -31,9 +31,13 @@ export interface Opened {
   close(): Promise<void>
 }
 
+/** What tells servers of one dialect apart: their types and their session's settings. */
+export type ServerKind = 'sqlite' | 'postgres' | 'mariadb' | 'mysql'
+
 export interface Engine {
   readonly name: string
   readonly dialect: SqlDialect
+  readonly server: ServerKind
   readonly available: boolean
   open(): Promise<Opened>
 }
@@ -43,31 +47,42 @@ export const engines: readonly Engine[] = [
   {
     name: 'better-sqlite3',
     dialect: 'sqlite',
+    server: 'sqlite',
     available: true,
     open: async () => opened(new SqliteDialect({ database: new SQLite(':memory:') })),
   },
   {
     name: 'node:sqlite',
     dialect: 'sqlite',
+    server: 'sqlite',
     available: true,
     open: async () => opened(new SqliteDialect({ database: nodeSqlite(new DatabaseSync(':memory:')) })),
   },
   {
     name: 'PGlite',
     dialect: 'postgres',
+    server: 'postgres',
     available: true,
     open: openPglite,
   },
-  { name: 'PostgreSQL', dialect: 'postgres', available: services.postgres !== undefined, open: openPostgres },
+  {
+    name: 'PostgreSQL',
+    dialect: 'postgres',
+    server: 'postgres',
+    available: services.postgres !== undefined,
+    open: openPostgres,
+  },
   {
     name: 'MariaDB',
     dialect: 'mysql',
+    server: 'mariadb',
     available: services.mariadb !== undefined,
     open: () => openMysql(services.mariadb as string),
   },
   {
     name: 'MySQL',
     dialect: 'mysql',
+    server: 'mysql',
     available: services.mysql !== undefined,
     open: () => openMysql(services.mysql as string),
   },

@@ -1,0 +1,106 @@
+import type { OperationNode, RawNode } from 'kysely'
+import type { OrderKey } from '../seek/sort-keys.ts'
+import { joined, raw, sqlText } from '../seek/sql-nodes.ts'
+import { instantOf, timeOf } from './mysql-times.ts'
+
+/** The SQL that writes a key as text, which `positionOf` marks by its type. */
+// A migration may have changed the type of a column since it was looked up. Where that shows, the text is `-`, which is no
+// text of a key. An empty one would be NULL under `sql_mode = 'EMPTY_STRING_IS_NULL'`.
+export function write({ sql, type = 'computed' }: OrderKey): OperationNode {
+  if (typeof type === 'object') return unlessNull(sql, raw`concat(${sql} + 0, ' ', hex(convert(${sql} using utf8mb4)))`)
+  switch (type) {
+    case 'plain':
+      return textOf(sql)
+    case 'number':
+      return raw`if(charset(${sql}) = 'binary', cast(${sql} + 0 as char), '-')`
+    case 'set':
+      return raw`cast(${sql} + 0 as char)`
+    case 'double':
+      return raw`if(charset(${sql}) = 'binary', ${doubleText(sql)}, '-')`
+    case 'timestamp':
+      return raw`if(charset(${sql}) = 'binary', cast(if(${sql} <=> null, null, ${instantOf(sql)}) as char), '-')`
+    case 'string':
+      return unlessNull(sql, raw`concat(if(charset(${sql}) = 'binary', '-', 'x'), hex(${sql}))`)
+    case 'bytes':
+      return unlessNull(sql, raw`concat('x', hex(${sql}))`)
+    case 'opaque':
+      return unlessNull(sql, raw`concat('s', ${textOf(sql)})`)
+    case 'computed':
+      return unlessNull(sql, guess(sql, raw`concat('s', ${textOf(sql)})`))
+    case 'zoned':
+      return unlessNull(sql, raw`concat('z', @@time_zone, ' ', ${guess(sql, timeOf(sql, textOf(sql)))})`)
+    default:
+      return raw`if(charset(${sql}) = 'binary', cast(${sql} as char), '-')`
+  }
+}
+
+/** Under `sql_mode = 'ORACLE'`, `concat()` ignores NULL. */
+function unlessNull(sql: OperationNode, text: OperationNode): OperationNode {
+  return raw`if(${sql} <=> null, null, ${text})`
+}
+
+/**
+ * The condition that a row holds the position, by keys of the types that we know. A migration may have made an ENUM of a text
+ * since: its number is not that of the text.
+ */
+export function isSurelyAt(keys: readonly OrderKey[], isAt: OperationNode): OperationNode {
+  const texts = keys.filter(({ type }) => type === 'string')
+  const tells = texts.map(({ sql }) => raw`(${sql} + 0 <=> convert(${sql} using utf8mb4) + 0)`)
+  return joined([isAt, ...tells], ' and ')
+}
+
+/**
+ * The text of a number, a date, a UUID or an address. A temporary table cuts that of a number at 23 characters unless its
+ * length is given; a double may have 34. Under `names binary`, it would be bytes, which are filled up to that length, unless
+ * its character set is given.
+ */
+function textOf(key: OperationNode): OperationNode {
+  return raw`cast(${key} as char(80) character set ascii)`
+}
+
+/**
+ * The text of a number as a double. MySQL writes at most 22 characters, which cuts digits of a negative number or of one with a
+ * long exponent: so the sign is written apart, and a tiny number is multiplied by a power of two and marked with `p`.
+ */
+function doubleText(key: OperationNode): OperationNode {
+  const number = raw`${key} + 0e0`
+  const size = raw`abs(${number})`
+  const sign = raw`if(${number} < 0, '-', '')`
+  return textOf(
+    raw`if(${size} < 1e-90 and ${size} > 0, concat('p', ${sign}, ${textOf(raw`${size} * ${tinyScale}`)}), concat(${sign}, ${textOf(size)}))`,
+  )
+}
+
+/** 2 to the power of 1000: no digit is lost by it. */
+export const tinyScale: RawNode = /* @__PURE__ */ sqlText('1.0715086071862673e301')
+
+/**
+ * `x` and bytes, `c` and a text with its charset and collation, `n` and a number, `d` and a double, `p` and a tiny one, `j` and
+ * the bytes of JSON, or `s` and a text in ASCII. Bytes stay binary beside a text, and numbers do not; a bit field is a different
+ * number than its text. A DECIMAL compares by the digits that it shows, a FLOAT by digits that it does not show. A text that is
+ * made of constants only has no collation that would win over that of a parameter. There is no text for an ENUM or a SET whose
+ * column was not found: its number is not that of its text.
+ *
+ * @param rest - the text of a key that is neither bytes, a text nor a number
+ */
+function guess(key: OperationNode, rest: OperationNode): OperationNode {
+  const text = textOf(key)
+  const bytes = raw`concat(${key})`
+  const number = raw`${key} + 0e0`
+  // Under `names binary`, numbers and dates become bytes too.
+  const isBytes = raw`charset(${bytes}) = 'binary' and (@@character_set_connection <> 'binary' or convert(${bytes} using latin1) not regexp _ascii'^-?[0-9]' or (hex(${key}) = hex(${bytes}) and ${bytes} + 0e0 = ${number}))`
+  const double = doubleText(key)
+  const numeric = raw`if(cast(${text} as decimal(65, 30)) = ${key}, concat('n', ${text}), concat(if(${double} like 'p%', '', 'd'), ${double}))`
+  const literal = raw`concat('c', cast(charset(${key}) as char), '/', cast(collation(${key}) as char), '/', hex(${key}))`
+  const textual = raw`case when ${key} <> ${bytes} then ${json(key)} when ${number} <> ${text} + 0e0 then '-' when coercibility(${key}) >= 4 then ${literal} else concat('x', hex(${key})) end`
+  return raw`case when charset(${key}) <> 'binary' then ${textual} when ${isBytes} then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${text} = ${textOf(raw`cast(${key} as signed)`)} then concat('n', ${text}) when ${text} regexp _ascii'^-?[0-9]+([.][0-9]+)?(e[+-]?[0-9]+)?$' then ${numeric} when left(${text}, 1) in (_ascii'"', _ascii'[', _ascii'{') or ${text} in (_ascii'true', _ascii'false', _ascii'null') then ${json(key)} else ${rest} end`
+}
+
+/**
+ * JSON of MySQL is no text: a value of an expression differs from its own text, and that of a column is no bytes. Arrays and objects have no text here, because a sort compares
+ * their sizes alone; nor has a date in JSON, because JSON as text has none.
+ */
+function json(key: OperationNode): OperationNode {
+  const isScalar = raw`json_type(${key}) not in ('ARRAY', 'OBJECT')`
+  return raw`if(${isScalar} and json_extract(concat(${key}), _utf8mb4'$') = json_extract(json_array(${key}), _utf8mb4'$[0]'), concat('j', hex(${key})), '-')`
+}
