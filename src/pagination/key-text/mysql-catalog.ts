@@ -8,6 +8,7 @@ interface KnownDatabase {
   readonly tables: Map<string, { readonly columns: readonly MysqlColumn[]; readonly learnedAt: number }>
   /** Expressions for which conversions to numbers fail. */
   readonly opaque: Set<string>
+  isMariadb: boolean
 }
 
 const databases = new Map<string, KnownDatabase>()
@@ -60,11 +61,13 @@ export async function learnColumns(
   })
   const isWanted = joined(conditions, ' or ')
   const found = raw`select table_name as pht, table_schema as phs, column_name as phc, column_type as phy, extra as phv from information_schema.columns where ${isWanted} union all select table_name, table_schema, null, null, table_type from information_schema.tables where ${isWanted}`
-  const columns = raw`(select ${databaseColumn}, database() as posthasted1) as phd left join (${found}) as phc on 1 = 1`
+  const columns = raw`(select ${databaseColumn}, database() as posthasted1, version() as posthasted2) as phd left join (${found}) as phc on 1 = 1`
   const statement = { ...SelectQueryNode.createFrom([columns]), selections: [SelectionNode.createSelectAll()] }
   const rows = await runner.rows(() => statement, signal)
   const database = databaseOf(rows[0]) as string
-  const { tables, opaque } = knownDatabase(database)
+  const known = knownDatabase(database)
+  const { tables, opaque } = known
+  known.isMariadb = String(rows[0]?.posthasted2).includes('MariaDB')
   const current = String(rows[0]?.posthasted1)
   const learnedAt = performance.now()
   if (tables.size > maxTables) tables.clear()
@@ -83,6 +86,11 @@ export async function learnColumns(
   return database
 }
 
+/** Whether TIMESTAMPs are instants in derived tables and groups too. On MySQL, they are local times there. */
+export function keepsInstants(database: string | undefined): boolean {
+  return database !== undefined && databases.get(database)?.isMariadb === true
+}
+
 /** Whether conversions of the expression to numbers fail. */
 export function isOpaque(database: string | undefined, expression: string): boolean {
   return database !== undefined && (databases.get(database)?.opaque.has(expression) ?? false)
@@ -98,7 +106,7 @@ function knownDatabase(database: string): KnownDatabase {
   const known = databases.get(database)
   if (known !== undefined) return known
   if (databases.size >= maxDatabases) databases.clear()
-  const added: KnownDatabase = { tables: new Map(), opaque: new Set() }
+  const added: KnownDatabase = { tables: new Map(), opaque: new Set(), isMariadb: false }
   databases.set(database, added)
   return added
 }

@@ -73,6 +73,14 @@ export function localTimeOf(text: string): OperationNode {
   return parameter(text.slice(text.indexOf(' ') + 2))
 }
 
+/**
+ * Adds the zero date, which stands before all others. If an expression returns it, MySQL takes it for NULL beside any time, in
+ * its default mode.
+ */
+export function orZeroDate({ sql, isDescending }: OrderKey, condition: OperationNode): OperationNode {
+  return isDescending ? raw`(${condition} or (version() not like '%MariaDB%' and ${sql} + 0 = 0))` : condition
+}
+
 export function timeAt({ sql }: OrderKey, text: string): OperationNode {
   const seconds = secondsIn(text)
   // By an index, a TIMESTAMP is equal to one of the instants of a local time only. The cast keeps it from being used.
@@ -84,7 +92,31 @@ export function timeBeyond(key: OrderKey, text: string, isInclusive: boolean): O
   const instant = timeInstant(key.sql)
   const byInstant = beyondValue({ ...key, sql: instant }, seconds, isInclusive)
   const byLocalTime = beyondValue(key, localTimeOf(text), isInclusive)
-  return withinBound(key, seconds, raw`case when ${instant} <> ${seconds} then ${byInstant} else ${byLocalTime} end`)
+  const isBeyond = raw`case when ${instant} <> ${seconds} then ${byInstant} else ${byLocalTime} end`
+  return orZeroDate(key, withinBound(key, seconds, isBeyond))
+}
+
+// MySQL sorts a TIMESTAMP in a temporary table or an expression by its local time, though a column by its instant. The two
+// orders differ only near a change of the zone's offset.
+
+/** Whether the offset of the session's zone changes near the instant of the key, on MySQL. */
+export function isNearZoneChange({ sql, type }: OrderKey): OperationNode {
+  const instant = raw`unix_timestamp(${sql})`
+  const hours = raw`timestampdiff(second, from_unixtime(${instant} - 10800), from_unixtime(${instant} + 10800))`
+  const isNear = raw`@@time_zone not like '%:%' and version() not like '%MariaDB%' and ifnull(${hours} <> 21600, 0)`
+  return type === 'timestamp' ? isNear : raw`if(concat(${sql}) like '____-%', ${isNear}, 0)`
+}
+
+/** What to order by in place of the key, so that times come in the order of their instants. */
+export function byInstant({ sql, type }: OrderKey): OperationNode[] {
+  if (type === 'timestamp') return [raw`if(${sql} <=> null, null, ${instantOf(sql)})`]
+  const seconds = raw`if(unix_timestamp(${sql}) > 0, unix_timestamp(${sql}), timestampdiff(second, '1970-01-03', ${sql}))`
+  const isTime = raw`concat(${sql}) like '____-%'`
+  return [
+    raw`if(${isTime}, coalesce(${seconds}, -1e15), null)`,
+    raw`if(${isTime}, cast(${sql} as datetime(6)), null)`,
+    raw`if(${isTime}, null, ${sql})`,
+  ]
 }
 
 function timeInstant(sql: OperationNode): OperationNode {

@@ -150,6 +150,12 @@ export function mysqlKeyTypes(
   return types
 }
 
+/** Whether the key is a column, of a query over tables alone. */
+export function isColumnOfTables(key: OperationNode, query: SelectQueryNode): boolean {
+  const sources = sourcesOf(query, withExpressions(query, new Map()))
+  return ReferenceNode.is(namedBy(key) ?? key) && sources.every(({ table }) => table !== undefined)
+}
+
 /** Undefined for a query whose columns we cannot name. */
 type Expressions = ReadonlyMap<string, SelectQueryNode | undefined>
 

@@ -3,7 +3,16 @@ import type { Row } from '../seek/query-runner.ts'
 import type { OrderKey } from '../seek/sort-keys.ts'
 import { asColumn, joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
 import { beyondValue, hasNoText, type KeyText, textIn, unreadable } from './key-text.ts'
-import { localTimeOf, secondsOf, timeAt, timeBeyond, timePattern, timestampAt, timestampBeyond } from './mysql-times.ts'
+import {
+  localTimeOf,
+  orZeroDate,
+  secondsOf,
+  timeAt,
+  timeBeyond,
+  timePattern,
+  timestampAt,
+  timestampBeyond,
+} from './mysql-times.ts'
 import type { MysqlType } from './mysql-types.ts'
 import { tinyScale, write } from './mysql-writing.ts'
 
@@ -170,7 +179,9 @@ function beyond(key: OrderKey, text: string, isInclusive: boolean): OperationNod
     return beyondValue({ ...key, sql: raw`${sql} + 0` }, readKey(text, key), isInclusive)
   }
   if (type === 'zoned' && timePattern.test(unzoned(text))) return timeBeyond(key, unzoned(text), isInclusive)
-  return beyondValue(key, readKey(text, key), isInclusive)
+  const isBeyond = beyondValue(key, readKey(text, key), isInclusive)
+  const mayBeZero = (type === 'computed' || type === 'zoned') && /^s\d{4}-/.test(unzoned(text))
+  return mayBeZero ? orZeroDate(key, isBeyond) : isBeyond
 }
 
 /** The labels of an ENUM, if conditions on labels find the rows: by an index, where conditions on numbers do not. */

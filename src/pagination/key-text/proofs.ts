@@ -4,19 +4,23 @@ import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { isTrue, type Row } from '../seek/query-runner.ts'
 import type { OrderKey } from '../seek/sort-keys.ts'
 import { asColumn, joined, raw, sqlText } from '../seek/sql-nodes.ts'
+import { isNearZoneChange } from './mysql-times.ts'
 import { onPageOnly } from './postgres.ts'
 
 // Two kinds of keys have no place in an order that the next statement would find again. Only the rows tell.
 
 /**
  * The hidden columns by which rows tell that their keys keep their place in the order: `posthastey0`, whether computed keys have the
- * same value when they are computed again, and on MariaDB `posthastel0`, …, what a sort sees of a text that it cuts.
+ * same value when they are computed again, and on MariaDB and MySQL `posthastez1`, whether times may be in the order of the
+ * local time instead of the instant, and `posthastel0`, …, what a sort sees of a text that it cuts.
  */
 export function proofColumns(keys: readonly OrderKey[], dialect: SqlDialect): OperationNode[] {
   const columns: OperationNode[] = []
   const computed = keys.filter(isComputed)
   if (computed.length > 0) columns.push(asColumn(isSteady(computed, dialect), 'posthastey0'))
   if (dialect !== 'mysql') return columns
+  const times = keys.filter(({ type, isByInstant }) => (type === 'timestamp' || type === 'zoned') && !isByInstant)
+  if (times.length > 0) columns.push(asColumn(raw`(${joined(times.map(isNearZoneChange), ' or ')})`, 'posthastez1'))
   for (const [at, key] of keys.entries()) if (mayBeCut(key)) columns.push(asColumn(cutText(key), `posthastel${at}`))
   return columns
 }
@@ -24,6 +28,11 @@ export function proofColumns(keys: readonly OrderKey[], dialect: SqlDialect): Op
 /** Whether a computed key had another value when it was computed again, as those of volatile functions do. */
 export function isUnsteady(row: Row): boolean {
   return row.posthastey0 !== undefined && !isTrue(row.posthastey0)
+}
+
+/** Whether the statement may have sorted the row by the local time of a key, not by its instant. */
+export function mayBeByLocalTime(row: Row): boolean {
+  return row.posthastez1 !== undefined && isTrue(row.posthastez1)
 }
 
 /** The key by which a sort could not tell the two rows apart, because it ignores how their texts end. */

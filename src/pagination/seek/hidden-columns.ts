@@ -9,7 +9,7 @@ import type { OrderKey } from './sort-keys.ts'
 //   posthasten  a mark of unexpected NULLs ahead
 //   posthastex  whether the row is that of the cursor
 //   posthastey, posthastel  what proves that keys keep their place
-//   posthasted, posthastez  on MariaDB, the database that the row comes from, and the time zone of the session
+//   posthasted, posthastez  on MariaDB and MySQL, the database that the row comes from, and the time zone of the session
 const hiddenName = /^posthaste[kongxdzyl]\d+$/
 
 /** Copies the rows without the columns that our statements add. */

@@ -2,10 +2,24 @@ import { LimitNode, type OperationNode, type SelectQueryNode, ValueNode } from '
 import { CursorMismatchError, CursorUnstableError, KeyNotUniqueError } from '../errors.ts'
 import { type Position, unreadable } from '../key-text/key-text.ts'
 import { fitsType, isWritten, zoneOfKey } from '../key-text/mysql.ts'
-import { columnsIn, databaseOf, isOpaque, latestDatabase, learnColumns, markOpaque } from '../key-text/mysql-catalog.ts'
-import { ColumnsMissing, type MysqlTable, type MysqlType, mysqlKeyTypes } from '../key-text/mysql-types.ts'
+import {
+  columnsIn,
+  databaseOf,
+  isOpaque,
+  keepsInstants,
+  latestDatabase,
+  learnColumns,
+  markOpaque,
+} from '../key-text/mysql-catalog.ts'
+import {
+  ColumnsMissing,
+  isColumnOfTables,
+  type MysqlTable,
+  type MysqlType,
+  mysqlKeyTypes,
+} from '../key-text/mysql-types.ts'
 import { isDataError } from './data-errors.ts'
-import { asTable } from './grouped-query.ts'
+import { asTable, isGrouped } from './grouped-query.ts'
 import type { QueryRunner, Row } from './query-runner.ts'
 import type { OrderKey } from './sort-keys.ts'
 import { asColumn, columnList, nodeKey, raw } from './sql-nodes.ts'
@@ -33,9 +47,14 @@ export class MysqlKeys {
   /** @throws ColumnsMissing, which {@link run} answers by looking them up */
   typesOf(keys: readonly OperationNode[], query: SelectQueryNode): MysqlType[] {
     const tables = new Map<string, MysqlTable>()
-    const types = mysqlKeyTypes(keys, query, (table) => {
+    const found = mysqlKeyTypes(keys, query, (table) => {
       tables.set(`${table.schema ?? ''}.${table.name}`, table)
       return columnsIn(this.#database, table)
+    })
+    const types = found.map((type, at) => {
+      const isInstant =
+        keepsInstants(this.#database) || (!isGrouped(query) && isColumnOfTables(keys[at] as OperationNode, query))
+      return type === 'timestamp' && !isInstant ? 'zoned' : type
     })
     this.#tables = [...tables.values()]
     this.#computed = []

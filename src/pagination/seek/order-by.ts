@@ -1,7 +1,8 @@
 import type { OperationNode, OrderByNode, SelectQueryNode } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { byInstant } from '../key-text/mysql-times.ts'
 import { isNative, type OrderKey, type ResolvedQuery } from './sort-keys.ts'
-import { joined, raw, withLimit } from './sql-nodes.ts'
+import { joined, raw, sqlText, withLimit } from './sql-nodes.ts'
 
 /** Reads rows by OFFSET. */
 export function offsetStatement(
@@ -30,7 +31,11 @@ export function orderBy(terms: OperationNode): OrderByNode {
 }
 
 function orderTerm(sql: OperationNode, key: OrderKey, dialect: SqlDialect): OperationNode {
-  const term = key.isDescending ? raw`${sql} desc` : raw`${sql} asc`
+  const direction = sqlText(key.isDescending ? 'desc' : 'asc')
+  const term = joined(
+    (key.isByInstant ? byInstant(key) : [sql]).map((part) => raw`${part} ${direction}`),
+    ', ',
+  )
   if (isNative(key, dialect)) return term
   if (dialect === 'postgres' || dialect === 'sqlite') {
     return key.nulls === 'first' ? raw`${term} nulls first` : raw`${term} nulls last`

@@ -6,6 +6,7 @@ import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { lacksOwnType } from '../key-text/postgres.ts'
+import { mayBeByLocalTime } from '../key-text/proofs.ts'
 import { hasNoBinaryForm, isAborted, isDataError, namesCursor } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
 import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
@@ -31,6 +32,8 @@ export interface SeekRequest {
   readonly limit: number
   /** Whether to find out if there are rows on the cursor's other side. */
   readonly needsBothFlags?: boolean
+  /** Whether to sort times by their instants, because MySQL may sort them by local time. */
+  readonly sortsInstants?: boolean
 }
 
 /** Rows in the order of the query, hidden columns included. */
@@ -98,6 +101,7 @@ export class SeekQuery {
         'The rows have no column `posthastek0`, which the statement of a page selects: let the driver and plugins leave such names as they are',
       )
     }
+    if (rows.some(mayBeByLocalTime)) return this.#seek({ ...request, sortsInstants: true })
     if (dialect === 'postgres' && first !== undefined && lacksOwnType(first, resolved)) return this.#seek(request)
     refuseNull(unexpectedNullAhead(first, keys))
     refuseNull(unexpectedNull(rows, keys, dialect))
@@ -163,8 +167,10 @@ export class SeekQuery {
   async keysAfter(row: Row, limit: number): Promise<Row[]> {
     const resolved = this.resolved as ResolvedQuery
     const position = this.#positionOf(row)
-    const statement = seekStatement(withoutColumns(resolved), this.runner.dialect, limit + 1, position)
-    const rows = await this.#rows(() => statement)
+    const read = (query: ResolvedQuery) =>
+      this.#rows(() => seekStatement(withoutColumns(query), this.runner.dialect, limit + 1, position))
+    let rows = await read(resolved)
+    if (rows.some(mayBeByLocalTime)) rows = await read({ ...resolved, keys: withInstants(resolved.keys) })
     return rows[0] !== undefined && isCursorRow(rows[0]) ? rows.slice(1) : rows.slice(0, limit)
   }
 
@@ -248,10 +254,11 @@ export class SeekQuery {
   }
 
   #buildPage(forward: ResolvedQuery, request: SeekRequest): PageStatement {
-    const { cursor, isBackward = false, limit, needsBothFlags = true } = request
+    const { cursor, isBackward = false, limit, needsBothFlags = true, sortsInstants } = request
     this.#fingerprint ??= fingerprintOf(forward.signature, this.#options.scope)
     const content = cursor === undefined ? undefined : this.#decode(cursor, forward)
-    const resolved = isBackward ? { ...forward, keys: reversed(forward.keys) } : forward
+    const keys = isBackward ? reversed(forward.keys) : forward.keys
+    const resolved = { ...forward, keys: sortsInstants ? withInstants(keys) : keys }
     const position = content?.position
     const isWalkStart = position === undefined || !needsBothFlags
     // One row more than the page proves that rows follow it; with a cursor, one more is the cursor's own row.
@@ -281,6 +288,11 @@ export class SeekQuery {
     if (this.#mysqlKeys !== undefined) MysqlKeys.expectFitting(position, keys)
     return content
   }
+}
+
+/** The keys of an order in which times are surely sorted by their instants. */
+function withInstants(keys: readonly OrderKey[]): OrderKey[] {
+  return keys.map((key) => ({ ...key, isByInstant: key.type === 'timestamp' || key.type === 'zoned' }))
 }
 
 function refuseNull(key: OrderKey | undefined): void {

@@ -30,6 +30,8 @@ export interface OrderKey {
   readonly isUnique: boolean
   /** The type of its column, on MariaDB and MySQL. */
   readonly type?: MysqlType | undefined
+  /** Whether the statement says that times are in the order of their instants, on MySQL. */
+  readonly isByInstant?: boolean | undefined
 }
 
 /** A query without its order, and the keys to order it by. */

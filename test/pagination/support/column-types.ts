@@ -568,14 +568,30 @@ export const sessionSettings: { readonly [Server in ServerKind]?: readonly (read
     [`set time_zone = '+00:00', names binary, sql_mode = default`],
   ],
   mysql: [
-    [`set names utf8mb4`, `set time_zone = '+00:00', sql_mode = '', div_precision_increment = 4`],
-    [`set names latin1`, `set time_zone = '+00:00', sql_mode = default, character_set_results = null`],
-    [`set names utf8mb3`, `set time_zone = 'Europe/Berlin', sql_mode = 'TIME_TRUNCATE_FRACTIONAL'`],
-    [`set names utf8mb4 collate utf8mb4_bin`, `set time_zone = 'Antarctica/Troll', sql_mode = default`],
-    [`set names binary`, `set time_zone = '+00:00', sql_mode = default`],
-    [`set names utf8mb4`, `set time_zone = '+00:00', sql_mode = 'ANSI', optimizer_switch = 'derived_merge=off'`],
-    [`set optimizer_switch = default`, `set time_zone = '+00:00', sql_mode = 'NO_BACKSLASH_ESCAPES'`],
-    [`set names gbk`, `set time_zone = '+05:30', sql_mode = 'TRADITIONAL'`],
+    [
+      `set names utf8mb4`,
+      `set optimizer_switch = default`,
+      `set time_zone = '+00:00', sql_mode = '', div_precision_increment = 4`,
+    ],
+    [`set names latin1`, `set optimizer_switch = default`, `set time_zone = '+00:00', sql_mode = default`],
+    [
+      `set names utf8mb3`,
+      `set optimizer_switch = default`,
+      `set time_zone = 'Europe/Berlin', sql_mode = 'TIME_TRUNCATE_FRACTIONAL'`,
+    ],
+    [
+      `set names utf8mb4 collate utf8mb4_bin`,
+      `set optimizer_switch = default`,
+      `set time_zone = 'Antarctica/Troll', sql_mode = default`,
+    ],
+    [`set names binary`, `set optimizer_switch = default`, `set time_zone = '+00:00', sql_mode = default`],
+    [`set names utf8mb4`, `set optimizer_switch = 'derived_merge=off'`, `set time_zone = '+00:00', sql_mode = 'ANSI'`],
+    [
+      `set names utf8mb4`,
+      `set optimizer_switch = default`,
+      `set time_zone = '+00:00', sql_mode = 'NO_BACKSLASH_ESCAPES'`,
+    ],
+    [`set names gbk`, `set optimizer_switch = default`, `set time_zone = '+05:30', sql_mode = 'TRADITIONAL'`],
   ],
 }
 

@@ -112,7 +112,11 @@ export async function runTypedWalk(db: Untyped, server: ServerKind, walk: TypedW
       else await sql.raw(mode).execute(connection)
     }
     try {
-      const expected = (await plan.ordered.execute()).map((row) => Number((row as { id: unknown }).id))
+      const [zone = ''] =
+        settings[(walk.settings[0] ?? 0) % settings.length]?.filter((one) => one.includes('zone')) ?? []
+      const isOrderOpen =
+        server === 'mysql' && mode === undefined && /'[A-Z]\w+\//.test(zone) && hasOpenOrder(walk, type)
+      const expected = idsOf(isOrderOpen ? await wholeList(plan) : await plan.ordered.execute())
       return await compare(plan, walk, expected, next)
     } catch (error) {
       const { code, message } = error as { code?: string; message: string }
@@ -124,6 +128,20 @@ export async function runTypedWalk(db: Untyped, server: ServerKind, walk: TypedW
       await enter(0)
     }
   })
+}
+
+/**
+ * Whether MySQL has instants in several orders in the hour that is repeated when daylight saving ends: in tables it has them in
+ * their own, in expressions in that of the local time, and in derived tables in either. Pages of one list must agree.
+ */
+function hasOpenOrder({ shape, computed }: TypedWalk, type: ColumnType): boolean {
+  const isOfTable = (shape === 'plain' || shape === 'joined') && type.computed?.[computed] === undefined
+  return type.ddl.startsWith('timestamp') && !isOfTable
+}
+
+async function wholeList({ query, by, unique }: Plan): Promise<object[]> {
+  const { cursorPaginate } = createPaginator({ onWarn: () => {} })
+  return (await cursorPaginate(query, { by, unique, perPage: 100 } as never)).items
 }
 
 async function failureOf(query: Query): Promise<string | undefined> {
