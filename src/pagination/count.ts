@@ -7,6 +7,7 @@ import {
   type SelectQueryNode,
 } from 'kysely'
 import { parseMysqlDocument } from '../shared/index-advice/mysql-document.ts'
+import { firstStepOf } from '../shared/index-advice/mysql-plan-tree.ts'
 import type { SqlDialect } from '../shared/sql/dialect.ts'
 import { type QueryNode, someNode } from '../shared/sql/query-tree.ts'
 import { expectQuery } from './call-options.ts'
@@ -136,10 +137,13 @@ interface MysqlTable {
   readonly filtered?: number | string
 }
 
-/** Multiplies the rows of the tables that the outermost block joins. */
+/** The rows of the first step; in version 1 of MySQL's JSON, the product of the tables that the outermost block joins. */
 function rowsOfMysqlPlan(plan: unknown): number | undefined {
+  const document = parseMysqlDocument(plan)
+  const step = firstStepOf(document)
+  if (step !== undefined) return step.estimated_rows === undefined ? undefined : Math.round(step.estimated_rows)
   const tables: MysqlTable[] = []
-  collectTables(Object(parseMysqlDocument(plan)).query_block, tables)
+  collectTables(Object(document).query_block, tables)
   if (tables.length === 0) return undefined
   const product = tables.reduce(
     (total, { rows, rows_examined_per_scan: examined, filtered = 100 }) =>

@@ -2,7 +2,7 @@ import { CompiledQuery, sql } from 'kysely'
 import { createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SqlDialect } from '../../src/pagination/types.ts'
-import { engines, type Opened, type Untyped } from './support/engines.ts'
+import { engines, type Opened, type ServerKind, type Untyped } from './support/engines.ts'
 
 // Small enough for every run; SEEK_ROWS=300000 is the size that is promised. The bounds are the same for both.
 const size = Number(process.env.SEEK_ROWS ?? 30_000)
@@ -23,15 +23,15 @@ const orders = {
   },
 } as const
 
-const chosen = engines.filter(({ name }) => ['better-sqlite3', 'PostgreSQL', 'MariaDB'].includes(name))
+const chosen = engines.filter(({ name }) => ['better-sqlite3', 'PostgreSQL', 'MariaDB', 'MySQL'].includes(name))
 
-describe.each(chosen)('a page deep in $name', ({ available, dialect, open }) => {
+describe.each(chosen)('a page deep in $name', ({ available, dialect, server, open }) => {
   let opened: Opened
 
   beforeAll(async () => {
     if (!available) return
     opened = await open()
-    await createEvents(opened.db, dialect)
+    await createEvents(opened.db, server)
   }, 120_000)
   afterAll(() => opened?.close())
 
@@ -83,16 +83,16 @@ function events(db: Untyped) {
   return db.selectFrom('events').select(['id', 'title'])
 }
 
-async function createEvents(db: Untyped, dialect: SqlDialect): Promise<void> {
+async function createEvents(db: Untyped, server: ServerKind): Promise<void> {
   await sql`create table events (id int primary key, status int not null, created int not null, score int, title varchar(40) not null)`.execute(
     db,
   )
   const numbers = {
     postgres: sql`select n from generate_series(1, ${size}::bigint) as s (n)`,
     sqlite: sql`with recursive s (n) as (select 1 union all select n + 1 from s where n < ${size}) select n from s`,
-    mysql: sql`select seq as n from ${sql.raw(`seq_1_to_${size}`)}`,
-    mssql: sql``,
-  }[dialect]
+    mariadb: sql`select seq as n from ${sql.raw(`seq_1_to_${size}`)}`,
+    mysql: sql`with recursive s (n) as (select 1 union all select n + 1 from s where n < ${size}) select /*+ set_var(cte_max_recursion_depth = 1000000) */ n from s`,
+  }[server]
   const created = sql`(n * 7919) % ${sql.lit(size)}`
   const score = sql`case when n % 10 = 0 then null else (n * 104729) % 5000 end`
   await sql`insert into events select n, n % 3, ${created}, ${score}, 'an event of some length' from (${numbers}) as numbers`.execute(
@@ -101,7 +101,8 @@ async function createEvents(db: Untyped, dialect: SqlDialect): Promise<void> {
   for (const [at, { index }] of Object.values(orders).entries()) {
     await sql.raw(`create index events_${at} on events (${index})`).execute(db)
   }
-  if (dialect === 'postgres') await sql`vacuum analyze events`.execute(db)
+  if (server === 'postgres') await sql`vacuum analyze events`.execute(db)
+  if (server === 'mysql') await sql`analyze table events`.execute(db)
 }
 
 function nativeNulls(key: object, dialect: SqlDialect): 'first' | 'last' {
@@ -133,7 +134,7 @@ async function report(how: string, db: Untyped, { sql: text, parameters }: Compi
   return buffers
 }
 
-/** Rows that MariaDB has read for this connection; the other engines are judged otherwise. */
+/** Rows that MariaDB or MySQL has read for this connection; the other engines are judged otherwise. */
 async function handlerReads(db: Untyped, dialect: SqlDialect): Promise<number> {
   if (dialect !== 'mysql') return 0
   const { rows } = await sql<{ Value: string }>`show session status like 'Handler_read%'`.execute(db)

@@ -34,7 +34,7 @@ export async function readMysqlPlan(
     isBoundedScan && own.every((table) => serving.includes(table.key as string) && rowsOf(table) <= fewRows)
   const reading = {
     plan: JSON.stringify(document, null, 2),
-    isTableAbsent: own.length === 0,
+    isTableAbsent: own.length === 0 && !tables.some(({ table_name: name }) => name === undefined),
     rowsRead: rowsReadBy(tables),
     unindexable: unindexable(table, shape),
   }

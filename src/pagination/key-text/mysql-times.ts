@@ -64,7 +64,7 @@ export const timePattern: RegExp = /^i\d{1,11}(?:\.\d{1,6})? s[ -~]*$/
  * @param text - the text of the key
  */
 export function timeOf(sql: OperationNode, text: OperationNode): OperationNode {
-  const instant = raw`unix_timestamp(${sql})`
+  const instant = instantOfTime(sql)
   return raw`if(${text} like '____-%' and ${instant} > 0, concat('i', ${instant}, ' s', ${text}), concat('s', ${text}))`
 }
 
@@ -91,9 +91,17 @@ export function timeBeyond(key: OrderKey, text: string, isInclusive: boolean): O
   const seconds = secondsIn(text)
   const instant = timeInstant(key.sql)
   const byInstant = beyondValue({ ...key, sql: instant }, seconds, isInclusive)
-  const byLocalTime = beyondValue(key, localTimeOf(text), isInclusive)
+  const byLocalTime = beyondValue({ ...key, sql: raw`cast(${key.sql} as datetime(6))` }, localTimeOf(text), isInclusive)
   const isBeyond = raw`case when ${instant} <> ${seconds} then ${byInstant} else ${byLocalTime} end`
   return orZeroDate(key, withinBound(key, seconds, isBeyond))
+}
+
+/**
+ * The instant of a time that may be of any type. MySQL knows the instant of a TIMESTAMP in a table, and elsewhere the local time
+ * alone. Because it moves conditions from one to the other, it is asked for the instant of the local time.
+ */
+function instantOfTime(sql: OperationNode): OperationNode {
+  return raw`if(version() like '%MariaDB%', unix_timestamp(${sql}), unix_timestamp(cast(${sql} as datetime(6))))`
 }
 
 // MySQL sorts a TIMESTAMP in a temporary table or an expression by its local time, though a column by its instant. The two
@@ -101,7 +109,7 @@ export function timeBeyond(key: OrderKey, text: string, isInclusive: boolean): O
 
 /** Whether the offset of the session's zone changes near the instant of the key, on MySQL. */
 export function isNearZoneChange({ sql, type }: OrderKey): OperationNode {
-  const instant = raw`unix_timestamp(${sql})`
+  const instant = type === 'timestamp' ? raw`unix_timestamp(${sql})` : instantOfTime(sql)
   const hours = raw`timestampdiff(second, from_unixtime(${instant} - 10800), from_unixtime(${instant} + 10800))`
   const isNear = raw`@@time_zone not like '%:%' and version() not like '%MariaDB%' and ifnull(${hours} <> 21600, 0)`
   return type === 'timestamp' ? isNear : raw`if(concat(${sql}) like '____-%', ${isNear}, 0)`
@@ -110,7 +118,8 @@ export function isNearZoneChange({ sql, type }: OrderKey): OperationNode {
 /** What to order by in place of the key, so that times come in the order of their instants. */
 export function byInstant({ sql, type }: OrderKey): OperationNode[] {
   if (type === 'timestamp') return [raw`if(${sql} <=> null, null, ${instantOf(sql)})`]
-  const seconds = raw`if(unix_timestamp(${sql}) > 0, unix_timestamp(${sql}), timestampdiff(second, '1970-01-03', ${sql}))`
+  const instant = instantOfTime(sql)
+  const seconds = raw`if(${instant} > 0, ${instant}, timestampdiff(second, '1970-01-03', ${sql}))`
   const isTime = raw`concat(${sql}) like '____-%'`
   return [
     raw`if(${isTime}, coalesce(${seconds}, -1e15), null)`,
@@ -120,7 +129,7 @@ export function byInstant({ sql, type }: OrderKey): OperationNode[] {
 }
 
 function timeInstant(sql: OperationNode): OperationNode {
-  return raw`nullif(unix_timestamp(${sql}), 0)`
+  return raw`nullif(${instantOfTime(sql)}, 0)`
 }
 
 function secondsIn(text: string): OperationNode {

@@ -88,7 +88,7 @@ function guess(key: OperationNode, rest: OperationNode): OperationNode {
   const bytes = raw`concat(${key})`
   const number = raw`${key} + 0e0`
   // Under `names binary`, numbers and dates become bytes too.
-  const isBytes = raw`charset(${bytes}) = 'binary' and (@@character_set_connection <> 'binary' or convert(${bytes} using latin1) not regexp _ascii'^-?[0-9]' or (hex(${key}) = hex(${bytes}) and ${bytes} + 0e0 = ${number} and (${text} not like '0000-00-00%' or coercibility(${key}) < 5)))`
+  const isBytes = raw`charset(${bytes}) = 'binary' and (@@character_set_connection <> 'binary' or convert(${bytes} using latin1) not regexp _ascii'^-?[0-9]' or (coercibility(${key}) < 5 and ${bytes} + 0e0 = ${number}))`
   // MySQL fails for a double that is too large for `cast(… as signed)`, not for its text. The text of bits is no number of theirs.
   const isInteger = raw`${text} = ${textOf(raw`cast(${text} as signed)`)} and ${text} + 0e0 = ${number}`
   const double = doubleText(key)
@@ -103,6 +103,8 @@ function guess(key: OperationNode, rest: OperationNode): OperationNode {
  * their sizes alone; nor has a date in JSON, because JSON as text has none.
  */
 function json(key: OperationNode): OperationNode {
-  const isScalar = raw`json_type(${key}) not in ('ARRAY', 'OBJECT')`
-  return raw`if(${isScalar} and json_extract(concat(${key}), _utf8mb4'$') = json_extract(json_array(${key}), _utf8mb4'$[0]'), concat('j', hex(${key})), '-')`
+  // MySQL reads the text of a constant as JSON before it knows that no row needs it.
+  const value = raw`if(${key} <> concat(${key}), ${key}, null)`
+  const isScalar = raw`json_type(${value}) not in ('ARRAY', 'OBJECT')`
+  return raw`if(${isScalar} and json_extract(concat(${value}), _utf8mb4'$') = json_extract(json_array(${value}), _utf8mb4'$[0]'), concat('j', hex(${key})), '-')`
 }

@@ -1,6 +1,9 @@
+import { firstStepOf, planBlockOf } from './mysql-plan-tree.ts'
+
 /** A table in the JSON of `explain`. */
 export interface TablePlan {
-  readonly table_name: string
+  /** Absent for a row that version 2 of MySQL's JSON does not name, because it was read before. */
+  readonly table_name?: string | undefined
   readonly access_type: string
   readonly key?: string
   readonly rows?: number
@@ -34,27 +37,43 @@ export function parseMysqlDocument(plan: unknown): unknown {
 /** A text ends where a comma or nothing, a line end and the next property or bracket follow. */
 const unescapedText = /^(\s*"[\w ]+": )"([\s\S]*?)"(?=,?\n\s*(?:"[\w ]+":|[{}[\]]))/gm
 
-/** Finds the tables and whether there is a sort, outside of subqueries. */
-export function findTables(
-  node: unknown,
-  found: { tables: TablePlan[]; hasSort: boolean } = { tables: [], hasSort: false },
-): typeof found {
+/** The tables of a plan in the order in which they are read, and whether there is a sort, outside of subqueries. */
+export interface FoundTables {
+  readonly tables: TablePlan[]
+  hasSort: boolean
+}
+
+/** Finds the tables in the JSON of MariaDB, or of MySQL in either version. */
+export function findTables(document: unknown): FoundTables {
+  return collectTables(versionOne(document), { tables: [], hasSort: false })
+}
+
+function versionOne(document: unknown): unknown {
+  const step = firstStepOf(document)
+  return step === undefined ? document : planBlockOf(step)
+}
+
+function collectTables(node: unknown, found: FoundTables): FoundTables {
   if (typeof node !== 'object' || node === null) return found
-  if ('table_name' in node) found.tables.push(node as TablePlan)
+  if ('access_type' in node) found.tables.push(node as TablePlan)
   for (const [name, value] of Object.entries(node)) {
     if (/subquer/.test(name)) continue
     if (name === 'filesort' || ((name === 'using_filesort' || name === 'using_temporary_table') && value === true))
       found.hasSort = true
-    findTables(value, found)
+    collectTables(value, found)
   }
   return found
 }
 
 /** Finds the tables of each subquery, of those in other subqueries too. */
-export function findSubqueries(node: unknown): TablePlan[][] {
+export function findSubqueries(document: unknown): TablePlan[][] {
+  return subqueriesIn(versionOne(document))
+}
+
+function subqueriesIn(node: unknown): TablePlan[][] {
   if (typeof node !== 'object' || node === null) return []
   return Object.entries(node).flatMap(([name, value]) => {
-    const below = findSubqueries(value)
+    const below = subqueriesIn(value)
     return /subquer/.test(name) ? [findTables(value).tables, ...below] : below
   })
 }

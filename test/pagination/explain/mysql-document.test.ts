@@ -7,18 +7,21 @@ import { character } from '../support/characters.ts'
 import { engines, type Opened } from '../support/engines.ts'
 
 const { paginate, explainPage } = createPaginator({ onWarn: () => {} })
-const mariadb = engines.find(({ name }) => name === 'MariaDB') as (typeof engines)[number]
+const servers = engines.filter(({ dialect }) => dialect === 'mysql')
 
-describe.skipIf(!mariadb.available)('plans of MariaDB with a client’s text in them', () => {
+describe.each(servers)('plans of $name with a client’s text in them', ({ server, available, open }) => {
   let opened: Opened
   beforeAll(async () => {
-    opened = await mariadb.open()
+    if (!available) return
+    opened = await open()
     await sql`create table searched (id int primary key, t varchar(60) not null)`.execute(opened.db)
-    await sql`insert into searched select seq, 'x' from seq_1_to_12000`.execute(opened.db)
+    const rows = Array.from({ length: 12_000 }, (_, at) => ({ id: at + 1, t: 'x' }))
+    await opened.db.insertInto('searched').values(rows).execute()
+    await sql`analyze table searched`.execute(opened.db)
   })
   afterAll(() => opened?.close(), 60_000)
 
-  test('are read, or the rows are counted', async () => {
+  test.skipIf(!available)('are read, or the rows are counted', async () => {
     const letter = fc.oneof(
       fc.constantFrom('"', "'", '\t', '\n', '\\', ',', '{', '}', '\\"', '",\n "rows": 1'),
       character,
@@ -30,7 +33,7 @@ describe.skipIf(!mariadb.available)('plans of MariaDB with a client’s text in 
       expect(page.pagination.total).toBeGreaterThan(9_000)
       const explained = explainPage(query, { unique: 'id' }).catch((error: unknown) => error)
       expect(await explained).toMatchObject(
-        text.includes('"rows"') ? {} : { access: expect.stringMatching(/seek|scan|sort/) },
+        server === 'mariadb' && text.includes('"rows"') ? {} : { access: expect.stringMatching(/seek|scan|sort/) },
       )
     })
     await fc.assert(property, { numRuns: Number(process.env.RUNS ?? 60), seed: 5 })

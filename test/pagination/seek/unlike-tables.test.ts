@@ -3,7 +3,7 @@ import { createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { engines, type Opened, type Untyped } from '../support/engines.ts'
 
-const mariadb = engines.find(({ name }) => name === 'MariaDB') as (typeof engines)[number]
+const servers = engines.filter(({ dialect }) => dialect === 'mysql')
 const pager = createPaginator({ secret: 'a secret', onWarn: () => {} })
 
 /** Columns of one name in two databases, and values whose order differs between the types. */
@@ -25,13 +25,13 @@ type Type = keyof typeof types
 const names = Object.keys(types) as Type[]
 const pairs = names.flatMap((left) => names.filter((right) => right !== left).map((right) => [left, right] as const))
 
-describe.skipIf(!mariadb.available)('tables of one name that differ', () => {
+describe.each(servers)('tables of one name that differ on $name', ({ server, available, open }) => {
   let databases: [Opened, Opened]
 
   beforeAll(async () => {
-    databases = [await mariadb.open(), await mariadb.open()]
+    if (available) databases = [await open(), await open()]
   })
-  afterAll(() => Promise.all(databases.map((database) => database.close())), 60_000)
+  afterAll(() => available && Promise.all(databases.map((database) => database.close())), 60_000)
 
   const create = async ({ db }: Opened, type: Type) => {
     await sql`drop table if exists things`.execute(db)
@@ -65,24 +65,27 @@ describe.skipIf(!mariadb.available)('tables of one name that differ', () => {
   const ordersOf = (type: Type) =>
     types[type].ddl.startsWith('enum') ? (['k'] as const) : (['k', 'coalesce(k, k)'] as const)
 
-  it.each(pairs)('are paged by their own types in two databases at once: %s and %s', async (left, right) => {
-    const kinds = [left, right] as const
-    await Promise.all(databases.map((database, at) => create(database, kinds[at] as Type)))
-    for (const order of ordersOf(left).filter((one) => (ordersOf(right) as readonly string[]).includes(one))) {
-      const expected = await Promise.all(databases.map(({ db }) => listOf(db, order)))
-      // In turn, page by page, and both at the same time.
-      const walks = databases.map(({ db }) => pagesOf(db, orders[order]))
-      const seen: number[][] = [[], []]
-      for (let step = 0; step < 5; step++) {
-        for (const [at, walk] of walks.entries()) seen[at]?.push(...((await walk.next()).value as number[]))
+  it.skipIf(!available).each(pairs.filter((pair) => server === 'mariadb' || !pair.includes('id')))(
+    'are paged by their own types in two databases at once: %s and %s',
+    async (left, right) => {
+      const kinds = [left, right] as const
+      await Promise.all(databases.map((database, at) => create(database, kinds[at] as Type)))
+      for (const order of ordersOf(left).filter((one) => (ordersOf(right) as readonly string[]).includes(one))) {
+        const expected = await Promise.all(databases.map(({ db }) => listOf(db, order)))
+        // In turn, page by page, and both at the same time.
+        const walks = databases.map(({ db }) => pagesOf(db, orders[order]))
+        const seen: number[][] = [[], []]
+        for (let step = 0; step < 5; step++) {
+          for (const [at, walk] of walks.entries()) seen[at]?.push(...((await walk.next()).value as number[]))
+        }
+        expect(seen).toEqual(expected)
+        const together = await Promise.all(databases.map(({ db }) => Array.fromAsync(pagesOf(db, orders[order]))))
+        expect(together.map((pages) => pages.flat())).toEqual(expected)
       }
-      expect(seen).toEqual(expected)
-      const together = await Promise.all(databases.map(({ db }) => Array.fromAsync(pagesOf(db, orders[order]))))
-      expect(together.map((pages) => pages.flat())).toEqual(expected)
-    }
-  })
+    },
+  )
 
-  it.each([
+  it.skipIf(!available).each([
     ['int', 'bigint'],
     ['int', 'decimal(20, 4)'],
     ['int', 'double'],
@@ -109,7 +112,7 @@ describe.skipIf(!mariadb.available)('tables of one name that differ', () => {
     expect(seen).toEqual(await listOf(db, 'k'))
   })
 
-  it('refuse a cursor whose key has another order now, and page by the new one', async () => {
+  it.skipIf(!available)('refuse a cursor whose key has another order now, and page by the new one', async () => {
     const [database] = databases
     const { db } = database
     await create(database, 'number')
@@ -124,7 +127,7 @@ describe.skipIf(!mariadb.available)('tables of one name that differ', () => {
     })
   })
 
-  it('are found anew for a page that is empty, by its probe', async () => {
+  it.skipIf(!available)('are found anew for a page that is empty, by its probe', async () => {
     const [left, right] = databases
     await create(left, 'number')
     await create(right, 'text')

@@ -110,13 +110,16 @@ async function openPostgres(): Promise<Opened> {
   return opened(new PostgresDialect({ pool }), () => pool.query(`drop schema ${schema} cascade`))
 }
 
-async function openMysql(service: string): Promise<Opened> {
+/** @param setting - a statement that each connection begins with */
+export async function openMysql(service: string, setting?: string): Promise<Opened> {
   const database = `pagination_${randomBytes(6).toString('hex')}`
   const admin = createPool({ uri: service, connectionLimit: 1 })
   await admin.promise().query(`create database ${database} character set utf8mb4 collate utf8mb4_unicode_ci`)
   const url = new URL(service)
   url.pathname = `/${database}`
   const pool = createPool({ uri: url.href, connectionLimit: 4, supportBigNumbers: true, bigNumberStrings: true })
+  // An older server may not know the setting.
+  if (setting !== undefined) pool.on('connection', (connection) => connection.query(setting, () => {}))
   return opened(new MysqlDialect({ pool }), async () => {
     await admin.promise().query(`drop database ${database}`)
     await admin.promise().end()
