@@ -45,7 +45,9 @@ describe.each(chosen)('a page deep in $name', ({ available, dialect, server, ope
       opened.queries()
       const [row] = (await paginate(events(db), { ...list, perPage: 1, page: size / 2, total: 'none' })).items
       if (dialect === 'postgres') await report('by OFFSET', db, opened.queries()[0] as CompiledQuery)
-      await expectSeeks(db, list, row?.id as number)
+      // MySQL reads an index of mixed directions forward only: backward, it sorts.
+      const isMixed = server === 'mysql' && / desc/.test(orders[name].index)
+      await expectSeeks(db, list, row?.id as number, isMixed ? ['after'] : undefined)
     })
   })
 
@@ -55,10 +57,10 @@ describe.each(chosen)('a page deep in $name', ({ available, dialect, server, ope
     await opened.db.connection().execute((db: Untyped) => expectSeeks(db, list, size / 2))
   })
 
-  async function expectSeeks(db: Untyped, list: SeekList, id: number): Promise<void> {
+  async function expectSeeks(db: Untyped, list: SeekList, id: number, sides = ['after', 'before']): Promise<void> {
     const cursor = (await relayConnection(events(db).where('id', '=', id), { first: 1 }, list)).edges[0]
       ?.cursor as string
-    for (const side of ['after', 'before']) {
+    for (const side of sides) {
       opened.queries()
       const before = await handlerReads(db, dialect)
       const { items } = await cursorPaginate(events(db), { ...list, [side]: cursor })

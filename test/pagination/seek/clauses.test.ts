@@ -7,7 +7,7 @@ const { cursorPaginate, paginate, readRows } = createPaginator({ onWarn: () => {
 // biome-ignore lint/suspicious/noExplicitAny: tables without types
 type Query = SelectQueryBuilder<any, any, any>
 
-describe.each(engines)('clauses on $name', ({ dialect, available, open }) => {
+describe.each(engines)('clauses on $name', ({ dialect, server, available, open }) => {
   let opened: Opened
   let db: Untyped
 
@@ -61,7 +61,9 @@ describe.each(engines)('clauses on $name', ({ dialect, available, open }) => {
   })
 
   test.skipIf(!available)('may leave nothing but a constant to order by', async () => {
-    const one = db.selectNoFrom([sql`'a'`.as('id'), sql`2`.as('n')])
+    // MySQL gives a number another type in a derived table.
+    const constant = server === 'mysql' ? sql`'2'` : sql`2`
+    const one = db.selectNoFrom([sql`'a'`.as('id'), constant.as('n')])
     await expectWalk(one, {}, await one.execute())
     await expectWalk(one, { by: ['n'] }, await one.execute())
     const same = db.selectFrom('clauses').select(sql`'a'`.as('id'))
