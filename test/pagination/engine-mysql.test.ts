@@ -1,3 +1,3 @@
 import { describeEngines } from './support/contract.ts'
 
-describeEngines('MariaDB', 'MySQL')
+describeEngines('MySQL')

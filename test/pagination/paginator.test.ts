@@ -394,8 +394,16 @@ describe('a total that is estimated', () => {
     expect(await totalOf(mysql(planOf(posts)))).toEqual({ total: 600_000_000, totalIs: 'estimate' })
   })
 
+  it('is that of the first step in version 2 of MySQL’s JSON', async () => {
+    const inputs = [{ operation: 'Table scan on users', table_name: 'users', estimated_rows: 90_000 }]
+    const plan = JSON.stringify({
+      query_plan: { operation: 'Filter', access_type: 'filter', inputs, estimated_rows: 30_000 },
+    })
+    expect(await totalOf(mysql(plan))).toEqual({ total: 30_000, totalIs: 'estimate' })
+  })
+
   it('is counted where the plan is in another format', async () => {
-    const plan = JSON.stringify({ query_plan: { operation: 'Table scan on users', estimated_rows: 9 } })
+    const plan = JSON.stringify({ steps: [{ operation: 'Table scan on users', rows: 9 }] })
     expect(await totalOf(mysql(plan))).toEqual({ total: counted, totalIs: 'exact' })
   })
 

@@ -1,18 +1,6 @@
-import { firstStepOf, planBlockOf } from './mysql-plan-tree.ts'
+import { firstStepOf, planBlockOf, type TablePlan } from './mysql-plan-tree.ts'
 
-/** A table in the JSON of `explain`. */
-export interface TablePlan {
-  /** Absent for a row that version 2 of MySQL's JSON does not name, because it was read before. */
-  readonly table_name?: string | undefined
-  readonly access_type: string
-  readonly key?: string
-  readonly rows?: number
-  readonly rows_examined_per_scan?: number
-  /** The share of them that the planner expects to match, in percent. */
-  readonly filtered?: number | string
-  readonly r_rows?: number | null
-  readonly r_loops?: number
-}
+export type { TablePlan } from './mysql-plan-tree.ts'
 
 /**
  * Reads the JSON of `explain`. MariaDB does not escape the values of conditions in it, so a text that a client searched for may
@@ -55,7 +43,7 @@ function versionOne(document: unknown): unknown {
 
 function collectTables(node: unknown, found: FoundTables): FoundTables {
   if (typeof node !== 'object' || node === null) return found
-  if ('access_type' in node) found.tables.push(node as TablePlan)
+  if ('table_name' in node) found.tables.push(node as TablePlan)
   for (const [name, value] of Object.entries(node)) {
     if (/subquer/.test(name)) continue
     if (name === 'filesort' || ((name === 'using_filesort' || name === 'using_temporary_table') && value === true))

@@ -1,4 +1,16 @@
-import type { TablePlan } from './mysql-document.ts'
+/** A table in the JSON of `explain`. */
+export interface TablePlan {
+  /** Absent for a row that version 2 of MySQL's JSON does not name, because it was read before. */
+  readonly table_name?: string | undefined
+  readonly access_type: string
+  readonly key?: string
+  readonly rows?: number
+  readonly rows_examined_per_scan?: number
+  /** The share of them that the planner expects to match, in percent. */
+  readonly filtered?: number | string
+  readonly r_rows?: number | null
+  readonly r_loops?: number
+}
 
 /** A step in version 2 of MySQL's JSON of `explain`, which is the default of MySQL 9. */
 interface PlanStep {

@@ -116,9 +116,12 @@ describe.each(chosen)('keys in time zones on $name', ({ server, open }) => {
       await sql`set time_zone = 'Europe/Berlin'`.execute(connection)
       const direction = isDescending ? 'desc' : 'asc'
       // MySQL itself has expressions in the order of the local time. Pages have all times in the order of their instants.
-      const instant = `if(concat(${key}) like '____-__-__ __:%', unix_timestamp(cast(${key} as datetime(6))), null)`
+      const isTime = `concat(${key}) like '____-__-__ __:%'`
+      const local = `cast(${key} as datetime(6))`
       const isExpression = server === 'mysql' && !isOfTable
-      const order = isExpression ? `${instant} ${direction}, ${key}` : key
+      const order = isExpression
+        ? `if(${isTime}, unix_timestamp(${local}), null) ${direction}, if(${isTime}, ${local}, null) ${direction}, if(${isTime}, null, ${key})`
+        : key
       const list = await sql
         .raw(`select id from events order by ${order} ${direction}, id ${direction}`)
         .execute(connection)

@@ -1,0 +1,3 @@
+import { describeEngines } from './support/contract.ts'
+
+describeEngines('MariaDB')
