@@ -91,7 +91,6 @@ export async function createTypedTables(db: Untyped, server: ServerKind): Promis
 
 /** @param mode - a statement that enters a mode for the whole walk, in place of the settings */
 export async function runTypedWalk(db: Untyped, server: ServerKind, walk: TypedWalk, mode?: string): Promise<Outcome> {
-  const dialect = dialectOf(server)
   const type = columnTypes[server][walk.type] as ColumnType
   const table = `typed_${walk.type}`
   return db.connection().execute(async (connection) => {
