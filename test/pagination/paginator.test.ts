@@ -212,6 +212,14 @@ describe('createPaginator', () => {
     })
   })
 
+  it('names a key of a grouped query as the user wrote it', async () => {
+    const grouped = db.selectFrom('t').select('id').groupBy(['id', 'n'])
+    await expect(cursorPaginate(grouped, { by: ['t.n'], unique: 'id' })).rejects.toMatchObject({
+      code: 'ERR_KEY_NULL',
+      message: expect.stringContaining('The key `t.n` is NULL'),
+    })
+  })
+
   it('pages a table of a schema', async () => {
     const query = db.withSchema('main').selectFrom('t').select('t.id')
     const { next: after } = (await cursorPaginate(query, { unique: 't.id', perPage: 1 })).pagination

@@ -20,6 +20,8 @@ import { columnsAsText, conditionAsText, nodeKey, raw, type SqlStyle, toSql } fr
 /** A key of the order, resolved against the query. */
 export interface OrderKey {
   readonly node: OperationNode
+  /** What the user wrote, where the node is a column of a wrapped query. */
+  readonly given?: OperationNode | undefined
   /** The node as statements write it. */
   readonly sql: OperationNode
   readonly isDescending: boolean
@@ -97,7 +99,7 @@ export function resolveOrder(
   )
   const outerKeys = keys.map((key, at) => {
     const column = columns[at] as ReferenceNode
-    return { ...key, node: column, sql: toSql(column, style.quote) }
+    return { ...key, node: column, given: key.node, sql: toSql(column, style.quote) }
   })
   return { node, base: table, condition: undefined, keys: outerKeys, isGrouped: true, signature }
 }
@@ -242,13 +244,16 @@ export function reversed(keys: readonly OrderKey[]): OrderKey[] {
 }
 
 /** The key as the subject of a message. */
-export function describeKey({ node }: OrderKey): string {
-  return ReferenceNode.is(node) ? `The key \`${nodeKey(node)}\`` : 'A computed key'
+export function describeKey({ node, given = node }: OrderKey): string {
+  return ReferenceNode.is(given) ? `The key \`${nodeKey(given)}\`` : 'A computed key'
 }
 
 /** Keys as a list for messages. */
 export function listKeys(keys: readonly OrderKey[]): string {
-  return keys.map(({ node }) => (ReferenceNode.is(node) ? `\`${nodeKey(node)}\`` : 'a computed key')).join(', ')
+  const names = keys.map(({ node, given = node }) =>
+    ReferenceNode.is(given) ? `\`${nodeKey(given)}\`` : 'a computed key',
+  )
+  return names.join(', ')
 }
 
 /** Whether a plain index holds the NULLs of the key where the order wants them. */
