@@ -33,6 +33,18 @@ const found: readonly (readonly [ddl: string, walk: Omit<TypedWalk, 'type'>])[] 
   ],
 ]
 
+/** Several zero times at the end of a descending list of groups. */
+const zeroTimes: Omit<TypedWalk, 'type'> = {
+  ...plain,
+  shape: 'grouped',
+  isDescending: true,
+  nulls: 'last',
+  picks: [8, 8, 8, 0, 1],
+  perPage: 2,
+  direction: 'forward',
+  settings: [0],
+}
+
 /** Walks over every column type with its edge values, each page by a session with other settings. */
 describe.each(engines)('$name', ({ name, server, available, open }) => {
   let opened: Opened
@@ -96,6 +108,14 @@ describe.each(engines)('$name', ({ name, server, available, open }) => {
       const type = columnTypes.mariadb.findIndex((one) => one.ddl === ddl)
       const outcome = await runTypedWalk(opened.db, 'mariadb', { ...walk, type })
       expect(outcome).toMatchObject({ kind: expect.stringMatching(/^(right|refused)$/) })
+    },
+  )
+
+  test.skipIf(!available || server !== 'mysql').each(sessionModes.mysql ?? [])(
+    'a list of groups ends in its zero times after: %s',
+    async (mode) => {
+      const type = columnTypes.mysql.findIndex((one) => one.ddl === 'timestamp(6) null')
+      expect(await runTypedWalk(opened.db, 'mysql', { ...zeroTimes, type }, mode)).toEqual({ kind: 'right' })
     },
   )
 })

@@ -180,8 +180,10 @@ function beyond(key: OrderKey, text: string, isInclusive: boolean): OperationNod
   }
   if (type === 'zoned' && timePattern.test(unzoned(text))) return timeBeyond(key, unzoned(text), isInclusive)
   const isBeyond = beyondValue(key, readKey(text, key), isInclusive)
-  const mayBeZero = (type === 'computed' || type === 'zoned') && /^s\d{4}-/.test(unzoned(text))
-  return mayBeZero ? orZeroDate(key, isBeyond) : isBeyond
+  const mayBeDate = (type === 'computed' || type === 'zoned') && /^s\d{4}-/.test(unzoned(text))
+  // No date is behind the zero date.
+  const isLast = !isInclusive && /^s0000-00-00(?: 00:00:00(?:\.0+)?)?$/.test(unzoned(text))
+  return mayBeDate && !isLast ? orZeroDate(key, isBeyond) : isBeyond
 }
 
 /** The labels of an ENUM, if conditions on labels find the rows: by an index, where conditions on numbers do not. */
