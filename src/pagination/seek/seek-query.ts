@@ -101,7 +101,7 @@ export class SeekQuery {
         'The rows have no column `posthastek0`, which the statement of a page selects: let the driver and plugins leave such names as they are',
       )
     }
-    if (rows.some(mayBeByLocalTime)) return this.#seek({ ...request, sortsInstants: true })
+    if (dialect === 'mysql' && rows.some(mayBeByLocalTime)) return this.#seek({ ...request, sortsInstants: true })
     if (dialect === 'postgres' && first !== undefined && lacksOwnType(first, resolved)) return this.#seek(request)
     refuseNull(unexpectedNullAhead(first, keys))
     refuseNull(unexpectedNull(rows, keys, dialect))
@@ -257,8 +257,8 @@ export class SeekQuery {
     const { cursor, isBackward = false, limit, needsBothFlags = true, sortsInstants } = request
     this.#fingerprint ??= fingerprintOf(forward.signature, this.#options.scope)
     const content = cursor === undefined ? undefined : this.#decode(cursor, forward)
-    const keys = isBackward ? reversed(forward.keys) : forward.keys
-    const resolved = { ...forward, keys: sortsInstants ? withInstants(keys) : keys }
+    const directed = isBackward ? { ...forward, keys: reversed(forward.keys) } : forward
+    const resolved = sortsInstants ? { ...directed, keys: withInstants(directed.keys) } : directed
     const position = content?.position
     const isWalkStart = position === undefined || !needsBothFlags
     // One row more than the page proves that rows follow it; with a cursor, one more is the cursor's own row.
