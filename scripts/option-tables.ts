@@ -41,10 +41,11 @@ function tableOf(name: string): string {
     (row, index) => row[2] !== '' || !(isGroup(rows[index + 1]?.[0], row[0]) || isGroup(row[0], rows[index - 1]?.[0])),
   )
   const all = [['option', 'default', 'what it does'], ...shown]
-  // Rows are longer than a line, so padding would not make columns of them.
-  const lineOf = (row: readonly string[]) => `| ${row.join(' | ')} |`
+  const widths = [0, 1, 2].map((column) => Math.max(3, ...all.map((row) => (row[column] as string).length)))
+  const lineOf = (row: readonly string[]) =>
+    `| ${row.map((cell, column) => cell.padEnd(widths[column] as number)).join(' | ')} |`
   const [head, ...body] = all as [string[], ...string[][]]
-  return [lineOf(head), lineOf(['---', '---', '---']), ...body.map(lineOf)].join('\n')
+  return [lineOf(head), lineOf(widths.map((width) => '-'.repeat(width))), ...body.map(lineOf)].join('\n')
 }
 
 function cellsOf(line: string): string[] {

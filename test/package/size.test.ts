@@ -65,7 +65,7 @@ describe('the package', () => {
     expect(paths.some((path) => path.endsWith('.js.map'))).toBe(true)
   })
 
-  it('has every page that a page of it links to', () => {
+  it('has every page that a page of it links to, but those that are read before it is installed', () => {
     const pages = paths.filter((path) => path.startsWith('docs/') && path.endsWith('.md'))
     const linked = pages.flatMap((page) =>
       [...readFileSync(page, 'utf8').matchAll(/\]\((?!https?:)([^)#]+\.md)/g)].map(([, link = '']) =>
@@ -73,7 +73,8 @@ describe('the package', () => {
       ),
     )
     expect(linked.length).toBeGreaterThan(50)
-    expect(linked.filter((page) => !paths.includes(page))).toEqual([])
+    const missing = linked.filter((page) => !paths.includes(page) && !page.startsWith('docs/migration/'))
+    expect(missing).toEqual([])
   })
 
   it('has at most six dependencies, and runs nothing when it is installed', () => {
