@@ -19,7 +19,8 @@ interface Tables {
 
 /**
  * Keeps checkpoints in a table, which is created if it does not exist: `key varchar(255) primary key, processed bigint not
- * null, cursor text`; on MySQL `key varbinary(1020)`, because its texts are equal whatever their case, and `cursor text character set utf8mb4`. With the `transaction` option of a run, a checkpoint commits together with the work.
+ * null, cursor text`; on MySQL `key varbinary(1020)`, because its texts are equal whatever their case, and `cursor text character
+ * set utf8mb4`. With the `transaction` option of a run, a checkpoint commits together with the work.
  *
  * @param db - for the `transaction` option, it must be the database of the work
  */

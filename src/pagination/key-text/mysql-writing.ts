@@ -99,8 +99,8 @@ function guess(key: OperationNode, rest: OperationNode): OperationNode {
 }
 
 /**
- * JSON of MySQL is no text: a value of an expression differs from its own text, and that of a column is no bytes. Arrays and objects have no text here, because a sort compares
- * their sizes alone; nor has a date in JSON, because JSON as text has none.
+ * JSON of MySQL is no text: a value of an expression differs from its own text, and that of a column is no bytes. Arrays and
+ * objects have no text here, because a sort compares their sizes alone; nor has a date in JSON, because JSON as text has none.
  */
 function json(key: OperationNode): OperationNode {
   // MySQL reads the text of a constant as JSON before it knows that no row needs it.

@@ -150,8 +150,8 @@ function markOf(keys: readonly OrderKey[], position: Position, dialect: SqlDiale
 }
 
 /**
- * Reads one row: whether rows stand before the position (`phb`), whether one stands there (`phe`), and whether NULLs that should not exist stand after it
- * (`posthasten0`, …).
+ * Reads one row: whether rows stand before the position (`phb`), whether one stands there (`phe`), and whether NULLs that should
+ * not exist stand after it (`posthasten0`, …).
  */
 export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, position: Position): SelectQueryNode {
   const query = fits(probed, dialect, 3 * probed.keys.length + 1) ? probed : namedKeys(probed)
