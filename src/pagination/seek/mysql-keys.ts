@@ -51,11 +51,11 @@ export class MysqlKeys {
       tables.set(`${table.schema ?? ''}.${table.name}`, table)
       return columnsIn(this.#database, table)
     })
-    const types = found.map((type, at) => {
-      const isInstant =
-        keepsInstants(this.#database) || (!isGrouped(query) && isColumnOfTables(keys[at] as OperationNode, query))
-      return type === 'timestamp' && !isInstant ? 'zoned' : type
-    })
+    const isInstant = (key: OperationNode) =>
+      keepsInstants(this.#database) || (!isGrouped(query) && isColumnOfTables(key, query))
+    const types = found.map((type, at) =>
+      type === 'timestamp' && !isInstant(keys[at] as OperationNode) ? 'zoned' : type,
+    )
     this.#tables = [...tables.values()]
     this.#computed = []
     return types.map((type, at) => {
