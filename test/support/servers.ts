@@ -170,9 +170,8 @@ export async function startMariadb(options: readonly string[] = []): Promise<Ser
 
 /** Starts a MySQL of the test's own; `undefined` when the `mysqld` of this machine is none, or is MariaDB's. */
 export async function startMysql(options: readonly string[] = []): Promise<Server | undefined> {
-  const mysqld = findBinary('mysqld')
+  const mysqld = findMysqld()
   if (mysqld === undefined) return undefined
-  if (execFileSync(mysqld, ['--version'], { encoding: 'utf8' }).includes('MariaDB')) return undefined
   const folder = mkdtempSync(join(tmpdir(), 'posthaste-mysql-'))
   const user = ownerFor(folder, 'mysql')
   const own = ['--no-defaults', `--datadir=${join(folder, 'data')}`, `--tmpdir=${folder}`, '--secure-file-priv=']
@@ -254,6 +253,13 @@ function ownerFor(folder: string, name: string): { uid?: number; gid?: number } 
   const user = { uid: id('-u'), gid: id('-g') }
   chownSync(folder, user.uid, user.gid)
   return user
+}
+
+/** The server program of MySQL. MariaDB calls its own `mysqld` too. */
+export function findMysqld(): string | undefined {
+  const mysqld = findBinary('mysqld')
+  const isMariadb = mysqld && execFileSync(mysqld, ['--version'], { encoding: 'utf8' }).includes('MariaDB')
+  return isMariadb ? undefined : mysqld
 }
 
 export function findBinary(name: string): string | undefined {

@@ -1,6 +1,5 @@
-import { execFileSync } from 'node:child_process'
 import { type RawBuilder, sql } from 'kysely'
-import { findBinary, type Server, startMariadb, startMysql } from '../../support/servers.ts'
+import { findBinary, findMysqld, type Server, startMariadb, startMysql } from '../../support/servers.ts'
 import { services } from '../../support/services.ts'
 
 export type MysqlServerName = 'mariadb' | 'mysql'
@@ -20,14 +19,8 @@ interface OwnServer {
 /** Servers of a test's own, which it may kill. */
 export const ownMysqlServers: readonly OwnServer[] = [
   { server: 'mariadb', start: startMariadb, isMissing: findBinary('mariadbd') === undefined },
-  { server: 'mysql', start: startMysql, isMissing: !hasMysqld() },
+  { server: 'mysql', start: startMysql, isMissing: findMysqld() === undefined },
 ]
-
-/** MariaDB calls its server `mysqld` too. */
-function hasMysqld(): boolean {
-  const mysqld = findBinary('mysqld')
-  return mysqld !== undefined && !execFileSync(mysqld, ['--version'], { encoding: 'utf8' }).includes('MariaDB')
-}
 
 /** The numbers from 1 to `count` as a table with a column `seq`; only MariaDB has such tables itself. */
 export function numbersTo(count: number): string {
