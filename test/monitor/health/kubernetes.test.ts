@@ -12,7 +12,7 @@ interface Answer {
   readonly connection: string | undefined
 }
 
-/** The server of docs/recipes/kubernetes.md, word by word, with a route, a stand-in for the database, and a shorter wait. */
+/** The server of docs/recipes/kubernetes.md, word by word, with a route, a stand-in for the database, and a wait that ends when told. */
 async function startRecipe(): Promise<{ server: ChildProcess; port: number }> {
   const recipe = snippetsOf('docs/recipes/kubernetes.md').find(({ code }) => code.includes('SIGTERM'))
   const face = (name: string) => pathToFileURL(resolve(`src/${name}.ts`)).href
@@ -27,7 +27,7 @@ async function startRecipe(): Promise<{ server: ChildProcess; port: number }> {
       'const server = app.listen(3_000)',
       "app.get('/work', (_request, response) => void setTimeout(5).then(() => response.end('done')))\nconst server = app.listen(0)",
     ],
-    ['setTimeout(10_000)', 'setTimeout(1_000)'],
+    ['setTimeout(10_000)', "new Promise((resolve) => process.once('message', resolve))"],
     ['monitor.markStarted()', 'monitor.markStarted(); process.send(server.address().port)'],
   ]
   const code = changes.reduce((text, [from, to]) => {
@@ -91,6 +91,7 @@ it('the recipe for Kubernetes loses no request of clients that keep their connec
   await expect.poll(() => answersWhileDraining.length, { interval: 20 }).toBeGreaterThan(16)
   isRemoved = true
   await clients
+  server.send('waited')
   expect(lost).toEqual([])
   expect(answersWhileDraining.filter(({ status, connection }) => status !== 200 || connection !== 'close')).toEqual([])
   expect(await exited).toEqual([0, null])
