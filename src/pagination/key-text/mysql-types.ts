@@ -152,8 +152,12 @@ export function mysqlKeyTypes(
 
 /** Whether the key is a column, of a query over tables alone. */
 export function isColumnOfTables(key: OperationNode, query: SelectQueryNode): boolean {
-  const sources = sourcesOf(query, withExpressions(query, new Map()))
-  return ReferenceNode.is(namedBy(key) ?? key) && sources.every(({ table }) => table !== undefined)
+  return ReferenceNode.is(namedBy(key) ?? key) && isOverTables(query)
+}
+
+/** Whether the query reads from tables alone, and from no other query. */
+export function isOverTables(query: SelectQueryNode): boolean {
+  return sourcesOf(query, withExpressions(query, new Map())).every(({ table }) => table !== undefined)
 }
 
 /** Undefined for a query whose columns we cannot name. */

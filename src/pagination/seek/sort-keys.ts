@@ -10,7 +10,7 @@ import {
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import type { MysqlType } from '../key-text/mysql-types.ts'
+import { isOverTables, type MysqlType } from '../key-text/mysql-types.ts'
 import type { NullsPlacement } from '../types.ts'
 import { isConstant, isUnqualified, refuseKey, refuseRawClauses, resolveAlias, resolvePosition } from './clauses.ts'
 import type { GivenKey, GivenKeys } from './given-keys.ts'
@@ -34,6 +34,8 @@ export interface OrderKey {
   readonly type?: MysqlType | undefined
   /** Whether the statement says that times are in the order of their instants, on MySQL. */
   readonly isByInstant?: boolean | undefined
+  /** Whether MariaDB or MySQL may move conditions on it into a query that its query reads from. */
+  readonly isMovable?: boolean | undefined
 }
 
 /** A query without its order, and the keys to order it by. */
@@ -99,7 +101,7 @@ export function resolveOrder(
   )
   const outerKeys = keys.map((key, at) => {
     const column = columns[at] as ReferenceNode
-    return { ...key, node: column, given: key.node, sql: toSql(column, style.quote) }
+    return { ...key, node: column, given: key.node, sql: toSql(column, style.quote), isMovable: true }
   })
   return { node, base: table, condition: undefined, keys: outerKeys, isGrouped: true, signature }
 }
@@ -131,10 +133,11 @@ function orderOf(
   const names = nodes.map(nodeKey)
   const types = typesOf?.(nodes, base)
   const signature = signatureOf(names, givenKeys, style)
-  const typedSignature = types === undefined ? signature : `${signature}\n${JSON.stringify(types)}`
+  const isMovable = types !== undefined && !isOverTables(base)
+  const typedSignature = types === undefined ? signature : `${signature}\n${isMovable}${JSON.stringify(types)}`
   const keys =
     keysBySignature.get(typedSignature) ??
-    cacheKeys(typedSignature, keysOf(nodes, names, givenKeys, uniqueCount, style, types))
+    cacheKeys(typedSignature, keysOf(nodes, names, givenKeys, uniqueCount, style, types, isMovable))
   return { keys, signature }
 }
 
@@ -206,6 +209,7 @@ function keysOf(
   uniqueCount: number,
   { dialect, quote }: SqlStyle,
   types: readonly MysqlType[] | undefined,
+  isMovable: boolean,
 ): OrderKey[] {
   const keys: OrderKey[] = []
   let uniqueSeen = 0
@@ -225,6 +229,7 @@ function keysOf(
       isNullable: !isUnique && (given as GivenKey).isNullable,
       isUnique,
       type: types?.[at],
+      isMovable,
     })
   }
   return keys
