@@ -231,7 +231,7 @@ function readMarked(text: string, key: OrderKey): OperationNode {
     case 'j':
       return raw`json_extract(convert(${readBytes(Buffer.from(content), key)} using utf8mb4), _utf8mb4'$')`
     case 's':
-      return readText(content)
+      return timeOfDayPattern.test(content) ? raw`cast(${readText(content)} as time(6))` : readText(content)
     case 'u':
       return readBytes(Buffer.from(content), key)
     case 'b':
@@ -254,6 +254,9 @@ function readText(text: string): OperationNode {
   if (zeroDatePattern.test(text)) return sqlText(text.replaceAll(/[- :]/g, ''))
   return raw`convert(${parameter(text)} using ascii)`
 }
+
+/** MySQL compares an expression with the text of a time letter by letter, so that `-01:00:00` would come before `-02:00:00`. */
+const timeOfDayPattern = /^-?\d{2,3}:\d\d:\d\d(?:\.\d{1,6})?$/
 
 /** A date whose month or day is zero, with or without a time. */
 const zeroDatePattern = /^\d{4}-(?:00-\d\d|\d\d-00)(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/
