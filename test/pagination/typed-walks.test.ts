@@ -26,6 +26,20 @@ const found: readonly (readonly [ddl: string, walk: Omit<TypedWalk, 'type'>])[] 
     "set('3','2','1','x')",
     { ...plain, picks: [5, 8, 19, 11, 6, 17, 3], perPage: 4, direction: 'backward', settings: [1] },
   ],
+  // The number of '2' is 2.
+  [
+    "set('3','2','1','x')",
+    {
+      ...plain,
+      picks: [-1, 15, 11, 17, 20, 0, 0, 15, 13],
+      perPage: 7,
+      nulls: 'last',
+      isUniqueDescending: true,
+      hasLeadingKey: true,
+      direction: 'backward',
+      settings: [0],
+    },
+  ],
   ["set('b','a','c')", { ...plain, picks: [19, 17, 17, 18], perPage: 3, direction: 'rows', settings: [1, 2] }],
   [
     'timestamp(6) null',

@@ -78,8 +78,8 @@ export const tinyScale: RawNode = /* @__PURE__ */ sqlText('1.0715086071862673e30
  * `x` and bytes, `c` and a text with its charset and collation, `n` and a number, `d` and a double, `p` and a tiny one, `j` and
  * the bytes of JSON, or `s` and a text in ASCII. Bytes stay binary beside a text, and numbers do not; a bit field is a different
  * number than its text. A DECIMAL compares by the digits that it shows, a FLOAT by digits that it does not show. A text that is
- * made of constants only has no collation that would win over that of a parameter. There is no text for an ENUM or a SET whose
- * column was not found: its number is not that of its text.
+ * made of constants only has no collation that would win over that of a parameter. An ENUM or a SET whose column was not found
+ * has `#`, unless its number is that of its text.
  *
  * @param rest - the text of a key that is neither bytes, a text nor a number
  */
@@ -94,7 +94,7 @@ function guess(key: OperationNode, rest: OperationNode): OperationNode {
   const double = doubleText(key)
   const numeric = raw`if(cast(${text} as decimal(65, 30)) = ${key}, concat('n', ${text}), concat(if(${double} like 'p%', '', 'd'), ${double}))`
   const literal = raw`concat('c', cast(charset(${key}) as char), '/', cast(collation(${key}) as char), '/', hex(${key}))`
-  const textual = raw`case when ${key} <> ${bytes} then ${json(key)} when ${number} <> ${text} + 0e0 then '-' when coercibility(${key}) >= 4 then ${literal} else concat('x', hex(${key})) end`
+  const textual = raw`case when ${key} <> ${bytes} then ${json(key)} when ${number} <> ${text} + 0e0 then '#' when coercibility(${key}) >= 4 then ${literal} else concat('x', hex(${key})) end`
   return raw`case when charset(${key}) <> 'binary' then ${textual} when ${isBytes} then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${isInteger} then concat('n', ${text}) when ${text} regexp _ascii'^-?[0-9]+([.][0-9]+)?(e[+-]?[0-9]+)?$' then ${numeric} when left(${text}, 1) in (_ascii'"', _ascii'[', _ascii'{') or ${text} in (_ascii'true', _ascii'false', _ascii'null') then ${json(key)} else ${rest} end`
 }
 

@@ -4,6 +4,7 @@ import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { isTrue, type Row } from '../seek/query-runner.ts'
 import type { OrderKey } from '../seek/sort-keys.ts'
 import { asColumn, joined, raw, sqlText } from '../seek/sql-nodes.ts'
+import { textIn } from './key-text.ts'
 import { isNearZoneChange } from './mysql-times.ts'
 import { onPageOnly } from './postgres.ts'
 
@@ -28,6 +29,13 @@ export function proofColumns(keys: readonly OrderKey[], dialect: SqlDialect): Op
 /** Whether a computed key had another value when it was computed again, as those of volatile functions do. */
 export function isUnsteady(row: Row): boolean {
   return row.posthastey0 !== undefined && !isTrue(row.posthastey0)
+}
+
+/** Whether the row shows a key to be an ENUM or a SET, which is sorted by its number, though its column was not found. */
+export function hasUnknownLabels(row: Row, keys: readonly OrderKey[]): boolean {
+  return keys.some(
+    ({ type }, at) => (type === 'computed' || type === 'zoned') && textIn(row, at)?.endsWith('#') === true,
+  )
 }
 
 /** Whether the statement may have sorted the row by the local time of a key, not by its instant. */

@@ -1,7 +1,7 @@
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { CursorUnstableError, KeyNotUniqueError } from '../errors.ts'
 import type { Position } from '../key-text/key-text.ts'
-import { isUnsteady, keyOfCutTexts } from '../key-text/proofs.ts'
+import { hasUnknownLabels, isUnsteady, keyOfCutTexts } from '../key-text/proofs.ts'
 import { haveSameKeys, isCursorRow } from './hidden-columns.ts'
 import { MysqlKeys } from './mysql-keys.ts'
 import type { Row } from './query-runner.ts'
@@ -19,7 +19,9 @@ export function refuseDoubt(
   dialect: SqlDialect,
   startsAtCursor: boolean,
 ): void {
-  for (const row of rows) if (isUnsteady(row)) throw unstable(keys)
+  for (const row of rows) {
+    if (isUnsteady(row) || (dialect === 'mysql' && hasUnknownLabels(row, keys))) throw unstable(keys)
+  }
   for (let at = 1; at < rows.length; at++) {
     const [before, row] = [rows[at - 1] as Row, rows[at] as Row]
     if (haveSameKeys(before, row, keys, dialect) || (startsAtCursor && isCursorRow(row))) {
