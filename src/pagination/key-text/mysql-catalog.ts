@@ -1,7 +1,8 @@
 import { type OperationNode, SelectionNode, SelectQueryNode } from 'kysely'
 import type { QueryRunner, Row } from '../seek/query-runner.ts'
 import { joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
-import { type MysqlColumn, type MysqlTable, mysqlTypeOf } from './mysql-types.ts'
+import type { MysqlTable } from './mysql-sources.ts'
+import { type MysqlColumn, mysqlTypeOf } from './mysql-types.ts'
 
 /** What is known of the tables and expressions of one database on one server. */
 interface KnownDatabase {

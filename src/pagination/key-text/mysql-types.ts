@@ -1,18 +1,25 @@
 import {
   AggregateFunctionNode,
-  AliasNode,
-  type ColumnNode,
   IdentifierNode,
   type OperationNode,
   ParensNode,
   RawNode,
   ReferenceNode,
-  SelectionNode,
   SelectQueryNode,
-  TableNode,
 } from 'kysely'
 import { QueryUnsupportedError } from '../errors.ts'
 import { columnName, nodeKey, selectionName } from '../seek/sql-nodes.ts'
+import {
+  type Expressions,
+  isRaw,
+  type MysqlTable,
+  namedBy,
+  type Source,
+  selectedNode,
+  selectsAll,
+  sourcesOf,
+  withExpressions,
+} from './mysql-sources.ts'
 import { mayDependOnZone } from './mysql-zone.ts'
 
 /** How a key of this type is written as text and compared on MariaDB and MySQL. */
@@ -39,11 +46,6 @@ export interface MysqlColumn {
   /** In lower case. */
   readonly name: string
   readonly type: MysqlType
-}
-
-export interface MysqlTable {
-  readonly schema: string | undefined
-  readonly name: string
 }
 
 /** The types of columns that were looked up; `undefined` for a table that was not. */
@@ -121,13 +123,6 @@ const families: Readonly<Record<string, Exclude<MysqlType, object> | 'decimal' |
   longblob: 'bytes',
 }
 
-/** What a `from` or a `join` names: a table, or another query; neither for raw SQL. */
-interface Source {
-  readonly name: string
-  readonly table: MysqlTable | undefined
-  readonly query: SelectQueryNode | undefined
-}
-
 /**
  * The type of each key, found by its column: through derived tables and common table expressions too.
  *
@@ -149,19 +144,6 @@ export function mysqlKeyTypes(
   if (missing.length > 0) throw new ColumnsMissing(missing)
   return types
 }
-
-/** Whether the key is a column, of a query over tables alone. */
-export function isColumnOfTables(key: OperationNode, query: SelectQueryNode): boolean {
-  return ReferenceNode.is(namedBy(key) ?? key) && isOverTables(query)
-}
-
-/** Whether the query reads from tables alone, and from no other query. */
-export function isOverTables(query: SelectQueryNode): boolean {
-  return sourcesOf(query, withExpressions(query, new Map())).every(({ table }) => table !== undefined)
-}
-
-/** Undefined for a query whose columns we cannot name. */
-type Expressions = ReadonlyMap<string, SelectQueryNode | undefined>
 
 function typeOf(key: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
   const expressions = withExpressions(query, outer)
@@ -205,10 +187,6 @@ function isInstant(type: MysqlType | undefined): boolean {
   return type === 'timestamp' || type === 'zoned'
 }
 
-function isRaw({ table, query }: Source): boolean {
-  return (table ?? query) === undefined
-}
-
 /** What the key is the minimum or maximum of, if it is a column or not raw SQL. */
 function extremeOf(key: OperationNode): OperationNode | undefined {
   if (AggregateFunctionNode.is(key)) return /^(min|max)$/i.test(key.func) ? key.aggregated[0] : undefined
@@ -216,19 +194,6 @@ function extremeOf(key: OperationNode): OperationNode | undefined {
   const call = /^\s*(?:min|max)\s*\(\s*(?:distinct\s)?([^()]*)\)(?:\s*over\b.*)?$/is
   const fragments = call.exec(key.sqlFragments.join('\0'))?.[1]?.split('\0')
   return fragments && namedBy(RawNode.create(fragments, key.parameters.slice(0, fragments.length - 1)))
-}
-
-/** The column that raw SQL consists of. */
-function namedBy(key: OperationNode): OperationNode | undefined {
-  if (ParensNode.is(key)) return key.node
-  if (!RawNode.is(key)) return undefined
-  const { sqlFragments, parameters } = key
-  const [only] = parameters
-  if (only !== undefined) return parameters.length === 1 && sqlFragments.join('').trim() === '' ? only : undefined
-  const [, qualifier, name] = /^\s*(?:[`"]?(\w+)[`"]?\.)?[`"]?([a-z_]\w*)[`"]?\s*$/i.exec(sqlFragments.join('')) ?? []
-  if (name === undefined) return undefined
-  const column = { kind: 'ColumnNode', column: IdentifierNode.create(name) } as const
-  return ReferenceNode.create(column, qualifier === undefined ? undefined : TableNode.create(qualifier))
 }
 
 function unordered(): QueryUnsupportedError {
@@ -267,16 +232,6 @@ function mayShow(query: SelectQueryNode, name: string, outer: Expressions, colum
   )
 }
 
-function selectsAll({ selection }: SelectionNode): boolean {
-  return (
-    selection.kind === 'SelectAllNode' || (ReferenceNode.is(selection) && selection.column.kind === 'SelectAllNode')
-  )
-}
-
-function selectedNode({ selection }: SelectionNode): OperationNode {
-  return AliasNode.is(selection) ? selection.node : selection
-}
-
 /** The type of a key in the query's rows. A union makes other types of some: an ENUM becomes a text. */
 function typeInRows(key: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
   const { setOperations, ...anchor } = query
@@ -301,44 +256,4 @@ function typeInRows(key: OperationNode, query: SelectQueryNode, outer: Expressio
   )
   if (types.every((type) => type === 'timestamp')) return 'timestamp'
   return types.some(isInstant) ? 'zoned' : 'computed'
-}
-
-function withExpressions(query: SelectQueryNode, outer: Expressions): Expressions {
-  if (query.with === undefined) return outer
-  const all = new Map(outer)
-  for (const { name, expression } of query.with.expressions) {
-    const named = SelectQueryNode.is(expression) ? withNames(expression, name.columns) : undefined
-    all.set(name.table.table.identifier.name, named)
-  }
-  return all
-}
-
-/** The query with other names for its columns; `undefined` when a `*` stands for some of them. */
-function withNames(query: SelectQueryNode, names: readonly ColumnNode[] | undefined): SelectQueryNode | undefined {
-  if (names === undefined) return query
-  if (names.length !== query.selections?.length) return undefined
-  const selections = query.selections.map(({ selection }, at) =>
-    SelectionNode.create(
-      AliasNode.create(AliasNode.is(selection) ? selection.node : selection, (names[at] as ColumnNode).column),
-    ),
-  )
-  return { ...query, selections }
-}
-
-function sourcesOf(query: SelectQueryNode, expressions: Expressions): Source[] {
-  const nodes = [...(query.from?.froms ?? []), ...(query.joins ?? []).map(({ table }) => table)]
-  return nodes.map((node) => {
-    const aliased = AliasNode.is(node) && IdentifierNode.is(node.alias) ? node.alias.name : undefined
-    const inner = AliasNode.is(node) ? node.node : node
-    if (SelectQueryNode.is(inner)) return { name: aliased ?? '', table: undefined, query: inner }
-    if (inner.kind !== 'TableNode') return { name: aliased ?? '', table: undefined, query: undefined }
-    const { schema, identifier } = (inner as TableNode).table
-    const isExpression = schema === undefined && expressions.has(identifier.name)
-    const table = isExpression ? undefined : { schema: schema?.name, name: identifier.name }
-    return {
-      name: aliased ?? identifier.name,
-      table,
-      query: isExpression ? expressions.get(identifier.name) : undefined,
-    }
-  })
 }

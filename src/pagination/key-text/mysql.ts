@@ -214,10 +214,21 @@ function readKey(text: string, key: OrderKey): OperationNode {
     case 'plain':
       return readText(content)
     case 'zoned':
-      return readMarked(unzoned(text), key)
+      return readResult(unzoned(text), key)
     default:
-      return readMarked(text, key)
+      return readResult(text, key)
   }
+}
+
+/**
+ * If the database moves a condition into another query, it compares the value before it was rounded to the type of the result:
+ * that of an average has more digits than the average that rows are sorted by. A condition with a sub-select stays.
+ */
+function readResult(text: string, key: OrderKey): OperationNode {
+  // It may be a column of a view, of which an index should still find whole numbers, times and texts.
+  const mayBeResult = key.type === 'zoned' && /^(?:[dp]|n.*[.e])/.test(text)
+  const value = readMarked(text, key)
+  return key.inner === 'result' || mayBeResult ? raw`(select phv from (select ${value} as phv limit 1) as phr)` : value
 }
 
 function readMarked(text: string, key: OrderKey): OperationNode {
@@ -268,11 +279,11 @@ const emptyText = /* @__PURE__ */ sqlText("x''")
  * MariaDB 10.5 finds no rows by the result of a function if it moves the condition into a view or another query, and converts
  * the bytes to the character set of a column there. A literal is converted before.
  */
-function readBytes(bytes: Buffer, { isMovable = false, type }: OrderKey): OperationNode {
+function readBytes(bytes: Buffer, { inner, type }: OrderKey): OperationNode {
   if (bytes.length === 0) return emptyText
   const hex = bytes.toString('hex')
   // A column of a view may depend on a time zone, as any expression may.
-  return isMovable || type === 'zoned' ? sqlText(`x'${hex}'`) : raw`unhex(${parameter(hex)})`
+  return inner === 'column' || type === 'zoned' ? sqlText(`x'${hex}'`) : raw`unhex(${parameter(hex)})`
 }
 
 function readNumber(text: string, isDouble: boolean): OperationNode {

@@ -11,13 +11,8 @@ import {
   learnColumns,
   markOpaque,
 } from '../key-text/mysql-catalog.ts'
-import {
-  ColumnsMissing,
-  isColumnOfTables,
-  type MysqlTable,
-  type MysqlType,
-  mysqlKeyTypes,
-} from '../key-text/mysql-types.ts'
+import { isColumnOfTables, type MysqlTable } from '../key-text/mysql-sources.ts'
+import { ColumnsMissing, type MysqlType, mysqlKeyTypes } from '../key-text/mysql-types.ts'
 import { isDataError } from './data-errors.ts'
 import { asTable, isGrouped } from './grouped-query.ts'
 import type { QueryRunner, Row } from './query-runner.ts'

@@ -10,7 +10,8 @@ import {
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { isOverTables, type MysqlType } from '../key-text/mysql-types.ts'
+import { type InnerKey, innerKeyOf } from '../key-text/mysql-sources.ts'
+import type { MysqlType } from '../key-text/mysql-types.ts'
 import type { NullsPlacement } from '../types.ts'
 import { isConstant, isUnqualified, refuseKey, refuseRawClauses, resolveAlias, resolvePosition } from './clauses.ts'
 import type { GivenKey, GivenKeys } from './given-keys.ts'
@@ -34,8 +35,8 @@ export interface OrderKey {
   readonly type?: MysqlType | undefined
   /** Whether the statement says that times are in the order of their instants, on MySQL. */
   readonly isByInstant?: boolean | undefined
-  /** Whether MariaDB or MySQL may move conditions on it into a query that its query reads from. */
-  readonly isMovable?: boolean | undefined
+  /** On MariaDB and MySQL, what it is in another query that the query reads from. The database may move conditions into that. */
+  readonly inner?: InnerKey | undefined
 }
 
 /** A query without its order, and the keys to order it by. */
@@ -101,7 +102,8 @@ export function resolveOrder(
   )
   const outerKeys = keys.map((key, at) => {
     const column = columns[at] as ReferenceNode
-    return { ...key, node: column, given: key.node, sql: toSql(column, style.quote), isMovable: true }
+    const inner = key.type && innerKeyOf(column, table)
+    return { ...key, node: column, given: key.node, sql: toSql(column, style.quote), inner }
   })
   return { node, base: table, condition: undefined, keys: outerKeys, isGrouped: true, signature }
 }
@@ -133,11 +135,11 @@ function orderOf(
   const names = nodes.map(nodeKey)
   const types = typesOf?.(nodes, base)
   const signature = signatureOf(names, givenKeys, style)
-  const isMovable = types !== undefined && !isOverTables(base)
-  const typedSignature = types === undefined ? signature : `${signature}\n${isMovable}${JSON.stringify(types)}`
+  const inner = types && nodes.map((key) => innerKeyOf(key, base))
+  const typedSignature = types === undefined ? signature : `${signature}\n${JSON.stringify([types, inner])}`
   const keys =
     keysBySignature.get(typedSignature) ??
-    cacheKeys(typedSignature, keysOf(nodes, names, givenKeys, uniqueCount, style, types, isMovable))
+    cacheKeys(typedSignature, keysOf(nodes, names, givenKeys, uniqueCount, style, types, inner))
   return { keys, signature }
 }
 
@@ -209,7 +211,7 @@ function keysOf(
   uniqueCount: number,
   { dialect, quote }: SqlStyle,
   types: readonly MysqlType[] | undefined,
-  isMovable: boolean,
+  inner: readonly (InnerKey | undefined)[] | undefined,
 ): OrderKey[] {
   const keys: OrderKey[] = []
   let uniqueSeen = 0
@@ -229,7 +231,7 @@ function keysOf(
       isNullable: !isUnique && (given as GivenKey).isNullable,
       isUnique,
       type: types?.[at],
-      isMovable,
+      inner: inner?.[at],
     })
   }
   return keys

@@ -1,0 +1,143 @@
+import {
+  AliasNode,
+  type ColumnNode,
+  IdentifierNode,
+  type OperationNode,
+  ParensNode,
+  RawNode,
+  ReferenceNode,
+  SelectionNode,
+  SelectQueryNode,
+  TableNode,
+} from 'kysely'
+import { columnName, selectionName } from '../seek/sql-nodes.ts'
+
+export interface MysqlTable {
+  readonly schema: string | undefined
+  readonly name: string
+}
+
+/** What a `from` or a `join` names: a table, or another query; neither for raw SQL. */
+export interface Source {
+  readonly name: string
+  readonly table: MysqlTable | undefined
+  readonly query: SelectQueryNode | undefined
+}
+
+/** Common table expressions by their names; `undefined` for one whose columns we cannot name. */
+export type Expressions = ReadonlyMap<string, SelectQueryNode | undefined>
+
+/** Whether the key is a column, of a query over tables alone. */
+export function isColumnOfTables(key: OperationNode, query: SelectQueryNode): boolean {
+  return ReferenceNode.is(namedBy(key) ?? key) && isOverTables(query)
+}
+
+/** Whether the query reads from tables alone, and from no other query. */
+function isOverTables(query: SelectQueryNode): boolean {
+  return sourcesOf(query, withExpressions(query, new Map())).every(({ table }) => table !== undefined)
+}
+
+/** What a key is in a query that its own query reads from: a column of a table, or the result of an expression. */
+export type InnerKey = 'column' | 'result'
+
+/** @returns `undefined` for a key of a query over tables alone */
+export function innerKeyOf(key: OperationNode, query: SelectQueryNode): InnerKey | undefined {
+  if (isOverTables(query)) return undefined
+  return isInnerResult(key, query, new Map(), new Set()) ? 'result' : 'column'
+}
+
+/** @param seen - the queries that were looked into: a recursive expression reads from itself */
+function isInnerResult(
+  key: OperationNode,
+  query: SelectQueryNode,
+  outer: Expressions,
+  seen: Set<SelectQueryNode>,
+): boolean {
+  const column = namedBy(key) ?? key
+  if (!ReferenceNode.is(column)) return true
+  const name = columnName(column)
+  const qualifier = column.table?.table.identifier.name
+  const expressions = withExpressions(query, outer)
+  return sourcesOf(query, expressions).some((source) => {
+    const inner = source.query
+    if (inner === undefined || seen.has(inner) || (qualifier !== undefined && source.name !== qualifier)) return false
+    seen.add(inner)
+    if (inner.setOperations !== undefined) return true
+    const selected = inner.selections?.find((selection) => selectionName(selection) === name)
+    if (selected === undefined) return isInnerResult(unqualified(column), inner, expressions, seen)
+    return isInnerResult(selectedNode(selected), inner, expressions, seen)
+  })
+}
+
+function unqualified({ column }: ReferenceNode): ReferenceNode {
+  return { kind: 'ReferenceNode', column }
+}
+
+/** The common table expressions that the query can name. */
+export function withExpressions(query: SelectQueryNode, outer: Expressions): Expressions {
+  if (query.with === undefined) return outer
+  const all = new Map(outer)
+  for (const { name, expression } of query.with.expressions) {
+    const named = SelectQueryNode.is(expression) ? withNames(expression, name.columns) : undefined
+    all.set(name.table.table.identifier.name, named)
+  }
+  return all
+}
+
+/** The query with other names for its columns; `undefined` when a `*` stands for some of them. */
+function withNames(query: SelectQueryNode, names: readonly ColumnNode[] | undefined): SelectQueryNode | undefined {
+  if (names === undefined) return query
+  if (names.length !== query.selections?.length) return undefined
+  const selections = query.selections.map(({ selection }, at) =>
+    SelectionNode.create(
+      AliasNode.create(AliasNode.is(selection) ? selection.node : selection, (names[at] as ColumnNode).column),
+    ),
+  )
+  return { ...query, selections }
+}
+
+/** What the query reads from. */
+export function sourcesOf(query: SelectQueryNode, expressions: Expressions): Source[] {
+  const nodes = [...(query.from?.froms ?? []), ...(query.joins ?? []).map(({ table }) => table)]
+  return nodes.map((node) => {
+    const aliased = AliasNode.is(node) && IdentifierNode.is(node.alias) ? node.alias.name : undefined
+    const inner = AliasNode.is(node) ? node.node : node
+    if (SelectQueryNode.is(inner)) return { name: aliased ?? '', table: undefined, query: inner }
+    if (inner.kind !== 'TableNode') return { name: aliased ?? '', table: undefined, query: undefined }
+    const { schema, identifier } = (inner as TableNode).table
+    const isExpression = schema === undefined && expressions.has(identifier.name)
+    const table = isExpression ? undefined : { schema: schema?.name, name: identifier.name }
+    return {
+      name: aliased ?? identifier.name,
+      table,
+      query: isExpression ? expressions.get(identifier.name) : undefined,
+    }
+  })
+}
+
+export function isRaw({ table, query }: Source): boolean {
+  return (table ?? query) === undefined
+}
+
+/** The column that raw SQL consists of. */
+export function namedBy(key: OperationNode): OperationNode | undefined {
+  if (ParensNode.is(key)) return key.node
+  if (!RawNode.is(key)) return undefined
+  const { sqlFragments, parameters } = key
+  const [only] = parameters
+  if (only !== undefined) return parameters.length === 1 && sqlFragments.join('').trim() === '' ? only : undefined
+  const [, qualifier, name] = /^\s*(?:[`"]?(\w+)[`"]?\.)?[`"]?([a-z_]\w*)[`"]?\s*$/i.exec(sqlFragments.join('')) ?? []
+  if (name === undefined) return undefined
+  const column = { kind: 'ColumnNode', column: IdentifierNode.create(name) } as const
+  return ReferenceNode.create(column, qualifier === undefined ? undefined : TableNode.create(qualifier))
+}
+
+export function selectsAll({ selection }: SelectionNode): boolean {
+  return (
+    selection.kind === 'SelectAllNode' || (ReferenceNode.is(selection) && selection.column.kind === 'SelectAllNode')
+  )
+}
+
+export function selectedNode({ selection }: SelectionNode): OperationNode {
+  return AliasNode.is(selection) ? selection.node : selection
+}
