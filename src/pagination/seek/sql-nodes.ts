@@ -3,6 +3,7 @@ import {
   AndNode,
   BinaryOperationNode,
   type ColumnNode,
+  type CommonTableExpressionNode,
   IdentifierNode,
   type LimitNode,
   type OperationNode,
@@ -12,6 +13,7 @@ import {
   ReferenceNode,
   type SelectionNode,
   type SelectQueryNode,
+  type TableNode,
   type ValueNode,
 } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
@@ -196,6 +198,18 @@ export function selectionName({ selection }: SelectionNode): string | undefined 
 /** The expression as a column of the result. Our names need no quotes in any dialect. */
 export function asColumn(node: OperationNode, name: string): OperationNode {
   return raw(['', ` as ${name}`], node)
+}
+
+/** A table of ours: a node, and no text, so that the tables of the statement can be told. */
+export function tableNode(name: string): TableNode {
+  const identifier = { kind: 'IdentifierNode', name } as const
+  return { kind: 'TableNode', table: { kind: 'SchemableIdentifierNode', identifier } }
+}
+
+/** `name as (expression)`, for a `with`. */
+export function commonTable(name: string, expression: OperationNode): CommonTableExpressionNode {
+  const table = { kind: 'CommonTableExpressionNameNode', table: tableNode(name) } as const
+  return { kind: 'CommonTableExpressionNode', name: table, expression }
 }
 
 /** Columns as one selection. */

@@ -30,12 +30,14 @@ import {
 import { type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
 import {
   asColumn,
+  commonTable,
   countParameters,
   joined,
   limitNode,
   parameter,
   raw,
   sqlText,
+  tableNode,
   withClauses,
   withOnlyColumn,
 } from './sql-nodes.ts'
@@ -171,8 +173,8 @@ function namedKeys(query: ResolvedQuery): ResolvedQuery {
   const { from, joins, where, with: own } = query.base
   const columns = query.keys.map(({ sql }, at) => asColumn(sql, `posthastek${at}`))
   const rows = withOnlyColumn({ kind: 'SelectQueryNode', from, joins, where } as SelectQueryNode, joined(columns, ', '))
-  const expressions = [...(own?.expressions ?? []), raw`ph as ${rows}`] as unknown as WithNode['expressions']
-  const base = selectAll(sqlText('ph'), { kind: 'WithNode', ...own, expressions })
+  const expressions = [...(own?.expressions ?? []), commonTable('ph', rows)]
+  const base = selectAll(tableNode('ph'), { kind: 'WithNode', ...own, expressions })
   const keys = query.keys.map((key, at) => ({ ...key, sql: sqlText(`posthastek${at}`) }))
   return { ...query, base, condition: undefined, keys }
 }
@@ -311,11 +313,11 @@ function unionWithRemainingLimit(branches: readonly SelectQueryNode[], limit: nu
   let remaining: OperationNode = parameter(limit)
   const named = branches.map(({ with: _hoisted, ...branch }, at) => {
     const rows = at === 0 ? raw`${branch}` : raw`(select * from ${branch} as phs limit greatest(0, ${remaining}))`
-    remaining = raw(['', ` - (select count(*) from phs${at})`], remaining)
-    return raw([`phs${at} as `, ''], rows)
+    remaining = raw`${remaining} - (select count(*) from ${tableNode(`phs${at}`)})`
+    return commonTable(`phs${at}`, rows)
   })
   const own = branches[0]?.with
-  const expressions = [...(own?.expressions ?? []), ...named] as unknown as WithNode['expressions']
-  const union = branches.map((_branch, at) => `select * from phs${at}`).join(' union all ')
-  return selectAll(sqlText(`(${union}) as phs`), { kind: 'WithNode', ...own, expressions })
+  const expressions = [...(own?.expressions ?? []), ...named]
+  const all = branches.map((_branch, at) => raw`select * from ${tableNode(`phs${at}`)}`)
+  return selectAll(raw`(${joined(all, ' union all ')}) as phs`, { kind: 'WithNode', ...own, expressions })
 }

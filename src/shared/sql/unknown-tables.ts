@@ -68,7 +68,7 @@ function textOf({ sqlFragments }: RawNode): string {
 }
 
 const noClause =
-  /'(?:[^']|'')*'|\bextract\s*\(\s*\w+\s+from\b|\bdistinct\s+from\b|\b(?:replace|insert)(?=\s*\()|\bwith\s+(?:ordinality|ties|time\s+zone)\b/gi
+  /'(?:[^']|'')*'|\bextract\s*\(\s*\w+\s+from\b|\bdistinct\s+from\b|\b(?:replace|insert)(?=\s*\()|\busing\s+\w+\s*(?=\))|\bwith\s+(?:ordinality|ties|time\s+zone)\b/gi
 
 /** Whether the fragment names a table in its text. */
 function mentionsTable(raw: RawNode): boolean {

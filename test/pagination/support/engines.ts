@@ -24,6 +24,8 @@ export type Untyped = Kysely<any>
 /** A database of a test's own. */
 export interface Opened {
   readonly db: Untyped
+  /** What `db` was made of, for another `Kysely` over the same database. */
+  readonly dialect: Dialect
   /** Statements that were sent since the last call. Look-ups of column types are left out: a process sends one a table. */
   statements(): string[]
   /** The same with their parameters. */
@@ -139,6 +141,7 @@ function opened(dialect: Dialect, cleanUp: () => Promise<unknown> = async () => 
   }
   return {
     db,
+    dialect,
     queries,
     statements: () => queries().map((query) => query.sql),
     async close() {
