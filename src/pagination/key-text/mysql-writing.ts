@@ -87,15 +87,16 @@ function guess(key: OperationNode, rest: OperationNode): OperationNode {
   const text = textOf(key)
   const bytes = raw`concat(${key})`
   const number = raw`${key} + 0e0`
-  // Under `names binary`, numbers and dates become bytes too.
-  const isBytes = raw`charset(${bytes}) = 'binary' and (@@character_set_connection <> 'binary' or convert(${bytes} using latin1) not regexp _ascii'^-?[0-9]' or (coercibility(${key}) < 5 and ${bytes} + 0e0 = ${number}))`
+  // Under `names binary`, numbers and dates become bytes too. `{0,1}`, because `mysql2` before 3.17 and Knex take each question
+  // mark for a parameter, also within quotes.
+  const isBytes = raw`charset(${bytes}) = 'binary' and (@@character_set_connection <> 'binary' or convert(${bytes} using latin1) not regexp _ascii'^-{0,1}[0-9]' or (coercibility(${key}) < 5 and ${bytes} + 0e0 = ${number}))`
   // MySQL fails for a double that is too large for `cast(… as signed)`, not for its text. The text of bits is no number of theirs.
   const isInteger = raw`${text} = ${textOf(raw`cast(${text} as signed)`)} and ${text} + 0e0 = ${number}`
   const double = doubleText(key)
   const numeric = raw`if(cast(${text} as decimal(65, 30)) = ${key}, concat('n', ${text}), concat(if(${double} like 'p%', '', 'd'), ${double}))`
   const literal = raw`concat('c', cast(charset(${key}) as char), '/', cast(collation(${key}) as char), '/', hex(${key}))`
   const textual = raw`case when ${key} <> ${bytes} then ${json(key)} when ${number} <> ${text} + 0e0 then '#' when coercibility(${key}) >= 4 then ${literal} else concat('x', hex(${key})) end`
-  return raw`case when charset(${key}) <> 'binary' then ${textual} when ${isBytes} then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${isInteger} then concat('n', ${text}) when ${text} regexp _ascii'^-?[0-9]+([.][0-9]+)?(e[+-]?[0-9]+)?$' then ${numeric} when left(${text}, 1) in (_ascii'"', _ascii'[', _ascii'{') or ${text} in (_ascii'true', _ascii'false', _ascii'null') then ${json(key)} else ${rest} end`
+  return raw`case when charset(${key}) <> 'binary' then ${textual} when ${isBytes} then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${isInteger} then concat('n', ${text}) when ${text} regexp _ascii'^-{0,1}[0-9]+([.][0-9]+){0,1}(e[+-]{0,1}[0-9]+){0,1}$' then ${numeric} when left(${text}, 1) in (_ascii'"', _ascii'[', _ascii'{') or ${text} in (_ascii'true', _ascii'false', _ascii'null') then ${json(key)} else ${rest} end`
 }
 
 /**

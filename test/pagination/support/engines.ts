@@ -26,6 +26,8 @@ export interface Opened {
   readonly db: Untyped
   /** What `db` was made of, for another `Kysely` over the same database. */
   readonly dialect: Dialect
+  /** Where the database is, on MariaDB and MySQL. */
+  readonly url?: string
   /** Statements that were sent since the last call. Look-ups of column types are left out: a process sends one a table. */
   statements(): string[]
   /** The same with their parameters. */
@@ -122,10 +124,11 @@ export async function openMysql(service: string, setting?: string): Promise<Open
   const pool = createPool({ uri: url.href, connectionLimit: 4, supportBigNumbers: true, bigNumberStrings: true })
   // An older server may not know the setting.
   if (setting !== undefined) pool.on('connection', (connection) => connection.query(setting, () => {}))
-  return opened(new MysqlDialect({ pool }), async () => {
+  const cleanUp = async () => {
     await admin.promise().query(`drop database ${database}`)
     await admin.promise().end()
-  })
+  }
+  return { ...opened(new MysqlDialect({ pool }), cleanUp), url: url.href }
 }
 
 function opened(dialect: Dialect, cleanUp: () => Promise<unknown> = async () => {}): Opened {
