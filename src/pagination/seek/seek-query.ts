@@ -134,11 +134,11 @@ export class SeekQuery {
     }
   }
 
-  /** Whether the driver refused an integer beyond 2^53 in a hidden column: `node:sqlite` does. Then another statement may not. */
+  /** Whether the driver refused an integer beyond 2^53 in a hidden column. Then another statement may not. */
   #avoidKeyValues(error: unknown): boolean {
-    const { code } = Object(error) as { code?: unknown }
     const keys = this.resolved?.keys
-    if (this.runner.dialect !== 'sqlite' || code !== 'ERR_OUT_OF_RANGE' || keys === undefined) return false
+    // Of `node:sqlite` it has a code; of libSQL it has none.
+    if (this.runner.dialect !== 'sqlite' || !(error instanceof RangeError) || keys === undefined) return false
     return withoutKeyValues(keys)
   }
 
