@@ -24,6 +24,11 @@ export class InstrumentedDriver implements Driver {
   readonly #onDestroy: () => void
   /** Set when the dialect has a single connection. */
   readonly #mutex: ConnectionMutex | undefined
+  /**
+   * Uses of connections that the caller of `destroy` does not know of. A pool that is closed meanwhile may never end
+   * (postgres.js), or fail them.
+   */
+  readonly #unknownUses = new Set<Promise<void>>()
   // Present only if the wrapped driver has them: Kysely tests for these methods.
   readonly savepoint?: NonNullable<Driver['savepoint']>
   readonly rollbackToSavepoint?: NonNullable<Driver['rollbackToSavepoint']>
@@ -108,7 +113,7 @@ export class InstrumentedDriver implements Driver {
     const running = instrumentConnection(connection, this.#instrumentation).endUse()
     if (running !== undefined) {
       // A query that could not be cancelled still runs. Its connection goes back to the pool only when the query has ended.
-      running.then(() => this.releaseConnection(connection, options)).catch(() => {})
+      this.#awaitInDestroy(running.then(() => this.releaseConnection(connection, options)))
       return Promise.resolve()
     }
     const released = this.#inner.releaseConnection(connection, options)
@@ -139,23 +144,38 @@ export class InstrumentedDriver implements Driver {
     return async (connection, ...rest) => this.#inner[method]?.(await realConnection(connection), ...rest)
   }
 
-  destroy(...options: Parameters<Driver['destroy']>): Promise<void> {
+  async destroy(...options: Parameters<Driver['destroy']>): Promise<void> {
     this.#onDestroy()
-    return this.#inner.destroy(...options)
+    await Promise.all(this.#unknownUses)
+    await this.#inner.destroy(...options)
+  }
+
+  #awaitInDestroy(use: Promise<unknown>): void {
+    const ended = use.then(
+      () => {},
+      () => {},
+    )
+    this.#unknownUses.add(ended)
+    void ended.then(() => this.#unknownUses.delete(ended))
   }
 
   /** Lends a separate connection for our own statements, which bypass the observer. */
   async withOwnConnection<Result>(use: (execute: Execute) => Promise<Result>): Promise<Result> {
     await this.#mutex?.lock()
     try {
-      const connection = await this.#inner.acquireConnection()
-      try {
-        return await use(instrumentConnection(connection, this.#instrumentation).executeUnobserved)
-      } finally {
-        await this.#inner.releaseConnection(connection)
-      }
+      const used = this.#useOnce(await this.#inner.acquireConnection(), use)
+      this.#awaitInDestroy(used)
+      return await used
     } finally {
       this.#mutex?.unlock()
+    }
+  }
+
+  async #useOnce<Result>(connection: DatabaseConnection, use: (execute: Execute) => Promise<Result>): Promise<Result> {
+    try {
+      return await use(instrumentConnection(connection, this.#instrumentation).executeUnobserved)
+    } finally {
+      await this.#inner.releaseConnection(connection)
     }
   }
 }

@@ -180,6 +180,9 @@ describe('timeout on a server that does not do as it is told', () => {
       override async releaseConnection() {
         released.push('released')
       }
+      override async destroy() {
+        sent.push('close the pool')
+      }
     }
     const dialect: Dialect = {
       createAdapter: () => new PostgresAdapter(),
@@ -238,6 +241,34 @@ describe('timeout on a server that does not do as it is told', () => {
     end('stuck')
     await vi.advanceTimersByTimeAsync(0)
     expect(released).toHaveLength(1)
+  })
+
+  it('is closed only when no query of such a driver runs any more: the pool of postgres.js would never end', async () => {
+    const { db, sent, end } = openStuck({ canCancel: false, onWarn() {} })
+    const outcome = sql`stuck`.execute(db).catch((error) => error)
+    await vi.advanceTimersByTimeAsync(301)
+    expect(await outcome).toMatchObject(failed)
+    const closed = db.destroy()
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(sent).not.toContain('close the pool')
+    end('stuck')
+    await closed
+    expect(sent.at(-1)).toBe('close the pool')
+  })
+
+  it('is closed only when the plan of a slow query is there', async () => {
+    const { db, sent, end } = openStuck({ slow: '0ms', explain: 'plan', indexAdvice: false })
+    const query = db.selectFrom('stuck' as never).execute()
+    await vi.advanceTimersByTimeAsync(0)
+    end('select from "stuck"')
+    await query
+    await vi.advanceTimersByTimeAsync(0)
+    const closed = db.destroy()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(sent.at(-1)).toBe('explain select from "stuck"')
+    end('explain select from "stuck"')
+    await closed
+    expect(sent.slice(-2)).toEqual(['rollback', 'close the pool'])
   })
 
   it('calls a write done that ended before the server could be asked, and cancels nothing after it', async () => {
