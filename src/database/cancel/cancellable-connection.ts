@@ -18,6 +18,7 @@ export class CancellableConnection {
   readonly #run: Execute
   readonly #options: CancellationOptions
   #isPrepared = false
+  #isShared = false
   #stillRunning: Promise<unknown> | undefined
   #cancelling: Promise<CancelledQuery<unknown>> | undefined
 
@@ -29,7 +30,12 @@ export class CancellableConnection {
 
   /** Settles when the cancelled query that still runs on the connection has ended; nothing else may run until then. */
   get stillRunning(): Promise<unknown> | undefined {
-    return this.#stillRunning
+    return this.#isShared ? undefined : this.#stillRunning
+  }
+
+  /** The driver hands out the connection to several callers at once, as drivers over HTTP do: their queries do not wait. */
+  recordShared(): void {
+    this.#isShared = true
   }
 
   /** Call it before each query. @returns a promise before the first one, while it finds out how to cancel here */
@@ -41,6 +47,7 @@ export class CancellableConnection {
 
   /** Cancels the query that runs on the connection, and resolves when it has ended. Never rejects. */
   cancel<Answer>(running: Promise<Answer>): Promise<CancelledQuery<Answer>> {
+    if (this.#isShared) return this.#cancel(running)
     // A second request, for another reason, could hit the next query.
     this.#cancelling ??= this.#cancel(running).finally(() => {
       this.#cancelling = undefined

@@ -42,6 +42,7 @@ export class InstrumentedConnection {
   /** Set when queries may be cancelled. */
   readonly #cancellable: CancellableConnection | undefined
   #acquireMs = 0
+  #callers = 0
 
   constructor(connection: DatabaseConnection, instrumentation: Instrumentation) {
     const { dialect, statementLimit, timeoutMs, cancels } = instrumentation
@@ -65,6 +66,17 @@ export class InstrumentedConnection {
     connection.executeQuery = ((query, options) => this.#execute(query, options)) as typeof connection.executeQuery
     connection.streamQuery = ((query: CompiledQuery, ...rest: unknown[]) =>
       this.#stream(query, () => stream(query, ...rest))) as typeof connection.streamQuery
+  }
+
+  /** Counts a caller who has got the connection. */
+  addCaller(): void {
+    this.#callers += 1
+    if (this.#callers > 1) this.#cancellable?.recordShared()
+  }
+
+  /** The driver has the connection back from one of its callers. */
+  removeCaller(): void {
+    this.#callers -= 1
   }
 
   /** Sets how long the caller has waited for this connection. */

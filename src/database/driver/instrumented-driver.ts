@@ -76,7 +76,7 @@ export class InstrumentedDriver implements Driver {
   }
 
   readonly #instrument = (connection: DatabaseConnection): DatabaseConnection => {
-    instrumentConnection(connection, this.#instrumentation)
+    instrumentConnection(connection, this.#instrumentation).addCaller()
     return connection
   }
 
@@ -91,7 +91,7 @@ export class InstrumentedDriver implements Driver {
     const startedAt = performance.now()
     const connection = await acquired
     instrumentConnection(connection, this.#instrumentation).setAcquireMs(performance.now() - startedAt)
-    return connection
+    return this.#instrument(connection)
   }
 
   #acquire(options: AcquireOptions, onQueued: (leave: () => void) => void): Promise<DatabaseConnection> {
@@ -110,12 +110,14 @@ export class InstrumentedDriver implements Driver {
 
   releaseConnection(connection: DatabaseConnection, options?: AcquireOptions): Promise<void> {
     if (connection instanceof AbandonedConnection) return connection.release()
-    const running = instrumentConnection(connection, this.#instrumentation).endUse()
+    const instrumented = instrumentConnection(connection, this.#instrumentation)
+    const running = instrumented.endUse()
     if (running !== undefined) {
       // A query that could not be cancelled still runs. Its connection goes back to the pool only when the query has ended.
       this.#awaitInDestroy(running.then(() => this.releaseConnection(connection, options)))
       return Promise.resolve()
     }
+    instrumented.removeCaller()
     const released = this.#inner.releaseConnection(connection, options)
     if (this.#mutex !== undefined) released.then(this.#unlock, this.#unlock)
     return released

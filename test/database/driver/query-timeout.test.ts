@@ -152,8 +152,14 @@ describe('timeout on a server that does not do as it is told', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
   afterEach(() => void vi.useRealTimers())
 
+  interface StuckOptions extends InstrumentOptions {
+    readonly canCancel?: boolean
+    /** Whether all callers get one connection, as from drivers over HTTP. */
+    readonly isShared?: boolean
+  }
+
   /** A PostgreSQL whose statements end when the test says so, those of our own at once. */
-  function openStuck({ canCancel = true, ...options }: InstrumentOptions & { canCancel?: boolean } = {}) {
+  function openStuck({ canCancel = true, isShared = false, ...options }: StuckOptions = {}) {
     const stuck = new Map<string, PromiseWithResolvers<QueryResult<never>>>()
     const sent: string[] = []
     const released: 'released'[] = []
@@ -172,10 +178,12 @@ describe('timeout on a server that does not do as it is told', () => {
       },
       destroy: () => void sent.push('destroy'),
     }
+    const connect = () => ({ executeQuery, async *streamQuery() {} }) as DatabaseConnection
+    const shared = connect()
     class Driver extends DummyDriver {
       override async acquireConnection() {
         if (canCancel) controlListener()?.(control)
-        return { executeQuery, async *streamQuery() {} } as DatabaseConnection
+        return isShared ? shared : connect()
       }
       override async releaseConnection() {
         released.push('released')
@@ -241,6 +249,19 @@ describe('timeout on a server that does not do as it is told', () => {
     end('stuck')
     await vi.advanceTimersByTimeAsync(0)
     expect(released).toHaveLength(1)
+  })
+
+  it('does not stop the other callers of a connection that the driver shares among them', async () => {
+    const { db, end } = openStuck({ canCancel: false, isShared: true, onWarn() {} })
+    const outcome = sql`stuck`.execute(db).catch((error) => error)
+    await vi.advanceTimersByTimeAsync(301)
+    expect(await outcome).toMatchObject(failed)
+    const slow = sql`update stuck`.execute(db)
+    expect(await sql`select 2`.execute(db)).toEqual({ rows: [] })
+    await vi.advanceTimersByTimeAsync(200)
+    end('update stuck', { rows: [], numAffectedRows: 1n })
+    expect(await slow).toEqual({ rows: [], numAffectedRows: 1n })
+    end('stuck')
   })
 
   it('is closed only when no query of such a driver runs any more: the pool of postgres.js would never end', async () => {
