@@ -1,8 +1,8 @@
 import type { CompiledQuery, OperationNode, QueryCompiler, SelectQueryNode } from 'kysely'
 import type { Execute } from '../instrumentation.ts'
 
-/** The column that numbers the lookups of a joined statement, from 1. */
-export const numberColumn = 'posthaste_n'
+/** The column that numbers the lookups of a joined statement, from 1. A name that drivers in camelCase leave as it is. */
+export const numberColumn = 'posthasten'
 
 /** How lookups with one SQL text become one statement. */
 export interface JoinPlan {

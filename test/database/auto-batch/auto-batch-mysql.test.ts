@@ -145,7 +145,7 @@ describe.each(mysqlServers)('autoBatch on $server', ({ url }) => {
       )
       expect(rows.map((row) => row?.id)).toEqual([3, 5, 3, undefined, 20])
       expect(events.map(({ sql }) => sql)).toEqual([
-        'select *, cast(`id` as char) as `posthaste_n` from `visit` where `id` in (?, ?, ?, ?)',
+        'select *, cast(`id` as char) as `posthasten` from `visit` where `id` in (?, ?, ?, ?)',
       ])
     })
 
@@ -180,7 +180,7 @@ describe.each(mysqlServers)('autoBatch on $server', ({ url }) => {
         [7, 3],
       ])
       expect(events.map(({ sql }) => sql)).toEqual([
-        'select `v`.`id`, cast(`v`.`person` as char) as `posthaste_n` from `visit` as `v` where `v`.`id` < ? and `v`.`person` in (?, ?, ?) order by `v`.`code` desc, `v`.`id`',
+        'select `v`.`id`, cast(`v`.`person` as char) as `posthasten` from `visit` as `v` where `v`.`id` < ? and `v`.`person` in (?, ?, ?) order by `v`.`code` desc, `v`.`id`',
       ])
     })
 

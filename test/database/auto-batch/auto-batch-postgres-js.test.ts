@@ -14,9 +14,9 @@ const schema = `auto_batch_js_${process.pid}`
 vi.setConfig({ testTimeout: 120_000 })
 
 describe.skipIf(!services.postgres)('autoBatch on postgres.js', () => {
-  const connect = () =>
-    postgres(services.postgres as string, { max: 5, connection: { search_path: schema }, onnotice() {} })
-  const dialect = () => new PostgresJSDialect({ postgres: connect() })
+  const connect = (options: object = {}) =>
+    postgres(services.postgres as string, { max: 5, connection: { search_path: schema }, onnotice() {}, ...options })
+  const dialect = (options?: object) => new PostgresJSDialect({ postgres: connect(options) })
   let admin: Sql
 
   beforeAll(async () => {
@@ -40,8 +40,11 @@ describe.skipIf(!services.postgres)('autoBatch on postgres.js', () => {
     expect(statements).toBeLessThan(queries / 2)
   })
 
-  it('sends a hundred lookups as one statement', async () => {
-    const { db, events } = open(dialect())
+  it.each([
+    ['as they are', {}],
+    ['in camelCase', { transform: postgres.camel }],
+  ])('sends a hundred lookups as one statement, with columns %s', async (_name, options) => {
+    const { db, events } = open(dialect(options))
     const hundred = () =>
       Promise.all(
         Array.from({ length: 100 }, (_, id) =>

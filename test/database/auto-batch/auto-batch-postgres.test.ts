@@ -66,7 +66,7 @@ describe.skipIf(!services.postgres)('autoBatch on PostgreSQL', () => {
       grant select on audited to ${role}; grant usage on sequence counter to ${role};
       alter table audited enable row level security;
       create policy loud on audited using (tick(id) > 0);
-      create table numbered (id int, posthaste_n int);
+      create table numbered (id int, posthasten int);
       insert into numbered values (1, 7), (2, 7);
     `)
   })
@@ -453,7 +453,7 @@ describe.skipIf(!services.postgres)('autoBatch on PostgreSQL', () => {
             .selectFrom('numbered' as 'city')
             .selectAll()
             .where('id', '=', id),
-        /column posthaste_n/,
+        /column posthasten/,
       ],
       [
         'a sample',
