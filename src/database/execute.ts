@@ -1,7 +1,12 @@
-import type { CompiledQuery, QueryResult } from 'kysely'
+import { CompiledQuery, type QueryResult, SelectQueryNode } from 'kysely'
 
 /** Runs our own statements, such as EXPLAIN, on a separate connection. They appear in no statistics. */
 export type WithOwnConnection = <Result>(use: (execute: Execute) => Promise<Result>) => Promise<Result>
 
 /** `executeQuery` of a connection. Kysely 0.29 passes options with a signal; 0.28 passes none. */
 export type Execute = (query: CompiledQuery, options?: unknown) => Promise<QueryResult<unknown>>
+
+/** SQL that returns rows. Some drivers of SQLite see only from the node whether a statement has any, and give none for raw SQL. */
+export function readingQuery(sql: string, parameters: readonly unknown[] = []): CompiledQuery {
+  return { ...CompiledQuery.raw(sql, [...parameters]), query: SelectQueryNode.create() }
+}

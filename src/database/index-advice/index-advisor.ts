@@ -2,6 +2,7 @@ import { CompiledQuery, type RootOperationNode, type SelectQueryNode } from 'kys
 import { adviseIndex } from '../../shared/index-advice/advise-index.ts'
 import type { AdvisorDatabase } from '../../shared/index-advice/advisor-database.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { readingQuery } from '../execute.ts'
 import type { WithOwnConnection } from '../instrumentation.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
 import type { IndexAdvice } from '../types.ts'
@@ -41,7 +42,10 @@ export class IndexAdvisor {
       const run = async (query: CompiledQuery) => (await execute(query)).rows as Record<string, unknown>[]
       const database: AdvisorDatabase = {
         dialect: this.#dialect,
-        read: (query) => run(this.#compile(query)),
+        read: (query) => {
+          const { sql, parameters } = this.#compile(query)
+          return run(readingQuery(sql, parameters))
+        },
         compile: (query) => this.#compile(query).sql,
       }
       if (this.#dialect !== 'postgres') return await use(database)

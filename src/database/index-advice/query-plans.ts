@@ -1,5 +1,6 @@
 import { CompiledQuery } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { readingQuery } from '../execute.ts'
 import type { Execute, WithOwnConnection } from '../instrumentation.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
 
@@ -75,7 +76,7 @@ const explainers: { readonly [Dialect in SqlDialect]: (execute: Execute, query: 
 }
 
 async function explain(execute: Execute, verb: string, query: CompiledQuery): Promise<Record<string, unknown>[]> {
-  const { rows } = await execute(CompiledQuery.raw(`${verb} ${query.sql}`, [...query.parameters]))
+  const { rows } = await execute(readingQuery(`${verb} ${query.sql}`, query.parameters))
   return rows as Record<string, unknown>[]
 }
 

@@ -1,4 +1,16 @@
-import { type Dialect, Kysely, MysqlDialect, PostgresDialect, sql } from 'kysely'
+import { DatabaseSync } from 'node:sqlite'
+import {
+  type DatabaseConnection,
+  type Dialect,
+  DummyDriver,
+  Kysely,
+  MysqlDialect,
+  PostgresDialect,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  sql,
+} from 'kysely'
 import { createPool } from 'mysql2'
 import pg from 'pg'
 import { type InstrumentOptions, instrument, queryReport } from 'posthaste'
@@ -120,3 +132,34 @@ it.skipIf(!services.postgres)(
     expect(queryReport(db).advice).toMatchObject([{ table, columns: ['user_id'] }])
   },
 )
+
+it('come with advice from SQLite through a driver that sees from the node alone whether a statement has rows', async () => {
+  const { db, table } = await open(sqliteByNode(), { slow: '0ms' })
+  await db.selectFrom(table).selectAll().where('user_id', '=', 7).where('status', '=', 'open').execute()
+  expect(await slowWithPlan(db)).toMatchObject({ plan: `SCAN ${table}` })
+  expect(queryReport(db).advice).toMatchObject([{ table, columns: ['user_id', 'status'], proven: true }])
+})
+
+/** A SQLite whose driver sees from the node alone whether a statement has rows, as those of kysely-generic-sqlite do. */
+function sqliteByNode(): Dialect {
+  const database = new DatabaseSync(':memory:')
+  const connection: DatabaseConnection = {
+    async executeQuery({ sql, parameters, query }) {
+      const statement = database.prepare(sql)
+      const rows = statement.all(...(parameters as never[]))
+      return { rows: query.kind === 'SelectQueryNode' ? (rows as never[]) : [] }
+    },
+    async *streamQuery() {},
+  }
+  class Driver extends DummyDriver {
+    override async acquireConnection() {
+      return connection
+    }
+  }
+  return {
+    createAdapter: () => new SqliteAdapter(),
+    createDriver: () => new Driver(),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  }
+}
