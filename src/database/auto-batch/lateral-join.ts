@@ -12,6 +12,9 @@ export type PostgresDriverKind = 'pg' | 'pglite' | 'other'
 export function planLateralJoin(query: CompiledQuery, driver: PostgresDriverKind): JoinPlan | string {
   const tokens = readableTokens(query.sql, 'postgres')
   if (tokens === undefined) return unreadableText
+  // Through Knex they are question marks.
+  const shown = new Set(tokens.map(parameterPosition).filter((position) => position !== undefined))
+  if (shown.size < query.parameters.length) return 'its parameters cannot be told from its text'
   const names = namesIn(tokens)
   const refusal = refusalOf(names, tokens.filter(isWord))
   if (refusal !== undefined) return refusal

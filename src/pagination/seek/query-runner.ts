@@ -7,7 +7,7 @@ import type {
   SelectQueryNode,
   UnknownRow,
 } from 'kysely'
-import { dialectOfSql, type SqlDialect } from '../../shared/sql/dialect.ts'
+import { defaultNode, dialectOfSql, type SqlDialect } from '../../shared/sql/dialect.ts'
 import { markIntendedQuery } from '../../shared/sql/intended-queries.ts'
 import { untilAborted } from '../../shared/time/waiting.ts'
 import { refuseNameTwice } from './grouped-query.ts'
@@ -107,11 +107,11 @@ export class QueryRunner implements KyselyPlugin, SqlStyle {
   }
 }
 
-/** `select $1, "x"`: shows the dialect and the quotes of a compiler. */
+/** `select $1, "x", default`: shows the dialect and the quotes of a compiler. */
 const sample: Built = {
   statement: {
     kind: 'SelectQueryNode',
-    selections: [parameter(1), { kind: 'IdentifierNode', name: 'x' }],
+    selections: [parameter(1), { kind: 'IdentifierNode', name: 'x' }, defaultNode],
   } as object as SelectQueryNode,
 }
 

@@ -6,26 +6,28 @@ export type SqlDialect = (typeof sqlDialects)[number]
 export const sqlDialects = ['postgres', 'mysql', 'sqlite', 'mssql'] as const
 
 /**
- * Finds the dialect by the way in which its compiler writes an identifier and a parameter, so that third-party dialects are
+ * Finds the dialect by the way in which its compiler writes an identifier, a parameter and a default, so that third-party dialects are
  * recognized too.
  */
 export function dialectOf(compiler: Pick<QueryCompiler, 'compileQuery'>): SqlDialect {
   return dialectOfSql(compiler.compileQuery(probe as never, { queryId: 'posthaste' }).sql)
 }
 
-/** The dialect of SQL text that holds an identifier and a parameter. */
+/** The dialect of SQL text that holds an identifier, a parameter and a {@link defaultNode}. */
 export function dialectOfSql(sql: string): SqlDialect {
   if (sql.includes('`')) return 'mysql'
   if (sql.includes('$1')) return 'postgres'
-  return sql.includes('@1') ? 'mssql' : 'sqlite'
+  if (sql.includes('@1')) return 'mssql'
+  // Through Knex, parameters of PostgreSQL are question marks too.
+  return sql.includes('default') ? 'postgres' : 'sqlite'
 }
+
+/** The default of a column, for which SQLite has no word. */
+export const defaultNode = { kind: 'DefaultInsertValueNode' } as const
 
 /** A plain object instead of Kysely's constructors, so that this file does not load Kysely. */
 const probe = {
   kind: 'RawNode',
-  sqlFragments: ['', ' ', ''],
-  parameters: [
-    { kind: 'IdentifierNode', name: 'x' },
-    { kind: 'ValueNode', value: 1 },
-  ],
+  sqlFragments: ['', ' ', ' ', ''],
+  parameters: [{ kind: 'IdentifierNode', name: 'x' }, { kind: 'ValueNode', value: 1 }, defaultNode],
 }
