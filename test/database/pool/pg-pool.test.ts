@@ -133,7 +133,8 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
         await sql`select 2`.execute(trx)
       })
       await expect(lost).rejects.toThrow()
-      await expect(sql`select 3`.execute(db)).rejects.toThrow(/ECONNREFUSED/)
+      // On a busy machine it may be the first to notice that an idle connection is lost.
+      await expect(sql`select 3`.execute(db)).rejects.toThrow(/ECONNREFUSED|Connection terminated/)
       await server.restart()
       expect((await sql<{ four: number }>`select 4 as four`.execute(db)).rows).toEqual([{ four: 4 }])
     })
