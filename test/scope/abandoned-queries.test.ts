@@ -59,6 +59,21 @@ describe.each(servers)('`abandon` on %s', (server) => {
       expect(queryReport(db).abandoned).toEqual({ cancelled: 1, dequeued: 0, refused: 1 })
     })
 
+    it('lets the other queries run that were asked for in the same turn, with `autoBatch`', async () => {
+      const { db, table, running } = await openDatabase(server, 'plain', { autoBatch: true })
+      const sleep = sql<unknown>`${sql.raw(server === 'postgres' ? 'pg_sleep' : 'sleep')}(0.5)`.as(table)
+      const slow = () => db.selectNoFrom(sleep).execute()
+      const controller = new AbortController()
+      const outcomes = Promise.allSettled([
+        withQueryScope('left', slow, { signal: controller.signal }),
+        withQueryScope('stayed', slow),
+      ])
+      await until(async () => (await running()) === 2)
+      controller.abort(new Error('left'))
+      expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', 'fulfilled'])
+      expect(queryReport(db).abandoned).toEqual({ cancelled: 1, dequeued: 0, refused: 0 })
+    })
+
     it('ends the queries of a request at its deadline', async () => {
       const { app, database } = await start(server, 'plain', '150ms')
       const failed = Promise.withResolvers<unknown>()

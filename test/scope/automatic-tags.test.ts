@@ -15,11 +15,13 @@ import { pick, randomFrom } from './support/random.ts'
 
 const operations = Number(process.env.RUNS ?? 250)
 
-function open(options: CacheOptions = {}) {
+function open(options: CacheOptions = {}, autoBatch = false) {
   const warnings: Warning[] = []
   const cache = createCache({ onWarn: (warning) => warnings.push(warning), ...options })
   const dialect = new SqliteDialect({ database: nodeSqlite(createTables(':memory:')) })
-  const db = new Kysely<Tables>(instrument({ dialect }, { invalidates: cache, nPlusOne: false, explain: false }))
+  const db = new Kysely<Tables>(
+    instrument({ dialect }, { invalidates: cache, autoBatch, nPlusOne: false, explain: false }),
+  )
   onTestFinished(async () => {
     await cache.close()
     await db.destroy()
@@ -81,6 +83,23 @@ describe("`tags: 'auto'`", () => {
     await Promise.all([first, outer])
     expect(await tagsOf('outer')).toEqual(['table:users'])
   })
+
+  it.each([false, true])(
+    'gives each of several loads in one turn its own tables (`autoBatch`: %s)',
+    async (autoBatch) => {
+      const { cache, db, warnings } = open({}, autoBatch)
+      await db.selectFrom('users').selectAll().execute()
+      const tables = ['orgs', 'users', 'orders', 'notes', 'users', 'orgs'] as const
+      await Promise.all(
+        tables.map((table, index) =>
+          cache.getOrSet([table, index], () => db.selectFrom(table).selectAll().execute(), auto),
+        ),
+      )
+      const tags = tables.map(async (table, index) => (await cache.explain([table, index])).tags)
+      expect(await Promise.all(tags)).toEqual(tables.map((table) => [`table:${table}`]))
+      expect(warnings).toEqual([])
+    },
+  )
 
   it('warns once of a load that was seen to read nothing, as one whose queries another load began', async () => {
     const { cache, db, warnings, tagsOf } = open()
@@ -196,24 +215,30 @@ describe("`tags: 'auto'`", () => {
     await expect(many).rejects.toThrow('Expected `tags` to be a function')
   })
 
-  it(`serves nothing stale over ${operations} reads and writes (seed ${seed})`, { timeout: 120_000 }, async () => {
-    const { cache, db } = open()
-    const random = randomFrom(seed)
-    let stale = 0
-    for (let operation = 0; operation < operations; operation++) {
-      if (random() < 0.4) await write(db, Math.floor(random() * 3), random)
-      else if (random() < 0.3) {
-        // At once, so that loads and writes overlap.
-        const writing = write(db, Math.floor(random() * 3), random)
-        await Promise.all([writing, ...Array.from({ length: 3 }, () => readCached(cache, db, pick(names, random)))])
+  it.each([false, true])(
+    `serves nothing stale over ${operations} reads and writes (seed ${seed}, \`autoBatch\`: %s)`,
+    {
+      timeout: 120_000,
+    },
+    async (autoBatch) => {
+      const { cache, db } = open({}, autoBatch)
+      const random = randomFrom(seed)
+      let stale = 0
+      for (let operation = 0; operation < operations; operation++) {
+        if (random() < 0.4) await write(db, Math.floor(random() * 3), random)
+        else if (random() < 0.3) {
+          // At once, so that loads and writes overlap.
+          const writing = write(db, Math.floor(random() * 3), random)
+          await Promise.all([writing, ...Array.from({ length: 3 }, () => readCached(cache, db, pick(names, random)))])
+        }
+        const name = pick(names, random)
+        const [cached, direct] = [await readCached(cache, db, name), await readDirectly(db, name)]
+        if (JSON.stringify(cached) !== JSON.stringify(direct)) stale += 1
       }
-      const name = pick(names, random)
-      const [cached, direct] = [await readCached(cache, db, name), await readDirectly(db, name)]
-      if (JSON.stringify(cached) !== JSON.stringify(direct)) stale += 1
-    }
-    expect(stale).toBe(0)
-    expect(cache.stats().hits).toBeGreaterThan(operations / 10)
-  })
+      expect(stale).toBe(0)
+      expect(cache.stats().hits).toBeGreaterThan(operations / 10)
+    },
+  )
 
   it.skipIf(!services.redis)(
     `serves nothing stale in three processes on Redis over ${operations} operations (seed ${seed})`,

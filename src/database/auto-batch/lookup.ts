@@ -67,7 +67,7 @@ export class Lookup {
       this.reject(error)
       onEnd?.(true)
     }
-    this.runInContext(() => source.acquire(this.#acquireOptions)).then((connection) => {
+    const run = (connection: DatabaseConnection) => {
       // The connection goes back before the caller continues, so that the caller's next query finds it.
       const release = () => source.release(connection, this.#acquireOptions)
       execute(connection, this.query, this.#options).then(
@@ -78,7 +78,9 @@ export class Lookup {
             () => fail(error),
           ),
       )
-    }, fail)
+    }
+    // What `then` is given runs in the context in which `then` was called.
+    this.runInContext(() => source.acquire(this.#acquireOptions).then(run, fail))
   }
 
   async executeOn(connection: DatabaseConnection): Promise<QueryResult<unknown>> {
