@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { CompiledQuery, DatabaseConnection, Driver, QueryResult } from 'kysely'
+import { currentWork } from '../../shared/scope/work.ts'
 import type { Execute } from '../instrumentation.ts'
 import { currentScope, type QueryScope } from '../n-plus-one/query-scope.ts'
 import { haveSameContext } from './async-context.ts'
@@ -28,6 +29,7 @@ export class Lookup {
   readonly #options: unknown
   readonly #acquireOptions: AcquireOptions
   readonly #context = new AsyncResource('posthaste.lookup')
+  readonly #work = currentWork()
 
   constructor(query: CompiledQuery, options: unknown, acquireOptions: AcquireOptions) {
     this.query = query
@@ -40,11 +42,11 @@ export class Lookup {
   }
 
   /**
-   * Whether one connection may serve both. Where the runtime does not show the values of each `AsyncLocalStorage`, they must
-   * belong to one query scope.
+   * Whether one connection may serve both, which belong to the same load, if to any. Where the runtime does not show the values
+   * of each `AsyncLocalStorage`, they must belong to one query scope.
    */
   canJoin(other: Lookup): boolean {
-    if (this.scope !== other.scope) return false
+    if (this.scope !== other.scope || this.#work !== other.#work) return false
     return haveSameContext(this.#context, other.#context) ?? this.scope !== undefined
   }
 

@@ -24,6 +24,11 @@ export function runWork<Result>(work: Partial<Work>, fn: () => Result): Result {
   return workStorage.run({ owner: work.owner ?? around?.owner, reads: work.reads ?? around?.reads }, fn)
 }
 
+/** Stands for what the running code works for: the same object everywhere in one load. */
+export function currentWork(): object | undefined {
+  return hasAnyWork ? workStorage.getStore() : undefined
+}
+
 /** What collects the reads of the running code. */
 export function currentReads(): Reads | undefined {
   return hasAnyWork ? workStorage.getStore()?.reads : undefined

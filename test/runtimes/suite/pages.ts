@@ -14,6 +14,7 @@ import {
   paginate,
   queryReport,
   readRows,
+  withQueryScope,
 } from 'posthaste'
 import { type Platform, test } from './suite.ts'
 
@@ -135,5 +136,33 @@ test('reports queries, and invalidates the tables of writes in a cache', async (
     },
     { invalidates: cache },
   )
+  await cache.close()
+})
+
+test('keeps the lookups of each load apart, with `autoBatch`', async (platform) => {
+  const cache = createCache({ name: 'loads' })
+  const loads = Array.from({ length: 60 }, (_, index) => index)
+  const readAll = (db: Kysely<Tables>) =>
+    withQueryScope('loads', () =>
+      Promise.all(
+        loads.map((key) =>
+          cache.getOrSet(
+            ['ages', key],
+            () => db.selectFrom('person').select('age').where('id', '=', 2).executeTakeFirstOrThrow(),
+            { tags: 'auto' },
+          ),
+        ),
+      ),
+    )
+  const read = async (db: Kysely<Tables>) => {
+    await readAll(db)
+    await db.updateTable('person').set({ age: 99 }).execute()
+    const ages = (await readAll(db)).map(({ age }) => age)
+    assert.deepEqual(
+      ages,
+      loads.map(() => 99),
+    )
+  }
+  await withPeople(platform, read, { invalidates: cache, autoBatch: true, nPlusOne: false })
   await cache.close()
 })
