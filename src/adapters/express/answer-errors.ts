@@ -11,6 +11,7 @@ export function answerErrors(): ErrorHandler {
     if (typeof next !== 'function') throw wrongFramework('answerErrors', 'express')
     const problem = problemDetails(error)
     if (problem === undefined || response.headersSent) return next(error)
-    response.writeHead(problem.status, { ...problem.headers }).end(problem.body)
+    const length = Buffer.byteLength(problem.body)
+    response.writeHead(problem.status, { ...problem.headers, 'content-length': length }).end(problem.body)
   }
 }
