@@ -113,7 +113,9 @@ export function createExpressLabels(): (request: ExpressRequest, status: number)
     const root = outermost(first ?? last.app)
     const apps = [...new Set([...(way?.apps ?? []), ...appsOf(last)])]
     const path = pathOf(request)
-    if (route === undefined) return walk(root, apps, path, wanted(request.method), '') ?? unmatched
+    if (route === undefined) {
+      return walk(root, apps, path, wanted(request.method), '') ?? mountOfAnswer(root, apps, path, last.baseUrl)
+    }
     const isTarget: Target = (layer, _path, baseUrl) =>
       layer.route === route && (seen === undefined || baseUrl === seen.baseUrl.replace(/\/$/, ''))
     const label =
@@ -172,6 +174,11 @@ function walk(
     }
   }
   return undefined
+}
+
+/** The label of what a middleware has answered that is mounted under a path, as `express.static` and GraphQL servers are. */
+function mountOfAnswer(root: unknown, apps: readonly App[], path: string, baseUrl = ''): string {
+  return (baseUrl !== '' && mountsOf(root, apps, path, baseUrl.replace(/\/$/, ''))) || unmatched
 }
 
 /** The label of a route that is not in the tree: a middleware has called its router, or its application. */

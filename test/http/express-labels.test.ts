@@ -50,6 +50,7 @@ const { tree } = fc.letrec<{ tree: readonly Branch[] }>((tie) => ({
 }))
 
 const answer: express5.RequestHandler = (_request, response) => void response.end('ok')
+const missing: express5.RequestHandler = (_request, response) => void response.status(404).end()
 const refuse: express5.RequestHandler = (_request, response) => void response.status(403).end()
 
 describe.each<[version: string, express: Express]>([
@@ -82,11 +83,24 @@ describe.each<[version: string, express: Express]>([
       '/sub/a/items/1',
       '/sub/:name/items/:id',
     ],
+    ['what a middleware answers under its path', (app) => app.use('/graphql', answer), '/graphql/a?b=1', '/graphql'],
+    [
+      'what a middleware of a router answers',
+      (app, { Router }) =>
+        app.use(
+          '/:tenant',
+          Router().use('/files', (_request, _response, next) => next(), answer),
+        ),
+      '/acme/files/a.txt',
+      '/:tenant/files',
+    ],
+    ['what a middleware without a path answers', (app) => app.use(answer), '/a', '(unmatched)'],
+    ['a file that is not there', (app) => app.use('/files', missing), '/files/a.txt', '(unmatched)'],
     [
       'what an application in the application turns away',
       (app, express) => app.use('/other', express().use(refuse)).use('/sub', refuse, express().get('/items', answer)),
       '/sub/items',
-      '(unmatched)',
+      '/sub',
     ],
     ['a regular expression', (app) => app.get(/^\/v\d+$/, answer), '/v12', '^\\/v\\d+$'],
     ['several paths', (app) => app.get(['/a/:id', /^\/b/], answer), '/b', '/a/:id|^\\/b'],
