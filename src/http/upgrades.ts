@@ -8,8 +8,13 @@ import { unmatched } from './measure-request.ts'
 
 /** Node's HTTP or HTTPS server. */
 export interface UpgradingServer {
-  prependListener(event: 'upgrade', listener: (request: IncomingMessage, socket: Duplex) => void): unknown
+  on(event: 'newListener' | 'removeListener', listener: (event: string | symbol) => void): unknown
+  prependListener(event: 'upgrade', listener: UpgradeListener): unknown
+  removeListener(event: 'upgrade', listener: UpgradeListener): unknown
+  listenerCount(event: 'upgrade'): number
 }
+
+type UpgradeListener = (request: IncomingMessage, socket: Duplex) => void
 
 /**
  * Counts WebSocket requests, which Node gives to the server's event `upgrade` and not to Express. An accepted one counts as an
@@ -30,7 +35,8 @@ export function monitorUpgrades(
   route: string | ((request: IncomingMessage) => string | undefined),
 ): void {
   expectMonitor(monitor)
-  expectObject(server, 'server', ['prependListener'], "a server of 'node:http'")
+  const methods = ['on', 'prependListener', 'removeListener', 'listenerCount']
+  expectObject(server, 'server', methods, "a server of 'node:http'")
   if (typeof route !== 'function') expectText(route, 'route')
   const labelOf = (request: IncomingMessage) => {
     if (typeof route === 'string') return route
@@ -43,8 +49,7 @@ export function monitorUpgrades(
       return unmatched
     }
   }
-  // In front of the application's listener, which may accept the socket at once.
-  server.prependListener('upgrade', (request, socket) => {
+  listenBesideOthers(server, (request, socket) => {
     const [path] = (request.url as string).split('?', 1) as [string]
     const method = request.method as string
     if (monitor.ignores(method, path)) return
@@ -57,6 +62,25 @@ export function monitorUpgrades(
       monitor.record(method, labelOf(request), status, startedAt, outcome)
     })
   })
+}
+
+/** Node answers an upgrade as an ordinary request while nobody listens, so this listens only while others do. */
+function listenBesideOthers(server: UpgradingServer, listener: UpgradeListener): void {
+  let isListening = false
+  const begin = () => {
+    isListening = true
+    // In front of the application's listener, which may accept the socket at once.
+    server.prependListener('upgrade', listener)
+  }
+  server.on('newListener', (event) => {
+    if (event === 'upgrade' && !isListening) begin()
+  })
+  server.on('removeListener', (event) => {
+    if (event !== 'upgrade' || !isListening || server.listenerCount('upgrade') > 1) return
+    isListening = false
+    server.removeListener('upgrade', listener)
+  })
+  if (server.listenerCount('upgrade') > 0) begin()
 }
 
 /** Reads the status from the first bytes that are sent: the application writes the head of the answer itself. */

@@ -216,6 +216,31 @@ describe('past Express, `monitorUpgrades`', () => {
     ).toEqual(['(unmatched) {} 1/0', '/chat/:room {} 0/2', '/closed {"403":1} 0/0', '/gone {} 1/0'])
   })
 
+  it('leaves upgrades to Node while nobody else listens: it answers them as requests', async () => {
+    const monitor = makeMonitor()
+    const app = express().get('/', (_request, response) => void response.end('ok'))
+    const server = createServer(app)
+    onExpress.monitorUpgrades(monitor, server, '/live')
+    const port = await listen(server)
+    const headers = { connection: 'Upgrade', upgrade: 'h2c' }
+    const answer = () =>
+      new Promise((resolve, reject) => {
+        const asked = send({ port, headers, agent: false }, (response) =>
+          response.resume().on('end', () => resolve(response.statusCode)),
+        )
+        asked
+          .on('upgrade', (_response, socket) => resolve(socket.destroy() && 'upgraded'))
+          .on('error', reject)
+          .end()
+      })
+    expect(await answer()).toBe(200)
+    const sockets = new WebSocketServer({ server })
+    expect(await open(`ws://127.0.0.1:${port}/`)).toBe('opened')
+    sockets.close()
+    expect(await answer()).toBe(200)
+    expect(await countsOf(monitor)).toEqual(['GET /live 0/0/1'])
+  })
+
   it('survives an `ignore` that throws, and a route that rejects', async () => {
     const ignore = () => {
       throw new Error('who?')

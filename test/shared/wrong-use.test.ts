@@ -1,3 +1,4 @@
+import { createServer } from 'node:http'
 import Database from 'better-sqlite3'
 import { Kysely, SqliteDialect } from 'kysely'
 import type {
@@ -994,9 +995,9 @@ const expressUses: Readonly<Record<string, readonly Use[]>> = {
     express.answerErrors()(new Error('x'), {} as never, undefined as never, undefined as never),
   ),
   monitorUpgrades: [
-    ...wrongArgument('monitor', 'object', (wrong) => express.monitorUpgrades(wrong, { prependListener: ok }, '/x')),
+    ...wrongArgument('monitor', 'object', (wrong) => express.monitorUpgrades(wrong, createServer(), '/x')),
     ...wrongArgument('server', 'object', (server) => express.monitorUpgrades(monitor, server, '/x')),
-    ...wrongArgument('route', 'text', (route) => express.monitorUpgrades(monitor, { prependListener: ok }, route)),
+    ...wrongArgument('route', 'text', (route) => express.monitorUpgrades(monitor, createServer(), route)),
   ],
 }
 
