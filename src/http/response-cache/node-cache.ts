@@ -74,37 +74,40 @@ export async function rerunApplication(
   maxBytes: number,
 ): Promise<HandlerAnswer> {
   const { request, response } = detachedExchange(original, url)
+  const answered = Promise.withResolvers<HandlerAnswer>()
+  const capture = () => void captureAnswer(response, maxBytes, undefined).answer.then(answered.resolve)
   // Until the request comes to its route: whoever answers before it answers for it.
-  const captured = captureAnswer(response, maxBytes, undefined)
-  capturedReruns.set(request, captured)
+  capture()
+  reruns.set(request, capture)
   application(request, response)
-  const answer = await captured.answer
+  const answer = await answered.promise
   // The monitor, for example, waits for these events.
   response.emit('finish')
   response.emit('close')
   return answer
 }
 
-/** Whether {@link rerunApplication} made the request. From here on the head is changed by the handler. */
+/**
+ * Whether {@link rerunApplication} made the request. What the handler answers from here on is the answer, without what
+ * middleware in front, such as sessions, would add to it or make of it.
+ */
 export function continueRerun(request: IncomingMessage): boolean {
-  const captured = capturedReruns.get(request)
-  captured?.startHandler()
-  return captured !== undefined
+  const capture = reruns.get(request)
+  capture?.()
+  return capture !== undefined
 }
 
-const capturedReruns = new WeakMap<IncomingMessage, CapturedAnswer>()
+const reruns = new WeakMap<IncomingMessage, () => void>()
 
 interface CapturedAnswer {
   readonly answer: Promise<HandlerAnswer>
   readonly held: HeldAnswer
-  /** What is set on the head from now on is the handler's. */
-  startHandler(): void
 }
 
 /** @param request - `undefined` when it has its answer already */
 function captureAnswer(response: ServerResponse, maxBytes: number, request: CachedRequest | undefined): CapturedAnswer {
   const answered = Promise.withResolvers<HandlerAnswer>()
-  let changes = trackHead(response)
+  const changes = trackHead(response)
   const { statusMessage: messageBefore } = response
   let head: Omit<HandlerAnswer, 'body'> = { status: 499, headers: [] }
   const held = holdAnswer(response, maxBytes, request === undefined, {
@@ -128,13 +131,7 @@ function captureAnswer(response: ServerResponse, maxBytes: number, request: Cach
       answered.resolve({ ...head, body: undefined, isAbandoned: true, fault })
     },
   })
-  return {
-    answer: answered.promise,
-    held,
-    startHandler() {
-      changes = trackHead(response)
-    },
-  }
+  return { answer: answered.promise, held }
 }
 
 interface HeadChanges {

@@ -1,0 +1,62 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import express from 'express'
+import express4 from 'express4'
+import { createCache } from 'posthaste'
+import { cacheResponses } from 'posthaste/express'
+import { describe, expect, it, onTestFinished } from 'vitest'
+
+/** As session stores do: it adds a cookie when the head is sent. */
+const withCookie: express.RequestHandler = (_request, response, next) => {
+  const { writeHead } = response
+  response.writeHead = (...args: unknown[]) => {
+    response.setHeader('set-cookie', 'session=new')
+    return writeHead.apply(response, args as never)
+  }
+  next()
+}
+
+/** As minifiers and live reload do: it changes the body when it is sent. */
+const withMark: express.RequestHandler = (_request, response, next) => {
+  const { end } = response
+  response.end = (chunk: unknown, ...rest: unknown[]) => {
+    response.removeHeader('content-length')
+    return end.apply(response, [`${chunk}!`, ...rest] as never)
+  }
+  next()
+}
+
+describe.each<[version: string, create: () => express.Express]>([
+  ['Express 4', express4 as unknown as () => express.Express],
+  ['Express 5', express],
+])('a stale answer on %s', (_version, create) => {
+  it.each<[what: string, middleware: express.RequestHandler]>([
+    ['adds a cookie to the head', withCookie],
+    ['changes the body', withMark],
+  ])('is renewed behind a middleware that %s', async (_what, middleware) => {
+    let now = 1_000
+    const cache = createCache({ profiles: { default: { ttl: '1m', stale: '10m' } }, clock: () => now })
+    let runs = 0
+    const app = create().use(middleware)
+    app.get('/', cacheResponses(cache), (_request, response) => void response.end(`run ${++runs}`))
+    const server = app.listen(0)
+    onTestFinished(async () => {
+      server.close()
+      server.closeAllConnections()
+      await cache.close()
+    })
+    await once(server, 'listening')
+    const get = async () => {
+      const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+      return [await response.text(), response.headers.get('cache-status'), response.headers.get('set-cookie')]
+    }
+    const [body = '', , cookie] = await get()
+    for (let renewals = 1; renewals <= 3; renewals++) {
+      now += 90_000
+      const hit = (run: number) => [body?.replace('1', String(run)), 'posthaste; hit', cookie]
+      expect(await get()).toEqual(hit(renewals))
+      await expect.poll(get).toEqual(hit(renewals + 1))
+    }
+    expect(runs).toBe(4)
+  })
+})
