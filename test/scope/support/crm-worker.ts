@@ -26,7 +26,9 @@ const lanes = 3
 process.once('message', async ({ path, redis, namespace, seed, index, operations }: CrmOrders) => {
   const cache = createCache({ redis, namespace, coherence: { within: '500ms' }, onWarn: () => {} })
   const dialect = new SqliteDialect({ database: nodeSqlite(createTables(path)) })
-  const db = new Kysely<Tables>(instrument({ dialect }, { invalidates: cache, nPlusOne: false, explain: false }))
+  const db = new Kysely<Tables>(
+    instrument({ dialect }, { invalidates: cache, autoBatch: index > 0, nPlusOne: false, explain: false }),
+  )
   await cache.get('warm')
   const stale: string[] = []
   let done = 0
