@@ -1,7 +1,7 @@
 import type { OperationNode } from 'kysely'
 import { CursorInvalidError } from '../errors.ts'
 import type { Row } from '../seek/query-runner.ts'
-import type { OrderKey } from '../seek/sort-keys.ts'
+import type { OrderKey, ResolvedQuery } from '../seek/sort-keys.ts'
 import { raw } from '../seek/sql-nodes.ts'
 
 /** The place of a row in the order: the text of each of its keys. */
@@ -19,9 +19,9 @@ export interface KeyText {
   /**
    * The hidden columns (`posthastek0`, …) from which {@link positionOf} reads the keys of a row.
    *
-   * @param describesTypes - whether they describe types that the user made; for PostgreSQL
+   * @param isDetailed - whether they tell what few orders need, and would make the statements of all others slower
    */
-  columns(keys: readonly OrderKey[], describesTypes: boolean): OperationNode[]
+  columns(keys: readonly OrderKey[], isDetailed: boolean): OperationNode[]
   /** @throws CursorUnstableError or QueryUnsupportedError for a value that has no text */
   positionOf(row: Row, keys: readonly OrderKey[]): Position
   /** Whether the key at the index is NULL in the row. */
@@ -34,6 +34,20 @@ export interface KeyText {
   beyond(key: OrderKey, text: string, isInclusive: boolean): OperationNode
   /** The SQL that reads the text back, as a parameter of a known type. */
   read(text: string, key: OrderKey): OperationNode
+}
+
+/** The signatures of orders whose statements must be detailed, which their rows have shown. */
+const detailed = new Set<string>()
+const maxDetailed = 1_000
+
+export function isDetailed({ signature }: ResolvedQuery): boolean {
+  return detailed.has(signature)
+}
+
+/** Makes the next statements of the order detailed. */
+export function wantDetails({ signature }: ResolvedQuery): void {
+  if (detailed.size >= maxDetailed) detailed.clear()
+  detailed.add(signature)
 }
 
 /** The methods that compare a key with a text as SQL reads it. */

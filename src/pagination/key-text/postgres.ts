@@ -26,25 +26,12 @@ export function onPageOnly(expression: OperationNode): OperationNode {
   return raw`case when pg_catalog.clock_timestamp() is not null then ${expression} end`
 }
 
-/** The signatures of orders that have had a key of a type that the user made. */
-const withOwnTypes = new Set<string>()
-
-/** Whether the statement must describe the types of its keys. */
-export function mayHaveOwnTypes({ signature }: ResolvedQuery): boolean {
-  return withOwnTypes.has(signature)
-}
-
-/** Whether the row has a key of a type that its statement should have described. Those of this order do from now on. */
-export function lacksOwnType({ posthastek0 }: Row, { keys, signature }: ResolvedQuery): boolean {
+/** Whether the row has a key of a type that the user made, which its statement should have described. */
+export function lacksOwnType({ posthastek0 }: Row, { keys }: ResolvedQuery): boolean {
   const record = posthastek0 as string
   const isDecoded = (_key: OrderKey, at: number) => decodedTypes.has(String(int32In(record, offsetOf(record, at))))
-  if (int32In(record, 0) > keys.length || keys.every(isDecoded)) return false
-  if (withOwnTypes.size >= maxOrders) withOwnTypes.clear()
-  withOwnTypes.add(signature)
-  return true
+  return int32In(record, 0) === keys.length && !keys.every(isDecoded)
 }
-
-const maxOrders = 1_000
 
 /**
  * All keys, and for each of a type that the user made its description (see `describedTypes`), and its text. PostgreSQL takes

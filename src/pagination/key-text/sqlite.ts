@@ -1,25 +1,43 @@
 import type { OperationNode } from 'kysely'
+import type { Row } from '../seek/query-runner.ts'
+import type { ResolvedQuery } from '../seek/sort-keys.ts'
 import { asColumn, parameter, raw } from '../seek/sql-nodes.ts'
-import { comparedByValue, hasNoText, type KeyText, textsIn, unreadable } from './key-text.ts'
+import { comparedByValue, hasNoText, type KeyText, textIn, textsIn, unreadable } from './key-text.ts'
 
 /**
- * `t` and a text, or a number or blob as an SQL literal: SQLite compares by the storage class of a value, not by a type.
- * Integers that JavaScript holds exactly are not quoted, because `quote()` would take half the time of reading a row. The `+`
- * keeps a text column from turning the bounds into texts.
+ * `t` and a text, `h` and the bytes of a text that is no UTF-8, or a number or blob as an SQL literal: SQLite compares by the
+ * storage class of a value, not by a type. Integers that JavaScript holds exactly are not quoted, because `quote()` would take
+ * half the time of reading a row. The `+` keeps a text column from turning the bounds into texts.
  */
 export const sqlite: KeyText = /* @__PURE__ */ comparedByValue(read, {
-  columns: (keys) =>
-    keys.map(({ sql }, at) =>
-      asColumn(
-        raw`case when +${sql} between -9007199254740991 and 9007199254740991 then ${sql} when typeof(${sql}) = 'text' then 't' || ${sql} when ${sql} is null then null else quote(${sql}) end`,
+  columns: (keys, isDetailed) =>
+    keys.map(({ sql }, at) => {
+      const text = isDetailed ? raw`'h' || hex(${sql})` : raw`'t' || ${sql}`
+      return asColumn(
+        raw`case when +${sql} between -9007199254740991 and 9007199254740991 then ${sql} when typeof(${sql}) = 'text' then ${text} when ${sql} is null then null else quote(${sql}) end`,
         `posthastek${at}`,
-      ),
-    ),
-  positionOf: textsIn,
+      )
+    }),
+  positionOf: (row, keys) => textsIn(row, keys).map((text) => (text?.startsWith('h') ? withoutHex(text) : text)),
   isNullIn: hasNoText,
   // On a NOT NULL column, `is null` shows in the plan as a scan, which never runs. With a parameter it is an index search.
   isNull: ({ sql }) => raw`${sql} is ${parameter(null)}`,
 })
+
+/** The text of bytes that are one. */
+function withoutHex(text: string): string {
+  const bytes = Buffer.from(text.slice(1), 'hex')
+  const decoded = bytes.toString('utf8')
+  return Buffer.from(decoded).equals(bytes) ? `t${decoded}` : text
+}
+
+/** Whether a key of the rows may be a text that is no UTF-8, which their statement has not written as bytes. */
+export function lacksBytes(rows: readonly Row[], { keys }: ResolvedQuery): boolean {
+  return rows.some((row) => keys.some((_key, at) => textIn(row, at)?.includes(replacement) === true))
+}
+
+/** What a driver writes for bytes that are no text. */
+const replacement = '\uFFFD'
 
 /** The text of a key by its value in JavaScript; `undefined` where only the database can write it. */
 export function shownText(value: unknown): string | null | undefined {
@@ -30,14 +48,15 @@ export function shownText(value: unknown): string | null | undefined {
 
 export function hasShownText(value: unknown): boolean {
   if (typeof value === 'number') return Math.abs(value) <= Number.MAX_SAFE_INTEGER
-  // A driver writes U+FFFD for bytes that are no text.
-  return typeof value === 'string' ? !value.includes('\uFFFD') : typeof value === 'bigint'
+  return typeof value === 'string' ? !value.includes(replacement) : typeof value === 'bigint'
 }
 
 function read(text: string): OperationNode {
   if (text.startsWith('t')) return parameter(text.slice(1))
   if (/^-?\d{1,19}$/.test(text)) return parameter(integer(text))
   if (/^-?\d+(\.\d+)?(e[+-]\d+)?$/.test(text)) return parameter(Number(text))
+  const bytes = /^h((?:[\dA-F]{2})*)$/.exec(text)
+  if (bytes !== null) return raw`cast(${parameter(Buffer.from(bytes[1] as string, 'hex'))} as text)`
   const blob = /^X'((?:[\dA-F]{2})*)'$/.exec(text)
   if (blob === null) throw unreadable()
   return parameter(Buffer.from(blob[1] as string, 'hex'))

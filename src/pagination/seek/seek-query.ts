@@ -1,12 +1,13 @@
 import type { RootOperationNode, SelectQueryNode } from 'kysely'
 import { type CursorCodec, type CursorContent, fingerprintOf } from '../cursor.ts'
 import { CursorInvalidError, KeyNullError, QueryUnsupportedError } from '../errors.ts'
-import { isSame, type Position } from '../key-text/key-text.ts'
+import { isSame, type Position, wantDetails } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { lacksOwnType } from '../key-text/postgres.ts'
 import { mayBeByLocalTime } from '../key-text/proofs.ts'
+import { lacksBytes } from '../key-text/sqlite.ts'
 import { hasNoBinaryForm, isAborted, isDataError, namesCursor } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
 import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
@@ -102,7 +103,7 @@ export class SeekQuery {
       )
     }
     if (dialect === 'mysql' && rows.some(mayBeByLocalTime)) return this.#seek({ ...request, sortsInstants: true })
-    if (dialect === 'postgres' && first !== undefined && lacksOwnType(first, resolved)) return this.#seek(request)
+    if (this.#lacksDetails(rows, resolved)) return this.#seek(request)
     refuseNull(unexpectedNullAhead(first, keys))
     refuseNull(unexpectedNull(rows, keys, dialect))
     if (position !== undefined) refuseOtherZone(first, position, keys)
@@ -171,6 +172,7 @@ export class SeekQuery {
       this.#rows(() => seekStatement(withoutColumns(query), this.runner.dialect, limit + 1, position))
     let rows = await read(resolved)
     if (rows.some(mayBeByLocalTime)) rows = await read({ ...resolved, keys: withInstants(resolved.keys) })
+    if (this.#lacksDetails(rows, resolved)) rows = await read(resolved)
     return rows[0] !== undefined && isCursorRow(rows[0]) ? rows.slice(1) : rows.slice(0, limit)
   }
 
@@ -191,6 +193,18 @@ export class SeekQuery {
   #expectCursor(position: Position, asked?: Position): void {
     const leadsBack = asked !== undefined && isSame(asked, position)
     if (leadsBack || (this.#mysqlKeys && !MysqlKeys.fits(position, this.#keys))) throw unstable(this.#keys)
+  }
+
+  /** Whether the rows show that their statement should have been detailed. The next ones are. */
+  #lacksDetails(rows: readonly Row[], resolved: ResolvedQuery): boolean {
+    const { dialect } = this.runner
+    const [first] = rows
+    const isLacking =
+      dialect === 'postgres'
+        ? first !== undefined && lacksOwnType(first, resolved)
+        : dialect === 'sqlite' && lacksBytes(rows, resolved)
+    if (isLacking) wantDetails(resolved)
+    return isLacking
   }
 
   /** The error to throw. The cursor is the cause if the database runs the query without it, but not with it. */

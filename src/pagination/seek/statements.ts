@@ -10,11 +10,11 @@ import {
   type WithNode,
 } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import type { Position } from '../key-text/key-text.ts'
+import { isDetailed, type Position } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { databaseColumn } from '../key-text/mysql-catalog.ts'
 import { isSurelyAt } from '../key-text/mysql-writing.ts'
-import { mayHaveOwnTypes, onPageOnly } from '../key-text/postgres.ts'
+import { onPageOnly } from '../key-text/postgres.ts'
 import { proofColumns } from '../key-text/proofs.ts'
 import { orderBy, orderTerms } from './order-by.ts'
 import {
@@ -59,13 +59,12 @@ export function seekStatement(
 ): SelectQueryNode {
   const { base, keys } = query
   const text = keyTexts[dialect]
-  const { list, texts, describedTexts, values: keyValues, order, orderByValues } = keySqlOf(keys, dialect)
-  const describesTypes = dialect === 'postgres' && mayHaveOwnTypes(query)
+  const { list, texts, detailedTexts, values: keyValues, order, orderByValues } = keySqlOf(keys, dialect)
   const page = (columns: readonly OperationNode[], from?: OperationNode, orderBy = order) => {
     const condition = from && withOwnCondition(query, from)
     return withClauses(
       base,
-      { columns: [describesTypes ? describedTexts() : texts, ...columns], condition, orderBy, limit },
+      { columns: [isDetailed(query) ? detailedTexts() : texts, ...columns], condition, orderBy, limit },
       dialect,
     )
   }
@@ -196,8 +195,8 @@ export function withoutColumns(query: ResolvedQuery): ResolvedQuery {
 interface KeySql {
   readonly list: OperationNode
   readonly texts: OperationNode
-  /** The same with descriptions of types that the user made. */
-  describedTexts(): OperationNode
+  /** The same for orders whose statements must be detailed. */
+  detailedTexts(): OperationNode
   readonly values: OperationNode
   /** The terms of `order`. */
   readonly terms: OperationNode
@@ -214,12 +213,12 @@ function keySqlOf(keys: readonly OrderKey[], dialect: SqlDialect): KeySql {
   const sqls = keys.map((key) => key.sql)
   const valueNames = keys.map((_key, at) => sqlText(`posthasteo${at}`))
   const terms = orderTerms(keys, dialect)
-  const textColumns = (describesTypes: boolean) =>
-    joined([...keyTexts[dialect].columns(keys, describesTypes), ...proofColumns(keys, dialect)], ', ')
+  const textColumns = (isDetailed: boolean) =>
+    joined([...keyTexts[dialect].columns(keys, isDetailed), ...proofColumns(keys, dialect)], ', ')
   const keySql = {
     list: joined(sqls, ', '),
     texts: textColumns(false),
-    describedTexts: () => textColumns(true),
+    detailedTexts: () => textColumns(true),
     values: joined(
       sqls.map((sql, at) => asColumn(sql, `posthasteo${at}`)),
       ', ',
