@@ -11,12 +11,12 @@ import {
   learnColumns,
   markOpaque,
 } from '../key-text/mysql-catalog.ts'
-import { isColumnOfTables, type MysqlTable } from '../key-text/mysql-sources.ts'
+import { innerKeyOf, isColumnOfTables, type MysqlTable } from '../key-text/mysql-sources.ts'
 import { ColumnsMissing, type MysqlType, mysqlKeyTypes } from '../key-text/mysql-types.ts'
 import { isDataError } from './data-errors.ts'
 import { asTable, isGrouped } from './grouped-query.ts'
 import type { QueryRunner, Row } from './query-runner.ts'
-import type { OrderKey } from './sort-keys.ts'
+import type { KeyTypes, OrderKey } from './sort-keys.ts'
 import { asColumn, columnList, nodeKey, raw } from './sql-nodes.ts'
 
 /** The cause of an error that the types of keys may have led to. */
@@ -26,7 +26,8 @@ const otherTypes = 'The types of the keys differ from those that the cursor was 
 const maxAttempts = 8
 
 /** The types of a query's keys on MariaDB and MySQL, which are looked up when a statement first needs them. */
-export class MysqlKeys {
+export class MysqlKeys implements KeyTypes {
+  readonly innerKeyOf: KeyTypes['innerKeyOf'] = innerKeyOf
   readonly #runner: QueryRunner
   readonly #signal: AbortSignal | undefined
   #database: string | undefined = latestDatabase()

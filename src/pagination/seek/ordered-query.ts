@@ -4,7 +4,7 @@ import { type SqlDialect, sqlDialects } from '../../shared/sql/dialect.ts'
 import type { OnWarn } from '../../shared/warnings.ts'
 import { type GivenKeys, parseSortKeys } from './given-keys.ts'
 import { QueryRunner, type SelectQuery } from './query-runner.ts'
-import { describeKey, isNative, type OrderKey, type ResolvedQuery, resolveOrder, type TypesOf } from './sort-keys.ts'
+import { describeKey, isNative, type KeyTypes, type OrderKey, type ResolvedQuery, resolveOrder } from './sort-keys.ts'
 
 /** The settings of a paginator that every page needs. */
 export interface OrderedQuerySettings {
@@ -46,9 +46,9 @@ export class OrderedQuery {
    *
    * @param node - the query, as the runner passes it
    */
-  resolve(node: SelectQueryNode, typesOf?: TypesOf): ResolvedQuery {
+  resolve(node: SelectQueryNode, keyTypes?: KeyTypes): ResolvedQuery {
     if (this.#resolved !== undefined) return this.#resolved
-    const resolved = resolveOrder(node, this.#givenKeys, this.runner, typesOf)
+    const resolved = resolveOrder(node, this.#givenKeys, this.runner, keyTypes)
     const foreign = resolved.keys.find((key) => !isNative(key, this.runner.dialect))
     if (foreign !== undefined) this.#warn(orderNotNative(foreign))
     this.#resolved = resolved

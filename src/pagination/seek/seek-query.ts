@@ -282,8 +282,7 @@ export class SeekQuery {
   }
 
   #resolve(node: SelectQueryNode): ResolvedQuery {
-    const mysqlKeys = this.#mysqlKeys
-    return this.#ordered.resolve(node, mysqlKeys && ((keys, base) => mysqlKeys.typesOf(keys, base)))
+    return this.#ordered.resolve(node, this.#mysqlKeys)
   }
 
   #decode(cursor: unknown, { keys }: ResolvedQuery): CursorContent {

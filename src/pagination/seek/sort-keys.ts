@@ -10,7 +10,7 @@ import {
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { type InnerKey, innerKeyOf } from '../key-text/mysql-sources.ts'
+import type { InnerKey } from '../key-text/mysql-sources.ts'
 import type { MysqlType } from '../key-text/mysql-types.ts'
 import type { NullsPlacement } from '../types.ts'
 import { isConstant, isUnqualified, refuseKey, refuseRawClauses, resolveAlias, resolvePosition } from './clauses.ts'
@@ -54,7 +54,10 @@ export interface ResolvedQuery {
 }
 
 /** Finds the types of keys, where the database needs them. */
-export type TypesOf = (keys: readonly OperationNode[], base: SelectQueryNode) => readonly MysqlType[]
+export interface KeyTypes {
+  typesOf(keys: readonly OperationNode[], base: SelectQueryNode): readonly MysqlType[]
+  innerKeyOf(key: OperationNode, query: SelectQueryNode): InnerKey | undefined
+}
 
 const maxCached = 1_000
 
@@ -69,7 +72,7 @@ export function resolveOrder(
   node: SelectQueryNode,
   given: GivenKeys,
   style: SqlStyle,
-  typesOf?: TypesOf,
+  keyTypes?: KeyTypes,
 ): ResolvedQuery {
   refuseRawClauses(node)
   const { by, unique } = given
@@ -83,9 +86,9 @@ export function resolveOrder(
   const ordered = ownItems.length > 0 ? ownItems.map((item) => parseOwnItem(item, node)) : by
   const nodes = ownItems.length > 0 ? [...ordered.map((key) => key.node), ...values] : values
   const allResolved = nodes.map((key) => resolveKey(key, node))
-  const isAsGiven = typesOf === undefined && allResolved.every((key, at) => key === given.nodes[at])
+  const isAsGiven = keyTypes === undefined && allResolved.every((key, at) => key === given.nodes[at])
   const known = isAsGiven ? orders.get(given)?.get(styleName(style)) : undefined
-  const { keys, signature } = known ?? orderOf(allResolved, ordered, unique.length, node, style, typesOf)
+  const { keys, signature } = known ?? orderOf(allResolved, ordered, unique.length, node, style, keyTypes)
   if (known === undefined && isAsGiven) remember(given, style, { keys, signature })
   if (!isGrouped(node) && (known !== undefined || !needTable(keys))) {
     const selections = columnsAsText(node.selections, style.quote)
@@ -102,7 +105,7 @@ export function resolveOrder(
   )
   const outerKeys = keys.map((key, at) => {
     const column = columns[at] as ReferenceNode
-    const inner = key.type && innerKeyOf(column, table)
+    const inner = keyTypes?.innerKeyOf(column, table)
     return { ...key, node: column, given: key.node, sql: toSql(column, style.quote), inner }
   })
   return { node, base: table, condition: undefined, keys: outerKeys, isGrouped: true, signature }
@@ -125,7 +128,7 @@ function orderOf(
   uniqueCount: number,
   base: SelectQueryNode,
   style: SqlStyle,
-  typesOf: TypesOf | undefined,
+  keyTypes: KeyTypes | undefined,
 ): Order {
   // A constant orders nothing; in a union, each query may have another one.
   const hasOrder = base.setOperations === undefined && !allNodes.every(isConstant)
@@ -133,9 +136,9 @@ function orderOf(
   const nodes = allNodes.filter(isKey)
   const givenKeys = given.filter((_key, at) => isKey(allNodes[at] as OperationNode))
   const names = nodes.map(nodeKey)
-  const types = typesOf?.(nodes, base)
+  const types = keyTypes?.typesOf(nodes, base)
   const signature = signatureOf(names, givenKeys, style)
-  const inner = types && nodes.map((key) => innerKeyOf(key, base))
+  const inner = keyTypes && nodes.map((key) => keyTypes.innerKeyOf(key, base))
   const typedSignature = types === undefined ? signature : `${signature}\n${JSON.stringify([types, inner])}`
   const keys =
     keysBySignature.get(typedSignature) ??
