@@ -2,14 +2,15 @@ import type { OperationNode } from 'kysely'
 import type { Row } from '../seek/query-runner.ts'
 import type { ResolvedQuery } from '../seek/sort-keys.ts'
 import { asColumn, parameter, raw } from '../seek/sql-nodes.ts'
-import { comparedByValue, hasNoText, type KeyText, textIn, textsIn, unreadable } from './key-text.ts'
+import { beyondValue, hasNoText, type KeyText, textIn, textsIn, unreadable } from './key-text.ts'
+import { comparable } from './sqlite-unions.ts'
 
 /**
  * `t` and a text, `h` and the bytes of a text that is no UTF-8, or a number or blob as an SQL literal: SQLite compares by the
  * storage class of a value, not by a type. Integers that JavaScript holds exactly are not quoted, because `quote()` would take
  * half the time of reading a row. The `+` keeps a text column from turning the bounds into texts.
  */
-export const sqlite: KeyText = /* @__PURE__ */ comparedByValue(read, {
+export const sqlite: KeyText = {
   columns: (keys, isDetailed) =>
     keys.map(({ sql }, at) => {
       const text = isDetailed ? raw`'h' || hex(${sql})` : raw`'t' || ${sql}`
@@ -22,7 +23,10 @@ export const sqlite: KeyText = /* @__PURE__ */ comparedByValue(read, {
   isNullIn: hasNoText,
   // On a NOT NULL column, `is null` shows in the plan as a scan, which never runs. With a parameter it is an index search.
   isNull: ({ sql }) => raw`${sql} is ${parameter(null)}`,
-})
+  equals: (key, text) => raw`${comparable(key, text).sql} = ${read(text)}`,
+  beyond: (key, text, isInclusive) => beyondValue(comparable(key, text), read(text), isInclusive),
+  read,
+}
 
 /** The text of bytes that are one. */
 function withoutHex(text: string): string {

@@ -1,5 +1,6 @@
 import {
   AliasNode,
+  ColumnNode,
   FunctionNode,
   type OperationNode,
   type OrderByItemNode,
@@ -52,7 +53,10 @@ export function isRawDistinct(modifier: OperationNode | undefined): boolean {
  *
  * @throws QueryUnsupportedError when the query does not say which column stands there
  */
-export function resolvePosition({ orderBy }: OrderByItemNode, { selections = [] }: SelectQueryNode): OperationNode {
+export function resolvePosition(
+  { orderBy }: OrderByItemNode,
+  { selections = [], setOperations }: SelectQueryNode,
+): OperationNode {
   const place = positionIn(orderBy)
   if (place === undefined) return orderBy
   const before = selections.slice(0, place)
@@ -60,6 +64,9 @@ export function resolvePosition({ orderBy }: OrderByItemNode, { selections = [] 
   if (before.length < place || selection === undefined || before.some((one) => selectionName(one) === undefined)) {
     throw new QueryUnsupportedError(`\`orderBy\` names column ${place} of the result by its place: name it by its name`)
   }
+  // What the first query of a union selects twice may be two columns in another.
+  const name = setOperations && selectionName(before.at(-1) as SelectionNode)
+  if (name !== undefined) return ReferenceNode.create(ColumnNode.create(name))
   return AliasNode.is(selection) ? selection.node : selection
 }
 

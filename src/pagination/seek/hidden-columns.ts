@@ -7,10 +7,11 @@ import type { OrderKey } from './sort-keys.ts'
 //   posthastek  the text of a key              posthasteo  a key's value
 //   posthasteg  a key that a grouped query does not select
 //   posthasten  a mark of unexpected NULLs ahead
+//   posthastem  on SQLite, a mark of values of another type than numbers
 //   posthastex  whether the row is that of the cursor
 //   posthastey, posthastel  what proves that keys keep their place
 //   posthasted, posthastez  on MariaDB and MySQL, the database that the row comes from, and the time zone of the session
-const hiddenName = /^posthaste[kongxdzyl]\d+$/
+const hiddenName = /^posthaste[kongxdzylm]\d+$/
 
 /** Copies the rows without the columns that our statements add. */
 export function stripHiddenColumns(rows: readonly Row[]): Row[] {

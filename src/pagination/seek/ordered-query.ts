@@ -55,6 +55,12 @@ export class OrderedQuery {
     return resolved
   }
 
+  /** Makes later statements compare the keys as values of several types. */
+  expectMixedTypes(): void {
+    const { keys, ...resolved } = this.#resolved as ResolvedQuery
+    this.#resolved = { ...resolved, keys: keys.map((key) => ({ ...key, typesInUnion: 'several' })) }
+  }
+
   /** Makes the next statement resolve the order anew. */
   reset(): void {
     this.#resolved = undefined

@@ -8,6 +8,7 @@ import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { lacksOwnType } from '../key-text/postgres.ts'
 import { mayBeByLocalTime } from '../key-text/proofs.ts'
 import { lacksBytes } from '../key-text/sqlite.ts'
+import { mayBeMixed, showsMixedTypes } from '../key-text/sqlite-unions.ts'
 import { hasNoBinaryForm, isAborted, isDataError, namesCursor } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
 import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
@@ -104,6 +105,7 @@ export class SeekQuery {
     }
     if (dialect === 'mysql' && rows.some(mayBeByLocalTime)) return this.#seek({ ...request, sortsInstants: true })
     if (this.#lacksDetails(rows, resolved)) return this.#seek(request)
+    if (showsMixedTypes(first)) return this.#seekMixed(request)
     refuseNull(unexpectedNullAhead(first, keys))
     refuseNull(unexpectedNull(rows, keys, dialect))
     if (position !== undefined) refuseOtherZone(first, position, keys)
@@ -117,6 +119,7 @@ export class SeekQuery {
         this.#reset()
         return this.#seek(request)
       }
+      if (showsMixedTypes(row)) return this.#seekMixed(request)
       refuseOtherZone(row, position, keys)
       refuseNull(unexpectedNullAhead(row, keys))
       if (Number(row?.phe) === 1 || (first && isSame(this.#positionOf(first), position))) throw unstable(keys)
@@ -133,6 +136,11 @@ export class SeekQuery {
       page: position === undefined && !isBackward ? 1 : page,
       asked: position,
     }
+  }
+
+  #seekMixed(request: SeekRequest): Promise<SeekResult> {
+    this.#ordered.expectMixedTypes()
+    return this.#seek(request)
   }
 
   /** Whether the driver refused an integer beyond 2^53 in a hidden column. Then another statement may not. */
@@ -171,6 +179,10 @@ export class SeekQuery {
     const read = (query: ResolvedQuery) =>
       this.#rows(() => seekStatement(withoutColumns(query), this.runner.dialect, limit + 1, position))
     let rows = await read(resolved)
+    if (mayBeMixed(resolved.keys, position) && (rows.length === 0 || showsMixedTypes(rows[0]))) {
+      this.#ordered.expectMixedTypes()
+      rows = await read(this.resolved as ResolvedQuery)
+    }
     if (rows.some(mayBeByLocalTime)) rows = await read({ ...resolved, keys: withInstants(resolved.keys) })
     if (this.#lacksDetails(rows, resolved)) rows = await read(resolved)
     return rows[0] !== undefined && isCursorRow(rows[0]) ? rows.slice(1) : rows.slice(0, limit)

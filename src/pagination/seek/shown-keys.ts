@@ -33,6 +33,8 @@ export function findShownKeys({ node, keys, isGrouped }: ResolvedQuery, rows: re
   const [first] = rows
   // A reader must not give rows of another kind from the second chunk on: some drivers make rows without a prototype.
   if (isGrouped || first === undefined || Object.getPrototypeOf(first) !== Object.prototype) return undefined
+  // A hidden column tells whether a union has values of other types.
+  if (keys[0]?.typesInUnion === 'one') return undefined
   const columns = keys.map((key) => shownColumn(key.node, node)).filter((name) => name !== undefined)
   const names = columns.map((column) => nameIn(first, column)).filter((name) => name !== undefined)
   if (names.length < keys.length) return undefined

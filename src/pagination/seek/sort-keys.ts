@@ -12,6 +12,7 @@ import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
 import type { InnerKey } from '../key-text/mysql-sources.ts'
 import type { MysqlType } from '../key-text/mysql-types.ts'
+import { readsUnion, unionKeys } from '../key-text/sqlite-unions.ts'
 import type { NullsPlacement } from '../types.ts'
 import { isConstant, isUnqualified, refuseKey, refuseRawClauses, resolveAlias, resolvePosition } from './clauses.ts'
 import type { GivenKey, GivenKeys } from './given-keys.ts'
@@ -37,6 +38,8 @@ export interface OrderKey {
   readonly isByInstant?: boolean | undefined
   /** On MariaDB and MySQL, what it is in another query that the query reads from. The database may move conditions into that. */
   readonly inner?: InnerKey | undefined
+  /** On SQLite, of how many types its values are taken to be, if the query reads from a union. */
+  readonly typesInUnion?: 'one' | 'several' | undefined
 }
 
 /** A query without its order, and the keys to order it by. */
@@ -88,8 +91,10 @@ export function resolveOrder(
   const allResolved = nodes.map((key) => resolveKey(key, node))
   const isAsGiven = keyTypes === undefined && allResolved.every((key, at) => key === given.nodes[at])
   const known = isAsGiven ? orders.get(given)?.get(styleName(style)) : undefined
-  const { keys, signature } = known ?? orderOf(allResolved, ordered, unique.length, node, style, keyTypes)
-  if (known === undefined && isAsGiven) remember(given, style, { keys, signature })
+  const order = known ?? orderOf(allResolved, ordered, unique.length, node, style, keyTypes)
+  if (known === undefined && isAsGiven) remember(given, style, order)
+  const { signature } = order
+  const keys = style.dialect === 'sqlite' && readsUnion(node) ? unionKeys(order.keys) : order.keys
   if (!isGrouped(node) && (known !== undefined || !needTable(keys))) {
     const selections = columnsAsText(node.selections, style.quote)
     const base: object = { ...node, orderBy: undefined, selections }
@@ -163,7 +168,8 @@ function styleName({ dialect, quote }: SqlStyle): string {
 function resolveKey(key: OperationNode, query: SelectQueryNode): OperationNode {
   const resolved = isUnqualified(key) ? resolveAlias(key, query) : key
   if (!ReferenceNode.is(resolved)) refuseKey(resolved)
-  return resolved
+  // What the first query of a union selects twice may be two columns in another.
+  return query.setOperations === undefined ? resolved : key
 }
 
 /** A key of the query's own `orderBy()`. It may be nullable, so it counts as nullable. */

@@ -16,6 +16,7 @@ import { databaseColumn } from '../key-text/mysql-catalog.ts'
 import { isSurelyAt } from '../key-text/mysql-writing.ts'
 import { onPageOnly } from '../key-text/postgres.ts'
 import { proofColumns } from '../key-text/proofs.ts'
+import { isNoNumber, mayBeMixed } from '../key-text/sqlite-unions.ts'
 import { orderBy, orderTerms } from './order-by.ts'
 import {
   branchesFrom,
@@ -60,11 +61,12 @@ export function seekStatement(
   const { base, keys } = query
   const text = keyTexts[dialect]
   const { list, texts, detailedTexts, values: keyValues, order, orderByValues } = keySqlOf(keys, dialect)
+  const mixed = position === undefined ? [] : mixedColumns(query, position)
   const page = (columns: readonly OperationNode[], from?: OperationNode, orderBy = order) => {
     const condition = from && withOwnCondition(query, from)
     return withClauses(
       base,
-      { columns: [isDetailed(query) ? detailedTexts() : texts, ...columns], condition, orderBy, limit },
+      { columns: [isDetailed(query) ? detailedTexts() : texts, ...mixed, ...columns], condition, orderBy, limit },
       dialect,
     )
   }
@@ -163,7 +165,14 @@ export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, posit
   const found = before.length === 1 ? raw`${before[0] as OperationNode}` : raw`coalesce(${joined(before, ', ')})`
   const zone = dialect === 'mysql' ? [databaseColumn, sqlText('@@time_zone as posthastez0')] : []
   const at = exists(query, dialect, isAt(query.keys, position, keyTexts[dialect]))
-  const columns = [asColumn(found, 'phb'), asColumn(at, 'phe'), ...zone, ...nullChecks(query, dialect, position, true)]
+  const mixed = mixedColumns(query, position)
+  const columns = [
+    asColumn(found, 'phb'),
+    asColumn(at, 'phe'),
+    ...zone,
+    ...mixed,
+    ...nullChecks(query, dialect, position, true),
+  ]
   return withOnlyColumn(SelectQueryNode.create(query.base.with), joined(columns, ', '))
 }
 
@@ -240,6 +249,15 @@ function nullChecks(
   return unexpectedNullsFrom(query.keys, position, keyTexts[dialect], checkFirstKey).map(({ at, condition }) =>
     asColumn(exists(query, dialect, condition), `posthasten${at}`),
   )
+}
+
+/** A mark on each row if the position is a number in a union that has other values too. */
+function mixedColumns(query: ResolvedQuery, position: Position): OperationNode[] {
+  const { base, keys } = query
+  if (!mayBeMixed(keys, position)) return []
+  const found = withOwnCondition(query, isNoNumber(keys[0] as OrderKey))
+  const tables = joined([base.from as OperationNode, ...(base.joins ?? [])], ' ')
+  return [asColumn(raw`(select 1 as x ${tables} where ${found} limit 1)`, 'posthastem0')]
 }
 
 /**

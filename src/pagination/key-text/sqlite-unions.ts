@@ -1,0 +1,51 @@
+import type { OperationNode, SelectQueryNode } from 'kysely'
+import { isTrue, type Row } from '../seek/query-runner.ts'
+import type { OrderKey } from '../seek/sort-keys.ts'
+import { raw } from '../seek/sql-nodes.ts'
+import type { Position } from './key-text.ts'
+import { type Expressions, isRaw, sourcesOf, withExpressions } from './mysql-sources.ts'
+
+// A column of a table turns the value that it is compared with into its type: `5` into `'5'`, or `'5'` into `5`. No row is lost by
+// that, because the column has no values of the other type. A union may have both, but SQLite moves a condition on its rows to
+// each of its tables. A `+` before the column keeps the value as it is, but then no index finds the rows.
+
+/** Whether the query reads from a union, or may do so in raw SQL. */
+export function readsUnion(query: SelectQueryNode, outer: Expressions = new Map()): boolean {
+  if (query.setOperations !== undefined) return true
+  const expressions = withExpressions(query, outer)
+  return sourcesOf(query, expressions).some(
+    (source) => isRaw(source) || (source.query !== undefined && readsUnion(source.query, expressions)),
+  )
+}
+
+/** Keys of a union. Only the first finds rows by an index, so only that is believed to have values of one type until a row denies it. */
+export function unionKeys(keys: readonly OrderKey[]): OrderKey[] {
+  return keys.map((key, at) => ({ ...key, typesInUnion: at === 0 ? 'one' : 'several' }))
+}
+
+/** Whether rows may be lost behind the position, because the first key may have values of several types. */
+export function mayBeMixed([first]: readonly OrderKey[], position: Position): boolean {
+  return first?.typesInUnion === 'one' && /^[-\d]/.test(position[0] ?? '')
+}
+
+/**
+ * The condition that finds values by which a number would be lost: texts, and numbers in what was declared as text. Each half
+ * is a range of an index.
+ */
+export function isNoNumber({ sql }: OrderKey): OperationNode {
+  return raw`(${sql} >= '' or ${sql} < -9e999)`
+}
+
+/** Whether the row shows that the first key has values of several types. */
+export function showsMixedTypes(row: Row | undefined): boolean {
+  return row !== undefined && isTrue(row.posthastem0)
+}
+
+/** The key as it is compared with the text of a cursor. */
+export function comparable(key: OrderKey, text: string): OrderKey {
+  const { typesInUnion, sql } = key
+  const keepsValue = typesInUnion === 'one' && !numericText.test(text)
+  return typesInUnion === undefined || keepsValue ? key : { ...key, sql: raw`+${sql}` }
+}
+
+const numericText = /^t\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*$/i
