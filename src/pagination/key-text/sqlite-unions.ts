@@ -49,3 +49,16 @@ export function comparable(key: OrderKey, text: string): OrderKey {
 }
 
 const numericText = /^t\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*$/i
+
+/**
+ * Whether a key may be an integer beyond 2^53 that was rounded, because the first query of the union has a REAL column there. SQLite
+ * sorts by the rounded number, and compares the integer.
+ */
+export function mayBeRounded(position: Position, keys: readonly OrderKey[]): boolean {
+  return keys.some(({ typesInUnion }, at) => {
+    const text = position[at] ?? ''
+    if (typesInUnion === undefined || !/^-?\d+(?:\.|e)/.test(text)) return false
+    const size = Math.abs(Number(text))
+    return size >= 2 ** 53 && size <= 2 ** 63
+  })
+}

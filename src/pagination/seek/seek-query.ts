@@ -8,7 +8,7 @@ import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { lacksOwnType } from '../key-text/postgres.ts'
 import { mayBeByLocalTime } from '../key-text/proofs.ts'
 import { lacksBytes } from '../key-text/sqlite.ts'
-import { mayBeMixed, showsMixedTypes } from '../key-text/sqlite-unions.ts'
+import { mayBeMixed, mayBeRounded, showsMixedTypes } from '../key-text/sqlite-unions.ts'
 import { hasNoBinaryForm, isAborted, isDataError, namesCursor } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
 import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
@@ -204,7 +204,8 @@ export class SeekQuery {
 
   #expectCursor(position: Position, asked?: Position): void {
     const leadsBack = asked !== undefined && isSame(asked, position)
-    if (leadsBack || (this.#mysqlKeys && !MysqlKeys.fits(position, this.#keys))) throw unstable(this.#keys)
+    const isLost = this.#mysqlKeys ? !MysqlKeys.fits(position, this.#keys) : mayBeRounded(position, this.#keys)
+    if (leadsBack || isLost) throw unstable(this.#keys)
   }
 
   /** Whether the rows show that their statement should have been detailed. The next ones are. */

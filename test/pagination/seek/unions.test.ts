@@ -95,6 +95,23 @@ describe.each(engines)('unions on $name', ({ dialect, available, open }) => {
     },
   )
 
+  test.skipIf(dialect !== 'sqlite')('that round integers beyond 2^53 are refused', async () => {
+    const numbers = (values: string): Query => db.selectFrom(sql`(${sql.raw(values)})`.as('n')).selectAll() as never
+    await sql`create table reals (id int primary key, k real not null)`.execute(db)
+    await sql`create table integers (id int primary key, k int not null)`.execute(db)
+    await sql`insert into reals values (1, 0.5), (2, 1e300)`.execute(db)
+    await sql`insert into integers values (3, 9007199254740993), (4, 9007199254740992), (5, 9007199254740993)`.execute(
+      db,
+    )
+    const integers: Query = db.selectFrom('integers').select(['id', 'k'])
+    const rounded = db
+      .selectFrom('reals')
+      .select(['id', 'k'])
+      .unionAll(integers as never)
+    await expect(expectList(rounded as Query, 'k', 'asc')).rejects.toMatchObject({ code: 'ERR_CURSOR_UNSTABLE' })
+    await expectList(integers.unionAll(numbers('select 6 as id, 9007199254740994 as k') as never), 'k', 'asc')
+  })
+
   test.skipIf(dialect !== 'sqlite')('of numbers are read by the indexes of their tables', async () => {
     const query: Query = db
       .selectFrom('posts')
