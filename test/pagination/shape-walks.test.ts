@@ -7,7 +7,7 @@ import { engines, type Opened, type Untyped } from './support/engines.ts'
 import { flatQuery, keyOf, type Query, type Source, shapes, sources } from './support/query-shapes.ts'
 import { shapeColumns, shapeExpressions } from './support/shape-keys.ts'
 
-const numRuns = Number(process.env.RUNS ?? 25)
+const numRuns = Number(process.env.RUNS ?? 20)
 const seed = Number(process.env.SEED ?? 17)
 
 const { cursorPaginate, paginate, readChunks } = createPaginator({ onWarn: () => {} })
