@@ -5,7 +5,7 @@ import { describeValue } from '../../shared/assertions.ts'
 import { isPlainObject } from '../../shared/plain-object.ts'
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { cacheIdentity, Reads } from '../../shared/scope/reads.ts'
-import { readsAreSeen } from '../../shared/scope/work.ts'
+import { currentReads, readsAreSeen } from '../../shared/scope/work.ts'
 import { createWarner, type OnWarn } from '../../shared/warnings.ts'
 import { resolveHttpCacheOptions } from '../response-cache/http-cache-options.ts'
 import { responseKey } from '../response-cache/response-key.ts'
@@ -114,7 +114,7 @@ export function createFreshness<Request, Tag extends string>(
           return { kind: 'fresh', headers: [['etag', current], ...learned.headers] }
         }
       }
-      const reads = tagsOf === 'auto' ? new Reads(identity, undefined) : undefined
+      const reads = tagsOf === 'auto' ? new Reads(identity, currentReads()) : undefined
       const context = { name, request, before, named, reads, known: tags }
       return { kind: 'run', reads, validator: validatorOf(context) }
     },

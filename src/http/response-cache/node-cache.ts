@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { isBrokenOff } from '../pending-end.ts'
+import { isBrokenOff, isDestroyed } from '../pending-end.ts'
 import { addCacheStatus, type CachedAnswer, leaveOutKnown, setAnswerHeaders } from './cached-answer.ts'
 import { type HeldAnswer, holdAnswer } from './hold-answer.ts'
 import { detachedExchange } from './node-renewal.ts'
@@ -131,6 +131,8 @@ function captureAnswer(response: ServerResponse, maxBytes: number, request: Cach
       answered.resolve({ ...head, body: undefined, isAbandoned: true, fault })
     },
   })
+  // Its client left while the store was asked, and its end is in the past.
+  if (isDestroyed(response)) answered.resolve({ ...head, body: undefined, isAbandoned: true })
   return { answer: answered.promise, held }
 }
 

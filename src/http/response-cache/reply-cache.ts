@@ -11,7 +11,7 @@ import {
   undoEncoding,
   unwrapResponse,
 } from '../compression/reply-compression.ts'
-import { isBrokenOff } from '../pending-end.ts'
+import { isBrokenOff, isDestroyed } from '../pending-end.ts'
 import { replaceMethods } from '../response-head.ts'
 import { copyingStream } from './body-copy.ts'
 import {
@@ -155,6 +155,8 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       firstPayloads.set(request, (payload) => takeHandlerAnswer(handled, request, reply, payload))
       const { raw } = reply
       const noAnswer = { status: 499, headers: [], body: undefined }
+      // Its client left while the store was asked, and its end is in the past.
+      if (isDestroyed(raw)) answer.resolve({ ...noAnswer, isAbandoned: true })
       raw.once('close', () =>
         answer.resolve({ ...noAnswer, isAbandoned: true, fault: isBrokenOff(raw) ? 'broken' : undefined }),
       )
