@@ -52,3 +52,28 @@ describe.each(Object.entries(answering))('`freshness` within `cacheResponses` on
     ])
   })
 })
+
+describe('`freshness` around `cacheResponses` on Fastify', () => {
+  it('answers HEAD as GET', async () => {
+    const cache = createCache()
+    const answer = () => ({ body: 'text', headers: { 'content-type': 'text/plain' } })
+    const start = answering.Fastify as NonNullable<(typeof answering)[string]>
+    const { port, close } = await start(answer, {
+      async fastify(app) {
+        await app.register(onFastify.freshness, { cache })
+        await app.register(onFastify.cacheResponses, { cache })
+      },
+      route: { fastify: { cache: { tags: ['text'] }, freshness: { tags: ['text'] } } },
+    })
+    onTestFinished(async () => {
+      await close()
+      await cache.close()
+    })
+    await ask(port)
+    const { etag = '' } = (await ask(port)).headers
+    for (const headers of [{}, { 'if-none-match': etag }] as Record<string, string>[]) {
+      const [get, head] = [await ask(port, { headers }), await ask(port, { method: 'HEAD', headers })]
+      expect([head.status, head.headers]).toEqual([get.status, { ...get.headers, date: head.headers.date }])
+    }
+  })
+})

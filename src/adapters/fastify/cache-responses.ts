@@ -8,7 +8,7 @@ import {
 import { createCacheHooks, firstOnSend } from '../../http/response-cache/reply-cache.ts'
 import { createResponseCache } from '../../http/response-cache/response-cache.ts'
 import { createWarner } from '../../shared/warnings.ts'
-import { hooksOf } from './hooks-of.ts'
+import { addOnSend, hooksOf, isHeadHook } from './hooks-of.ts'
 import { plugin } from './plugin.ts'
 
 /** Options of the plugin {@link cacheResponses}: the cache, and defaults for the options of routes. */
@@ -54,8 +54,7 @@ export const cacheResponses: FastifyPluginCallback<CacheResponsesOptions> = plug
       })
       const { preHandler, onSend } = createCacheHooks<FastifyRequest, FastifyReply>(responses, name, hasOtherHooks)
       route.preHandler = [...[route.preHandler ?? []].flat(), preHandler]
-      const isForHead = isHeadHook(routeHooks.at(-1))
-      route.onSend = isForHead ? [...routeHooks.slice(0, -1), onSend, ...routeHooks.slice(-1)] : [...routeHooks, onSend]
+      addOnSend(route, onSend)
     })
     app.addHook('onRequest', async (request) => {
       const own = request.routeOptions.config.cache
@@ -66,11 +65,6 @@ export const cacheResponses: FastifyPluginCallback<CacheResponsesOptions> = plug
     done()
   },
 )
-
-/** Whether it is the hook that Fastify adds to its routes for HEAD, which drops the payload. */
-function isHeadHook(hook: unknown): boolean {
-  return typeof hook === 'function' && hook.name === 'headRouteOnSendHandler'
-}
 
 function once(read: () => boolean): () => boolean {
   let result: boolean | undefined

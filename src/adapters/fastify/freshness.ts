@@ -2,6 +2,7 @@ import type { FastifyPluginCallback, FastifyRequest } from 'fastify'
 import { createFreshness, type FreshnessOptions, type StampStore } from '../../http/freshness/freshness.ts'
 import { createFreshnessHooks, type HookRequest, type RouteFreshness } from '../../http/freshness/reply-freshness.ts'
 import { withDefaults } from '../../http/response-cache/http-cache-options.ts'
+import { addOnSend } from './hooks-of.ts'
 import { plugin } from './plugin.ts'
 
 /** Options of {@link freshness} as a plugin: the cache, and defaults for the options of routes. */
@@ -25,7 +26,7 @@ const freshnessPlugin: FastifyPluginCallback<FreshnessPluginOptions> = plugin(
       if (own === undefined) return
       const { preHandler, onSend } = routeFreshness(cache, withDefaults(own, defaults))
       route.preHandler = [...[route.preHandler ?? []].flat(), preHandler]
-      route.onSend = [...[route.onSend ?? []].flat(), onSend]
+      addOnSend(route, onSend)
     })
     done()
   },

@@ -7,7 +7,7 @@ import { until } from '../../support/until.ts'
 
 /** A cache that waits before each load for {@link open}, as for a store over the network. */
 function slowCache() {
-  const cache = createCache()
+  const cache = createCache() as unknown as Cache
   const gate = Promise.withResolvers<void>()
   let waiting = 0
   const getOrSet = (async (key, load, options) => {
