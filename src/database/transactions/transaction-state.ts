@@ -12,6 +12,7 @@ interface RepeatedRuns {
 export class TransactionState {
   readonly #owner: object
   #isOpen = false
+  #mayHaveEnded = false
   #scope: QueryScope | undefined
   #reads: Reads | undefined
   #changedTables: string[] = []
@@ -25,6 +26,11 @@ export class TransactionState {
 
   get isOpen(): boolean {
     return this.#isOpen
+  }
+
+  /** Whether a statement has failed, with which the database may have ended the transaction: later writes may be committed. */
+  get mayHaveEnded(): boolean {
+    return this.#mayHaveEnded
   }
 
   /** What collected the reads of the code that began it. */
@@ -56,6 +62,10 @@ export class TransactionState {
     this.end()
   }
 
+  recordFailure(): void {
+    this.#mayHaveEnded = true
+  }
+
   addChangedTables(tables: readonly string[]): void {
     this.#changedTables.push(...tables)
   }
@@ -82,6 +92,7 @@ export class TransactionState {
     this.#runsByRepeated.clear()
     if (!this.#isOpen) return changed
     this.#isOpen = false
+    this.#mayHaveEnded = false
     this.#scope?.countTransaction(this.#owner, -1)
     this.#scope = undefined
     this.#reads = undefined

@@ -20,7 +20,9 @@ export class WriteInvalidation {
   /** @returns a promise while the cache invalidates the tables */
   afterSuccess({ writes, control }: Statement, transaction: TransactionState): Promise<void> | undefined {
     if (writes.length > 0) transaction.addChangedTables(writes)
-    if (transaction.isOpen && control?.kind !== 'commit') return undefined
+    if (transaction.isOpen && control?.kind !== 'commit') {
+      return transaction.mayHaveEnded ? this.invalidate(writes) : undefined
+    }
     return this.invalidate(transaction.end())
   }
 
@@ -28,13 +30,17 @@ export class WriteInvalidation {
    * Also invalidates when a statement failed because its connection was lost: it may have been applied, and invalidating too
    * much is safe.
    */
-  afterFailure(
-    { writes, control }: Statement,
-    transaction: TransactionState,
-    error: unknown,
-  ): Promise<void> | undefined {
-    if (control?.kind !== 'commit' && (transaction.isOpen || writes.length === 0)) return undefined
-    if (!mayHaveRun(classifyError(error, this.#dialect).kind)) return undefined
+  afterFailure(statement: Statement, transaction: TransactionState, error: unknown): Promise<void> | undefined {
+    const { writes, control, sql } = statement
+    const keepsPart = keptPart.test(sql)
+    if (transaction.isOpen && control?.kind !== 'commit') {
+      // PostgreSQL refuses everything until the ROLLBACK. Others may have rolled back by themselves, as after a deadlock.
+      if (this.#dialect !== 'postgres') transaction.recordFailure()
+      if (keepsPart) transaction.addChangedTables(writes)
+      return undefined
+    }
+    if (control?.kind !== 'commit' && writes.length === 0) return undefined
+    if (!keepsPart && !mayHaveRun(classifyError(error, this.#dialect).kind)) return undefined
     transaction.addChangedTables(writes)
     return this.invalidate(transaction.end())
   }
@@ -54,6 +60,9 @@ export class WriteInvalidation {
     }
   }
 }
+
+/** With this, SQLite keeps the rows that a statement has changed before it failed. */
+const keptPart = /^\s*(?:insert|update)\s+or\s+fail\b/i
 
 function mayHaveRun(kind: string): boolean {
   return kind === 'connection' || kind === 'ambiguous-commit' || kind === 'timeout'
