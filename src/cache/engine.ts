@@ -166,8 +166,11 @@ export class Engine {
   #waitFor(load: SharedLoad, call: Call, isJoined = false): Promise<Answer> {
     const { reads } = call
     const waiting = load.wait(call)
-    if (reads === undefined) return waiting
+    if (reads === undefined && !isJoined) return waiting
     return waiting.then((answer) => {
+      // What a transaction sees of its own changes is for those who asked within it.
+      if (isJoined && answer.reads?.isUncommitted) return this.#ask(call, true)
+      if (reads === undefined) return answer
       const { memoryStamp = Number.POSITIVE_INFINITY } = answer.reads ?? {}
       const stamp = isJoined ? Math.min(this.#coherence.seenStamp, memoryStamp) : memoryStamp
       reads.addValue(this.#identity, answer.tags, stamp)

@@ -33,7 +33,7 @@ export interface Answer {
   readonly sequence: Sequence
   readonly tags: Iterable<string>
   /** What the value depends on, as far as it was looked for. */
-  readonly reads?: Pick<Reads, 'unknown' | 'memoryStamp'> | undefined
+  readonly reads?: Pick<Reads, 'unknown' | 'memoryStamp' | 'isUncommitted'> | undefined
   /** Whether it is, or was made from, a value that was invalidated with `serveStale`. */
   readonly isInvalidated?: boolean | undefined
 }

@@ -101,6 +101,22 @@ describe("`tags: 'auto'`", () => {
     },
   )
 
+  it('gives what a transaction sees of its own changes to no other caller', async () => {
+    const { cache, db } = open()
+    const readUsers = (on: Kysely<Tables>) => () => on.selectFrom('users').select('id').execute()
+    let outside: Promise<unknown> | undefined
+    const rolledBack = db.transaction().execute(async (trx) => {
+      await trx.insertInto('users').values({ id: 1, writer: 0, value: 1, org_id: 0 }).execute()
+      const inside = cache.getOrSet('users', readUsers(trx), auto)
+      outside = cache.getOrSet('users', readUsers(db), auto)
+      expect(await inside).toEqual([{ id: 1 }])
+      throw new Error('no')
+    })
+    await expect(rolledBack).rejects.toThrow('no')
+    expect(await outside).toEqual([])
+    expect(await cache.get('users')).toEqual([])
+  })
+
   it('warns once of a load that was seen to read nothing, as one whose queries another load began', async () => {
     const { cache, db, warnings, tagsOf } = open()
     let batch: Promise<unknown> | undefined

@@ -209,8 +209,10 @@ export class InstrumentedConnection {
     for (const table of tables) reads.addTable(table)
     if (!this.#transaction.isOpen) return
     for (const part of reads.chain()) {
+      if (part.includes(this.#transaction.reads)) continue
       // Its snapshot may be older than the work.
-      if (!part.includes(this.#transaction.reads)) part.unknown ??= 'it read in a transaction that had begun before'
+      part.unknown ??= 'it read in a transaction that had begun before'
+      part.isUncommitted = true
     }
   }
 

@@ -16,6 +16,8 @@ export class Reads {
   memoryStamp: number = Number.POSITIVE_INFINITY
   /** Whether the work was given a value that was stale because one of its tags was invalidated with `serveStale`. */
   isInvalidated = false
+  /** Whether the work has read in a transaction that it did not begin, which may have changed what it read. */
+  isUncommitted = false
   readonly #cache: object
   readonly #around: Reads | undefined
 
