@@ -157,7 +157,7 @@ export function createRequestMeasure<Scope extends RequestScope>(
       addServerTiming(response, scope.request, maySeeTiming(toHttpRequest(request, original)))
     }
     // One closure: a property on the response or an entry in a WeakMap costs several times as much.
-    response.on('close', () => {
+    const end = () => {
       try {
         const waits = endScope(scope?.request, request, response)
         const outcome = open.isShed ? 'shed' : outcomeOf(request, response)
@@ -170,7 +170,10 @@ export function createRequestMeasure<Scope extends RequestScope>(
       } finally {
         scope?.end()
       }
-    })
+    }
+    response.on('close', end)
+    // Middleware before this one has waited, and the client left meanwhile.
+    if (response.closed) setImmediate(end)
     return scope
   }
 }
