@@ -201,7 +201,7 @@ function divert(
   })
   encoder.on('error', (error) => response.destroy(error))
   encoder.on('drain', () => emit.call(response, 'drain'))
-  response.once('close', () => encoder.destroy())
+  onceClosed(response, () => encoder.destroy())
   // That the socket has drained is for the encoder; the handler may go on when the encoder says so.
   replaceMethods(response, {
     emit(event: string, ...args: unknown[]) {
@@ -240,4 +240,11 @@ export function toBody(chunk: string | Uint8Array | undefined, encoding: string 
   return encoding === undefined || encoding === 'utf8' || encoding === 'utf-8'
     ? chunk
     : Buffer.from(chunk, encoding as BufferEncoding)
+}
+
+/** Listens for the close, beside as many listeners as the application may have before Node warns of a leak. */
+export function onceClosed(response: ServerResponse, listener: () => void): void {
+  const max = response.getMaxListeners()
+  if (max > 0) response.setMaxListeners(max + 1)
+  response.once('close', listener)
 }

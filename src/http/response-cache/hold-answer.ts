@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { isBody, readEnd, toBody } from '../intercept.ts'
+import { isBody, onceClosed, readEnd, toBody } from '../intercept.ts'
 import { isDestroyed, PendingEnd } from '../pending-end.ts'
 import { canReopen, compileHead, headersWith, reopenHead, replaceMethods, stageHead } from '../response-head.ts'
 import { BodyCopy } from './body-copy.ts'
@@ -157,7 +157,7 @@ export function holdAnswer(
       return response
     },
   })
-  response.once('close', listener.onAbandon)
+  onceClosed(response, listener.onAbandon)
 
   return {
     send(finish) {
