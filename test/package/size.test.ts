@@ -46,7 +46,7 @@ describe('a bundle of one name', () => {
     ['PerformanceMonitor', 'posthaste', 80],
     ['chunks', 'posthaste/batch', 2],
     ['paginate', 'posthaste/pagination', 30],
-    ['cursorPaginate', 'posthaste/pagination', 80],
+    ['cursorPaginate', 'posthaste/pagination', 81],
     ['createCache', 'posthaste/cache', 75],
     ['PerformanceMonitor', 'posthaste/monitor', 75],
   ])('%s from %s has at most %d KB', async (name, from, limit) => {

@@ -9,18 +9,18 @@ import {
 } from 'kysely'
 import { QueryUnsupportedError } from '../errors.ts'
 import { columnName, nodeKey, selectionName } from '../seek/sql-nodes.ts'
+import { mayDependOnZone } from './mysql-zone.ts'
 import {
   type Expressions,
   isRaw,
-  type MysqlTable,
+  type NamedTable,
   namedBy,
   type Source,
   selectedNode,
   selectsAll,
   sourcesOf,
   withExpressions,
-} from './mysql-sources.ts'
-import { mayDependOnZone } from './mysql-zone.ts'
+} from './query-sources.ts'
 
 /** How a key of this type is written as text and compared on MariaDB and MySQL. */
 export type MysqlType =
@@ -49,13 +49,13 @@ export interface MysqlColumn {
 }
 
 /** The types of columns that were looked up; `undefined` for a table that was not. */
-export type ColumnsOf = (table: MysqlTable) => readonly MysqlColumn[] | undefined
+export type ColumnsOf = (table: NamedTable) => readonly MysqlColumn[] | undefined
 
 /** A table whose columns must be looked up first. */
 export class ColumnsMissing extends Error {
-  readonly tables: readonly MysqlTable[]
+  readonly tables: readonly NamedTable[]
 
-  constructor(tables: readonly MysqlTable[]) {
+  constructor(tables: readonly NamedTable[]) {
     super('The columns of a table are not known yet')
     this.tables = tables
   }
@@ -134,7 +134,7 @@ export function mysqlKeyTypes(
   query: SelectQueryNode,
   columnsOf: ColumnsOf,
 ): MysqlType[] {
-  const missing: MysqlTable[] = []
+  const missing: NamedTable[] = []
   const known: ColumnsOf = (table) => {
     const columns = columnsOf(table)
     if (columns === undefined) missing.push(table)

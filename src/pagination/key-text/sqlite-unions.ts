@@ -1,16 +1,16 @@
 import type { OperationNode, SelectQueryNode } from 'kysely'
 import { isTrue, type Row } from '../seek/query-runner.ts'
-import type { OrderKey } from '../seek/sort-keys.ts'
+import type { OrderKey, ResolvedQuery } from '../seek/sort-keys.ts'
 import { raw } from '../seek/sql-nodes.ts'
 import type { Position } from './key-text.ts'
-import { type Expressions, isRaw, sourcesOf, withExpressions } from './mysql-sources.ts'
+import { type Expressions, isRaw, sourcesOf, withExpressions } from './query-sources.ts'
 
 // A column of a table turns the value that it is compared with into its type: `5` into `'5'`, or `'5'` into `5`. No row is lost by
 // that, because the column has no values of the other type. A union may have both, but SQLite moves a condition on its rows to
 // each of its tables. A `+` before the column keeps the value as it is, but then no index finds the rows.
 
 /** Whether the query reads from a union, or may do so in raw SQL. */
-export function readsUnion(query: SelectQueryNode, outer: Expressions = new Map()): boolean {
+function readsUnion(query: SelectQueryNode, outer: Expressions = new Map()): boolean {
   if (query.setOperations !== undefined) return true
   const expressions = withExpressions(query, outer)
   return sourcesOf(query, expressions).some(
@@ -18,9 +18,14 @@ export function readsUnion(query: SelectQueryNode, outer: Expressions = new Map(
   )
 }
 
-/** Keys of a union. Only the first finds rows by an index, so only that is believed to have values of one type until a row denies it. */
-export function unionKeys(keys: readonly OrderKey[]): OrderKey[] {
-  return keys.map((key, at) => ({ ...key, typesInUnion: at === 0 ? 'one' : 'several' }))
+/**
+ * Marks the keys of a union. Only the first finds rows by an index, so only that is believed to have values of one type until a
+ * row denies it.
+ */
+export function withUnionKeys(resolved: ResolvedQuery): ResolvedQuery {
+  if (!readsUnion(resolved.node)) return resolved
+  const keys = resolved.keys.map((key, at): OrderKey => ({ ...key, typesInUnion: at === 0 ? 'one' : 'several' }))
+  return { ...resolved, keys }
 }
 
 /** Whether rows may be lost behind the position, because the first key may have values of several types. */

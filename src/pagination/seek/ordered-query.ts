@@ -45,14 +45,19 @@ export class OrderedQuery {
    * Resolves the order, once for all statements.
    *
    * @param node - the query, as the runner passes it
+   * @param complete - adds what else statements must know of the keys
    */
-  resolve(node: SelectQueryNode, keyTypes?: KeyTypes): ResolvedQuery {
+  resolve(
+    node: SelectQueryNode,
+    keyTypes?: KeyTypes,
+    complete?: (resolved: ResolvedQuery) => ResolvedQuery,
+  ): ResolvedQuery {
     if (this.#resolved !== undefined) return this.#resolved
     const resolved = resolveOrder(node, this.#givenKeys, this.runner, keyTypes)
     const foreign = resolved.keys.find((key) => !isNative(key, this.runner.dialect))
     if (foreign !== undefined) this.#warn(orderNotNative(foreign))
-    this.#resolved = resolved
-    return resolved
+    this.#resolved = complete === undefined ? resolved : complete(resolved)
+    return this.#resolved
   }
 
   /** Makes later statements compare the keys as values of several types. */

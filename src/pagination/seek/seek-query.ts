@@ -8,7 +8,7 @@ import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { lacksOwnType } from '../key-text/postgres.ts'
 import { mayBeByLocalTime } from '../key-text/proofs.ts'
 import { lacksBytes } from '../key-text/sqlite.ts'
-import { mayBeMixed, mayBeRounded, showsMixedTypes } from '../key-text/sqlite-unions.ts'
+import { mayBeMixed, mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
 import { hasNoBinaryForm, isAborted, isDataError, namesCursor } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
 import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
@@ -295,7 +295,7 @@ export class SeekQuery {
   }
 
   #resolve(node: SelectQueryNode): ResolvedQuery {
-    return this.#ordered.resolve(node, this.#mysqlKeys)
+    return this.#ordered.resolve(node, this.#mysqlKeys, this.runner.dialect === 'sqlite' ? withUnionKeys : undefined)
   }
 
   #decode(cursor: unknown, { keys }: ResolvedQuery): CursorContent {

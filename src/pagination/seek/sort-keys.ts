@@ -10,9 +10,8 @@ import {
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import type { InnerKey } from '../key-text/mysql-sources.ts'
 import type { MysqlType } from '../key-text/mysql-types.ts'
-import { readsUnion, unionKeys } from '../key-text/sqlite-unions.ts'
+import type { InnerKey } from '../key-text/query-sources.ts'
 import type { NullsPlacement } from '../types.ts'
 import { isConstant, isUnqualified, refuseKey, refuseRawClauses, resolveAlias, resolvePosition } from './clauses.ts'
 import type { GivenKey, GivenKeys } from './given-keys.ts'
@@ -91,10 +90,8 @@ export function resolveOrder(
   const allResolved = nodes.map((key) => resolveKey(key, node))
   const isAsGiven = keyTypes === undefined && allResolved.every((key, at) => key === given.nodes[at])
   const known = isAsGiven ? orders.get(given)?.get(styleName(style)) : undefined
-  const order = known ?? orderOf(allResolved, ordered, unique.length, node, style, keyTypes)
-  if (known === undefined && isAsGiven) remember(given, style, order)
-  const { signature } = order
-  const keys = style.dialect === 'sqlite' && readsUnion(node) ? unionKeys(order.keys) : order.keys
+  const { keys, signature } = known ?? orderOf(allResolved, ordered, unique.length, node, style, keyTypes)
+  if (known === undefined && isAsGiven) remember(given, style, { keys, signature })
   if (!isGrouped(node) && (known !== undefined || !needTable(keys))) {
     const selections = columnsAsText(node.selections, style.quote)
     const base: object = { ...node, orderBy: undefined, selections }

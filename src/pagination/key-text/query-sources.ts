@@ -12,7 +12,7 @@ import {
 } from 'kysely'
 import { columnName, selectionName } from '../seek/sql-nodes.ts'
 
-export interface MysqlTable {
+export interface NamedTable {
   readonly schema: string | undefined
   readonly name: string
 }
@@ -20,7 +20,7 @@ export interface MysqlTable {
 /** What a `from` or a `join` names: a table, or another query; neither for raw SQL. */
 export interface Source {
   readonly name: string
-  readonly table: MysqlTable | undefined
+  readonly table: NamedTable | undefined
   readonly query: SelectQueryNode | undefined
 }
 
