@@ -58,11 +58,15 @@ async function onExpress(express: typeof express5, path: string, answer: Answere
   const app = express()
   install.express?.(app)
   const before = install.route?.express ?? ((_request, _response, next) => next())
-  app.all(path, before, async (request, response) => {
-    const { status = 200, headers = {}, body, pieces } = await answer({ ...pick(request), url: request.originalUrl })
-    response.status(status).set(headers)
-    if (pieces === undefined) response.send(body)
-    else await pipeline(Readable.from(pieces()), response).catch(() => {})
+  app.all(path, before, (request, response, next) => {
+    const send = async () => {
+      const { status = 200, headers = {}, body, pieces } = await answer({ ...pick(request), url: request.originalUrl })
+      response.status(status).set(headers)
+      if (pieces === undefined) response.send(body)
+      else await pipeline(Readable.from(pieces()), response).catch(() => {})
+    }
+    // Express 4 does not look at what a handler returns.
+    send().catch(next)
   })
   const server = createServer(app).listen(0, '127.0.0.1')
   await once(server, 'listening')
