@@ -1,9 +1,10 @@
 import fc from 'fast-check'
-import { type SelectQueryBuilder, sql } from 'kysely'
+import { sql } from 'kysely'
 import { createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { columnTypes, ownTypes } from './support/column-types.ts'
 import { engines, type Opened, type Untyped } from './support/engines.ts'
+import { pagesOf, type Query } from './support/walking.ts'
 
 const numRuns = Number(process.env.RUNS ?? 100)
 const seed = Number(process.env.SEED ?? 17)
@@ -29,8 +30,6 @@ const aggregates: Readonly<Record<string, readonly string[]>> = {
     ...['json_group_array(k)', 'max(hex(k))'],
   ],
 }
-
-type Query = SelectQueryBuilder<Record<string, Record<string, unknown>>, string, object>
 
 /** The groups with their value `v`: as the query itself, in a query over it, or computed once more there. */
 const shapes = {
@@ -86,20 +85,13 @@ describe.each(engines)('$name', ({ dialect, server, available, open }) => {
     filledWith = type
   }
 
-  async function pagesOf(query: Query, by: object[], perPage: number): Promise<number[]> {
-    const { cursorPaginate } = createPaginator({ onWarn: () => {} })
+  async function groupsInPages(query: Query, by: object[], perPage: number): Promise<number[]> {
+    const pager = createPaginator({ onWarn: () => {} })
     const seen: number[] = []
-    let after: string | null = null
-    do {
-      const page: { items: object[]; pagination: { next: string | null } } = await cursorPaginate(query, {
-        by: by as never,
-        unique: 'g',
-        perPage,
-        after,
-      })
-      seen.push(...page.items.map((item) => Number((item as { g: unknown }).g)))
-      after = page.pagination.next
-    } while (after !== null && seen.length < 20)
+    for await (const page of pagesOf(pager, query, { by, unique: 'g', perPage })) {
+      seen.push(...page.map((item) => Number((item as { g: unknown }).g)))
+      if (seen.length >= 20) break
+    }
     return seen
   }
 
@@ -125,7 +117,7 @@ describe.each(engines)('$name', ({ dialect, server, available, open }) => {
         if (expected === undefined) continue
         walked++
         const by = shape === 'computed' ? { expr: sql.raw(expr), dir, nulls } : { key: 'v', dir, nulls }
-        const seen = await pagesOf(shapes[shape](opened.db, value), [by, { key: 'g' }], perPage).catch(
+        const seen = await groupsInPages(shapes[shape](opened.db, value), [by, { key: 'g' }], perPage).catch(
           (error: { code?: string; message: string }) => (/^ERR_/.test(error.code ?? '') ? expected : error.message),
         )
         // The driver reads as JSON what the server wrote of such values.

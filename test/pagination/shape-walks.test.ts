@@ -6,6 +6,7 @@ import type { SqlDialect } from '../../src/pagination/types.ts'
 import { engines, type Opened, type Untyped } from './support/engines.ts'
 import { flatQuery, keyOf, type Query, type Source, shapes, sources } from './support/query-shapes.ts'
 import { shapeColumns, shapeExpressions } from './support/shape-keys.ts'
+import { idsOf, nativeNulls } from './support/walking.ts'
 
 const numRuns = Number(process.env.RUNS ?? 20)
 const seed = Number(process.env.SEED ?? 17)
@@ -121,10 +122,6 @@ async function pagesOf(query: Query, options: object, { way, perPage }: Walk, to
   return seen
 }
 
-function idsOf(rows: readonly unknown[]): number[] {
-  return rows.map((row) => Number((row as { id: unknown }).id))
-}
-
 describe.each(engines)('$name', ({ name, dialect: anyDialect, available, open }) => {
   const dialect = anyDialect as Exclude<SqlDialect, 'mssql'>
   let opened: Opened
@@ -145,8 +142,9 @@ describe.each(engines)('$name', ({ name, dialect: anyDialect, available, open })
       let walked = 0
       for (const sampled of fc.sample(walksOf(dialect, name), { numRuns, seed })) {
         const isOwn = sampled.ask === 'own order'
-        const native = (dir: string) => ((dialect === 'postgres') === (dir === 'desc') ? 'first' : 'last')
-        const keys = sampled.keys.map((key): Key => (isOwn ? { ...key, nulls: native(key.dir) } : key))
+        const keys = sampled.keys.map(
+          (key): Key => (isOwn ? { ...key, nulls: nativeNulls(dialect, key.dir === 'desc') } : key),
+        )
         const walk = { ...sampled, keys }
         const texts = keys.map(({ text }) => text)
         const source = sources[walk.source] as Source

@@ -59,14 +59,14 @@ async function onExpress(express: typeof express5, path: string, answer: Answere
   install.express?.(app)
   const before = install.route?.express ?? ((_request, _response, next) => next())
   app.all(path, before, (request, response, next) => {
-    const send = async () => {
+    const respond = async () => {
       const { status = 200, headers = {}, body, pieces } = await answer({ ...pick(request), url: request.originalUrl })
       response.status(status).set(headers)
       if (pieces === undefined) response.send(body)
       else await pipeline(Readable.from(pieces()), response).catch(() => {})
     }
     // Express 4 does not look at what a handler returns.
-    send().catch(next)
+    respond().catch(next)
   })
   const server = createServer(app).listen(0, '127.0.0.1')
   await once(server, 'listening')

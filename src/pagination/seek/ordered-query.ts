@@ -61,9 +61,10 @@ export class OrderedQuery {
   }
 
   /** Makes later statements compare the keys as values of several types. */
-  expectMixedTypes(): void {
+  expectMixedTypes(): ResolvedQuery {
     const { keys, ...resolved } = this.#resolved as ResolvedQuery
     this.#resolved = { ...resolved, keys: keys.map((key) => ({ ...key, typesInUnion: 'several' })) }
+    return this.#resolved
   }
 
   /** Makes the next statement resolve the order anew. */

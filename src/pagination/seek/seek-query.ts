@@ -174,14 +174,14 @@ export class SeekQuery {
 
   /** Reads rows that follow a row of this query, with no columns but their keys. */
   async keysAfter(row: Row, limit: number): Promise<Row[]> {
-    const resolved = this.resolved as ResolvedQuery
+    let resolved = this.resolved as ResolvedQuery
     const position = this.#positionOf(row)
     const read = (query: ResolvedQuery) =>
       this.#rows(() => seekStatement(withoutColumns(query), this.runner.dialect, limit + 1, position))
     let rows = await read(resolved)
     if (mayBeMixed(resolved.keys, position) && (rows.length === 0 || showsMixedTypes(rows[0]))) {
-      this.#ordered.expectMixedTypes()
-      rows = await read(this.resolved as ResolvedQuery)
+      resolved = this.#ordered.expectMixedTypes()
+      rows = await read(resolved)
     }
     if (rows.some(mayBeByLocalTime)) rows = await read({ ...resolved, keys: withInstants(resolved.keys) })
     if (this.#lacksDetails(rows, resolved)) rows = await read(resolved)

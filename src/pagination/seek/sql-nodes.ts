@@ -200,7 +200,7 @@ export function asColumn(node: OperationNode, name: string): OperationNode {
   return raw(['', ` as ${name}`], node)
 }
 
-/** A table of ours: a node, and no text, so that the tables of the statement can be told. */
+/** A table of ours. `instrument` finds the tables of a statement in its nodes, and cannot in raw SQL. */
 export function tableNode(name: string): TableNode {
   const identifier = { kind: 'IdentifierNode', name } as const
   return { kind: 'TableNode', table: { kind: 'SchemableIdentifierNode', identifier } }

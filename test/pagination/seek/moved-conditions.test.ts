@@ -1,11 +1,10 @@
-import { type SelectQueryBuilder, sql } from 'kysely'
+import { sql } from 'kysely'
 import { cursorPaginate } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { engines, type Opened, type Untyped } from '../support/engines.ts'
+import { idsOf, pagesOf, type Query } from '../support/walking.ts'
 
 const names = ['e', 'b', 'a', 'Zoë', 'A', 'é', "it's", '']
-
-type Query = SelectQueryBuilder<Record<string, Record<string, unknown>>, string, object>
 
 /** Queries over others, into which the server may move the conditions of a page. */
 const queries = {
@@ -44,19 +43,12 @@ describe.each(engines.filter(({ dialect }) => dialect === 'mysql'))('texts on $n
   async function walk(query: Query): Promise<{ ids: number[]; statements: string[] }> {
     const ids: number[] = []
     const statements: string[] = []
-    let after: string | null = null
-    do {
-      opened.statements()
-      const page: { items: object[]; pagination: { next: string | null } } = await cursorPaginate(query, {
-        by: ['name'],
-        unique: 'id',
-        perPage: 1,
-        after,
-      })
-      ids.push(...page.items.map((item) => (item as { id: number }).id))
-      if (after !== null) statements.push(...opened.statements())
-      after = page.pagination.next
-    } while (after !== null)
+    opened.statements()
+    for await (const page of pagesOf({ cursorPaginate }, query, { by: ['name'], unique: 'id', perPage: 1 })) {
+      const sent = opened.statements()
+      if (ids.length > 0) statements.push(...sent)
+      ids.push(...idsOf(page))
+    }
     return { ids, statements }
   }
 

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { engines, type Opened, type Untyped } from '../support/engines.ts'
+import { idsOf, pagesOf, type Query } from '../support/walking.ts'
 
 const servers = engines.filter(({ dialect }) => dialect === 'mysql')
 const pager = createPaginator({ secret: 'a secret', onWarn: () => {} })
@@ -45,19 +46,9 @@ describe.each(servers)('tables of one name that differ on $name', ({ server, ava
     return rows.rows.map(({ id }) => id)
   }
 
-  async function* pagesOf(db: Untyped, by: object[]): AsyncGenerator<number[]> {
-    let after: string | null = null
-    do {
-      const query = db.selectFrom('things').select('id')
-      const page: { items: object[]; pagination: { next: string | null } } = await pager.cursorPaginate(query, {
-        by: by as never,
-        unique: 'id',
-        perPage: 1,
-        after,
-      })
-      yield page.items.map((item) => (item as { id: number }).id)
-      after = page.pagination.next
-    } while (after !== null)
+  async function* idsOfPages(db: Untyped, by: object[]): AsyncGenerator<number[]> {
+    const query = db.selectFrom('things').select('id') as Query
+    for await (const page of pagesOf(pager, query, { by, unique: 'id', perPage: 1 })) yield idsOf(page)
   }
 
   const orders = { k: [{ key: 'k' }], 'coalesce(k, k)': [{ expr: sql`coalesce(k, k)`, nulls: 'never' }] }
@@ -73,13 +64,13 @@ describe.each(servers)('tables of one name that differ on $name', ({ server, ava
       for (const order of ordersOf(left).filter((one) => (ordersOf(right) as readonly string[]).includes(one))) {
         const expected = await Promise.all(databases.map(({ db }) => listOf(db, order)))
         // In turn, page by page, and both at the same time.
-        const walks = databases.map(({ db }) => pagesOf(db, orders[order]))
+        const walks = databases.map(({ db }) => idsOfPages(db, orders[order]))
         const seen: number[][] = [[], []]
         for (let step = 0; step < 5; step++) {
           for (const [at, walk] of walks.entries()) seen[at]?.push(...((await walk.next()).value as number[]))
         }
         expect(seen).toEqual(expected)
-        const together = await Promise.all(databases.map(({ db }) => Array.fromAsync(pagesOf(db, orders[order]))))
+        const together = await Promise.all(databases.map(({ db }) => Array.fromAsync(idsOfPages(db, orders[order]))))
         expect(together.map((pages) => pages.flat())).toEqual(expected)
       }
     },
@@ -105,7 +96,7 @@ describe.each(servers)('tables of one name that differ on $name', ({ server, ava
     await sql`drop table if exists things`.execute(db)
     await sql.raw(`create table things (id int primary key, k ${before} not null)`).execute(db)
     await sql.raw(`insert into things values ${values.map((value, at) => `(${at + 1}, ${value})`)}`).execute(db)
-    const walk = pagesOf(db, orders.k)
+    const walk = idsOfPages(db, orders.k)
     const seen = [...((await walk.next()).value as number[]), ...((await walk.next()).value as number[])]
     await sql.raw(`alter table things modify k ${after} not null`).execute(db)
     for await (const page of walk) seen.push(...page)
@@ -120,7 +111,7 @@ describe.each(servers)('tables of one name that differ on $name', ({ server, ava
     const list = { by: ['k'], unique: 'id', perPage: 2 }
     const { next } = (await pager.cursorPaginate(query, list)).pagination
     await create(database, 'text')
-    const seen = (await Array.fromAsync(pagesOf(db, orders.k))).flat()
+    const seen = (await Array.fromAsync(idsOfPages(db, orders.k))).flat()
     expect(seen).toEqual(await listOf(db, 'k'))
     await expect(pager.cursorPaginate(query, { ...list, after: next })).rejects.toMatchObject({
       code: 'ERR_CURSOR_MISMATCH',

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import { createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { engines, type Opened, type Untyped } from '../support/engines.ts'
+import { pagesOf, type Query } from '../support/walking.ts'
 
 const { cursorPaginate, readChunks } = createPaginator({ onWarn: () => {} })
 
@@ -18,16 +19,12 @@ interface Options {
 /** The identifiers of the pages, or the code of the error that ended them. */
 async function walk(db: Untyped, table: string, options: Options, perPage: number): Promise<unknown> {
   const seen: number[] = []
-  let after: string | null = null
+  const query = db.selectFrom(table).select('id') as Query
   try {
-    do {
-      const page: { items: object[]; pagination: { next: string | null } } = await cursorPaginate(
-        db.selectFrom(table).select('id'),
-        { ...options, perPage, after } as never,
-      )
-      seen.push(...page.items.map((row) => (row as { id: number }).id))
-      after = page.pagination.next
-    } while (after !== null && seen.length < 100)
+    for await (const page of pagesOf({ cursorPaginate }, query, { ...options, perPage })) {
+      seen.push(...page.map((row) => (row as { id: number }).id))
+      if (seen.length >= 100) break
+    }
     return seen
   } catch (error) {
     return (error as { code?: string }).code

@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
-import { CamelCasePlugin, type RawBuilder, type SelectQueryBuilder, sql } from 'kysely'
+import { CamelCasePlugin, type RawBuilder, sql } from 'kysely'
 import { createPaginator } from 'posthaste/pagination'
 import type { Connection, SqlDialect } from '../../../src/pagination/types.ts'
 import { type ColumnType, columnTypes, ownTypes, sessionSettings } from './column-types.ts'
 import type { ServerKind, Untyped } from './engines.ts'
+import { idsOf, nativeNulls, type Query } from './walking.ts'
 
 /** A list in an order, and how it is walked. */
 export interface TypedWalk {
@@ -150,8 +151,6 @@ async function failureOf(query: Query): Promise<string | undefined> {
   )
 }
 
-type Query = SelectQueryBuilder<Record<string, Record<string, unknown>>, string, object>
-
 interface Plan {
   readonly query: Query
   /** The query's own order, as the database gives it. */
@@ -220,10 +219,6 @@ function planOf(db: Untyped, server: ServerKind, table: string, type: ColumnType
   return { query: idOrder, ordered: plain as Query, by: walk.ownOrder ? undefined : (by as object[]), unique: 'id' }
 }
 
-function nativeNulls(dialect: SqlDialect, isDescending: boolean): 'first' | 'last' {
-  return (dialect === 'postgres') === isDescending ? 'first' : 'last'
-}
-
 async function compare(
   { query, by, unique }: Plan,
   { perPage, direction, signed }: TypedWalk,
@@ -282,10 +277,6 @@ async function compare(
     if (!isDeepStrictEqual(seen, part)) return wrong('page')
   } while (cursor !== null)
   return { kind: 'right' }
-}
-
-function idsOf(rows: readonly object[]): number[] {
-  return rows.map((row) => Number((row as { id: unknown }).id))
 }
 
 async function fill(db: Untyped, table: string, { values }: ColumnType, picks: readonly number[]): Promise<void> {
