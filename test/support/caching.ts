@@ -3,7 +3,7 @@ import type { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { serve } from '@hono/node-server'
 import type * as express5 from 'express'
-import type { Cache, HttpCacheOptions } from 'posthaste'
+import type { Cache, HttpCacheOptions, PerformanceMonitor } from 'posthaste'
 import * as onExpress from 'posthaste/express'
 import * as onFastify from 'posthaste/fastify'
 import * as onHono from 'posthaste/hono'
@@ -18,6 +18,7 @@ export interface CachingOptions extends Omit<HttpCacheOptions, 'key' | 'tags'> {
 /** What else is put in front of the route. */
 export interface CachingSetup {
   readonly compress?: boolean
+  readonly monitor?: PerformanceMonitor
 }
 
 type Start = (cache: Cache, answer: Answerer, options?: CachingOptions, setup?: CachingSetup) => Promise<Answering>
@@ -39,15 +40,19 @@ function start(name: string, cache: Cache, answer: Answerer, options: CachingOpt
   const honoKey = key && {
     key: (c: { req: { header(of: string): string | undefined } }) => key((of) => c.req.header(of)),
   }
+  const { monitor } = setup
   const install: Installation = {
     express(app) {
+      if (monitor) app.use(onExpress.monitorRequests(monitor))
       if (setup.compress) app.use(onExpress.compressResponses() as express5.RequestHandler)
     },
     async fastify(app) {
+      if (monitor) await app.register(onFastify.monitorRequests, { monitor })
       if (setup.compress) await app.register(onFastify.compressResponses, {})
       await app.register(onFastify.cacheResponses, { cache })
     },
     hono(app) {
+      if (monitor) app.use(onHono.monitorRequests(monitor))
       if (setup.compress) app.use(onHono.compressResponses())
     },
     route: {

@@ -49,11 +49,14 @@ export async function respondFetch<Original>(
   const { maxBytes } = responses.settings
   const streaming = Promise.withResolvers<Response>()
   let handlerResponse: Response | undefined
+  let hasFailed = false
   const cachedRequest = toCachedRequest(request, original, route)
   const responding = responses.respond(cachedRequest, {
     async forRequest() {
-      const captured = await captureResponse(await run(unconditional(request)), maxBytes, prior, request)
-      const { response, answer, isStreaming } = captured
+      const given = await run(unconditional(request))
+      // What Hono gives now is its page of that error, which may have been sent.
+      if (hasFailed) return { status: 499, headers: [], body: undefined, isAbandoned: true }
+      const { response, answer, isStreaming } = await captureResponse(given, maxBytes, prior, request)
       handlerResponse = response
       if (isStreaming)
         streaming.resolve(withCacheStatus(withoutKnown(response, cachedRequest, readToEnd), 'posthaste; fwd=miss'))
@@ -69,11 +72,11 @@ export async function respondFetch<Original>(
         return answer
       }),
   })
+  responding.catch(() => {
+    hasFailed = true
+  })
   const decision = await Promise.race([responding, streaming.promise])
-  if (decision instanceof Response) {
-    responding.catch(() => {})
-    return decision
-  }
+  if (decision instanceof Response) return decision
   if (decision.kind === 'bypass') return withCacheStatus(await run(request), decision.cacheStatus)
   if (decision.kind === 'handled') {
     const own = withoutKnown(handlerResponse as Response, cachedRequest, cancel)

@@ -1,5 +1,6 @@
 import type { Key } from '../../cache/key.ts'
 import type { LoadContext } from '../../cache/types.ts'
+import { enteredScope } from '../../shared/scope/request-scope.ts'
 import { currentReads } from '../../shared/scope/work.ts'
 import type { ContentCoding } from '../compression/codecs.ts'
 import { type ResponseCompressor, toBuffer } from '../compression/compressor.ts'
@@ -179,6 +180,8 @@ export class ResponseLookup<Request> {
   async #load(key: Key, ctx: LoadContext): Promise<StoredResponse | NotStored> {
     const isRenewal = ctx.stale !== undefined || this.#handlerAnswer !== undefined || this.#isRenewing
     if (!isRenewal) {
+      // Its client left while the store was asked, and its end is in the past.
+      if (this.#isDecided) throw new AbandonedError()
       this.#handlerAnswer = this.#run.forRequest()
       return this.#store(key, ctx, await this.#handlerAnswer, false)
     }
@@ -210,6 +213,8 @@ export class ResponseLookup<Request> {
   ): Promise<StoredResponse | NotStored> {
     // What a handler breaks off by itself, it breaks off for those that wait too.
     if (answer.isAbandoned && (isRenewal || answer.fault === undefined)) throw new AbandonedError()
+    // The handler was stopped, which is no answer to those that still wait.
+    if (answer.status >= 400 && enteredScope()?.request.isAbandoned) throw new AbandonedError()
     const isRefusal = answer.status === 429 || answer.status === 408
     if (answer.status >= 500 || (isRenewal && isRefusal)) throw new FailedAnswerError(answer)
     const now = this.#settings.clock()
