@@ -59,10 +59,7 @@ export class ChunkQuery {
     const resolved = this.#seeks.resolved as ResolvedQuery
     const limit = this.#limit
     const statement = seekStatement(resolved, 'sqlite', limit + 2, asked, true)
-    const read = await this.#seeks.runner.rows(
-      () => withoutHiddenColumns(statement, resolved.keys, columns),
-      this.#signal,
-    )
+    const read = await this.#seeks.runner.rows(() => withoutHiddenColumns(statement, resolved, columns), this.#signal)
     if (!areBeyondDoubt(read, names, resolved.keys, asked)) return undefined
     const rows = read.slice(1, limit + 1)
     const positionAt = (index: number) => {

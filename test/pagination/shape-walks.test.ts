@@ -4,7 +4,7 @@ import { createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { SqlDialect } from '../../src/pagination/types.ts'
 import { engines, type Opened, type Untyped } from './support/engines.ts'
-import { flatQuery, keyOf, type Query, type Source, shapes, sources } from './support/query-shapes.ts'
+import { flatQuery, keyOf, plainQuery, type Query, type Source, shapes, sources } from './support/query-shapes.ts'
 import { shapeColumns, shapeExpressions } from './support/shape-keys.ts'
 import { idsOf, nativeNulls } from './support/walking.ts'
 
@@ -23,10 +23,12 @@ interface Walk {
   readonly keys: readonly Key[]
   readonly source: string
   readonly shape: string
-  readonly ask: 'alias' | 'expression' | 'own order'
+  readonly ask: 'alias' | 'column' | 'expression' | 'own order'
   readonly way: 'forward' | 'backward' | 'jump' | 'chunks' | 'numbered'
   readonly perPage: number
 }
+
+const isColumn = (text: string) => /^\w\.\w+$/.test(text)
 
 function walksOf(dialect: Exclude<SqlDialect, 'mssql'>, server: string): fc.Arbitrary<Walk> {
   const columns = Object.keys(shapeColumns[dialect]).map((column) => `x.${column}`)
@@ -36,14 +38,20 @@ function walksOf(dialect: Exclude<SqlDialect, 'mssql'>, server: string): fc.Arbi
     dir: fc.constantFrom('asc' as const, 'desc' as const),
     nulls: fc.constantFrom('first' as const, 'last' as const),
   })
-  return fc.record({
+  const walk: fc.Arbitrary<Walk> = fc.record({
     keys: fc.array(key, { minLength: 1, maxLength: 3 }),
     source: fc.constantFrom(...Object.keys(sources).filter((name) => !lacks(name))),
     shape: fc.constantFrom(...Object.keys(shapes)),
-    ask: fc.constantFrom('alias' as const, 'alias' as const, 'expression' as const, 'own order' as const),
+    ask: fc.constantFrom(...(['alias', 'alias', 'column', 'expression', 'own order'] as const)),
     way: fc.constantFrom(...(['forward', 'backward', 'jump', 'chunks', 'numbered'] as const)),
     perPage: fc.integer({ min: 1, max: 9 }),
   })
+  const asColumns = (walk: Walk): Walk => {
+    const keys = walk.keys.filter(({ text }) => isColumn(text))
+    const isPossible = keys.length > 0 && isColumn((sources[walk.source] as Source).id)
+    return isPossible ? { ...walk, keys, shape: 'flat' } : { ...walk, ask: 'alias' }
+  }
+  return walk.map((sampled) => (sampled.ask === 'column' ? asColumns(sampled) : sampled))
 }
 
 /** 26 rows, whose values look random. */
@@ -84,6 +92,22 @@ function listOf(db: Untyped, query: Query, { keys, shape }: Walk, { id }: Source
   })
   const order = sql.raw([...terms, `${isFlat ? id : 'id'} ${keys.at(-1)?.dir}`].join(', '))
   return isFlat ? query.orderBy(order) : db.selectFrom(query.as('o')).select('id').orderBy(order)
+}
+
+/** The query and the options by which it is paged. */
+function askedFor(db: Untyped, query: Query, { keys, ask, shape }: Walk, source: Source): [Query, object] {
+  if (ask === 'own order') {
+    return [keys.reduce((ordered, { dir }, at) => ordered.orderBy(`k${at}`, dir), query), { unique: 'id' }]
+  }
+  if (ask === 'column') {
+    const texts = keys.map(({ text }) => text)
+    const by = keys.map(({ text, dir, nulls }) => ({ key: text, dir, nulls }))
+    return [plainQuery(db, source, texts), { by, unique: source.id }]
+  }
+  const by = keys.map(({ text, dir, nulls }, at) =>
+    ask === 'expression' && shape === 'flat' ? { expr: keyOf(text), dir, nulls } : { key: `k${at}`, dir, nulls },
+  )
+  return [query, { by, unique: 'id' }]
 }
 
 async function pagesOf(query: Query, options: object, { way, perPage }: Walk, total: number): Promise<number[]> {
@@ -156,12 +180,7 @@ describe.each(engines)('$name', ({ name, dialect: anyDialect, available, open })
         if (list === undefined) continue
         const expected = idsOf(list)
         walked++
-        const isExpression = walk.ask === 'expression' && walk.shape === 'flat'
-        const by = keys.map(({ text, dir, nulls }, at) => {
-          return isExpression ? { expr: keyOf(text), dir, nulls } : { key: `k${at}`, dir, nulls }
-        })
-        const asked = isOwn ? keys.reduce((ordered, { dir }, at) => ordered.orderBy(`k${at}`, dir), query) : query
-        const options = isOwn ? { unique: 'id' } : { by, unique: 'id' }
+        const [asked, options] = askedFor(db, query, walk, source)
         const seen = await pagesOf(asked, options, walk, expected.length).catch(
           (error: { code?: string; message: string }) => {
             const isRefused = /^ERR_(CURSOR_UNSTABLE|QUERY_UNSUPPORTED)$/.test(error.code ?? '')

@@ -1,9 +1,9 @@
 import {
   AliasNode,
-  type IdentifierNode,
+  IdentifierNode,
   type OperationNode,
   ReferenceNode,
-  type SelectionNode,
+  SelectionNode,
   type SelectQueryNode,
 } from 'kysely'
 import { isSame, type Position, textsIn } from '../key-text/key-text.ts'
@@ -48,16 +48,28 @@ export function findShownKeys({ node, keys, isGrouped }: ResolvedQuery, rows: re
 /** The statement of a page without our columns, which are the last selection. A union is ordered by columns of the query. */
 export function withoutHiddenColumns(
   statement: SelectQueryNode,
-  keys: readonly OrderKey[],
+  { node, keys }: ResolvedQuery,
   columns: readonly string[],
 ): SelectQueryNode {
-  const query = { ...statement, selections: statement.selections?.slice(0, -1) } as SelectQueryNode
-  if (statement.setOperations === undefined) return query
-  const setOperations = statement.setOperations.map((operation) => {
-    return { ...operation, expression: withoutHiddenColumns(operation.expression as SelectQueryNode, keys, columns) }
+  const query = withoutLastSelection(statement)
+  if (query.setOperations === undefined) return query
+  const setOperations = query.setOperations.map((operation) => {
+    return { ...operation, expression: withoutLastSelection(operation.expression as SelectQueryNode) }
   })
-  const names = columns.map((name): IdentifierNode => ({ kind: 'IdentifierNode', name }))
-  return { ...query, setOperations, orderBy: orderBy(orderTerms(keys, 'sqlite', names)) }
+  const names = columns.map((name) => IdentifierNode.create(name))
+  const selections = node.selections?.map(underOwnName)
+  return { ...query, selections, setOperations, orderBy: orderBy(orderTerms(keys, 'sqlite', names)) } as SelectQueryNode
+}
+
+function withoutLastSelection(query: SelectQueryNode): SelectQueryNode {
+  return { ...query, selections: query.selections?.slice(0, -1) } as SelectQueryNode
+}
+
+/** Another table may have a column of the name. SQLite orders a union by an alias, but not by a column that is one of several. */
+function underOwnName(selection: SelectionNode): SelectionNode {
+  const { selection: column } = selection
+  const name = ReferenceNode.is(column) ? columnName(column) : undefined
+  return name === undefined ? selection : SelectionNode.create(AliasNode.create(column, IdentifierNode.create(name)))
 }
 
 /** The position of a row by what it shows; `undefined` when a value may not be the database's. */

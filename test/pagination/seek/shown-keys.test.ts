@@ -84,6 +84,15 @@ describe('reading SQLite rows that show their keys', () => {
     expect(hiddenIn(opened.statements())).toEqual([true, true, true, true])
   })
 
+  it('knows a key whose name another table has too', async () => {
+    const joined = people().innerJoin('people as boss', 'boss.id', 'people.id').select(['people.id', 'people.team'])
+    const by = [{ key: 'people.team', nulls: 'first' as const }]
+    const seen: unknown[] = []
+    for await (const row of readRows(joined, { by, unique: 'people.id', size: 2 })) seen.push(row.id)
+    expect(seen).toEqual([1, 4, 2, 3, 5, 6, 7])
+    expect(hiddenIn(opened.statements())).toEqual([true, false, false, false])
+  })
+
   it('tells the keys from columns that only have their names', async () => {
     const joined = people()
       .innerJoin('people as boss', 'boss.id', 'people.id')

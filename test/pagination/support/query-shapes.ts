@@ -59,6 +59,11 @@ export function flatQuery(db: Untyped, { from, id }: Source, keys: readonly stri
   return from(db).select([sql.raw(id).as('id'), ...keys.map((key, at) => keyOf(key).as(`k${at}`))])
 }
 
+/** A query that selects `id` and the keys under their own names, which other tables of it may have too. */
+export function plainQuery(db: Untyped, { from, id }: Source, keys: readonly string[]): Query {
+  return from(db).select([...new Set([id, ...keys])])
+}
+
 /** A column as the builder names it, or an expression as raw SQL. */
 export function keyOf(key: string): RawBuilder<unknown> {
   return /^x\.\w$/.test(key) ? sql.ref(key) : sql.raw(`(${key})`)
