@@ -8,7 +8,7 @@ import {
 import { createCacheHooks, firstOnSend } from '../../http/response-cache/reply-cache.ts'
 import { createResponseCache } from '../../http/response-cache/response-cache.ts'
 import { createWarner } from '../../shared/warnings.ts'
-import { addOnSend, hooksOf, isHeadHook } from './hooks-of.ts'
+import { addOnSend, hooksOf, isHeadHook, takeHeadHooks } from './hooks-of.ts'
 import { plugin } from './plugin.ts'
 
 /** Options of the plugin {@link cacheResponses}: the cache, and defaults for the options of routes. */
@@ -36,6 +36,7 @@ export const cacheResponses: FastifyPluginCallback<CacheResponsesOptions> = plug
     if (hooks === undefined) app.addHook('onSend', firstOnSend)
     // Others may have been added before, and Fastify runs hooks in this order.
     else if (!hooks.includes(firstOnSend)) hooks.unshift(firstOnSend)
+    takeHeadHooks(app, 'cache')
     app.addHook('onRoute', function (route) {
       const own = route.config?.cache
       if (own === undefined) return

@@ -2,7 +2,7 @@ import type { FastifyPluginCallback, FastifyRequest } from 'fastify'
 import { createFreshness, type FreshnessOptions, type StampStore } from '../../http/freshness/freshness.ts'
 import { createFreshnessHooks, type HookRequest, type RouteFreshness } from '../../http/freshness/reply-freshness.ts'
 import { withDefaults } from '../../http/response-cache/http-cache-options.ts'
-import { addOnSend } from './hooks-of.ts'
+import { addOnSend, takeHeadHooks } from './hooks-of.ts'
 import { plugin } from './plugin.ts'
 
 /** Options of {@link freshness} as a plugin: the cache, and defaults for the options of routes. */
@@ -21,6 +21,7 @@ export interface FreshnessFunction extends FastifyPluginCallback<FreshnessPlugin
 const freshnessPlugin: FastifyPluginCallback<FreshnessPluginOptions> = plugin(
   'freshness',
   (app, { cache, ...defaults }, done) => {
+    takeHeadHooks(app, 'freshness')
     app.addHook('onRoute', (route) => {
       const own = route.config?.freshness
       if (own === undefined) return

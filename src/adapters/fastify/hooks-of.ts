@@ -1,5 +1,7 @@
+import type { FastifyInstance, RouteOptions } from 'fastify'
+
 /** The hooks of an instance that were added so far; `undefined` where Fastify keeps them elsewhere, as it has no way to ask. */
-export function hooksOf(app: object, name: 'onRequest' | 'onSend'): unknown[] | undefined {
+export function hooksOf(app: object, name: 'onRequest' | 'onRoute' | 'onSend'): unknown[] | undefined {
   const key = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.hooks')
   const hooks = key && (app as Record<symbol, Readonly<Record<string, unknown>> | undefined>)[key]?.[name]
   return Array.isArray(hooks) ? hooks : undefined
@@ -10,9 +12,32 @@ interface RouteHooks<Hook> {
   onSend?: Hook | Hook[] | undefined
 }
 
+/** The hooks for HEAD that {@link takeHeadHooks} has taken out of routes, until {@link addOnSend} puts them back. */
+const headHooks = new WeakMap<object, unknown>()
+
+/**
+ * Takes the hook for HEAD out of the routes that have an option of this name in their `config`, before other plugins see them:
+ * tracers wrap each hook of a route, so it could not be recognized any more.
+ */
+export function takeHeadHooks(app: FastifyInstance, option: 'cache' | 'freshness'): void {
+  const take = (route: RouteOptions) => {
+    if (route.config?.[option] === undefined) return
+    const hooks = [route.onSend ?? []].flat()
+    const head = hooks.find(isHeadHook)
+    if (head === undefined) return
+    headHooks.set(route, head)
+    route.onSend = hooks.filter((hook) => hook !== head)
+  }
+  const hooks = hooksOf(app, 'onRoute')
+  if (hooks === undefined) app.addHook('onRoute', take)
+  else hooks.unshift(take)
+}
+
 /** Adds a hook on the payload behind those of the route, but before the one of Fastify that drops the payload for HEAD. */
 export function addOnSend<Hook>(route: RouteHooks<Hook>, hook: Hook): void {
-  const hooks = [route.onSend ?? []].flat() as Hook[]
+  const taken = headHooks.get(route) ?? []
+  headHooks.delete(route)
+  const hooks = [route.onSend ?? [], taken].flat() as Hook[]
   const head = hooks.findIndex(isHeadHook)
   route.onSend = hooks.toSpliced(head === -1 ? hooks.length : head, 0, hook)
 }

@@ -1,10 +1,16 @@
 import { Readable } from 'node:stream'
 import zlib from 'node:zlib'
 import fc from 'fast-check'
-import fastify, { type FastifyInstance, type FastifyReply, type onSendAsyncHookHandler } from 'fastify'
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type onSendAsyncHookHandler,
+  type onSendHookHandler,
+  type RouteOptions,
+} from 'fastify'
 import { createCache } from 'posthaste'
-import { cacheResponses, compressResponses } from 'posthaste/fastify'
-import { expect, it } from 'vitest'
+import { cacheResponses, compressResponses, freshness } from 'posthaste/fastify'
+import { expect, it, onTestFinished } from 'vitest'
 
 type Handler = (reply: FastifyReply) => unknown
 type Hook = onSendAsyncHookHandler
@@ -71,6 +77,8 @@ interface Program {
   readonly isCompressed: boolean
   readonly coding: string
   readonly method: 'GET' | 'HEAD'
+  /** Whether a tracer wraps the hooks of each route, and adds one. */
+  readonly isTraced?: boolean
 }
 
 const programs: fc.Arbitrary<Program> = fc.record({
@@ -86,10 +94,23 @@ const programs: fc.Arbitrary<Program> = fc.record({
   isCompressed: fc.boolean(),
   coding: fc.constantFrom('identity', 'gzip'),
   method: fc.constantFrom('GET', 'GET', 'HEAD'),
+  isTraced: fc.boolean(),
 })
+
+/** Does to a route what `@fastify/otel` and Sentry do. */
+function traceRoute(route: RouteOptions): void {
+  const traced = [route.onSend ?? []].flat().map(
+    (hook): onSendHookHandler =>
+      function (...args) {
+        return hook.apply(this, args)
+      },
+  )
+  route.onSend = [...traced, async () => {}]
+}
 
 async function build(program: Program, isCached: boolean): Promise<FastifyInstance> {
   const app = fastify()
+  if (program.isTraced) app.addHook('onRoute', traceRoute)
   const add = (target: FastifyInstance, at: string) => {
     for (const [hook, place] of program.hooks) if (place === at) target.addHook('onSend', hooks[hook] as Hook)
   }
@@ -183,3 +204,36 @@ it('answers 304 on Fastify where hooks leave the body alone, and the whole body 
     await app.close()
   }
 })
+
+it.each(['identity', 'gzip'])(
+  'answers HEAD as GET on Fastify where a tracer wraps the hooks of routes: %s',
+  async (coding) => {
+    const app = fastify()
+    const cache = createCache()
+    onTestFinished(async () => {
+      await app.close()
+      await cache.close()
+    })
+    app.addHook('onRoute', traceRoute)
+    await app.register(compressResponses, {})
+    await app.register(cacheResponses, { cache })
+    await app.register(freshness, { cache })
+    app.get('/cached', { config: { cache: {} } }, async () => long)
+    app.get('/both', { config: { cache: { tags: ['a'] }, freshness: { tags: ['a'] } } }, async () => long)
+    for (const url of ['/cached', '/both']) {
+      const answerTo = async (method: 'GET' | 'HEAD') => {
+        const { headers } = await app.inject({ url, method, headers: { host: 'a.example', 'accept-encoding': coding } })
+        return [headers.etag, headers['content-length'], headers['content-encoding'], headers['cache-status']]
+      }
+      await answerTo('GET')
+      const answer = await answerTo('GET')
+      expect(answer).toEqual([
+        expect.any(String),
+        expect.any(String),
+        coding === 'gzip' ? 'gzip' : undefined,
+        'posthaste; hit',
+      ])
+      expect(await answerTo('HEAD')).toEqual(answer)
+    }
+  },
+)
