@@ -187,8 +187,10 @@ function createInstrumentation(
   const timeoutMs = parseTimeout(timeout, dialect, hasSingleConnection)
   const abandonment =
     abandon === 'cancel' ? new Abandonment((query) => observer.statistics.statementOf(query)) : undefined
+  dialectCount += 1
   const instrumentation: Instrumentation = {
     dialect,
+    dialectNumber: dialectCount,
     observer,
     strayQueries,
     invalidation: invalidates === undefined ? undefined : new WriteInvalidation(invalidates, dialect, onWarn),
@@ -218,6 +220,8 @@ function createInstrumentation(
   }
   return { instrumentation, report }
 }
+
+let dialectCount = 0
 
 const adviceQueryId = { queryId: 'posthaste-advice' }
 

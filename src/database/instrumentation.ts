@@ -11,6 +11,8 @@ export type { Execute, WithOwnConnection } from './execute.ts'
 /** The state that all connections of one instrumented `Kysely` share. */
 export interface Instrumentation {
   readonly dialect: SqlDialect
+  /** Tells it apart from others of this process: 1 for the first. */
+  readonly dialectNumber: number
   readonly observer: QueryObserver
   readonly strayQueries: StrayQueries
   readonly invalidation: WriteInvalidation | undefined

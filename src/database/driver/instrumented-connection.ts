@@ -45,14 +45,14 @@ export class InstrumentedConnection {
   #callers = 0
 
   constructor(connection: DatabaseConnection, instrumentation: Instrumentation) {
-    const { dialect, statementLimit, timeoutMs, cancels } = instrumentation
+    const { dialect, dialectNumber, statementLimit, timeoutMs, cancels } = instrumentation
     this.#instrumentation = instrumentation
     this.#transaction = new TransactionState(instrumentation)
     this.executeUnobserved = connection.executeQuery.bind(connection) as Execute
     let run = this.executeUnobserved
     if (statementLimit > 0 && dialect === 'sqlite') run = cacheStatements(run, instrumentation)
     if (statementLimit > 0 && dialect === 'postgres') {
-      run = new NamedStatements(run, statementLimit, this.#transaction).execute
+      run = new NamedStatements(run, statementLimit, this.#transaction, dialectNumber).execute
     }
     let stream = connection.streamQuery.bind(connection) as StreamQuery
     if (cancels) this.#cancellable = new CancellableConnection(connection, this.executeUnobserved, instrumentation)

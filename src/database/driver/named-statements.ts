@@ -1,4 +1,5 @@
 import { CompiledQuery, type QueryResult } from 'kysely'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { RecentMap } from '../../shared/recent-map.ts'
 import { classifyError } from '../classify-error.ts'
 import type { Execute } from '../instrumentation.ts'
@@ -7,6 +8,8 @@ import type { TransactionState } from '../transactions/transaction-state.ts'
 /**
  * Prepares the statements of one PostgreSQL connection under a name, so that the server parses and plans them once. A query
  * gets its name on its second run: otherwise `in` lists of every length would fill the server's memory.
+ *
+ * The name is the same on each connection and in each process, because tracers name their spans by it.
  */
 export class NamedStatements {
   readonly #run: Execute
@@ -14,15 +17,20 @@ export class NamedStatements {
   readonly #seenSql: RecentMap<true>
   readonly #namesBySql: RecentMap<string>
   readonly #evictedNames: string[] = []
-  /** Several instrumented dialects may share a client, on which each name means one statement. */
-  readonly #prefix = `posthaste_${Math.random().toString(36).slice(2)}`
-  #count = 0
+  readonly #prefix: string
+  /** How many names are over: `pg` takes a name that it has prepared once for prepared ever after. */
+  #removed = 0
 
-  constructor(run: Execute, max: number, transaction: TransactionState) {
+  /** @param dialectNumber - several instrumented dialects may share a client, on which each name means one statement */
+  constructor(run: Execute, max: number, transaction: TransactionState, dialectNumber: number) {
     this.#run = run
     this.#transaction = transaction
+    this.#prefix = `posthaste_${dialectNumber}_`
     this.#seenSql = new RecentMap(max * 2)
-    this.#namesBySql = new RecentMap(max, (name) => this.#evictedNames.push(name))
+    this.#namesBySql = new RecentMap(max, (name) => {
+      this.#removed += 1
+      this.#evictedNames.push(name)
+    })
   }
 
   readonly execute: Execute = (query, options) => {
@@ -41,8 +49,8 @@ export class NamedStatements {
       this.#seenSql.set(sql, true)
       return undefined
     }
-    this.#count += 1
-    const name = `${this.#prefix}_${this.#count}`
+    const hash = nodeCrypto().createHash('sha256').update(sql).digest('hex').slice(0, 16)
+    const name = `${this.#prefix}${hash}${this.#removed === 0 ? '' : `_${this.#removed}`}`
     this.#namesBySql.set(sql, name)
     return name
   }
@@ -51,9 +59,13 @@ export class NamedStatements {
     return this.#run(withName(query, name), options).catch((error) => this.#recover(query, error, options))
   }
 
-  /** Runs the query again, unnamed, when its table has changed since it was prepared: the failed attempt did nothing. */
+  /**
+   * Runs the query again, unnamed, when its table has changed since it was prepared, or somebody else has closed its statement:
+   * the failed attempt did nothing.
+   */
   #recover(query: CompiledQuery, error: unknown, options: unknown): Promise<QueryResult<unknown>> {
-    if (classifyError(error, 'postgres').kind !== 'stale-plan') throw error
+    const isGone = (error as { readonly code?: unknown } | null)?.code === '26000'
+    if (!isGone && classifyError(error, 'postgres').kind !== 'stale-plan') throw error
     this.#namesBySql.delete(query.sql)
     // The error has ended the transaction.
     if (this.#transaction.isOpen) throw error

@@ -38,6 +38,37 @@ describe.skipIf(!services.postgres)('named statements on PostgreSQL', () => {
     expect(await names()).toEqual([{ name: expect.stringMatching(/^posthaste_/) }])
   })
 
+  it('gives a query the same name on each connection, for tracers that name spans by it', async () => {
+    const names: unknown[] = []
+    class Client extends pg.Client {
+      override query(...args: unknown[]): never {
+        const [{ name } = {}] = args as { name?: string }[]
+        if (name !== undefined) names.push(name)
+        return super.query(...(args as [string])) as never
+      }
+    }
+    const pool = new pg.Pool({ connectionString: services.postgres, max: 3, Client: Client as never })
+    const db = new Kysely(instrument({ dialect: new PostgresDialect({ pool }) }, { statementCache: 2 }))
+    onTestFinished(() => db.destroy())
+    await Promise.all(
+      [1, 2, 3].map(() =>
+        db.connection().execute(async (connection) => {
+          for (let run = 0; run < 3; run += 1) await sql`select ${run}::int, pg_sleep(0.01)`.execute(connection)
+        }),
+      ),
+    )
+    expect(names).toHaveLength(6)
+    expect(new Set(names).size).toBe(1)
+  })
+
+  it('runs on when somebody else has closed its statements', async () => {
+    const { db, table, find } = open()
+    await create(db as never, table)
+    for (const id of [1, 1, 1]) await find(id)
+    await sql`deallocate all`.execute(db)
+    for (const id of [1, 1, 1]) expect(await find(id)).toEqual([{ id: 1, v: 'a' }])
+  })
+
   it('names nothing unless asked', async () => {
     const { db, table, names, find } = open(false)
     await create(db as never, table)
