@@ -1,4 +1,4 @@
-import { Kysely } from 'kysely'
+import { type CompiledQuery, type Driver, Kysely } from 'kysely'
 import { PostgresJSDialect } from 'kysely-postgres-js'
 import postgres, { type Sql } from 'postgres'
 import { queryReport } from 'posthaste'
@@ -56,5 +56,31 @@ describe.skipIf(!services.postgres)('autoBatch on postgres.js', () => {
     const found = await hundred()
     expect(events).toMatchObject([{ lookups: 100, rows: 24 }])
     expect(found.map((rows) => rows.length)).toEqual(found.map((_, id) => (id > 0 && id < 25 ? 1 : 0)))
+  })
+
+  it('joins lookups of a driver that counts the rows of a SELECT as affected', async () => {
+    class CountingDialect extends PostgresJSDialect {
+      override createDriver(): Driver {
+        const driver = super.createDriver()
+        const acquire = driver.acquireConnection.bind(driver)
+        driver.acquireConnection = async () => {
+          const connection = await acquire()
+          const execute = connection.executeQuery.bind(connection)
+          connection.executeQuery = async <Row>(query: CompiledQuery) => {
+            const { rows } = await execute<Row>(query)
+            return { rows, numAffectedRows: BigInt(rows.length) }
+          }
+          return connection
+        }
+        return driver
+      }
+    }
+    const { db, events } = open(new CountingDialect({ postgres: connect() }))
+    const two = () =>
+      Promise.all([1, 2].map((id) => db.selectFrom('city').select(['id', 'name']).where('id', '=', id).execute()))
+    await two()
+    events.length = 0
+    await two()
+    expect(events).toMatchObject([{ lookups: 2 }])
   })
 })
