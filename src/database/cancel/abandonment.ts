@@ -51,16 +51,16 @@ export class Abandonment {
   /**
    * Waits for a query, and cancels it when nobody waits any more. Settles when it has ended on the server.
    *
-   * @param cancellable - `undefined` where queries cannot be cancelled, as on SQLite
+   * @param cancel - cancels it. Never rejects. `undefined` where queries cannot be cancelled, as on SQLite
    * @param ended - what Kysely gets in place of rows when its own signal was aborted: it has thrown already
    */
   limit<Answer>(
     waiting: Waiting,
-    cancellable: CancellableConnection | undefined,
     running: Promise<Answer>,
+    cancel: (() => Promise<unknown>) | undefined,
     ended: Answer,
   ): Promise<Answer> {
-    if (cancellable === undefined) return running
+    if (cancel === undefined) return running
     const { owner, signal } = waiting
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
     let isEnding = false
@@ -74,7 +74,7 @@ export class Abandonment {
       this.#cancelled += 1
       stop()
       const settle = () => (signal?.aborted ? resolve(ended) : reject(owner?.reason))
-      cancellable.cancel(running).then(settle, reject)
+      cancel().then(settle, reject)
     }
     owner?.addListener(end)
     signal?.addEventListener('abort', end)
@@ -92,6 +92,19 @@ export class Abandonment {
     )
     if (owner?.isAbandoned || signal?.aborted) end()
     return promise
+  }
+
+  /** Closes a stream whose reader leaves. When nobody waits, its query is cancelled: `mysql2` would read all of its rows. */
+  closeStream(
+    { owner, signal }: Waiting,
+    cancellable: CancellableConnection,
+    chunks: AsyncGenerator<unknown, void>,
+  ): Promise<IteratorResult<never, void>> {
+    const closed = { done: true, value: undefined } as const
+    if (!owner?.isAbandoned && !signal?.aborted) return chunks.return().then(() => closed)
+    this.#cancelled += 1
+    const chunk = Promise.resolve({ done: false, value: undefined })
+    return cancellable.cancelStream(chunk, chunks).then(() => closed)
   }
 
   /**

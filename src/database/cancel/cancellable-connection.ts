@@ -55,6 +55,24 @@ export class CancellableConnection {
     return this.#cancelling as Promise<CancelledQuery<Answer>>
   }
 
+  /**
+   * Cancels a query whose rows are read in chunks, and closes them: the awaited chunk may come all the same, and the connection
+   * would serve no other query before the rest of them is read.
+   */
+  cancelStream<Chunk extends IteratorResult<unknown>>(
+    chunk: Promise<Chunk>,
+    chunks: Pick<AsyncGenerator, 'return'>,
+  ): Promise<CancelledQuery<Chunk>> {
+    const closed = chunk.then(async (read) => {
+      if (read.done) return read
+      await chunks.return(undefined)
+      // `mysql2` skips the rest of the rows first.
+      await this.#run(harmless)
+      throw new Error('The stream was closed before its last row')
+    })
+    return this.cancel(closed)
+  }
+
   async #cancel<Answer>(running: Promise<Answer>): Promise<CancelledQuery<Answer>> {
     const cancelled = await cancelRunning(running, this.#session())
     const { stillRunning } = cancelled

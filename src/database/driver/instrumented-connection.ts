@@ -139,7 +139,9 @@ export class InstrumentedConnection {
       await preparing
       abandonment.refuseIfAbandoned(waiting)
     }
-    return abandonment.limit(waiting, this.#cancellable, this.executeUnrecorded(query, options), noRows)
+    const cancellable = this.#cancellable
+    const running = this.executeUnrecorded(query, options)
+    return abandonment.limit(waiting, running, cancellable && (() => cancellable.cancel(running)), noRows)
   }
 
   async *#stream(query: CompiledQuery, open: () => ReturnType<StreamQuery>): ReturnType<StreamQuery> {
@@ -167,14 +169,15 @@ export class InstrumentedConnection {
   async *#readChunks(chunks: Chunks, { scope }: RunningQuery, waiting: Waiting | undefined): Chunks {
     const { abandonment } = this.#instrumentation
     const waits = scope?.request.waits
-    if (waiting !== undefined) await this.#cancellable?.prepare()
+    const cancellable = this.#cancellable
+    if (waiting !== undefined) await cancellable?.prepare()
     const next = async () => {
       waits?.begin(wait.database, performance.now())
       try {
         const chunk = chunks.next()
-        return await (waiting === undefined || abandonment === undefined
-          ? chunk
-          : abandonment.limit(waiting, this.#cancellable, chunk, { done: true, value: undefined }))
+        if (waiting === undefined || abandonment === undefined) return await chunk
+        const cancel = cancellable && (() => cancellable.cancelStream(chunk, chunks))
+        return await abandonment.limit(waiting, chunk, cancel, { done: true, value: undefined })
       } finally {
         if (waits !== undefined) {
           const now = performance.now()
@@ -183,8 +186,12 @@ export class InstrumentedConnection {
         }
       }
     }
-    // `return` runs only when the reader leaves. After a failure the stream is closed already, or closing it would hang.
-    yield* { [Symbol.asyncIterator]: () => ({ next, return: () => chunks.return() }) }
+    // Runs only when the reader leaves. After a failure the stream is closed already, or closing it would hang.
+    const close = () => {
+      if (waiting === undefined || abandonment === undefined || cancellable === undefined) return chunks.return()
+      return abandonment.closeStream(waiting, cancellable, chunks)
+    }
+    yield* { [Symbol.asyncIterator]: () => ({ next, return: close }) }
   }
 
   #recordStart(query: CompiledQuery, streamed = false): RunningQuery {

@@ -1,5 +1,6 @@
 import type { CompiledQuery, QueryResult } from 'kysely'
 import { withDeadline } from '../../shared/time/waiting.ts'
+import type { CancelledQuery } from '../cancel/cancel-running.ts'
 import type { CancellableConnection } from '../cancel/cancellable-connection.ts'
 import { QueryTimeoutError } from '../errors.ts'
 import type { Execute } from '../instrumentation.ts'
@@ -21,7 +22,8 @@ export class QueryTimeout {
 
   readonly execute: Execute = async (query, options) => {
     await this.#prepare()
-    return this.#limit(query, this.#run(query, options))
+    const running = this.#run(query, options)
+    return this.#limit(query, running, () => this.#connection.cancel(running))
   }
 
   /** Limits the wait for each chunk of a stream, not the time that its reader takes between them. */
@@ -30,7 +32,10 @@ export class QueryTimeout {
     const chunks = open()
     // `return` runs only when the reader leaves. After a failure the stream is closed already, or closing it would hang.
     const limited: AsyncIterator<QueryResult<unknown>, void> = {
-      next: () => this.#limit(query, chunks.next()),
+      next: () => {
+        const chunk = chunks.next()
+        return this.#limit(query, chunk, () => this.#connection.cancelStream(chunk, chunks))
+      },
       return: () => chunks.return(),
     }
     yield* { [Symbol.asyncIterator]: () => limited }
@@ -43,13 +48,16 @@ export class QueryTimeout {
     return this.#connection.prepare()
   }
 
-  async #limit<Answer>(query: CompiledQuery, running: Promise<Answer>): Promise<Answer> {
+  async #limit<Answer>(
+    query: CompiledQuery,
+    running: Promise<Answer>,
+    cancel: () => Promise<CancelledQuery<Answer>>,
+  ): Promise<Answer> {
     // The race ends before the cancellation starts: the caller gets our error, not the one of the cancelled query.
-    return (await withDeadline(running, this.#timeoutMs, late)) ?? this.#cancel(query, running)
+    return (await withDeadline(running, this.#timeoutMs, late)) ?? this.#outcomeOf(query, await cancel())
   }
 
-  async #cancel<Answer>(query: CompiledQuery, running: Promise<Answer>): Promise<Answer> {
-    const { result, error } = await this.#connection.cancel(running)
+  #outcomeOf<Answer>(query: CompiledQuery, { result, error }: CancelledQuery<Answer>): Answer {
     // A write that ended before the server was asked has been applied: reporting it as failed would be wrong.
     if (result !== undefined && query.query.kind !== 'SelectQueryNode' && !/^\s*select\b/i.test(query.sql)) {
       return result

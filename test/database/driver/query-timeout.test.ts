@@ -158,7 +158,7 @@ describe('timeout on a server that does not do as it is told', () => {
     readonly isShared?: boolean
   }
 
-  /** A PostgreSQL whose statements end when the test says so, those of our own at once. */
+  /** A PostgreSQL whose statements end when the test says so, those of our own at once. Its streams have two chunks. */
   function openStuck({ canCancel = true, isShared = false, ...options }: StuckOptions = {}) {
     const stuck = new Map<string, PromiseWithResolvers<QueryResult<never>>>()
     const sent: string[] = []
@@ -178,7 +178,15 @@ describe('timeout on a server that does not do as it is told', () => {
       },
       destroy: () => void sent.push('destroy'),
     }
-    const connect = () => ({ executeQuery, async *streamQuery() {} }) as DatabaseConnection
+    async function* streamQuery(query: CompiledQuery) {
+      try {
+        yield await executeQuery(query)
+        yield { rows: [] }
+      } finally {
+        sent.push('close the stream')
+      }
+    }
+    const connect = () => ({ executeQuery, streamQuery }) as DatabaseConnection
     const shared = connect()
     class Driver extends DummyDriver {
       override async acquireConnection() {
@@ -235,6 +243,19 @@ describe('timeout on a server that does not do as it is told', () => {
     end('stuck')
     await vi.advanceTimersByTimeAsync(0)
     expect(released).toHaveLength(before + 1)
+  })
+
+  it('closes a stream whose chunk comes before the cancellation is sent', async () => {
+    const { db, sent, end, exhaust } = openStuck()
+    const send = exhaust()
+    const next = db.getExecutor().stream(sql`stuck`.compile(db), 1).next()
+    const outcome = next.catch((error) => error)
+    await vi.advanceTimersByTimeAsync(301)
+    end('stuck')
+    await vi.advanceTimersByTimeAsync(1)
+    send()
+    expect(await outcome).toMatchObject(failed)
+    expect(sent).toEqual(['stuck', 'close the stream', 'select 1'])
   })
 
   it('fails at once on a driver that cannot cancel, and says so', async () => {
