@@ -87,6 +87,15 @@ describe.each(servers)('`abandon` on %s', (server) => {
       await expect(failed.promise).rejects.toMatchObject({ name: 'TimeoutError' })
     })
 
+    it('ends a query at once whose `timeout` passes while it is cancelled', async () => {
+      const { sleep, running } = await openDatabase(server, 'tuned', { timeout: '155ms' })
+      const startedAt = performance.now()
+      const outcome = withQueryScope('job', () => sleep(20_000), { deadline: '150ms' })
+      await expect(outcome).rejects.toMatchObject({ name: 'TimeoutError' })
+      expect(performance.now() - startedAt).toBeLessThan(4_000)
+      expect(await running()).toBe(0)
+    })
+
     it('lets writes, transactions and what a batch reads run to their end', async () => {
       const { app, database } = await start(server, 'plain')
       const { db, table, sleep } = database

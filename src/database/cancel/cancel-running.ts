@@ -41,10 +41,7 @@ export async function cancelRunning<Answer>(
   running: Promise<Answer>,
   session: CancellableSession,
 ): Promise<CancelledQuery<Answer>> {
-  const settled = running.then(
-    (result) => ({ result, error: undefined }),
-    (error: unknown) => ({ result: undefined, error }),
-  )
+  const settled = endOf(running)
   let hasEnded = false
   let isDestroyed = false
   let isSent = false
@@ -76,7 +73,7 @@ export async function cancelRunning<Answer>(
     if (!isAnswered) return { ...end, stillRunning }
     await withDeadline(session.runHarmless().catch(late), graceMs, late)
   }
-  return { ...end, stillRunning: undefined }
+  return end
 
   // A request that overtakes its query finds nothing to cancel, and servers do not tell.
   async function askUntilEnded(): Promise<void> {
@@ -86,6 +83,14 @@ export async function cancelRunning<Answer>(
       if (hasEnded) return
     }
   }
+}
+
+/** How a query ends. Never rejects. */
+export function endOf<Answer>(running: Promise<Answer>): Promise<CancelledQuery<Answer>> {
+  return running.then(
+    (result) => ({ result, error: undefined, stillRunning: undefined }),
+    (error: unknown) => ({ result: undefined, error, stillRunning: undefined }),
+  )
 }
 
 function late(): undefined {}

@@ -2,7 +2,7 @@ import { CompiledQuery, type DatabaseConnection } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import type { OnWarn } from '../../shared/warnings.ts'
 import type { Execute, WithOwnConnection } from '../execute.ts'
-import { type CancellableSession, type CancelledQuery, cancelRunning } from './cancel-running.ts'
+import { type CancellableSession, type CancelledQuery, cancelRunning, endOf } from './cancel-running.ts'
 import { controlOf, setControl } from './connection-control.ts'
 import { controlOfPlainPool } from './plain-pool.ts'
 
@@ -20,7 +20,7 @@ export class CancellableConnection {
   #isPrepared = false
   #isShared = false
   #stillRunning: Promise<unknown> | undefined
-  #cancelling: Promise<CancelledQuery<unknown>> | undefined
+  #isCancelling = false
 
   constructor(connection: DatabaseConnection, run: Execute, options: CancellationOptions) {
     this.#connection = connection
@@ -48,11 +48,12 @@ export class CancellableConnection {
   /** Cancels the query that runs on the connection, and resolves when it has ended. Never rejects. */
   cancel<Answer>(running: Promise<Answer>): Promise<CancelledQuery<Answer>> {
     if (this.#isShared) return this.#cancel(running)
-    // A second request, for another reason, could hit the next query.
-    this.#cancelling ??= this.#cancel(running).finally(() => {
-      this.#cancelling = undefined
+    // A second request, for another reason, could hit the next query. `running` is what the first one ends.
+    if (this.#isCancelling) return endOf(running)
+    this.#isCancelling = true
+    return this.#cancel(running).finally(() => {
+      this.#isCancelling = false
     })
-    return this.#cancelling as Promise<CancelledQuery<Answer>>
   }
 
   /**
