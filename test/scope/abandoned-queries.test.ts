@@ -74,6 +74,38 @@ describe.each(servers)('`abandon` on %s', (server) => {
       expect(queryReport(db).abandoned).toEqual({ cancelled: 1, dequeued: 0, refused: 0 })
     })
 
+    it('still joins lookups with `autoBatch` after some were abandoned', async () => {
+      const { db, table } = await openDatabase(server, 'tuned', { autoBatch: true })
+      const lookups = () =>
+        Promise.all([1, 2, 3].map((id) => db.selectFrom(table).select('name').where('id', '=', id).execute()))
+      const lock = sql.raw(server === 'postgres' ? `lock table ${table}` : `lock tables ${table} write`)
+      const unlock = sql.raw(server === 'postgres' ? 'rollback' : 'unlock tables')
+      const leave = async (wait: () => Promise<unknown>) => {
+        const controller = new AbortController()
+        const reason = new Error('left')
+        const outcome = withQueryScope('left', lookups, { signal: controller.signal })
+        outcome.catch(() => {})
+        await wait()
+        controller.abort(reason)
+        await expect(outcome).rejects.toBe(reason)
+      }
+      await leave(async () => {})
+      await withQueryScope('stayed', lookups)
+      await db.connection().execute(async (holder) => {
+        for (let client = 0; client < 3; client++) {
+          if (server === 'postgres') await sql`begin`.execute(holder)
+          await lock.execute(holder)
+          await leave(() => pause(50))
+          await unlock.execute(holder)
+        }
+      })
+      const { statements } = queryReport(db).autoBatch
+      await withQueryScope('stayed', lookups)
+      const { autoBatch } = queryReport(db)
+      expect(autoBatch.shapes.map(({ refused }) => refused)).toEqual([undefined])
+      expect(autoBatch.statements).toBe(statements + 1)
+    })
+
     it('ends the queries of a request at its deadline', async () => {
       const { app, database } = await start(server, 'plain', '150ms')
       const failed = Promise.withResolvers<unknown>()

@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { isDeepStrictEqual } from 'node:util'
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { isPlainObject } from '../../shared/plain-object.ts'
+import { currentOwner } from '../../shared/scope/work.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { classifyError } from '../classify-error.ts'
 import { NPlusOneError, QueryBudgetError } from '../errors.ts'
@@ -118,7 +119,7 @@ export class GroupRunner {
       for (const lookup of lookups) lookup.reject(error)
     } else {
       const failed = failedAlone ?? (await this.#runSeparately(lookups))
-      if (error !== undefined) this.#learnFromFailure(shape, error, failed)
+      if (error !== undefined && !currentOwner()?.isAbandoned) this.#learnFromFailure(shape, error, failed)
     }
   }
 

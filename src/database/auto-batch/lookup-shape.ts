@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { CompiledQuery } from 'kysely'
 import { messageOf } from '../../shared/errors.ts'
+import { currentOwner } from '../../shared/scope/work.ts'
 import { classifyError } from '../classify-error.ts'
 import type { Execute } from '../instrumentation.ts'
 import type { AutoBatchShape } from '../types.ts'
@@ -74,8 +75,9 @@ export class LookupShape {
           return refusal === undefined
         },
         (error) => {
-          // A lost connection says nothing about the shape: the next group asks again.
-          if (!isLost(error)) this.refuseForNow(`the database could not prepare it: ${messageOf(error)}`)
+          // A lost connection, or a client that left, says nothing about the shape: the next group asks again.
+          if (!isLost(error) && !currentOwner()?.isAbandoned)
+            this.refuseForNow(`the database could not prepare it: ${messageOf(error)}`)
           return false
         },
       )
