@@ -1,7 +1,8 @@
 import type { Key } from '../../cache/key.ts'
 import type { LoadContext } from '../../cache/types.ts'
+import { Abandonable } from '../../shared/scope/abandonable.ts'
 import { enteredScope } from '../../shared/scope/request-scope.ts'
-import { currentReads } from '../../shared/scope/work.ts'
+import { currentOwner, currentReads, keepRunning, runWork } from '../../shared/scope/work.ts'
 import type { ContentCoding } from '../compression/codecs.ts'
 import { type ResponseCompressor, toBuffer } from '../compression/compressor.ts'
 import { answerFrom, type CachedAnswer } from './cached-answer.ts'
@@ -68,6 +69,9 @@ export class ResponseLookup<Request> {
   #ownRenewal: Promise<StoredResponse | NotStored> | undefined
   #isRenewing = false
   #isDecided = false
+  readonly #client = currentOwner()
+  /** Ends the work of the handler with its client. */
+  #followClient: (() => void) | undefined
   /** Absent too where the run in the background has just been of no use. */
   #inBackground: HandlerRun['inBackground']
 
@@ -104,6 +108,7 @@ export class ResponseLookup<Request> {
       return bypass('fwd=miss; detail=vary')
     } finally {
       this.#isDecided = true
+      this.#followClient?.()
     }
   }
 
@@ -182,7 +187,7 @@ export class ResponseLookup<Request> {
     if (!isRenewal) {
       // Its client left while the store was asked, and its end is in the past.
       if (this.#isDecided) throw new AbandonedError()
-      this.#handlerAnswer = this.#run.forRequest()
+      this.#handlerAnswer = this.#runHandler(ctx)
       return this.#store(key, ctx, await this.#handlerAnswer, false)
     }
     this.#isRenewing = true
@@ -191,10 +196,26 @@ export class ResponseLookup<Request> {
       return answer === undefined ? this.#leaveToNext(key, ctx) : this.#store(key, ctx, answer, true)
     }
     if (this.#isDecided || this.#handlerAnswer !== undefined) return this.#leaveToNext(key, ctx)
-    this.#handlerAnswer = this.#run.forRequest()
+    this.#handlerAnswer = this.#runHandler(ctx)
     this.#ownRenewal = this.#handlerAnswer.then((answer) => this.#store(key, ctx, answer, true))
     this.#ownRenewal.catch(() => {})
     return this.#ownRenewal
+  }
+
+  /**
+   * Runs the handler of this request. It works for its own client, as without a cache, and meanwhile for those that wait for the
+   * load: a load that takes too long, fails or has its answer does not end it.
+   */
+  #runHandler({ signal }: LoadContext): Promise<HandlerAnswer> {
+    const client = this.#client
+    if (client === undefined) return keepRunning(() => this.#run.forRequest())
+    const owner = new Abandonable()
+    this.#followClient = () => {
+      if (client.isAbandoned) owner.abandon(client.reason)
+      else client.addListener(() => owner.abandon(client.reason))
+    }
+    signal.addEventListener('abort', this.#followClient, { once: true })
+    return runWork({ owner }, () => this.#run.forRequest())
   }
 
   /** Keeps the stale response, for the next request to renew it. */
