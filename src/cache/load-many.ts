@@ -88,7 +88,8 @@ class BatchedLoader<Id, Value> {
   #run(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    const waiters = this.#waiters
+    // Those that were aborted meanwhile have their error.
+    const waiters = new Map([...this.#waiters].filter(([, { signal }]) => !signal.aborted))
     this.#waiters = new Map()
     if (waiters.size === 0) return
     const owner = whenAllAborted([...waiters.values()].map((waiter) => waiter.signal))

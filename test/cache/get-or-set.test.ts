@@ -305,6 +305,22 @@ describe('loads', () => {
     expect(seen?.aborted).toBe(true)
   })
 
+  it('of many do not begin when nobody waits any more', async () => {
+    const { cache } = open()
+    const finish = gate()
+    const running = cache.getOrSet('a', () => finish.promise)
+    const controller = new AbortController()
+    const load = vi.fn(() => new Map([['b', 'loaded']]))
+    const many = cache.getOrSetMany(['a', 'b'], load, { key: (id) => id, signal: controller.signal })
+    controller.abort(new Error('gone'))
+    await expect(many).rejects.toThrow('gone')
+    finish.open()
+    await running
+    await sleep(20)
+    expect(load).not.toHaveBeenCalled()
+    expect(await cache.getOrSetMany(['b'], load, { key: (id) => id })).toEqual(new Map([['b', 'loaded']]))
+  })
+
   it('do not begin for a signal that is aborted already', async () => {
     const { cache } = open()
     await cache.set('key', 'stored')
