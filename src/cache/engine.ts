@@ -250,7 +250,8 @@ export class Engine {
       await this.#load(load, call, found.lease, stale)
     } catch (error) {
       stale ??= load.stale
-      if (stale === undefined || call.isFresh || error instanceof NoValueError) return load.reject(error)
+      // Without callers there is no failure that the next ones should wait after.
+      if (stale === undefined || call.isFresh || load.isLeft || error instanceof NoValueError) return load.reject(error)
       this.#retryAt.set([call.key], this.#time.exact() + retryAfterMs)
       this.#events.emit('error', { operation: 'load', error, key: call.key })
       load.resolve(stale)

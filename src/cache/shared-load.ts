@@ -62,6 +62,8 @@ export class SharedLoad implements Start {
   readonly answer: Promise<Answer>
   /** Whether a later load of the same key has begun, whose value is stored instead. */
   isSuperseded = false
+  /** Whether it was aborted because all callers had stopped waiting. */
+  isLeft = false
   /** What it answers with before it ends, or if it fails. */
   stale: MemoryEntry | undefined
   /** Resolves when it has ended. */
@@ -226,7 +228,10 @@ export class SharedLoad implements Start {
       return await untilAborted(answer, signal)
     } catch (error) {
       this.#waiters--
-      if (signal.aborted && this.#waiters === 0 && !this.isRefresh) this.abort(signal.reason)
+      if (signal.aborted && this.#waiters === 0 && !this.isRefresh) {
+        this.isLeft = true
+        this.abort(signal.reason)
+      }
       throw error
     }
   }

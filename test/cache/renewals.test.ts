@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { type Cache, type CacheOptions, createCache, type LoadContext } from 'posthaste'
 import { afterEach, describe, expect, it } from 'vitest'
 import { services } from '../support/services.ts'
@@ -203,5 +204,33 @@ describe('an id that `load` of many leaves out', () => {
     first.open()
     expect(await early).toEqual(new Map())
     expect(await late).toEqual(new Map([[1, 'Ann']]))
+  })
+})
+
+describe.skipIf(!services.redis)('a renewal that all callers leave', () => {
+  it('is no failure: the next caller renews the value', async () => {
+    const shared = {
+      redis: services.redis as string,
+      namespace: `left-${randomUUID()}`,
+      timeouts: { loadSoft: '10s' },
+      profiles: { users: { ttl: '1ms', stale: '1h' } },
+    } as const
+    await using one = createCache(shared)
+    await one.getOrSet('key', () => 'old', { profile: 'users' })
+    await using two = createCache(shared)
+    const errors: unknown[] = []
+    two.on('error', (event) => errors.push(event))
+    const started = gate()
+    const controller = new AbortController()
+    const never = () => {
+      started.open()
+      return new Promise<string>(() => {})
+    }
+    const left = two.getOrSet('key', never, { profile: 'users', signal: controller.signal })
+    await started.promise
+    controller.abort(new Error('left'))
+    await expect(left).rejects.toThrow('left')
+    expect(await two.getOrSet('key', () => 'new', { profile: 'users' })).toBe('new')
+    expect(errors).toEqual([])
   })
 })
