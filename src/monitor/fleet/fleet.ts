@@ -11,6 +11,8 @@ import { type FleetMember, type FleetTransport, staleIntervals } from './transpo
 const transportMs = 5_000
 /** More members than this are a mistake, or hostile. */
 const maxMembers = 1_000
+/** While so many calls have had no answer in time, no others are made: a client that waits for its server keeps each of them. */
+const maxUnanswered = 3
 
 export interface FleetSettings extends PublicationLimits {
   /** Without one, the fleet is this process alone. */
@@ -29,6 +31,7 @@ export class Fleet {
   #timer: Timer | undefined
   #publishing: Promise<void> | undefined
   #nextPublishing: Promise<void> | undefined
+  #unanswered = 0
   #isClosed = false
 
   constructor(settings: FleetSettings) {
@@ -70,7 +73,7 @@ export class Fleet {
       const { encodePublication } = await loadCodec()
       const bytes = await encodePublication(publication(), layout, await metrics())
       // Closed meanwhile: the others would list this process as stale.
-      if (!this.#isClosed) await withDeadline(transport.publish(instance, bytes), transportMs, noAnswer)
+      if (!this.#isClosed) await this.#ask(() => transport.publish(instance, bytes))
     } catch (error) {
       onError(error)
     }
@@ -108,7 +111,7 @@ export class Fleet {
    */
   async readMetrics(): Promise<MetricFamily[]> {
     const { transport, instance, metrics, onError } = this.#settings
-    await Promise.all([this.publish(), transport?.refresh?.().catch(onError)])
+    await Promise.all([this.publish(), transport?.refresh && this.#ask(() => transport.refresh!()).catch(onError)])
     const { FamilyMerger } = await loadFamilies()
     const merger = new FamilyMerger()
     let hasOwn = false
@@ -131,9 +134,14 @@ export class Fleet {
     // Where counters of processes that have left are kept, they must be the last ones.
     if (transport?.refresh !== undefined) await this.publish()
     this.#isClosed = true
+    if (transport === undefined) return
     try {
-      await transport?.remove(instance)
-      await transport?.close()
+      await this.#ask(() => transport.remove(instance))
+    } catch (error) {
+      onError(error)
+    }
+    try {
+      await this.#ask(() => transport.close())
     } catch (error) {
       onError(error)
     }
@@ -148,11 +156,25 @@ export class Fleet {
     const { transport, onError } = this.#settings
     if (transport === undefined) return []
     try {
-      return await withDeadline(transport.collect(), transportMs, noAnswer)
+      return await this.#ask(() => transport.collect())
     } catch (error) {
       onError(error)
       return []
     }
+  }
+
+  /** @throws what the transport throws, or an error when it gives no answer in time */
+  async #ask<Result>(call: () => Promise<Result>): Promise<Result> {
+    if (this.#unanswered >= maxUnanswered) throw new Error('no answer to what was asked before')
+    const answer = call()
+    return withDeadline(answer, transportMs, () => {
+      this.#unanswered++
+      const settle = () => {
+        this.#unanswered--
+      }
+      answer.then(settle, settle)
+      throw new Error(`no answer within ${transportMs} ms`)
+    })
   }
 
   async #decodeMetrics(bytes: Uint8Array): Promise<MetricFamily[] | undefined> {
@@ -174,10 +196,6 @@ export class Fleet {
       return undefined
     }
   }
-}
-
-function noAnswer(): never {
-  throw new Error(`no answer within ${transportMs} ms`)
 }
 
 function toMember(id: string, ageMs: number, stale: boolean, publication: Publication | undefined): FleetMemberStats {

@@ -108,6 +108,30 @@ describe('a fleet', () => {
     expect(warn).toHaveBeenCalledWith({ code: 'MONITOR_FLEET', message: 'The fleet cannot be reached: gone' })
   })
 
+  it('asks a transport that hangs no more than three times, and leaves it in time', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+    cleanups.push(() => vi.useRealTimers())
+    const isAsked = vi.fn(() => promise)
+    const { promise, resolve } = Promise.withResolvers<never>()
+    const monitor = member('me', { ...memoryTransport(), collect: isAsked, publish: isAsked, remove: isAsked }, 10)
+    for (let round = 0; round < 20; round++) {
+      void monitor.fleetSnapshot()
+      await vi.advanceTimersByTimeAsync(6_000)
+    }
+    expect(isAsked.mock.calls.length).toBeLessThanOrEqual(4)
+    resolve([] as never)
+    await vi.advanceTimersByTimeAsync(0)
+    isAsked.mockReturnValue(new Promise<never>(() => {}))
+    let isClosed = false
+    void monitor.close().then(() => {
+      isClosed = true
+    })
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(isClosed).toBe(true)
+    // It is closed once more after the test.
+    isAsked.mockResolvedValue([] as never)
+  })
+
   it('has no more endpoints than one process may have', async () => {
     const transport = memoryTransport()
     const [first, second] = ['a', 'b'].map((name) => {
