@@ -9,8 +9,8 @@ const maxQueued = 10_000
 export class ChangeQueue {
   readonly #queued = new QueuedChanges()
   readonly #recent = new RecentChanges()
-  /** Whether another server, which may lack the recent changes, may have taken over. */
-  mayHaveFailedOver = false
+  /** Since when another server, which may lack the changes of before, may have taken over. */
+  #lostAt: number | undefined
 
   get size(): number {
     return this.#queued.size
@@ -21,6 +21,11 @@ export class ChangeQueue {
     this.#queued.add(change)
   }
 
+  /** The next server may be another one, which lacks the recent changes. However long it takes to come, they are kept for it. */
+  noteLoss(): void {
+    this.#lostAt ??= performance.now()
+  }
+
   /** Remembers a change that the store has acknowledged. */
   addSent(change: Change): void {
     this.#recent.add(change)
@@ -28,8 +33,8 @@ export class ChangeQueue {
 
   /** Sends everything that waits. What is not acknowledged waits on. */
   async flush(send: (change: Change) => Promise<void>): Promise<void> {
-    if (this.mayHaveFailedOver) this.#queued.add(this.#recent.get())
-    this.mayHaveFailedOver = false
+    if (this.#lostAt !== undefined) this.#queued.add(this.#recent.since(this.#lostAt - recentMs))
+    this.#lostAt = undefined
     while (this.size > 0) {
       const parts = splitChange(this.#queued.take())
       try {
@@ -98,12 +103,13 @@ export function splitChange(change: Change): Change[] {
   return parts
 }
 
+/** Changes of so long before a server was lost may be unknown to the next. */
 const recentMs = 60_000
 const maxRecent = 10_000
 
 /**
- * Changes that the store acknowledged within the last minute, at most 10,000 tags and 10,000 keys. A server that takes over
- * from another may have missed the last ones.
+ * The latest changes that the store acknowledged, at most 10,000 tags and 10,000 keys. A server that takes over from another may
+ * have missed the last ones.
  */
 class RecentChanges {
   readonly #tags = new BoundedTimestamps(maxRecent)
@@ -117,8 +123,7 @@ class RecentChanges {
     if (all) this.#allAt = now
   }
 
-  get(): Change {
-    const since = performance.now() - recentMs
+  since(since: number): Change {
     return { tags: this.#tags.namesSince(since), keys: this.#keys.namesSince(since), all: this.#allAt >= since }
   }
 }

@@ -303,7 +303,7 @@ export class StoreTier {
 
   /** The listener is told when the new connection is ready. */
   #reconnect(): void {
-    this.#changes.mayHaveFailedOver = true
+    this.#changes.noteLoss()
     this.#store.reconnect(this.#listener).catch(ignore)
   }
 
@@ -329,7 +329,7 @@ export class StoreTier {
   }
 
   #markLost(): void {
-    this.#changes.mayHaveFailedOver = true
+    this.#changes.noteLoss()
     this.#breaker.open()
   }
 
