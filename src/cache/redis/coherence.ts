@@ -77,13 +77,13 @@ export class Coherence {
    * Compares the clock that an answer showed with the messages that have arrived.
    *
    * @param sentAt - when the question was sent
-   * @param known - the highest stamp that answers had shown by then; a lower one now means that the store has lost changes
+   * @param known - the highest stamp that was known by then; a lower one now means that the store has lost changes
    */
   observe(reading: ClockReading, sentAt: number, known: number): void {
     const seen = this.#seen
-    if (seen === undefined || reading.stamp < known) this.#restart(reading, sentAt)
+    if (seen === undefined || reading.stamp < known) this.restart(reading, sentAt)
     else if (reading.stamp < seen.stamp) this.#verify(sentAt)
-    else if (reading.generation !== seen.generation) this.#restart(reading, sentAt)
+    else if (reading.generation !== seen.generation) this.restart(reading, sentAt)
     else if (reading.stamp === seen.stamp) this.#verify(sentAt)
     else this.#expect(reading, sentAt)
   }
@@ -114,15 +114,16 @@ export class Coherence {
     this.#meetExpectation()
   }
 
-  close(): void {
-    clearTimeout(this.#timer)
-  }
-
-  #restart(reading: ClockReading, sentAt: number): void {
+  /** Forgets what was heard: the store has lost changes, or messages about changes were lost. */
+  restart(reading: ClockReading, sentAt: number): void {
     this.#seen = reading
     this.#forgetExpectation()
     this.#listener.lost()
     this.#verify(sentAt)
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
   }
 
   #verify(sentAt: number): void {
@@ -154,7 +155,7 @@ export class Coherence {
   #giveUp(expected: Expectation): void {
     // The message may have arrived since the timer fired.
     if (this.#expected !== expected) return
-    this.#restart(expected.reading, expected.sentAt)
+    this.restart(expected.reading, expected.sentAt)
     this.onMissing()
   }
 }

@@ -1,5 +1,4 @@
-import type { StampReading } from '../store/store.ts'
-import type { ClockReading, Coherence } from './coherence.ts'
+import type { ClockReading } from './coherence.ts'
 import { parseTagRecord } from './entry-format.ts'
 import type { RecordKeys } from './record-keys.ts'
 import type { RedisConnections } from './redis-connections.ts'
@@ -28,28 +27,33 @@ end
 return results
 `)
 
+interface TagReading {
+  readonly clock: ClockReading | undefined
+  readonly stamps: readonly (number | undefined)[]
+}
+
 /** Reads the stamps of tags, for validators of what depends on them. */
 export class RedisStamps {
   readonly #keys: RecordKeys
   readonly #connections: RedisConnections
-  readonly #coherence: Coherence
 
-  constructor(keys: RecordKeys, connections: RedisConnections, coherence: Coherence) {
+  constructor(keys: RecordKeys, connections: RedisConnections) {
     this.#keys = keys
     this.#connections = connections
-    this.#coherence = coherence
   }
 
-  /** @param seed - the name of the generation that begins, if the clock is lost */
-  async read(tags: readonly string[], begins: boolean, now: number, seed: string): Promise<StampReading> {
+  /**
+   * The clock, if it is not lost, and the stamp of each tag.
+   *
+   * @param seed - the name of the generation that begins, if the clock is lost
+   */
+  async read(tags: readonly string[], begins: boolean, seed: string): Promise<TagReading> {
     // A replica could answer a command that only reads, with stamps of the past.
     const isPlain = !begins && this.#connections.isSingleServer
     const [record, ...stamps] = await (isPlain ? this.#readPlainly(tags) : this.#begin(tags, seed))
     const fields = /^(\d+)\|(\w+)$/.exec(record?.toString('latin1') ?? '')
-    if (fields === null) return { generation: '', at: 0, stamps: tags.map(() => undefined) }
-    const clock: ClockReading = { stamp: Number(fields[1]), generation: fields[2] as string }
-    this.#coherence.observe(clock, now, 0)
-    return { generation: clock.generation, at: clock.stamp, stamps: stamps.map(parseStamp) }
+    const clock = fields ? { stamp: Number(fields[1]), generation: fields[2] as string } : undefined
+    return { clock, stamps: stamps.map(parseStamp) }
   }
 
   #readPlainly(tags: readonly string[]): Promise<readonly (Buffer | null)[]> {

@@ -84,7 +84,7 @@ export class RedisStore implements Store {
     this.#coherence = coherence
     this.#time = time
     this.#connections = new RedisConnections(source, `${this.#keys.prefix}bus`, (message) => coherence.receive(message))
-    this.#stamps = new RedisStamps(this.#keys, this.#connections, coherence)
+    this.#stamps = new RedisStamps(this.#keys, this.#connections)
     coherence.onMissing = () => this.#connections.resubscribeIfSilent()
   }
 
@@ -143,7 +143,7 @@ export class RedisStore implements Store {
   /** Reads without the right to run scripts: with one MGET, and a second one for tags that only the entries name. */
   async #readPlainly(keys: readonly string[], named: readonly string[]): Promise<ReadResult[]> {
     const sentAt = this.#time.exact()
-    const known = this.#known
+    const known = this.#latestKnown
     const { commands } = this.#connections
     const records = await commands.mGet(this.#keys.forRead(keys, named))
     const clock = this.#parseClock(records[0])
@@ -160,7 +160,7 @@ export class RedisStore implements Store {
   async #readByScript(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<ReadResult[]> {
     const id = this.#newId()
     const sentAt = this.#time.exact()
-    const known = this.#known
+    const known = this.#latestKnown
     const options = [mode, id, String(known), String(keys.length), JSON.stringify(tags)]
     const reply = await this.#connections.run<ReadReply>(scripts.read, this.#keys.forRead(keys, tags), options)
     const clock = this.#parseClock(reply[0]) as ClockReading
@@ -185,7 +185,7 @@ export class RedisStore implements Store {
    */
   async #readOptimistically(keys: readonly string[], tags: readonly string[]): Promise<ReadResult[]> {
     const sentAt = this.#time.exact()
-    const known = this.#known
+    const known = this.#latestKnown
     const { aheadMs, learnedAt } = this.#serverTime
     const isTimeKnown = sentAt - learnedAt <= timeDifferenceMs
     if (!this.#connections.isSingleServer || !isTimeKnown) return this.#readByScript(keys, 'load', tags)
@@ -219,7 +219,7 @@ export class RedisStore implements Store {
       for (const tag of tags) options.push(tag)
     }
     const sentAt = this.#time.exact()
-    const known = this.#known
+    const known = this.#latestKnown
     const reply = await this.#connections.run<[Buffer, Buffer, number[]]>(scripts.write, keys, options)
     const [stamp, generation, outcomes] = reply
     if (generation.length > 0) this.#observe({ stamp: Number(stamp), generation: String(generation) }, sentAt, known)
@@ -276,8 +276,13 @@ export class RedisStore implements Store {
     await this.#connections.run(scripts.renew, keys, [String(leaseMs), ...options])
   }
 
-  stamps(tags: readonly string[], begins: boolean): Promise<StampReading> {
-    return this.#stamps.read(tags, begins, this.#time.exact(), this.#newId())
+  async stamps(tags: readonly string[], begins: boolean): Promise<StampReading> {
+    const sentAt = this.#time.exact()
+    const known = this.#latestKnown
+    const { clock, stamps } = await this.#stamps.read(tags, begins, this.#newId())
+    if (clock === undefined) return { generation: '', at: 0, stamps: tags.map(() => undefined) }
+    this.#observe(clock, sentAt, known)
+    return { generation: clock.generation, at: clock.stamp, stamps }
   }
 
   async discard(key: string): Promise<void> {
@@ -303,6 +308,11 @@ export class RedisStore implements Store {
     return this.#coherence.encodeMessage({ tags, keys, all, isSoft })
   }
 
+  /** The highest stamp that an answer or a message has shown. The clock is at least as late, unless the server has lost changes. */
+  get #latestKnown(): number {
+    return Math.max(this.#known, this.#coherence.seenStamp)
+  }
+
   /** `undefined` if the record is missing, or another program has written it. */
   #parseClock(record: Buffer | null | undefined): ClockReading | undefined {
     const text = record?.toString('latin1') ?? ''
@@ -316,7 +326,7 @@ export class RedisStore implements Store {
   async #runChange(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<void> {
     this.#coherence.isUsed = true
     const sentAt = this.#time.exact()
-    const known = this.#known
+    const known = this.#latestKnown
     const reply = await this.#connections.run<[Buffer, Buffer, Buffer, Buffer]>(script, keys, [
       this.#newId(),
       String(known),
@@ -324,13 +334,15 @@ export class RedisStore implements Store {
     ])
     const reading = { stamp: Number(reply[0]), generation: String(reply[1]) }
     const before = Number(reply[2])
-    this.#known = Math.max(this.#known, reading.stamp)
-    this.#coherence.observeOwn(reading, before, sentAt)
+    const isRegressed = before < known
+    this.#known = isRegressed ? reading.stamp : Math.max(this.#known, reading.stamp)
+    if (isRegressed) this.#coherence.restart(reading, sentAt)
+    else this.#coherence.observeOwn(reading, before, sentAt)
     if (reply[3].length > 0 && !this.#isPublishRefused) {
       this.#isPublishRefused = true
       this.#listener?.subscriptionFailed(new Error(String(reply[3])), `+publish &${this.#connections.channel}`)
     }
-    if (before < known) throw new ClockRegressedError()
+    if (isRegressed) throw new ClockRegressedError()
   }
 
   #observe(reading: ClockReading, sentAt: number, known: number): void {

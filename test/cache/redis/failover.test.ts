@@ -6,6 +6,9 @@ import { type Server, startRedis } from '../../support/servers.ts'
 import { services } from '../../support/services.ts'
 import { connect, type RedisClient, uniqueNamespace, until } from '../support.ts'
 
+/** The clock of a namespace whose first server is an hour ahead of the next one. */
+const clockAhead = `${(Date.now() + 3_600_000) * 1_000}|generation`
+
 describe.skipIf(!services.redis)('a server that has not seen the last invalidation', () => {
   let server: Server
   let client: RedisClient
@@ -94,6 +97,28 @@ describe.skipIf(!services.redis)('a server that has not seen the last invalidati
     for (const socket of sockets) socket.destroy()
     name.close()
     await next.stop()
+  })
+
+  it('is heard by those who have heard more than it knows, although its clock is behind', async () => {
+    await client.set(`{${namespace}}:clock`, clockAhead)
+    const listening = createCache({ redis: server.url, namespace, coherence: { within: '5s' } })
+    const other = createCache({ redis: server.url, namespace, memory: false })
+    const heard: string[] = []
+    listening.on('invalidate', ({ tags }) => heard.push(...tags))
+    await until(() => other.set('key', 'value'))
+    await until(async () => (await listening.get('key')) === 'value')
+    const promote = await replicate()
+    for (let change = 0; change < 50; change++) await other.invalidateTags(`lost ${change}`)
+    await until(() => heard.includes('lost 49'))
+    await promote()
+    await disconnectAll()
+    await until(() => other.stats().store.state === 'down')
+    await until(() => other.stats().store.state !== 'down')
+    expect(await other.set('a', 'old', { tags: ['a'] })).toBe(true)
+    await until(async () => (await listening.get('a')) === 'old')
+    expect((await other.invalidateTags('a')).propagated).toBe(true)
+    await until(async () => (await listening.get('a')) === undefined, 6_000)
+    await Promise.all([listening.close(), other.close()])
   })
 
   it('is told of it when another invalidation shows that its clock had gone back', async () => {
