@@ -47,7 +47,10 @@ local function readClock(key, record, seed, seen)
 end
 local function advance(key, seed, seen)
   local stamp, generation = readClock(key, redis.call('MGET', key)[1], seed, seen)
-  local after = math.max(now(), stamp + 1)
+  -- If the clock is ahead of the time, as after that of another host, it goes on in steps that differ: after a failover that lost
+  -- changes, others must not get the stamps of the lost ones.
+  local time = now()
+  local after = math.max(time, stamp + 1 + time % 1000)
   redis.call('SET', key, text(after) .. '|' .. generation)
   return after, stamp, generation
 end

@@ -99,6 +99,17 @@ describe.skipIf(!services.redis)('a server that has not seen the last invalidati
     await next.stop()
   })
 
+  it('gives other stamps than those that are lost, although its clock is behind', async () => {
+    const clock = `{${namespace}}:clock`
+    await client.set(clock, clockAhead)
+    const stamps: number[] = []
+    while (stamps.length < 100) {
+      await cache.invalidateTags('tag')
+      stamps.push(Number.parseInt((await client.get(clock)) as string, 10))
+    }
+    expect(new Set(stamps.map((stamp, index) => stamp - (stamps[index - 1] ?? 0))).size).toBeGreaterThan(10)
+  })
+
   it('is heard by those who have heard more than it knows, although its clock is behind', async () => {
     await client.set(`{${namespace}}:clock`, clockAhead)
     const listening = createCache({ redis: server.url, namespace, coherence: { within: '5s' } })
