@@ -69,7 +69,7 @@ export class RedisConnections {
     })
   }
 
-  /** Connects the client again if the user has disconnected it. */
+  /** Connects a client again that has given up. */
   async reopen(): Promise<void> {
     if (!this.#isClosed) await this.#connection?.open()
   }
@@ -140,23 +140,27 @@ class RedisConnection {
   /** When the server accepted the connection, in `performance.now()` time. */
   #acceptedAt: number | undefined
   #isDropped = false
+  /** Whether the user has closed the client. Nobody would close it once more. */
+  #isEnded = false
 
   constructor(client: RedisClientLike, isGiven: boolean, { ready, lost }: ConnectionListener) {
     this.client = client
     this.#isGiven = isGiven
     this.#listeners = [
-      ['connect', () => this.#setAcceptedAt(performance.now())],
+      ['connect', () => this.#start()],
       ['reconnecting', () => this.#setAcceptedAt(undefined)],
       ['ready', () => ready?.()],
       ['error', (error) => lost?.(error)],
-      ['end', (error) => lost?.(error)],
+      ['end', (error) => this.#end(lost, error)],
+      // Of a cluster.
+      ['disconnect', (error) => this.#end(lost, error)],
     ]
     if (isGiven) moveListenerLimit(client, 1)
     for (const [event, listener] of this.#listeners) client.on(event, listener)
   }
 
   async open(): Promise<void> {
-    if (!this.#isDropped && !this.client.isOpen) await this.client.connect()
+    if (!this.#isDropped && !this.#isEnded && !this.client.isOpen) await this.client.connect()
     if (this.#isDropped) throw new Error('the connection to Redis was closed')
   }
 
@@ -185,6 +189,16 @@ class RedisConnection {
     this.client.on('error', () => {})
     this.client.on('connect', () => this.client.unref?.())
     if (this.client.isOpen) Promise.resolve(this.client.destroy()).catch(() => {})
+  }
+
+  #start(): void {
+    this.#isEnded = false
+    this.#setAcceptedAt(performance.now())
+  }
+
+  #end(lost: ConnectionListener['lost'], error: unknown): void {
+    this.#isEnded = true
+    lost?.(error)
   }
 
   #setAcceptedAt(at: number | undefined): void {

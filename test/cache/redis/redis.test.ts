@@ -441,6 +441,22 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
     own.destroy()
   })
 
+  it('uses a client that its user closes when the user connects it again, and not before', async () => {
+    const own = await connect(redis.url)
+    const cache = await open({ redis: own, breaker: { coolDown: '5ms' } })
+    await own.close()
+    await until(() => cache.stats().store.state === 'down')
+    for (let turn = 0; turn < 20; turn++) {
+      expect(await cache.getOrSet(['key', turn], () => turn)).toBe(turn)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      expect(own.isOpen).toBe(false)
+    }
+    await own.connect()
+    await until(() => cache.set('key', 1))
+    await cache.close()
+    own.destroy()
+  })
+
   it('renews its right to store a value for as long as the load takes', async () => {
     const cache = await open()
     const done = cache.getOrSet('key', () => new Promise((resolve) => setTimeout(resolve, 3_000, 'late')))
