@@ -147,7 +147,8 @@ async function processJob<Item>(
   const { processed, abandoned, results } = result
   const failed = result.failures.reduce((sum, failure) => sum + failure.items.length, 0)
   const failures = result.failures.map(({ error, ...failure }) => ({ error: messageOf(error), ...failure }))
-  await job.updateProgress({ processed, failed, abandoned, failures, total: items.length })
+  // The batch has ended, whether Redis takes note of that or not.
+  await job.updateProgress({ processed, failed, abandoned, failures, total: items.length }).catch(() => {})
   if (batchError === undefined) return { results, processed, failed, abandoned, failures }
   // BullMQ stores message and stack. Those of the user's error say more.
   throw batchError.cause instanceof Error ? batchError.cause : batchError

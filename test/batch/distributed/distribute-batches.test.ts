@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto'
 import { createRequire, registerHooks } from 'node:module'
 import { join } from 'node:path'
 import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
 import { type BatchJobResult, type BatchWorker, batchWorker, distributeBatches } from 'posthaste'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { type Server, startRedis } from '../../support/servers.ts'
 import { services } from '../../support/services.ts'
 
 const range = (count: number) => Array.from({ length: count }, (_, index) => index)
@@ -201,6 +203,28 @@ describe.skipIf(services.redis === undefined)('batches on BullMQ', () => {
       expect(await queue.getJobCounts('waiting', 'active')).toEqual({ waiting: 3, active: 0 })
     },
   )
+
+  it('complete or fail as they ended when Redis refuses their progress, as one that fails over may', async () => {
+    const server = (await startRedis()) as Server
+    const queue = new Queue('queue', { connection: { host: '127.0.0.1', port: server.port } })
+    const admin = new Redis(server.url)
+    await admin.call('ACL', 'SETUSER', 'worker', 'on', '>secret', '~*', '&*', '+@all', '-hset')
+    admin.disconnect()
+    await distributeBatches(queue, range(2), { batchSize: 1 })
+    const processChunk = ([item]: readonly number[]) => {
+      if (item === 1) throw new Error('broken')
+    }
+    const worker = batchWorker(queue.name, processChunk, {
+      connection: server.url.replace('://', '://worker:secret@'),
+    })
+    // BullMQ prints errors that nobody listens to: it may not count what the batches took.
+    worker.on('error', () => {})
+    await finished(queue, 2)
+    expect((await queue.getCompleted()).map((job) => job.data.items)).toEqual([[0]])
+    expect((await queue.getFailed()).map((job) => job.failedReason)).toEqual(['broken'])
+    await Promise.all([worker.close(), queue.close()])
+    await server.stop()
+  })
 
   it('are taken over from a worker that dies', async () => {
     const queue = openQueue()
