@@ -9,10 +9,12 @@ import {
   forgottenIntervals,
 } from './transport.ts'
 
-/** A client of ioredis, or of node-redis (`redis`, `@redis/client`) 4 and later. We never close it. */
+/** A client of ioredis, or of node-redis (`redis`, `@redis/client`) 4 and later, also for a cluster or sentinels. We never close it. */
 export type FleetRedisClient =
   | { call(command: string, ...args: string[]): Promise<unknown> }
   | { sendCommand(args: string[]): Promise<unknown> }
+  | { sendCommand(firstKey: string, isReadonly: boolean, args: string[]): Promise<unknown> }
+  | { sendCommand(isReadonly: boolean, args: string[]): Promise<unknown> }
 
 /**
  * Ages are measured by the clock of Redis, because the clocks of the hosts may differ. Each publisher also removes the members
@@ -58,8 +60,8 @@ export function redisFleet(client: FleetRedisClient, options: FleetOptions = {})
   expectOptions(options, fleetOptions)
   const { namespace = 'default', interval = '10s' } = options
   const intervalMs = parseDuration(interval, 'interval')
-  const send = createSender(client)
   const key = `{posthaste:${namespace}}:fleet`
+  const send = createSender(client, key)
   const timesKey = `${key}:times`
   return {
     intervalMs,
@@ -87,9 +89,16 @@ export function redisFleet(client: FleetRedisClient, options: FleetOptions = {})
   }
 }
 
-function createSender(client: FleetRedisClient): (...args: [string, ...string[]]) => Promise<unknown> {
+/** @param key - by which a cluster finds the node */
+function createSender(client: FleetRedisClient, key: string): (...args: [string, ...string[]]) => Promise<unknown> {
   // ioredis also has a `sendCommand`, with other arguments, so `call` goes first.
   if ('call' in client && typeof client.call === 'function') return (command, ...args) => client.call(command, ...args)
-  if ('sendCommand' in client && typeof client.sendCommand === 'function') return (...args) => client.sendCommand(args)
+  if ('sendCommand' in client && typeof client.sendCommand === 'function') {
+    const send = client.sendCommand.bind(client) as (...args: unknown[]) => Promise<unknown>
+    // Those of node-redis for a cluster and for sentinels may not send to replicas.
+    if ('slots' in client) return (...args) => send(key, false, args)
+    if ('getSentinelNode' in client) return (...args) => send(false, args)
+    return (...args) => send(args)
+  }
   throw new TypeError('Expected `client` to be a client of ioredis or node-redis')
 }

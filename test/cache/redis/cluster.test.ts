@@ -1,5 +1,5 @@
 import { createCluster } from '@keyv/redis'
-import { type CacheOptions, createCache } from 'posthaste'
+import { type CacheOptions, createCache, redisFleet } from 'posthaste'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freeClusterPort, type Server, startRedis } from '../../support/servers.ts'
 import { services } from '../../support/services.ts'
@@ -73,6 +73,17 @@ describe.skipIf(!services.redis)('Redis Cluster', () => {
     const cluster = createCluster({ rootNodes: [{ url: server.url }] })
     await cluster.connect()
     await keepsThePromise('given', cluster)
+    await cluster.close()
+  })
+
+  it('carries the numbers of a fleet', async () => {
+    const cluster = createCluster({ rootNodes: [{ url: server.url }] })
+    await cluster.connect()
+    const fleet = redisFleet(cluster)
+    await fleet.publish('me', Uint8Array.of(1))
+    expect((await fleet.collect()).map(({ id }) => id)).toEqual(['me'])
+    await fleet.remove('me')
+    expect(await fleet.collect()).toEqual([])
     await cluster.close()
   })
 })
