@@ -26,6 +26,7 @@ local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 redis.call('HSET', KEYS[1], ARGV[1], ms .. ' ' .. ARGV[2])
 redis.call('ZADD', KEYS[2], ms, ARGV[1])
 local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. (ms - ARGV[3]))
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. (ms + ARGV[3]), '+inf')) do gone[#gone + 1] = id end
 if redis.call('HLEN', KEYS[1]) > redis.call('ZCARD', KEYS[2]) then
   for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do
     if not redis.call('ZSCORE', KEYS[2], id) then gone[#gone + 1] = id end
@@ -80,7 +81,8 @@ export function redisFleet(client: FleetRedisClient, options: FleetOptions = {})
       for (let place = 0; place < all.length; place += 2) {
         const [, at, text] = /^(\d+) (.*)$/s.exec(String(all[place + 1])) ?? []
         const bytes = Buffer.from(text ?? '', 'base64')
-        members.push({ id: String(all[place]), ageMs: Math.max(0, Number(now) - Number(at ?? 0)), bytes })
+        // A time that is to come is older than the clock, which was set back, or is that of another server now.
+        members.push({ id: String(all[place]), ageMs: Math.abs(Number(now) - Number(at ?? 0)), bytes })
         await yieldIfDue()
       }
       return members

@@ -384,6 +384,26 @@ describe.skipIf(!services.redis)('a fleet through Redis', () => {
     expect((await transport.collect()).map(({ id }) => id)).toEqual(['me'])
   })
 
+  it('does not take the dead for living when the clock of Redis was set back', async () => {
+    const namespace = randomUUID()
+    const redis = new Redis(services.redis!)
+    const key = `{posthaste:${namespace}}:fleet`
+    cleanups.push(() => redis.del(key, `${key}:times`).then(() => redis.quit()))
+    const transport = redisFleet(redis, { namespace })
+    const publishAt = async (id: string, at: number) => {
+      await redis.hset(key, id, `${at} AQ==`)
+      await redis.zadd(`${key}:times`, at, id)
+    }
+    await publishAt('minute', Date.now() + 60_000)
+    await publishAt('day', Date.now() + 86_400_000)
+    const ages = (await transport.collect()).map(({ id, ageMs }) => [id, ageMs > 30_000])
+    expect(Object.fromEntries(ages)).toEqual({ minute: true, day: true })
+    await transport.publish('me', Uint8Array.of(1))
+    expect((await transport.collect()).map(({ id }) => id).sort()).toEqual(['me', 'minute'])
+    await transport.publish('minute', Uint8Array.of(1))
+    expect((await transport.collect()).every(({ ageMs }) => ageMs < 5_000)).toBe(true)
+  })
+
   it('does not know any other client', () => {
     expect(() => redisFleet({} as never)).toThrow(/of ioredis or node-redis/)
   })
