@@ -3,7 +3,7 @@ import type { Cache } from '../../cache/types.ts'
 import { expectObject, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import { describeValue, expectOneOf, expectWholeNumber } from '../../shared/assertions.ts'
 import { watchRejection } from '../../shared/rejections.ts'
-import { type Clock, systemClock } from '../../shared/time/clock.ts'
+import { type Clock, systemClock, wallClock } from '../../shared/time/clock.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import type { OnWarn } from '../../shared/warnings.ts'
 import {
@@ -79,6 +79,8 @@ export interface HttpCacheSettings<Request = unknown> {
   readonly maxBytes: number
   readonly compress: CompressSettings | false
   readonly clock: Clock
+  /** Of times that are stored, which other processes and clients read too. */
+  readonly wallClock: Clock
   readonly findUnknownHeader: FindUnknownHeader
   readonly onUnknownHeader: (name: string) => void
 }
@@ -114,6 +116,7 @@ export function resolveHttpCacheOptions<Request>(
     maxBytes: expectWholeNumber(maxBytes, 'maxBytes'),
     compress: compress === false ? false : resolveCompressOptions(compress, compressOptions, 'compress'),
     clock: clock ?? systemClock,
+    wallClock: clock ?? wallClock,
     findUnknownHeader: createHeaderCheck([...varying, ...ignored]),
     onUnknownHeader: headerWarningOf(cache, options.onWarn),
   }

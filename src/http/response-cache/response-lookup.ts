@@ -88,7 +88,7 @@ export class ResponseLookup<Request> {
     this.#run = run
     this.#inBackground = run.inBackground
     this.#keys = keys
-    this.#startedAt = settings.clock()
+    this.#startedAt = settings.wallClock()
     this.#options = settings.optionsOf(request.original) as LookupOptions
   }
 
@@ -162,17 +162,17 @@ export class ResponseLookup<Request> {
 
   /** Whether the response has outlived its own lifetime, which may be shorter than the profile's. */
   #isPastFreshness(found: StoredResponse | NotStored): found is StoredResponse {
-    return isStored(found) && found.freshUntil !== undefined && this.#settings.clock() >= found.freshUntil
+    return isStored(found) && found.freshUntil !== undefined && this.#settings.wallClock() >= found.freshUntil
   }
 
   #mayServeStale({ staleUntil }: StoredResponse): boolean {
-    return staleUntil !== undefined && this.#settings.clock() < staleUntil && this.#inBackground !== undefined
+    return staleUntil !== undefined && this.#settings.wallClock() < staleUntil && this.#inBackground !== undefined
   }
 
   #mayServeAfterError({ freshUntil, staleIfErrorUntil }: StoredResponse): boolean {
     const isAllowed = freshUntil === undefined || this.#inBackground === undefined
     const until = staleIfErrorUntil ?? (isAllowed ? Number.POSITIVE_INFINITY : 0)
-    return this.#settings.clock() < until
+    return this.#settings.wallClock() < until
   }
 
   /** Renews a response that the cache still takes for fresh. */
@@ -238,7 +238,7 @@ export class ResponseLookup<Request> {
     if (answer.status >= 400 && enteredScope()?.request.isAbandoned) throw new AbandonedError()
     const isRefusal = answer.status === 429 || answer.status === 408
     if (answer.status >= 500 || (isRenewal && isRefusal)) throw new FailedAnswerError(answer)
-    const now = this.#settings.clock()
+    const now = this.#settings.wallClock()
     const reason = answer.fault ?? unstorableReason(answer, now) ?? bodyFault(answer, answer.body) ?? this.#tagFault()
     if (reason === undefined) return toStored(answer, answer.body as Buffer, this.#request, this.#settings.vary, now)
     ctx.skip()
@@ -292,7 +292,7 @@ export class ResponseLookup<Request> {
   #report({ storedAt, ageMs }: StoredResponse): CachedAnswer['headers'] {
     const isOwn = this.#handlerAnswer !== undefined && storedAt >= this.#startedAt
     if (isOwn) return [['cache-status', 'posthaste; fwd=miss; stored']]
-    const seconds = Math.max(0, Math.floor((this.#settings.clock() - storedAt + ageMs) / 1_000))
+    const seconds = Math.max(0, Math.floor((this.#settings.wallClock() - storedAt + ageMs) / 1_000))
     const cacheStatus = storedAt > this.#startedAt ? 'posthaste; fwd=miss; collapsed' : 'posthaste; hit'
     return [
       ['cache-status', cacheStatus],

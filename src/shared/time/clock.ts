@@ -12,3 +12,16 @@ export const systemClock: Clock = () => origin + performance.now()
 
 /** Read once: the property is a getter that takes a third of the time of reading the clock. */
 const origin = /* @__PURE__ */ (() => performance.timeOrigin)()
+
+/** Below this, the two clocks agree: the system's time has no fractions, and is corrected a little all day. */
+const toleranceMs = 500
+
+/**
+ * The time of day, for times that other processes and clients read too. The monotonic clock does not see that the system's time was set,
+ * and stands still while the machine is suspended.
+ */
+export const wallClock: Clock = () => {
+  const now = systemClock()
+  const drift = Date.now() - now
+  return Math.abs(drift) < toleranceMs ? now : now + drift
+}
