@@ -3,9 +3,11 @@ import {
   bufferCommands,
   databaseOf,
   isSingleServer,
+  nodeOf,
   type RedisClientLike,
   type RedisCommands,
   type RedisSource,
+  slotOf,
 } from './redis-client.ts'
 import type { RedisScript } from './redis-scripts.ts'
 
@@ -25,10 +27,16 @@ export class RedisConnections {
   /** Whether this user of Redis lacks the right to the channel. */
   #isRefused = false
   #isClosed = false
+  readonly #slot: number
+  /** The node of a cluster that was asked last. */
+  #node: string | undefined
+  #listener: ConnectionListener = {}
 
-  /** @param channel - of database 0; the others have their number at its end */
-  constructor(source: RedisSource, channel: string, onMessage: (message: string) => void) {
+  /** Everything is in the slot of the namespace, and the channel of database 0 is named for it; the others have their number at its end. */
+  constructor(source: RedisSource, namespace: string, onMessage: (message: string) => void) {
     this.#source = source
+    this.#slot = slotOf(namespace)
+    const channel = `{${namespace}}:bus`
     this.#channelBase = channel
     this.#channel = channel
     this.#onMessage = onMessage
@@ -56,6 +64,7 @@ export class RedisConnections {
     listener: ConnectionListener & { subscriptionFailed(error: unknown, refusedRight?: string): void },
   ): Promise<void> {
     const client = this.#client as RedisClientLike
+    this.#listener = listener
     this.#connection = new RedisConnection(client, this.#source.given !== undefined, listener)
     this.#commands = bufferCommands(client)
     this.isSingleServer = isSingleServer(client)
@@ -85,17 +94,27 @@ export class RedisConnections {
   /** @throws Error while there is no connection */
   get commands(): RedisCommands {
     if (this.#commands === undefined || this.#connection?.isReady !== true) throw new Error('Redis is not connected')
+    this.#expectSameNode()
     return this.#commands
   }
 
-  async run<Reply>(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<Reply> {
+  /** Sends a command. The client may take it to another node of a cluster than it was sent to. */
+  async send<Reply>(command: (commands: RedisCommands) => Promise<Reply>): Promise<Reply> {
     const { commands } = this
+    const node = this.#node
+    const reply = await command(commands)
+    this.#expectSameNode()
+    if (node !== undefined && node !== this.#node) throw new MovedError()
+    return reply
+  }
+
+  async run<Reply>(script: RedisScript, keys: string[], options: (string | Buffer)[]): Promise<Reply> {
     const scriptArguments = { keys, arguments: options }
     try {
-      return (await commands.evalSha(script.sha, scriptArguments)) as Reply
+      return (await this.send((commands) => commands.evalSha(script.sha, scriptArguments))) as Reply
     } catch (error) {
       if (!/^NOSCRIPT/.test((error as Error).message)) throw error
-      return (await commands.eval(script.text, scriptArguments)) as Reply
+      return (await this.send((commands) => commands.eval(script.text, scriptArguments))) as Reply
     }
   }
 
@@ -109,6 +128,19 @@ export class RedisConnections {
     this.#subscription?.drop()
   }
 
+  /** @throws MovedError when the namespace has moved: another node may lack its latest changes, as after a lost connection */
+  #expectSameNode(): void {
+    const before = this.#node
+    const node = nodeOf(this.#client as RedisClientLike, this.#slot)
+    if (node === undefined || node === before) return
+    this.#node = node
+    if (before === undefined) return
+    const error = new MovedError()
+    this.#listener.lost?.(error)
+    setImmediate(() => this.#listener.ready?.())
+    throw error
+  }
+
   /** Messages need a connection of their own. It is never the user's. */
   async #subscribe(): Promise<void> {
     this.#isListening = false
@@ -119,6 +151,13 @@ export class RedisConnections {
     await this.#subscription.open()
     await client.subscribe(this.#channel, this.#onMessage)
     this.#isListening = true
+  }
+}
+
+/** Another node of the cluster holds the namespace now. */
+class MovedError extends Error {
+  constructor() {
+    super('the namespace has moved to another node of the cluster')
   }
 }
 

@@ -83,7 +83,7 @@ export class RedisStore implements Store {
     this.#name = name
     this.#coherence = coherence
     this.#time = time
-    this.#connections = new RedisConnections(source, `${this.#keys.prefix}bus`, (message) => coherence.receive(message))
+    this.#connections = new RedisConnections(source, namespace, (message) => coherence.receive(message))
     this.#stamps = new RedisStamps(this.#keys, this.#connections)
     coherence.onMissing = () => this.#connections.resubscribeIfSilent()
   }
@@ -144,14 +144,14 @@ export class RedisStore implements Store {
   async #readPlainly(keys: readonly string[], named: readonly string[]): Promise<ReadResult[]> {
     const sentAt = this.#time.exact()
     const known = this.#latestKnown
-    const { commands } = this.#connections
-    const records = await commands.mGet(this.#keys.forRead(keys, named))
+    const getAll = (names: string[]) => this.#connections.send((commands) => commands.mGet(names))
+    const records = await getAll(this.#keys.forRead(keys, named))
     const clock = this.#parseClock(records[0])
     if (clock === undefined) return keys.map(() => ({ state: 'absent', isReadOnly: true }))
     this.#observe(clock, sentAt, known)
     const entries = keys.map((_key, index) => this.#parser.parse(records[1 + index] ?? noBytes))
     const tags = [...new Set(entries.flatMap((entry) => entry?.header.tags ?? []))]
-    const tagRecords = tags.length === 0 ? [] : await commands.mGet(tags.map((tag) => this.#keys.tag(tag)))
+    const tagRecords = tags.length === 0 ? [] : await getAll(tags.map((tag) => this.#keys.tag(tag)))
     const nowMs = sentAt + this.#serverTime.aheadMs
     const recordsByTag = new Map(tags.map((tag, index) => [tag, tagRecords[index] ?? noBytes]))
     return entries.map((entry) => judgeEntry(entry, { clock, nowMs, named, tagRecords: recordsByTag }))

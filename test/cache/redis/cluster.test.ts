@@ -5,12 +5,14 @@ import { freeClusterPort, type Server, startRedis } from '../../support/servers.
 import { services } from '../../support/services.ts'
 import { commandsOf, connect, type RedisClient, until } from '../support.ts'
 
+const clusterOptions = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']
+
 describe.skipIf(!services.redis)('Redis Cluster', () => {
   let server: Server
   let client: RedisClient
 
   beforeAll(async () => {
-    server = (await startRedis(['--cluster-enabled', 'yes'], await freeClusterPort())) as Server
+    server = (await startRedis(clusterOptions, await freeClusterPort())) as Server
     client = await connect(server.url)
     await client.sendCommand(['CLUSTER', 'ADDSLOTSRANGE', '0', '16383'])
     // A node that has just started takes nothing for two seconds.
@@ -65,6 +67,36 @@ describe.skipIf(!services.redis)('Redis Cluster', () => {
     for (let reads = 0; reads < 20; reads++) await cache.getOrSet('key', () => 'value', { tags: ['a'] })
     await cache.close()
     expect(await commandsOf(other)).toEqual([])
+    other.destroy()
+    await replica.stop()
+  })
+
+  it('is told of invalidations that a node has missed which takes over, before it is read', async () => {
+    const replica = (await startRedis(clusterOptions, await freeClusterPort())) as Server
+    const other = await connect(replica.url)
+    const id = String(await client.sendCommand(['CLUSTER', 'MYID']))
+    await other.sendCommand(['CLUSTER', 'MEET', '127.0.0.1', String(server.port)])
+    await until(() => other.sendCommand(['CLUSTER', 'REPLICATE', id]).catch(() => false), 10_000)
+    await until(async () => (await client.info('replication')).includes('state=online'), 10_000)
+    const options = { redis: { rootNodes: [{ url: server.url }] }, namespace: 'moving', timeouts: { store: '5s' } } as const
+    const cache = createCache(options)
+    await until(() => cache.set('key', 'old', { tags: ['a'] }))
+    await client.sendCommand(['WAIT', '1', '5000'])
+    // From here on nothing reaches the replica.
+    await client.sendCommand(['ACL', 'SETUSER', 'default', '-psync'])
+    await client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'replica'])
+    expect((await cache.invalidateTags('a')).propagated).toBe(true)
+    await other.sendCommand(['CLUSTER', 'FAILOVER', 'TAKEOVER'])
+    await until(async () => (await client.info('replication')).includes('role:slave'), 10_000)
+    // Its clock is then past that of the invalidation.
+    const fresh = createCache(options)
+    await until(async () => (await fresh.invalidateTags('other')).propagated)
+    for (let read = 0; read < 5; read++) expect(await cache.getOrSet('key', () => 'new', { tags: ['a'] })).toBe('new')
+    await until(() => cache.stats().store.state === 'up')
+    await Promise.all([cache.close(), fresh.close()])
+    await client.sendCommand(['ACL', 'SETUSER', 'default', '+psync'])
+    await client.sendCommand(['CLUSTER', 'FAILOVER', 'TAKEOVER'])
+    await until(async () => (await other.info('replication')).includes('role:slave'), 10_000)
     other.destroy()
     await replica.stop()
   })
