@@ -28,7 +28,7 @@ export class RedisConnections {
   #isRefused = false
   #isClosed = false
   readonly #slot: number
-  /** The node of a cluster that was asked last. */
+  /** The node of a cluster that was asked last, or the primary that a sentinel has named. */
   #node: string | undefined
   #listener: ConnectionListener = {}
 
@@ -65,7 +65,11 @@ export class RedisConnections {
   ): Promise<void> {
     const client = this.#client as RedisClientLike
     this.#listener = listener
-    this.#connection = new RedisConnection(client, this.#source.given !== undefined, listener)
+    this.#connection = new RedisConnection(client, this.#source.given !== undefined, {
+      ready: () => listener.ready?.(),
+      lost: (error) => listener.lost?.(error),
+      moved: (node) => void this.#moveTo(node),
+    })
     this.#commands = bufferCommands(client)
     this.isSingleServer = isSingleServer(client)
     await this.#connection.open()
@@ -128,17 +132,20 @@ export class RedisConnections {
     this.#subscription?.drop()
   }
 
-  /** @throws MovedError when the namespace has moved: another node may lack its latest changes, as after a lost connection */
+  /** @throws MovedError when the client has found the namespace on another node */
   #expectSameNode(): void {
-    const before = this.#node
     const node = nodeOf(this.#client as RedisClientLike, this.#slot)
-    if (node === undefined || node === before) return
+    if (node !== undefined && this.#moveTo(node)) throw new MovedError()
+  }
+
+  /** Whether this is another node than before. It may lack the latest changes, as after a lost connection. */
+  #moveTo(node: string): boolean {
+    const before = this.#node
     this.#node = node
-    if (before === undefined) return
-    const error = new MovedError()
-    this.#listener.lost?.(error)
+    if (before === undefined || before === node) return false
+    this.#listener.lost?.(new MovedError())
     setImmediate(() => this.#listener.ready?.())
-    throw error
+    return true
   }
 
   /** Messages need a connection of their own. It is never the user's. */
@@ -154,10 +161,10 @@ export class RedisConnections {
   }
 }
 
-/** Another node of the cluster holds the namespace now. */
+/** Another node of the cluster holds the namespace now, or another server is the primary. */
 class MovedError extends Error {
   constructor() {
-    super('the namespace has moved to another node of the cluster')
+    super('the namespace has moved to another node')
   }
 }
 
@@ -169,6 +176,8 @@ interface ConnectionListener {
   ready?(): void
   /** Nothing can be sent now; the client tries to connect again by itself. */
   lost?(error: unknown): void
+  /** A sentinel has named a primary, to which the client goes by itself. */
+  moved?(node: string): void
 }
 
 class RedisConnection {
@@ -182,7 +191,7 @@ class RedisConnection {
   /** Whether the user has closed the client. Nobody would close it once more. */
   #isEnded = false
 
-  constructor(client: RedisClientLike, isGiven: boolean, { ready, lost }: ConnectionListener) {
+  constructor(client: RedisClientLike, isGiven: boolean, { ready, lost, moved }: ConnectionListener) {
     this.client = client
     this.#isGiven = isGiven
     this.#listeners = [
@@ -193,6 +202,7 @@ class RedisConnection {
       ['end', (error) => this.#end(lost, error)],
       // Of a cluster.
       ['disconnect', (error) => this.#end(lost, error)],
+      ['topology-change', (event) => tellPrimary(event as TopologyChange, moved)],
     ]
     if (isGiven) moveListenerLimit(client, 1)
     for (const [event, listener] of this.#listeners) client.on(event, listener)
@@ -243,6 +253,16 @@ class RedisConnection {
   #setAcceptedAt(at: number | undefined): void {
     this.#acceptedAt = at
   }
+}
+
+/** Of a sentinel of node-redis. */
+interface TopologyChange {
+  readonly type: string
+  readonly node: { readonly host: string; readonly port: number }
+}
+
+function tellPrimary({ type, node }: TopologyChange, moved: ConnectionListener['moved']): void {
+  if (type === 'MASTER_CHANGE') moved?.(`${node.host}:${node.port}`)
 }
 
 /** The listeners of each cache that shares the client are no leak, of which Node would warn. */

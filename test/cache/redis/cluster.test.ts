@@ -78,7 +78,11 @@ describe.skipIf(!services.redis)('Redis Cluster', () => {
     await other.sendCommand(['CLUSTER', 'MEET', '127.0.0.1', String(server.port)])
     await until(() => other.sendCommand(['CLUSTER', 'REPLICATE', id]).catch(() => false), 10_000)
     await until(async () => (await client.info('replication')).includes('state=online'), 10_000)
-    const options = { redis: { rootNodes: [{ url: server.url }] }, namespace: 'moving', timeouts: { store: '5s' } } as const
+    const options = {
+      redis: { rootNodes: [{ url: server.url }] },
+      namespace: 'moving',
+      timeouts: { store: '5s' },
+    } as const
     const cache = createCache(options)
     await until(() => cache.set('key', 'old', { tags: ['a'] }))
     await client.sendCommand(['WAIT', '1', '5000'])
