@@ -230,25 +230,15 @@ export class RedisStore implements Store {
     const { header } = entry
     const ms = lifetimeOf(entry)
     const message = this.#encodeMessage({ keys: [key] })
-    const options = [
-      String(ms),
-      encodePrefix(header),
-      toArgument(entry),
-      tagLifetime(ms),
-      this.#connections.channel,
-      message,
-    ]
+    const options = [String(ms), encodePrefix(header), toArgument(entry), tagLifetime(ms)]
     const keys = [this.#keys.clock, this.#keys.entry(key), this.#keys.lease(key)]
-    await this.#runChange(scripts.set, keys, [...options, ...header.tags])
+    await this.#runChange(scripts.set, keys, [...options, this.#connections.channel, message, ...header.tags])
   }
 
   async delete(keys: readonly string[]): Promise<void> {
     const records = keys.flatMap((key) => [this.#keys.entry(key), this.#keys.lease(key)])
-    await this.#runChange(
-      scripts.remove,
-      [this.#keys.clock, ...records],
-      [this.#connections.channel, this.#encodeMessage({ keys })],
-    )
+    const options = [this.#connections.channel, this.#encodeMessage({ keys })]
+    await this.#runChange(scripts.remove, [this.#keys.clock, ...records], options)
   }
 
   async invalidate(tags: readonly string[], isSoft: boolean): Promise<void> {
@@ -257,11 +247,8 @@ export class RedisStore implements Store {
   }
 
   async clear(): Promise<void> {
-    await this.#runChange(
-      scripts.clear,
-      [this.#keys.clock],
-      [this.#connections.channel, this.#encodeMessage({ all: true })],
-    )
+    const options = [this.#connections.channel, this.#encodeMessage({ all: true })]
+    await this.#runChange(scripts.clear, [this.#keys.clock], options)
   }
 
   async release(held: readonly HeldLease[]): Promise<void> {
