@@ -289,7 +289,8 @@ export class Engine {
         await this.#writer.dropOlder(load, key, lease)
         throw new NoValueError(load.sequence)
       }
-      profile.counters.loadErrors++
+      // Nothing failed if it was aborted because nobody waited any more.
+      if (!load.isLeft) profile.counters.loadErrors++
       if (lease !== undefined) this.#writer.releaseLease(key, lease)
       throw error
     } finally {

@@ -262,6 +262,7 @@ describe('loads', () => {
     await expect(second).rejects.toBe(reason)
     expect(signal?.aborted).toBe(true)
     expect(await cache.getOrSet('key', () => 'anew')).toBe('anew')
+    expect(cache.stats()).toMatchObject({ loads: 2, loadErrors: 0 })
     finish.open()
   })
 
