@@ -288,7 +288,7 @@ describe.each(Object.entries(frameworks))('shedLoad on %s', (name, start) => {
   it('keeps context, body and order of requests that have to wait for their turn', async () => {
     const { monitor } = makeMonitor()
     const busy = (body: string) => {
-      const end = performance.now() + 10
+      const end = performance.now() + 4
       while (performance.now() < end);
       return `${context.getStore()} ${body}`
     }
