@@ -113,14 +113,19 @@ describe.each(Object.keys(apps).filter((name) => !name.includes('plugin')))('the
 
   it('counts the wait for a load of another request as the cache’s', async () => {
     const begun = Promise.withResolvers<void>()
+    const joined = Promise.withResolvers<void>()
     const { cache, monitor, ask } = await start(async ({ header }) => {
       const load = async () => {
         begun.resolve()
+        await joined.promise
         await pause(80)
         return 'loaded'
       }
-      if (header('x-second') === 'yes') await begun.promise
-      return cache.getOrSet('key', load)
+      const isSecond = header('x-second') === 'yes'
+      if (isSecond) await begun.promise
+      const answer = cache.getOrSet('key', load)
+      if (isSecond) joined.resolve()
+      return answer
     })
     await Promise.all([ask(), ask({ 'x-second': 'yes' })])
     await until(() => monitor.endpoint('GET', '/plain')?.count === 2)
