@@ -14,7 +14,7 @@ import { createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { engines, type Opened, type Untyped } from './support/engines.ts'
 
-const numRuns = Number(process.env.RUNS ?? 25)
+const numRuns = Number(process.env.RUNS ?? 15)
 const seed = Number(process.env.SEED ?? 5)
 
 const { cursorPaginate, paginate, readChunks, readRows, relayConnection } = createPaginator({ onWarn: () => {} })
