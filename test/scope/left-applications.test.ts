@@ -1,4 +1,3 @@
-import http from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type express5 from 'express'
 import { sql } from 'kysely'
@@ -20,7 +19,7 @@ import { seed } from '../support/seed.ts'
 import { services } from '../support/services.ts'
 import { until } from '../support/until.ts'
 import { pick, randomFrom } from './support/random.ts'
-import { openDatabase, servers, type TestDatabase } from './support/servers.ts'
+import { askAndLeave, openDatabase, servers, type TestDatabase } from './support/servers.ts'
 
 const requests = Number(process.env.RUNS ?? 60)
 const together = 12
@@ -131,15 +130,6 @@ function applicationOf({ db, table }: TestDatabase, cache: Cache, server: string
   return { handlers, expected, written }
 }
 
-async function askAndLeave(port: number, method: string, path: string, ms: number): Promise<void> {
-  const request = http.request({ host: '127.0.0.1', port, method, path, agent: false })
-  const closed = new Promise<void>((resolve) => request.on('close', resolve))
-  request.on('error', () => {}).end()
-  await sleep(ms)
-  request.destroy()
-  await closed
-}
-
 describe.each(servers)('an application on %s that clients leave at any time', (server) => {
   describe.skipIf(!services[server])('with a server', () => {
     it.each(Object.entries(answering))(
@@ -192,7 +182,7 @@ describe.each(servers)('an application on %s that clients leave at any time', (s
             const path = pick(paths, random)
             const method = path === '/write' || path === '/transaction' ? 'POST' : 'GET'
             if (random() < 0.4) {
-              await askAndLeave(port, method, `${path}?n=${n}`, random() * 25)
+              await askAndLeave(`http://127.0.0.1:${port}${path}?n=${n}`, sleep(random() * 25), method)
               continue
             }
             const startedAt = performance.now()

@@ -19,6 +19,8 @@ export interface CachingOptions extends Omit<HttpCacheOptions, 'key' | 'tags'> {
 export interface CachingSetup {
   readonly compress?: boolean
   readonly monitor?: PerformanceMonitor
+  /** Of the requests that `monitor` measures. */
+  readonly deadline?: '200ms'
 }
 
 type Start = (cache: Cache, answer: Answerer, options?: CachingOptions, setup?: CachingSetup) => Promise<Answering>
@@ -32,6 +34,11 @@ export const caching: Readonly<Record<string, Start>> = {
   'cache.http': startFetch,
 }
 
+/** Those with a response of Node that a client can leave, and scopes for requests: not `cache.http`. */
+export const cachingOnNode: readonly [name: string, start: Start][] = Object.entries(caching).filter(
+  ([name]) => name !== 'cache.http',
+)
+
 function start(name: string, cache: Cache, answer: Answerer, options: CachingOptions = {}, setup: CachingSetup = {}) {
   const { key, ...rest } = options
   const nodeKey = key && {
@@ -40,19 +47,19 @@ function start(name: string, cache: Cache, answer: Answerer, options: CachingOpt
   const honoKey = key && {
     key: (c: { req: { header(of: string): string | undefined } }) => key((of) => c.req.header(of)),
   }
-  const { monitor } = setup
+  const { monitor, deadline } = setup
   const install: Installation = {
     express(app) {
-      if (monitor) app.use(onExpress.monitorRequests(monitor))
+      if (monitor) app.use(onExpress.monitorRequests(monitor, { deadline }))
       if (setup.compress) app.use(onExpress.compressResponses() as express5.RequestHandler)
     },
     async fastify(app) {
-      if (monitor) await app.register(onFastify.monitorRequests, { monitor })
+      if (monitor) await app.register(onFastify.monitorRequests, { monitor, deadline })
       if (setup.compress) await app.register(onFastify.compressResponses, {})
       await app.register(onFastify.cacheResponses, { cache })
     },
     hono(app) {
-      if (monitor) app.use(onHono.monitorRequests(monitor))
+      if (monitor) app.use(onHono.monitorRequests(monitor, { deadline }))
       if (setup.compress) app.use(onHono.compressResponses())
     },
     route: {

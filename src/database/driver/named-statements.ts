@@ -49,7 +49,7 @@ export class NamedStatements {
       this.#seenSql.set(sql, true)
       return undefined
     }
-    const hash = nodeCrypto().createHash('sha256').update(sql).digest('hex').slice(0, 16)
+    const hash = nodeCrypto().hash('sha256', sql).slice(0, 16)
     const name = `${this.#prefix}${hash}${this.#removed === 0 ? '' : `_${this.#removed}`}`
     this.#namesBySql.set(sql, name)
     return name

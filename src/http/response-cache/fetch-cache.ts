@@ -5,7 +5,7 @@ import { type AnswerHead, type CachedAnswer, leaveOutKnown, setAnswerHeaders } f
 import type { HandlerRun } from './decisions.ts'
 import type { HttpCacheSettings, ResponseStore } from './http-cache-options.ts'
 import { createFromSettings, type ResponseCache } from './response-cache.ts'
-import { type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
+import { type HandlerAnswer, noAnswer, unstorableReason } from './rules/answer-rules.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 
 /** A fetch-style handler. */
@@ -55,7 +55,7 @@ export async function respondFetch<Original>(
     async forRequest() {
       const given = await run(unconditional(request))
       // What Hono gives now is its page of that error, which may have been sent.
-      if (hasFailed) return { status: 499, headers: [], body: undefined, isAbandoned: true }
+      if (hasFailed) return { ...noAnswer, isAbandoned: true }
       const { response, answer, isStreaming } = await captureResponse(given, maxBytes, prior, request)
       handlerResponse = response
       if (isStreaming)

@@ -6,7 +6,7 @@ import { detachedExchange } from './node-renewal.ts'
 import type { NodeCachedRequest } from './node-request.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { fieldsOf } from './rules/answer-head.ts'
-import { type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
+import { type HandlerAnswer, noAnswer, unstorableReason } from './rules/answer-rules.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 
 /** A request and its response through Node's `http`, and how to run its handler. */
@@ -109,7 +109,7 @@ function captureAnswer(response: ServerResponse, maxBytes: number, request: Cach
   const answered = Promise.withResolvers<HandlerAnswer>()
   const changes = trackHead(response)
   const { statusMessage: messageBefore } = response
-  let head: Omit<HandlerAnswer, 'body'> = { status: 499, headers: [] }
+  let head: Omit<HandlerAnswer, 'body'> = noAnswer
   const held = holdAnswer(response, maxBytes, request === undefined, {
     onHead({ status, message, headers }) {
       head = { status, message: message === messageBefore ? undefined : message, ...changes.read(headers) }

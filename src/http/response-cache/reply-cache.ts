@@ -26,7 +26,7 @@ import type { CacheDecision } from './decisions.ts'
 import { NodeCachedRequest } from './node-request.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { fieldsOf } from './rules/answer-head.ts'
-import { bodyFault, type HandlerAnswer, type PayloadForm, unstorableReason } from './rules/answer-rules.ts'
+import { bodyFault, type HandlerAnswer, noAnswer, type PayloadForm, unstorableReason } from './rules/answer-rules.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 
 /** A request of a framework that has hooks before a handler and on its payload, as Fastify. */
@@ -154,7 +154,6 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       const handled = { request: cachedRequest, answer, decision, changes: trackHead(reply) }
       firstPayloads.set(request, (payload) => takeHandlerAnswer(handled, request, reply, payload))
       const { raw } = reply
-      const noAnswer = { status: 499, headers: [], body: undefined }
       // Its client left while the store was asked, and its end is in the past.
       if (isDestroyed(raw)) answer.resolve({ ...noAnswer, isAbandoned: true })
       raw.once('close', () =>

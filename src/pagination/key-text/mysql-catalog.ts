@@ -2,7 +2,7 @@ import { type OperationNode, SelectionNode, SelectQueryNode } from 'kysely'
 import type { QueryRunner, Row } from '../seek/query-runner.ts'
 import { joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
 import { type MysqlColumn, mysqlTypeOf } from './mysql-types.ts'
-import type { NamedTable } from './query-sources.ts'
+import type { QualifiedName } from './query-sources.ts'
 
 /** What is known of the tables and expressions of one database on one server. */
 interface KnownDatabase {
@@ -39,7 +39,7 @@ export function databaseOf(row: Row | undefined): string | undefined {
 }
 
 /** The columns of a table; `undefined` if they must be looked up first. */
-export function columnsIn(database: string | undefined, table: NamedTable): readonly MysqlColumn[] | undefined {
+export function columnsIn(database: string | undefined, table: QualifiedName): readonly MysqlColumn[] | undefined {
   if (database === undefined) return undefined
   latest = database
   const known = databases.get(database)?.tables.get(keyOf(table))
@@ -53,7 +53,7 @@ export function columnsIn(database: string | undefined, table: NamedTable): read
  */
 export async function learnColumns(
   runner: QueryRunner,
-  wanted: readonly NamedTable[],
+  wanted: readonly QualifiedName[],
   signal?: AbortSignal,
 ): Promise<string> {
   const conditions = wanted.map(({ schema, name }) => {
@@ -117,6 +117,6 @@ function isSameName(found: unknown, name: string): boolean {
   return found !== null && String(found).toLowerCase() === name.toLowerCase()
 }
 
-function keyOf({ schema, name }: NamedTable): string {
+function keyOf({ schema, name }: QualifiedName): string {
   return schema === undefined ? name : `${schema}.${name}`
 }

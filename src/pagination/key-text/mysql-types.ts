@@ -13,8 +13,8 @@ import { mayDependOnZone } from './mysql-zone.ts'
 import {
   type Expressions,
   isRaw,
-  type NamedTable,
   namedBy,
+  type QualifiedName,
   type Source,
   selectedNode,
   selectsAll,
@@ -49,13 +49,13 @@ export interface MysqlColumn {
 }
 
 /** The types of columns that were looked up; `undefined` for a table that was not. */
-export type ColumnsOf = (table: NamedTable) => readonly MysqlColumn[] | undefined
+export type ColumnsOf = (table: QualifiedName) => readonly MysqlColumn[] | undefined
 
 /** A table whose columns must be looked up first. */
 export class ColumnsMissing extends Error {
-  readonly tables: readonly NamedTable[]
+  readonly tables: readonly QualifiedName[]
 
-  constructor(tables: readonly NamedTable[]) {
+  constructor(tables: readonly QualifiedName[]) {
     super('The columns of a table are not known yet')
     this.tables = tables
   }
@@ -134,7 +134,7 @@ export function mysqlKeyTypes(
   query: SelectQueryNode,
   columnsOf: ColumnsOf,
 ): MysqlType[] {
-  const missing: NamedTable[] = []
+  const missing: QualifiedName[] = []
   const known: ColumnsOf = (table) => {
     const columns = columnsOf(table)
     if (columns === undefined) missing.push(table)

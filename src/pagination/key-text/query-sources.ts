@@ -12,7 +12,7 @@ import {
 } from 'kysely'
 import { columnName, selectionName } from '../seek/sql-nodes.ts'
 
-export interface NamedTable {
+export interface QualifiedName {
   readonly schema: string | undefined
   readonly name: string
 }
@@ -20,7 +20,7 @@ export interface NamedTable {
 /** What a `from` or a `join` names: a table, or another query; neither for raw SQL. */
 export interface Source {
   readonly name: string
-  readonly table: NamedTable | undefined
+  readonly table: QualifiedName | undefined
   readonly query: SelectQueryNode | undefined
 }
 

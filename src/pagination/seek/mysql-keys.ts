@@ -12,7 +12,7 @@ import {
   markOpaque,
 } from '../key-text/mysql-catalog.ts'
 import { ColumnsMissing, type MysqlType, mysqlKeyTypes } from '../key-text/mysql-types.ts'
-import { innerKeyOf, isColumnOfTables, type NamedTable } from '../key-text/query-sources.ts'
+import { innerKeyOf, isColumnOfTables, type QualifiedName } from '../key-text/query-sources.ts'
 import { isDataError } from './data-errors.ts'
 import { asTable, isGrouped } from './grouped-query.ts'
 import type { QueryRunner, Row } from './query-runner.ts'
@@ -32,7 +32,7 @@ export class MysqlKeys implements KeyTypes {
   readonly #signal: AbortSignal | undefined
   #database: string | undefined = latestDatabase()
   // What the types were found from.
-  #tables: NamedTable[] = []
+  #tables: QualifiedName[] = []
   #computed: readonly ComputedKey[] = []
 
   constructor(runner: QueryRunner, signal: AbortSignal | undefined) {
@@ -42,7 +42,7 @@ export class MysqlKeys implements KeyTypes {
 
   /** @throws ColumnsMissing, which {@link run} answers by looking them up */
   typesOf(keys: readonly OperationNode[], query: SelectQueryNode): MysqlType[] {
-    const tables = new Map<string, NamedTable>()
+    const tables = new Map<string, QualifiedName>()
     const found = mysqlKeyTypes(keys, query, (table) => {
       tables.set(`${table.schema ?? ''}.${table.name}`, table)
       return columnsIn(this.#database, table)
@@ -147,7 +147,7 @@ export class MysqlKeys implements KeyTypes {
     return JSON.stringify([columns, this.#computed.map(({ name }) => isOpaque(this.#database, name))])
   }
 
-  async #learn(tables: readonly NamedTable[]): Promise<void> {
+  async #learn(tables: readonly QualifiedName[]): Promise<void> {
     this.#database = await learnColumns(this.#runner, tables, this.#signal)
   }
 

@@ -200,7 +200,7 @@ export function asColumn(node: OperationNode, name: string): OperationNode {
   return raw(['', ` as ${name}`], node)
 }
 
-/** A table of ours. `instrument` finds the tables of a statement in its nodes, and cannot in raw SQL. */
+/** The name of a table of ours, as a node: `instrument` does not look for tables in raw SQL. */
 export function tableNode(name: string): TableNode {
   const identifier = { kind: 'IdentifierNode', name } as const
   return { kind: 'TableNode', table: { kind: 'SchemableIdentifierNode', identifier } }

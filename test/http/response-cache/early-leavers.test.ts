@@ -4,7 +4,7 @@ import { type Cache, createCache, instrument, nodeSqlite, PerformanceMonitor } f
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { askAndLeave } from '../../scope/support/servers.ts'
 import { type Answerer, ask } from '../../support/answering.ts'
-import { caching } from '../../support/caching.ts'
+import { cachingOnNode } from '../../support/caching.ts'
 import { until } from '../../support/until.ts'
 
 /** A cache that waits before each load for {@link open}, as for a store over the network. */
@@ -38,10 +38,7 @@ const answers: readonly [what: string, answer: Answerer][] = [
   ],
 ]
 
-// `cache.http` has a cache of its own, and no response of Node that could be closed.
-const frameworks = Object.entries(caching).filter(([name]) => name !== 'cache.http')
-
-describe.each(frameworks)('on %s, a client that leaves before the handler runs', (_name, start) => {
+describe.each(cachingOnNode)('on %s, a client that leaves before the handler runs', (_name, start) => {
   it.each(answers)('holds up no other client, of an answer %s', async (what, answer) => {
     const { cache, open, asked } = slowCache()
     const { port, close } = await start(cache, answer)

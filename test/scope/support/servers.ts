@@ -93,10 +93,10 @@ export async function listen(handler: http.RequestListener): Promise<string> {
 }
 
 /** Asks, and leaves as soon as the promise settles. */
-export async function askAndLeave(url: string, leave: Promise<unknown>): Promise<void> {
-  const request = http.get(url, { agent: false })
+export async function askAndLeave(url: string, leave: Promise<unknown>, method = 'GET'): Promise<void> {
+  const request = http.request(url, { agent: false, method })
   const closed = new Promise<void>((resolve) => request.on('close', resolve))
-  request.on('error', () => {})
+  request.on('error', () => {}).end()
   await leave
   request.destroy()
   await closed

@@ -19,6 +19,9 @@ export interface HandlerAnswer extends AnswerHead {
   readonly fault?: 'broken' | 'raw' | undefined
 }
 
+/** Stands for an answer that was never given. */
+export const noAnswer: HandlerAnswer = { status: 499, headers: [], body: undefined }
+
 /** Why an answer is not stored, or `undefined` when it is. */
 export function unstorableReason(answer: AnswerHead, now: number): string | undefined {
   const header = headerOf(answer)
