@@ -31,7 +31,8 @@ interface Way {
   next: unknown
 }
 
-const routeSeen: unique symbol = Symbol('posthaste.routeSeen')
+// One for all copies of this library in a process, as they share the property `route`.
+const routeSeen: unique symbol = Symbol.for('posthaste.routeSeen') as never
 const firstApp: unique symbol = Symbol('posthaste.firstApp')
 const wayOf: unique symbol = Symbol('posthaste.way')
 
@@ -41,7 +42,7 @@ type WatchedRequest = ExpressRequest & {
   [wayOf]?: Way
 }
 
-/** The same for every request: a pair of functions for each would cost more than the rest of the measurement. */
+/** On the prototype of all requests: defining it on each would cost more than the rest of the measurement. */
 const watchedRoute: PropertyDescriptor = {
   get(this: WatchedRequest) {
     return this[routeSeen]?.route
@@ -73,10 +74,21 @@ export function watchRoute(request: ExpressRequest): void {
   const watched: WatchedRequest = request
   // An application that a middleware or a router calls does not know its parent.
   watched[firstApp] ??= request.app
-  Object.defineProperty(request, 'route', watchedRoute)
+  if (!('route' in request)) watchRoutesOfAll(request)
   if (watched[wayOf] !== undefined || !mayHideApps(outermost(request.app))) return
   watched[wayOf] = { apps: new Set(), next: (request as { next?: unknown }).next }
   Object.defineProperty(request, 'next', watchedNext)
+}
+
+/** Watches all requests that inherit from `express.request`, as this one does. Without Express it is this one alone. */
+function watchRoutesOfAll(request: object): void {
+  let common = request
+  for (;;) {
+    const above: object | null = Object.getPrototypeOf(common)
+    if (above === null || Object.hasOwn(above, 'constructor')) break
+    common = above
+  }
+  if (!('route' in common)) Reflect.defineProperty(common, 'route', watchedRoute)
 }
 
 /** Whether an application hides others, as long as it has so many layers. */
@@ -103,8 +115,9 @@ type Target = (layer: Layer & { readonly route: Route }, path: string, baseUrl: 
 export function createExpressLabels(): (request: ExpressRequest, status: number) => string {
   const labels = new WeakMap<Route, { readonly label: string; readonly apps: Way['apps'] | undefined }>()
   return (request, status) => {
-    const { [routeSeen]: seen, [firstApp]: first, [wayOf]: way } = request as WatchedRequest
-    const route = seen?.route ?? (request.route as Route | undefined)
+    const { [routeSeen]: lastSeen, [firstApp]: first, [wayOf]: way } = request as WatchedRequest
+    const route = (request.route as Route | undefined) ?? lastSeen?.route
+    const seen = lastSeen?.route === route ? lastSeen : undefined
     if (route === undefined && status === 404) return unmatched
     const found = route && labels.get(route)
     if (found !== undefined && isSame(found.apps, way?.apps)) return found.label
@@ -116,11 +129,15 @@ export function createExpressLabels(): (request: ExpressRequest, status: number)
     if (route === undefined) {
       return walk(root, apps, path, wanted(request.method), '') ?? mountOfAnswer(root, apps, path, last.baseUrl)
     }
-    const isTarget: Target = (layer, _path, baseUrl) =>
-      layer.route === route && (seen === undefined || baseUrl === seen.baseUrl.replace(/\/$/, ''))
+    // Set in front of the monitor, or by an application of another copy of Express.
+    if (seen === undefined) watchRoutesOfAll(request)
+    const takenUrl = (last.baseUrl ?? '').replace(/\/$/, '')
+    const isTarget: Target = (layer, _path, baseUrl) => layer.route === route && baseUrl === takenUrl
+    const isItsRoute: Target = (layer) => layer.route === route
     const label =
       walk(root, apps, path, isTarget, '') ??
       walk(outermost(last.app), apps, path, isTarget, '') ??
+      (seen === undefined ? walk(root, apps, path, isItsRoute, '') : undefined) ??
       labelOfHidden(root, apps, path, last.baseUrl ?? '', route)
     if (occurrences(root, apps, route) === 1) labels.set(route, { label, apps: way?.apps })
     return label

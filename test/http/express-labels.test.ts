@@ -53,10 +53,12 @@ const answer: express5.RequestHandler = (_request, response) => void response.en
 const missing: express5.RequestHandler = (_request, response) => void response.status(404).end()
 const refuse: express5.RequestHandler = (_request, response) => void response.status(403).end()
 
-describe.each<[version: string, express: Express]>([
-  ['Express 4', express4 as unknown as Express],
-  ['Express 5', express5],
-])('%s counts', (version, express) => {
+const versions: ReadonlyArray<[version: string, express: Express, other: Express]> = [
+  ['Express 4', express4 as unknown as Express, express5],
+  ['Express 5', express5, express4 as unknown as Express],
+]
+
+describe.each(versions)('%s counts', (version, express, other) => {
   it.each<[what: string, build: Build, path: string, label: string]>([
     [
       'a route at the very path of its router',
@@ -133,6 +135,24 @@ describe.each<[version: string, express: Express]>([
       '/sub/items/:id',
     ],
     [
+      'a route of an application of another Express that is called by a middleware',
+      (app) => {
+        const hidden = other().get('/items/:id', answer)
+        app.use('/sub', (request, response, next) => hidden(request, response, next))
+      },
+      '/sub/items/1',
+      '/sub/items/:id',
+    ],
+    [
+      'a route whose handler is an application of another Express',
+      (app) => {
+        const hidden = other().use(answer)
+        app.all('/legacy/:name', (request, response, next) => hidden(request, response, next))
+      },
+      '/legacy/a',
+      '/legacy/:name',
+    ],
+    [
       'a mount whose parameter is left out',
       (app, { Router }) =>
         app.use(version === 'Express 4' ? '/files/:folder?' : '/files{/:folder}', Router().get('/', answer)),
@@ -158,6 +178,18 @@ describe.each<[version: string, express: Express]>([
       app.use(((_error, _request, response, _next) => void response.status(500).end()) as express5.ErrorRequestHandler)
     }
     expect(await labelsOf(express, build, ['/sub/a/b/items/1'])).toEqual(['/sub/:name/:group/items/:id'])
+  })
+
+  it('an error of an application of another Express under its route, from the second request on', async () => {
+    const build: Build = (app) => {
+      const hidden = other().get('/items/:id', (request, response, next) => {
+        if (request.params.id === '1') response.end('ok')
+        else next(new Error('passed on'))
+      })
+      app.use('/sub', (request, response, next) => hidden(request, response, next))
+      app.use(((_error, _request, response, _next) => void response.status(500).end()) as express5.ErrorRequestHandler)
+    }
+    expect(await labelsOf(express, build, ['/sub/items/1', '/sub/items/2'])).toEqual(['/sub/items/:id'])
   })
 
   it('a router under a pattern and a name under the one that took the request', async () => {
@@ -217,6 +249,34 @@ describe.each<[version: string, express: Express]>([
       }),
       { numRuns: 40 },
     )
+  })
+
+  it('applications beside each other, of which each has a monitor', async () => {
+    const build: Build = (app, express) => {
+      const inner = express().use(monitorRequests(new PerformanceMonitor({ sampleInterval: false })))
+      inner.get('/items/:id', answer)
+      app.use('/sub', (request, response, next) => inner(request, response, next)).get('/items/:id', answer)
+    }
+    expect((await labelsOf(express, build, ['/sub/items/1', '/items/1'])).sort()).toEqual([
+      '/items/:id',
+      '/sub/items/:id',
+    ])
+  })
+
+  it('a request whose route a handler sees as without the monitor', async () => {
+    const seen: unknown[] = []
+    const build: Build = (app) =>
+      app
+        .use((request, _response, next) => {
+          seen.push(request.route)
+          next()
+        })
+        .get('/items/:id', (request, response) => {
+          seen.push(request.route.path)
+          response.end('ok')
+        })
+    await labelsOf(express, build, ['/items/1'])
+    expect(seen).toEqual([undefined, '/items/:id'])
   })
 
   it('one route of many mounts under each of them', async () => {
