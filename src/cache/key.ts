@@ -1,7 +1,6 @@
-import { types } from 'node:util'
 import { describeValue } from '../shared/assertions.ts'
 import { isPlainObject } from '../shared/plain-object.ts'
-import { nodeCrypto } from '../shared/platform/builtins.ts'
+import { nodeCrypto, nodeUtil } from '../shared/platform/builtins.ts'
 
 /**
  * The key of an entry: a string or a tuple. Each part of a tuple is encoded without loss, so `['a', 1]` is not `['a', '1']`.
@@ -66,9 +65,9 @@ function encodePart(part: unknown, depth: number): string {
 function encodeObject(part: object, depth: number): string {
   if (depth > maxDepth) throw new TypeError(`Expected \`key\` to be at most ${maxDepth} levels deep`)
   if (Array.isArray(part)) return encodeList(part, depth)
-  if (types.isDate(part)) return `D${part.getTime()}`
-  if (types.isUint8Array(part))
-    return `B${Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('base64')}`
+  const { isDate, isUint8Array } = nodeUtil().types
+  if (isDate(part)) return `D${part.getTime()}`
+  if (isUint8Array(part)) return `B${Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('base64')}`
   if (!isPlainObject(part)) return refuse(part)
   // Some query builders name their operators by symbols: left out, `{ [gt]: 1 }` would be the key of `{ [lt]: 1 }`.
   if (Object.getOwnPropertySymbols(part).length > 0) refuse(Object.getOwnPropertySymbols(part)[0])

@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { nodeStream } from '../shared/platform/builtins.ts'
 
 /** An answer for an adapter to send. */
 export interface HttpAnswer {
@@ -71,7 +70,8 @@ export async function sendAnswer(
     response.end(method === 'HEAD' ? '' : body)
     return
   }
-  await pipeline(Readable.from(body), response).catch((error: NodeJS.ErrnoException) => {
+  const { Readable, promises } = nodeStream()
+  await promises.pipeline(Readable.from(body), response).catch((error: NodeJS.ErrnoException) => {
     // The client left, which is not an error of the application.
     if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
   })

@@ -86,7 +86,7 @@ registerHooks({ load: (url, context, next) => (url.startsWith('file:') && files.
 await import(process.env.FACE)
 const own = files.filter((file) => file.includes('/posthaste/dist/'))
 const packages = files.filter((file) => !own.includes(file)).map((file) => /.*node_modules\\/([^/]+)/.exec(file)[1])
-const heavy = process.moduleLoadList.filter((name) => /^NativeModule (?:.*undici|assert|cluster|crypto|http|v8|zlib)$/.test(name))
+const heavy = process.moduleLoadList.filter((name) => /^NativeModule (?:.*undici|assert|cluster|crypto|fs\\/promises|http|internal\\/util\\/diff|stream|v8|zlib)$/.test(name))
 console.log(JSON.stringify({ own: own.length, others: [...new Set(packages)].filter((name) => name !== 'kysely'), heavy }))
 `
 

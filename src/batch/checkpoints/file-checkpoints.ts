@@ -1,7 +1,6 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expectText } from '../../shared/arguments.ts'
-import { nodeCrypto } from '../../shared/platform/builtins.ts'
+import { nodeCrypto, nodeFs } from '../../shared/platform/builtins.ts'
 import { type Checkpoint, type CheckpointStore, parseCheckpoint } from './checkpoint-store.ts'
 
 /**
@@ -16,12 +15,13 @@ export function fileCheckpoints(folder: string): CheckpointStore {
   return {
     async load(key) {
       const path = pathOf(folder, key)
-      const text = await readFile(path, 'utf8').catch(undefinedWhenMissing)
+      const text = await nodeFs().promises.readFile(path, 'utf8').catch(undefinedWhenMissing)
       return text === undefined ? undefined : parseFile(text, path)
     },
     async save(key, checkpoint) {
       const path = pathOf(folder, key)
       const temporaryPath = `${path}.${nodeCrypto().randomUUID()}`
+      const { mkdir, rename, rm } = nodeFs().promises
       await mkdir(folder, { recursive: true })
       try {
         await writeToDisk(temporaryPath, JSON.stringify({ key, ...checkpoint }))
@@ -32,13 +32,13 @@ export function fileCheckpoints(folder: string): CheckpointStore {
       }
     },
     async clear(key) {
-      await rm(pathOf(folder, key), { force: true })
+      await nodeFs().promises.rm(pathOf(folder, key), { force: true })
     },
   }
 }
 
 async function writeToDisk(path: string, text: string): Promise<void> {
-  const handle = await open(path, 'wx')
+  const handle = await nodeFs().promises.open(path, 'wx')
   try {
     await handle.writeFile(text)
     await handle.sync()

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util'
 import { inheritsNothing, isPlainObject } from '../../shared/plain-object.ts'
+import { nodeUtil } from '../../shared/platform/builtins.ts'
 
 export interface Inspection {
   /** An estimate of the heap that the value takes. */
@@ -194,7 +194,7 @@ function hasOnlyFields(value: object, fields: readonly string[]): boolean {
 function hasProperties(value: object): boolean {
   if (!ArrayBuffer.isView(value)) return Reflect.ownKeys(value).length > 0
   // To list the keys of a view takes long, because each of its elements is one. A new view of the same bytes has no others.
-  return !isDeepStrictEqual(value, (value as Uint8Array).subarray())
+  return !nodeUtil().isDeepStrictEqual(value, (value as Uint8Array).subarray())
 }
 
 const builtInPrototypes: ReadonlySet<object> = /* @__PURE__ */ (() =>

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
-import { isDeepStrictEqual } from 'node:util'
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { isPlainObject } from '../../shared/plain-object.ts'
+import { nodeUtil } from '../../shared/platform/builtins.ts'
 import { currentOwner } from '../../shared/scope/work.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { classifyError } from '../classify-error.ts'
@@ -106,7 +106,7 @@ export class GroupRunner {
     for (const query of queries) separate.push(await execute(query))
     // Some drivers also count the rows, as affected.
     const rowsOf = (all: Results) => all.map(({ rows }) => rows)
-    if (isDeepStrictEqual(rowsOf(results), rowsOf(separate)))
+    if (nodeUtil().isDeepStrictEqual(rowsOf(results), rowsOf(separate)))
       shape.addProof(separate.flatMap(({ rows }) => rows as object[]))
     else shape.refuseForNow('it gave other rows when joined')
     return separate

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { CompiledQuery } from 'kysely'
+import { nodeUtil } from '../../shared/platform/builtins.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { type Token, tokenize } from './sql-tokens.ts'
 
@@ -14,7 +14,7 @@ export function isOtherPage(one: CompiledQuery, other: CompiledQuery, dialect: S
   if (values.length !== others.length) return false
   const sorted = sortColumns(tokens)
   const uses = values
-    .filter(({ value }, position) => !isDeepStrictEqual(value, others[position]?.value))
+    .filter(({ value }, position) => !nodeUtil().isDeepStrictEqual(value, others[position]?.value))
     .map(({ index }) => useOf(tokens, index, sorted))
   // A seek compares its first keys with `=` and the last one with a bound, so some sorted columns also vary with `=`.
   return uses.some((use) => use === 'bound' || use === 'offset') && uses.every((use) => use !== 'other')

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { RootOperationNode } from 'kysely'
+import { nodeUtil } from '../../shared/platform/builtins.ts'
 import { walkQuery } from '../../shared/sql/query-tree.ts'
 
 /** A column compared with a value, somewhere in a query. */
@@ -53,5 +53,5 @@ export interface BinaryOperation {
 }
 
 function differences(one: readonly Comparison[], other: readonly Comparison[]): Comparison[] {
-  return one.filter((comparison, index) => !isDeepStrictEqual(comparison.value, other[index]?.value))
+  return one.filter((comparison, index) => !nodeUtil().isDeepStrictEqual(comparison.value, other[index]?.value))
 }

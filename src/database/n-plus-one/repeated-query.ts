@@ -1,6 +1,5 @@
-import { inspect } from 'node:util'
 import type { CompiledQuery } from 'kysely'
-import { nodeCrypto } from '../../shared/platform/builtins.ts'
+import { nodeCrypto, nodeUtil } from '../../shared/platform/builtins.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { type CallSites, callSitesOf, captureStack } from '../call-site.ts'
 import { isOtherPage } from '../fingerprint/page-bounds.ts'
@@ -161,7 +160,7 @@ function textOf(values: readonly unknown[]): string {
     return JSON.stringify(values.map(hashIfBytes), bigintToText)
   } catch {
     // What has no JSON, such as a circular object, may have a way of its own into the driver.
-    return inspect(values)
+    return nodeUtil().inspect(values)
   }
 }
 

@@ -1,4 +1,5 @@
-import { pipeline, Readable, type Transform } from 'node:stream'
+import type { Transform } from 'node:stream'
+import { nodeStream } from '../../shared/platform/builtins.ts'
 import { readReady } from '../ready-body.ts'
 import type { OnEncoded } from './codecs.ts'
 import type { ResponseCompressor } from './compressor.ts'
@@ -52,6 +53,7 @@ function changeHead(headers: Headers, { set, remove }: EncodedHead): void {
 
 /** The output of the encoder. When the client leaves, encoder and source end at once. */
 function toWeb(pieces: AsyncIterable<Uint8Array>, encoder: Transform, cancel: () => void): ReadableStream {
+  const { pipeline, Readable } = nodeStream()
   pipeline(Readable.from(pieces, { objectMode: false }), encoder, () => {})
   encoder.once('close', cancel)
   return Readable.toWeb(encoder) as ReadableStream

@@ -1,4 +1,5 @@
-import { Transform } from 'node:stream'
+import type { Transform } from 'node:stream'
+import { nodeStream } from '../../shared/platform/builtins.ts'
 
 /** Collects a copy of a body that comes in pieces, and drops it once the body is too long. */
 export class BodyCopy {
@@ -34,7 +35,7 @@ export class BodyCopy {
  */
 export function copyingStream(maxBytes: number, onCopied: (body: Buffer | undefined) => void): Transform {
   const copy = new BodyCopy(maxBytes)
-  return new Transform({
+  return new (nodeStream().Transform)({
     // The client's pace must not be the handler's, whose answer others wait for.
     readableHighWaterMark: maxBytes,
     transform(chunk: Buffer, _encoding, done) {

@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs'
-import { statfs } from 'node:fs/promises'
 import { availableParallelism, loadavg, totalmem } from 'node:os'
-import { nodeV8 } from '../../shared/platform/builtins.ts'
+import { nodeFs, nodeV8 } from '../../shared/platform/builtins.ts'
 import { isWorkers, readOrNull } from '../../shared/platform/runtime.ts'
 import { systemClock } from '../../shared/time/clock.ts'
 
@@ -30,7 +28,7 @@ export const systemReaders: SystemReaders = {
   time: systemClock,
   readText(path) {
     try {
-      return readFileSync(path, 'utf8')
+      return nodeFs().readFileSync(path, 'utf8')
     } catch {
       return undefined
     }
@@ -52,7 +50,7 @@ export const systemReaders: SystemReaders = {
       heapLimit: 'Bun' in globalThis ? null : heap?.heap_size_limit || null,
     }
   },
-  diskSpace: statfs,
+  diskSpace: (path) => nodeFs().promises.statfs(path),
   async processUsage(pid) {
     // Imported when needed: few monitors watch other processes.
     const { default: pidusage } = await import('pidusage')
