@@ -106,6 +106,30 @@ describe.each(servers)('`abandon` on %s', (server) => {
       expect(autoBatch.statements).toBe(statements + 1)
     })
 
+    it.runIf(server === 'postgres')(
+      'frees the connections of lookups that wait for a lock before they are joined',
+      async () => {
+        const { db, table } = await openDatabase(server, 'tuned', { autoBatch: true })
+        const lookups = () =>
+          Promise.all([1, 2, 3].map((id) => db.selectFrom(table).select('name').where('id', '=', id).execute()))
+        await db.connection().execute(async (holder) => {
+          await sql`begin`.execute(holder)
+          await sql`lock table ${sql.raw(table)}`.execute(holder)
+          const controllers = Array.from({ length: 3 }, () => new AbortController())
+          const outcomes = controllers.map(async ({ signal }) => {
+            await withQueryScope('left', lookups, { signal })
+          })
+          await pause(50)
+          for (const controller of controllers) controller.abort(new Error('left'))
+          expect((await Promise.allSettled(outcomes)).map(({ status }) => status)).toEqual(Array(3).fill('rejected'))
+          await sql`select 1`.execute(db)
+          await sql`rollback`.execute(holder)
+        })
+        await withQueryScope('stayed', lookups)
+        expect(queryReport(db).autoBatch.shapes.map(({ refused }) => refused)).toEqual([undefined])
+      },
+    )
+
     it('ends the queries of a request at its deadline', async () => {
       const { app, database } = await start(server, 'plain', '150ms')
       const failed = Promise.withResolvers<unknown>()

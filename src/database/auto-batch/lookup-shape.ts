@@ -75,8 +75,8 @@ export class LookupShape {
           return refusal === undefined
         },
         (error) => {
-          // A lost connection, or a client that left, says nothing about the shape: the next group asks again.
-          if (!isLost(error) && !currentOwner()?.isAbandoned)
+          // A lost connection, a lock, or a client that left says nothing about the shape: the next group asks again.
+          if (!isLost(error) && !hasWaited(error) && !currentOwner()?.isAbandoned)
             this.refuseForNow(`the database could not prepare it: ${messageOf(error)}`)
           return false
         },
@@ -137,6 +137,11 @@ export class LookupShape {
 
 const keptApart =
   'its lookups differ in a value with which the database may compute before it reads a row: in a LIMIT, a function, a second cast'
+
+function hasWaited(error: unknown): boolean {
+  const { kind } = classifyError(error)
+  return kind === 'timeout' || kind === 'lock-timeout'
+}
 
 function isLost(error: unknown): boolean {
   const { kind } = classifyError(error)

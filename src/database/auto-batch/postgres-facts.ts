@@ -42,6 +42,8 @@ export async function readPostgresFacts(
   let isPrepared = false
   await run('begin')
   try {
+    // Planning waits for locks, such as that of an ALTER TABLE, and nobody can cancel it: give up after a second.
+    await run("set local statement_timeout = '1s'")
     await run(`prepare ${name} as ${sql}`)
     isPrepared = true
     const { rows } = await run(factsSql(name), [[...names]])
