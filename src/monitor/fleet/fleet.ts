@@ -85,7 +85,8 @@ export class Fleet {
     const collected = (await this.#collect()).toSorted((a, b) => a.ageMs - b.ageMs)
     const others = collected.filter(({ id, hasLeft }) => id !== instance && hasLeft !== true)
     const own = publication()
-    const merger = new ReadingMerger(maxEndpoints, slicing(windowMs).sliceMs)
+    const { sliceMs } = slicing(windowMs)
+    const merger = new ReadingMerger(maxEndpoints, sliceMs)
     merger.add(own.reading)
     const members = [toMember(instance, 0, false, own)]
     let rejected = 0
@@ -98,7 +99,9 @@ export class Fleet {
         rejected++
         continue
       }
-      if (!isStale) merger.add(theirs.reading)
+      // How old it is the transport knows, so what it says of the time shows how its clock stands.
+      const aheadMs = theirs.reading.historyEndMs + ageMs - own.reading.historyEndMs
+      if (!isStale) merger.add(theirs.reading, Math.abs(aheadMs) > 2 * sliceMs ? aheadMs : 0)
       members.push(toMember(id, ageMs, isStale, isStale ? undefined : theirs))
     }
     const stale = members.filter((member) => member.stale).length

@@ -43,15 +43,21 @@ export class ReadingMerger {
     this.#sliceMs = sliceMs
   }
 
-  add(reading: Reading): void {
-    for (const endpoint of reading.endpoints) this.#addEndpoint(endpoint)
+  /**
+   * @param aheadMs - by how much the clock of its process is ahead; up to a few seconds, the nearest slice of both clocks is the
+   *   same one
+   */
+  add(reading: Reading, aheadMs = 0): void {
+    for (const endpoint of reading.endpoints) {
+      this.#addEndpoint({ ...endpoint, lastSeen: endpoint.lastSeen - aheadMs })
+    }
     for (const [name, windows] of reading.timings) this.#addTiming(name, windows)
     for (const [name, row] of Object.entries(reading.caches)) {
       const merged = this.#caches.get(name)
       this.#caches.set(name, merged === undefined ? row : mergeCacheRows(merged, row))
     }
-    for (const slice of reading.history) this.#addSlice(slice)
-    this.#historyEndMs = Math.min(this.#historyEndMs, this.#align(reading.historyEndMs))
+    for (const slice of reading.history) this.#addSlice({ ...slice, startMs: slice.startMs - aheadMs })
+    this.#historyEndMs = Math.min(this.#historyEndMs, this.#align(reading.historyEndMs - aheadMs))
     const numbers = this.#numbers
     numbers.inFlight += reading.inFlight
     if (reading.oldestMs !== null) numbers.oldestMs = Math.max(numbers.oldestMs ?? 0, reading.oldestMs)
@@ -97,7 +103,6 @@ export class ReadingMerger {
     })
   }
 
-  /** The clocks of members differ a little: the nearest slice is the same one. */
   #align(startMs: number): number {
     return Math.round(startMs / this.#sliceMs) * this.#sliceMs
   }

@@ -92,6 +92,30 @@ describe('a fleet', () => {
     })
   })
 
+  it.each([
+    ['an hour behind', -3_600_000],
+    ['an hour ahead', 3_600_000],
+    ['like its own', 0],
+  ])('shows what a member did whose clock is %s', async (_what, skewMs) => {
+    const transport = memoryTransport()
+    const start = 1_700_000_000_000
+    const monitors = ['me', 'other'].map((instance, index) => {
+      const clock = { now: start + index * skewMs }
+      const monitor = open({ instance, fleet: transport, sampleInterval: false, clock: () => clock.now })
+      for (let slice = 0; slice < 6; slice++) {
+        for (let count = 0; count <= slice; count++) monitor.record('GET', '/work', 200, clock.now - 10)
+        clock.now += 5_000
+      }
+      return monitor
+    })
+    await transport.isPublished('other')
+    const { history, endpoints } = await monitors[0]!.fleetSnapshot({ history: true })
+    expect(history?.map(({ at, count }) => [Date.parse(at), count])).toEqual(
+      [0, 1, 2, 3, 4, 5].map((slice) => [start + slice * 5_000, 2 * (slice + 1)]),
+    )
+    expect(endpoints.map(({ lastSeen }) => Date.parse(lastSeen))).toEqual([start + 25_000])
+  })
+
   it('costs the numbers of the others when its transport fails or hangs, never an error', async () => {
     const warn = vi.fn()
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
