@@ -1,6 +1,4 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import express5 from 'express'
 import express4 from 'express4'
 import fc from 'fast-check'
@@ -8,6 +6,7 @@ import { PerformanceMonitor } from 'posthaste'
 import { monitorRequests } from 'posthaste/express'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { ask } from '../support/answering.ts'
+import { listen } from '../support/listen.ts'
 
 type Express = typeof express5
 
@@ -20,13 +19,9 @@ async function labelsOf(express: Express, build: Build, paths: readonly string[]
   const app = express()
   app.use(monitorRequests(monitor))
   build(app, express)
-  const server = createServer(app).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(async () => {
-    server.close()
-    await monitor.close()
-  })
-  for (const path of paths) await ask((server.address() as AddressInfo).port, { method, path })
+  onTestFinished(() => monitor.close())
+  const port = await listen(createServer(app))
+  for (const path of paths) await ask(port, { method, path })
   await expect.poll(() => monitor.snapshot().requests.inFlight).toBe(0)
   return monitor.snapshot().endpoints.map(({ route }) => route)
 }

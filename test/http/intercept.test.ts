@@ -1,21 +1,11 @@
 import { once } from 'node:events'
-import { createServer, get, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { type Interceptor, intercept, type WholeChange } from '../../src/http/intercept.ts'
 import { beforeHead } from '../../src/http/response-head.ts'
-
-async function listen(handler: RequestListener): Promise<number> {
-  const server = createServer(handler).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return (server.address() as AddressInfo).port
-}
+import { listen } from '../support/listen.ts'
 
 async function open(port: number): Promise<IncomingMessage> {
   const [response] = await once(get({ host: '127.0.0.1', port, agent: false }), 'response')
@@ -24,7 +14,7 @@ async function open(port: number): Promise<IncomingMessage> {
 
 /** The answer of a handler: status, message, headers but those of every answer, and body. */
 async function answerOf(handler: (response: ServerResponse) => void): Promise<unknown[]> {
-  const response = await open(await listen((_request, response) => handler(response)))
+  const response = await open(await listen(createServer((_request, response) => handler(response))))
   const { date, connection, 'content-length': length, 'transfer-encoding': transfer, ...headers } = response.headers
   return [response.statusCode, response.statusMessage, headers, await text(response)]
 }
@@ -122,12 +112,14 @@ describe('while what becomes of an answer is promised', () => {
     const { promise, resolve } = Promise.withResolvers<WholeChange>()
     const responses = Promise.withResolvers<ServerResponse>()
     const errors: unknown[] = []
-    const port = await listen((_request, response) => {
-      intercept(response, { ...asItIs, whole: () => promise })
-      response.on('error', (error) => errors.push(error))
-      response.end('body')
-      responses.resolve(response)
-    })
+    const port = await listen(
+      createServer((_request, response) => {
+        intercept(response, { ...asItIs, whole: () => promise })
+        response.on('error', (error) => errors.push(error))
+        response.end('body')
+        responses.resolve(response)
+      }),
+    )
     const request = get({ host: '127.0.0.1', port, agent: false }).on('error', () => {})
     const response = await responses.promise
     const closed = once(response, 'close')
@@ -140,10 +132,12 @@ describe('while what becomes of an answer is promised', () => {
   })
 
   it('breaks the connection off when the promise fails', async () => {
-    const port = await listen((_request, response) => {
-      intercept(response, { ...asItIs, whole: () => Promise.reject(new Error('broken')) })
-      response.end('body')
-    })
+    const port = await listen(
+      createServer((_request, response) => {
+        intercept(response, { ...asItIs, whole: () => Promise.reject(new Error('broken')) })
+        response.end('body')
+      }),
+    )
     await expect(open(port)).rejects.toThrow('socket hang up')
   })
 })

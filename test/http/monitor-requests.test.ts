@@ -14,21 +14,12 @@ import * as onHono from 'posthaste/hono'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { WebSocketServer } from 'ws'
 import { ask } from '../support/answering.ts'
+import { listen } from '../support/listen.ts'
 
 function makeMonitor(): PerformanceMonitor {
   const monitor = new PerformanceMonitor({ sampleInterval: false })
   onTestFinished(() => monitor.close())
   return monitor
-}
-
-async function listen(server: ReturnType<typeof createServer>): Promise<number> {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return (server.address() as AddressInfo).port
 }
 
 /** Each endpoint with its counts of completed requests, streams and upgrades, once nothing is in flight any more. */

@@ -1,25 +1,21 @@
 import { once } from 'node:events'
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import zlib from 'node:zlib'
 import { type Cache, createCache } from 'posthaste'
 import { cacheResponses, compressResponses } from 'posthaste/express'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { listen } from '../support/listen.ts'
 
 type Wrap = (request: IncomingMessage, response: ServerResponse, next: () => void) => void
 
-async function listen(wrap: Wrap, handler: (response: ServerResponse) => void): Promise<number> {
+/** The port of a server whose handler answers behind the middleware. */
+function listenBehind(wrap: Wrap, handler: (response: ServerResponse) => void): Promise<number> {
   const server = createServer((request, response) => {
     Object.assign(request, { originalUrl: request.url, path: request.url })
     wrap(request, response, () => handler(response))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
   })
-  return (server.address() as AddressInfo).port
+  return listen(server)
 }
 
 interface Received {
@@ -52,7 +48,7 @@ describe('an answer that is shorter than it says', () => {
     ],
   ])('looks cut off %s, encoded or not', async (_how, end) => {
     for (const wrap of [plain, compressing]) {
-      const port = await listen(wrap, (response) => {
+      const port = await listenBehind(wrap, (response) => {
         // So Node, too, ends the connection and does not wait.
         response.setHeader('connection', 'close')
         response.setHeader('content-type', 'text/plain')
@@ -66,7 +62,7 @@ describe('an answer that is shorter than it says', () => {
 
 it('is not encoded when the handler has applied a coding for the transfer', async () => {
   const coded = zlib.gzipSync(text)
-  const port = await listen(compressing, (response) => {
+  const port = await listenBehind(compressing, (response) => {
     response.setHeader('content-type', 'text/plain')
     response.setHeader('transfer-encoding', 'gzip, chunked')
     response.end(coded)
@@ -83,7 +79,7 @@ describe.each<[middleware: string, wrap: Wrap]>([
     ['in one piece', (response) => response.end(Buffer.from(text))],
     ['from a stream', (response) => Readable.from([Buffer.from(text), Buffer.from(text)]).pipe(response)],
   ])('keeps a header in Latin-1 with a body %s', async (_how, send) => {
-    const port = await listen(wrap, (response) => {
+    const port = await listenBehind(wrap, (response) => {
       response.setHeader('content-type', 'text/csv')
       response.setHeader('x-name', 'Müller')
       send(response)
@@ -96,7 +92,7 @@ describe.each<[middleware: string, wrap: Wrap]>([
 it('keeps its reason phrase in the cache, which is not that of a 304', async () => {
   const cache = createCache() as unknown as Cache
   onTestFinished(async () => void (await cache.close()))
-  const port = await listen(cacheResponses(cache) as unknown as Wrap, (response) => {
+  const port = await listenBehind(cacheResponses(cache) as unknown as Wrap, (response) => {
     response.statusMessage = 'Very Fine'
     response.end(text)
   })

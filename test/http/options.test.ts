@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import zlib from 'node:zlib'
@@ -12,6 +11,7 @@ import * as onFastify from 'posthaste/fastify'
 import * as onHono from 'posthaste/hono'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { ask } from '../support/answering.ts'
+import { listen } from '../support/listen.ts'
 
 const text = 'the same again, '.repeat(200)
 type Label = (path: string) => string | undefined
@@ -57,18 +57,6 @@ const starts: Readonly<Record<string, (monitor: PerformanceMonitor, options: Opt
     app.get('/items/:id', (c) => c.body(text, 200, { 'content-type': c.req.query('type') as string }))
     return listen(serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }) as ReturnType<typeof createServer>)
   },
-}
-
-async function listen(server: ReturnType<typeof createServer>): Promise<number> {
-  if (!server.listening) {
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-  }
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return (server.address() as AddressInfo).port
 }
 
 function makeMonitor(): PerformanceMonitor {

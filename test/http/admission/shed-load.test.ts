@@ -13,6 +13,7 @@ import * as onExpress from 'posthaste/express'
 import * as onFastify from 'posthaste/fastify'
 import * as onHono from 'posthaste/hono'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { listen } from '../../support/listen.ts'
 
 interface ShedOptions {
   readonly maxWait?: `${number}ms`
@@ -104,16 +105,6 @@ function makeMonitor(options: MonitorOptions = {}): { monitor: PerformanceMonito
   })
   onTestFinished(() => monitor.close())
   return { monitor, warnings }
-}
-
-async function listen(server: Server): Promise<number> {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return (server.address() as AddressInfo).port
 }
 
 interface Answer {
