@@ -62,25 +62,28 @@ export class QueryRunner implements KyselyPlugin, SqlStyle {
    *
    * @returns the rows, and what `build` returned
    */
-  async run<Result extends Built>(
+  run<Result extends Built>(
     build: (node: SelectQueryNode) => Result,
     signal?: AbortSignal,
   ): Promise<{ rows: Row[]; built: Result }> {
-    signal?.throwIfAborted()
+    if (signal?.aborted) return Promise.reject(signal.reason)
     this.#build = build
     const execution = this.#query.execute(signal && { signal })
     // Kysely compiles before its first `await`, so this is what our `build` returned, even if other statements run at
     // the same time. If `build` threw, the execution rejects.
     const built = this.#built as Result
-    let rows: Row[]
-    try {
-      rows = await (signal === undefined ? execution : untilAborted(execution, signal))
-    } catch (error) {
-      refuseNameTwice(built.statement, undefined, error)
-      throw error
-    }
-    if (this.dialect === 'sqlite') refuseNameTwice(built.statement, rows[0])
-    return { rows, built }
+    const read = signal === undefined ? execution : untilAborted(execution, signal)
+    // In an async function it would take longer, and this runs for each page.
+    return read.then(
+      (rows) => {
+        if (this.dialect === 'sqlite') refuseNameTwice(built.statement, rows[0])
+        return { rows, built }
+      },
+      (error) => {
+        refuseNameTwice(built.statement, undefined, error)
+        throw error
+      },
+    )
   }
 
   /** The rows of a statement that is built from the query's node. */

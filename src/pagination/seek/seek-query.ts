@@ -80,8 +80,11 @@ export class SeekQuery {
    * are rows on its other side, in the same snapshot; only if it is gone does a second statement look for them.
    */
   seek(request: SeekRequest): Promise<SeekResult> {
-    const seek = () => this.#seek(request)
-    return this.#mysqlKeys === undefined ? seek() : this.#mysqlKeys.read(seek, () => this.#reset())
+    if (this.#mysqlKeys === undefined) return this.#seek(request)
+    return this.#mysqlKeys.read(
+      () => this.#seek(request),
+      () => this.#reset(),
+    )
   }
 
   async #seek(request: SeekRequest): Promise<SeekResult> {
