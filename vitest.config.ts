@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { defineDashboard } from './scripts/dashboard.ts'
 import { packed } from './test/package/support/packed.ts'
 import { publicSuites } from './test/support/public-suites.ts'
@@ -18,6 +19,19 @@ const packedAlias = [
   { find: /^posthaste\/([a-z]+)$/, replacement: `${packed}/dist/$1.js` },
 ]
 
+/** Long tests in small files, which would run last, when nothing is left to run beside them. */
+const longTests = /\/test\/(?:cache\/torture|dashboard\/browser|database\/pool\/pg-pool)\.test\.ts$/
+
+class LongTestsFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    const isLong = ({ moduleId, project }: TestSpecification) => project.name === 'unit' && longTests.test(moduleId)
+    const others = sorted.filter((file) => !isLong(file))
+    const start = others.findIndex(({ project }) => project.name === 'unit')
+    return others.toSpliced(Math.max(0, start), 0, ...sorted.filter(isLong))
+  }
+}
+
 const config: ViteUserConfig = defineConfig({
   define: defineDashboard(),
   test: {
@@ -29,6 +43,7 @@ const config: ViteUserConfig = defineConfig({
     maxWorkers: 4,
     // Loading the library anew for each file would cost a third of the time. What a test changes globally, it puts back.
     isolate: false,
+    sequence: { sequencer: LongTestsFirst },
     // A busy machine takes longer than the second that is the default.
     expect: { poll: { timeout: 20_000 } },
     coverage: {
