@@ -146,8 +146,7 @@ export function mysqlKeyTypes(
 }
 
 function typeOf(key: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
-  const expressions = withExpressions(query, outer)
-  const sources = sourcesOf(query, expressions)
+  const sources = sourcesOf(query, withExpressions(query, outer))
   const named = namedBy(key)
   if (named !== undefined) return typeOf(named, query, outer, columnsOf)
   if (ReferenceNode.is(key)) {
@@ -155,7 +154,7 @@ function typeOf(key: OperationNode, query: SelectQueryNode, outer: Expressions, 
     const qualifier = key.table?.table.identifier.name
     const fitting = sources.filter((source) => qualifier === undefined || source.name === qualifier)
     for (const source of fitting) {
-      const type = name === undefined ? undefined : columnType(source, name, expressions, columnsOf)
+      const type = name === undefined ? undefined : columnType(source, name, columnsOf)
       if (type !== undefined) return type
     }
     return 'zoned'
@@ -168,7 +167,7 @@ function typeOf(key: OperationNode, query: SelectQueryNode, outer: Expressions, 
   }
   if (sources.some(isRaw)) return 'zoned'
   const typeOfColumn = (name: string) => {
-    const types = sources.map((source) => columnType(source, name, expressions, columnsOf))
+    const types = sources.map((source) => columnType(source, name, columnsOf))
     return types.find(isInstant) ?? types.find((type) => type !== undefined)
   }
   const isZoned = mayDependOnZone(key, {
@@ -202,12 +201,7 @@ function unordered(): QueryUnsupportedError {
   )
 }
 
-function columnType(
-  { table, query }: Source,
-  name: string,
-  expressions: Expressions,
-  columnsOf: ColumnsOf,
-): MysqlType | undefined {
+function columnType({ table, query, expressions }: Source, name: string, columnsOf: ColumnsOf): MysqlType | undefined {
   if (table !== undefined) {
     const lower = name.toLowerCase()
     return columnsOf(table)?.find((column) => column.name === lower)?.type
@@ -226,9 +220,8 @@ function columnType(
 /** Whether a `*` may stand for a column of the name. */
 function mayShow(query: SelectQueryNode, name: string, outer: Expressions, columnsOf: ColumnsOf): boolean {
   if (!query.selections?.some(selectsAll)) return false
-  const expressions = withExpressions(query, outer)
-  return sourcesOf(query, expressions).some(
-    (source) => isRaw(source) || columnType(source, name, expressions, columnsOf) !== undefined,
+  return sourcesOf(query, withExpressions(query, outer)).some(
+    (source) => isRaw(source) || columnType(source, name, columnsOf) !== undefined,
   )
 }
 
@@ -239,7 +232,10 @@ function typeInRows(key: OperationNode, query: SelectQueryNode, outer: Expressio
   const name = ReferenceNode.is(key) ? columnName(key) : undefined
   // A recursive expression takes its types from the part that does not name it.
   const expressions = new Map(
-    [...withExpressions(query, outer)].map(([alias, other]) => [alias, other === query ? anchor : other]),
+    [...withExpressions(query, outer)].map(([alias, other]) => [
+      alias,
+      other.query === query ? { ...other, query: anchor as SelectQueryNode } : other,
+    ]),
   )
   const wanted = nodeKey(key)
   const at = (query.selections ?? []).findIndex(

@@ -22,10 +22,19 @@ export interface Source {
   readonly name: string
   readonly table: QualifiedName | undefined
   readonly query: SelectQueryNode | undefined
+  /** What the query can name. */
+  readonly expressions: Expressions
 }
 
-/** Common table expressions by their names; `undefined` for one whose columns we cannot name. */
-export type Expressions = ReadonlyMap<string, SelectQueryNode | undefined>
+/** Common table expressions by their names. */
+export type Expressions = ReadonlyMap<string, Expression>
+
+interface Expression {
+  /** `undefined` for one whose columns we cannot name. */
+  readonly query: SelectQueryNode | undefined
+  /** What it can name. */
+  readonly expressions: Expressions
+}
 
 /** Whether the key is a column, of a query over tables alone. */
 export function isColumnOfTables(key: OperationNode, query: SelectQueryNode): boolean {
@@ -64,8 +73,8 @@ function isInnerResult(
     seen.add(inner)
     if (inner.setOperations !== undefined) return true
     const selected = inner.selections?.find((selection) => selectionName(selection) === name)
-    if (selected === undefined) return isInnerResult(unqualified(column), inner, expressions, seen)
-    return isInnerResult(selectedNode(selected), inner, expressions, seen)
+    if (selected === undefined) return isInnerResult(unqualified(column), inner, source.expressions, seen)
+    return isInnerResult(selectedNode(selected), inner, source.expressions, seen)
   })
 }
 
@@ -73,13 +82,24 @@ function unqualified({ column }: ReferenceNode): ReferenceNode {
   return { kind: 'ReferenceNode', column }
 }
 
-/** The common table expressions that the query can name. */
-export function withExpressions(query: SelectQueryNode, outer: Expressions): Expressions {
+/**
+ * The common table expressions that the query can name.
+ *
+ * @param seeEachOther - whether they can also name those behind them, as always on SQLite
+ */
+export function withExpressions(
+  query: SelectQueryNode,
+  outer: Expressions,
+  seeEachOther: boolean | undefined = query.with?.recursive,
+): Expressions {
   if (query.with === undefined) return outer
-  const all = new Map(outer)
-  for (const { name, expression } of query.with.expressions) {
+  const { expressions } = query.with
+  let all = new Map(outer)
+  for (const { name, expression } of expressions) {
     const named = SelectQueryNode.is(expression) ? withNames(expression, name.columns) : undefined
-    all.set(name.table.table.identifier.name, named)
+    const before = all
+    all = seeEachOther ? all : new Map(all)
+    all.set(name.table.table.identifier.name, { query: named, expressions: before })
   }
   return all
 }
@@ -102,16 +122,14 @@ export function sourcesOf(query: SelectQueryNode, expressions: Expressions): Sou
   return nodes.map((node) => {
     const aliased = AliasNode.is(node) && IdentifierNode.is(node.alias) ? node.alias.name : undefined
     const inner = AliasNode.is(node) ? node.node : node
-    if (SelectQueryNode.is(inner)) return { name: aliased ?? '', table: undefined, query: inner }
-    if (inner.kind !== 'TableNode') return { name: aliased ?? '', table: undefined, query: undefined }
+    if (SelectQueryNode.is(inner)) return { name: aliased ?? '', table: undefined, query: inner, expressions }
+    if (inner.kind !== 'TableNode') return { name: aliased ?? '', table: undefined, query: undefined, expressions }
     const { schema, identifier } = (inner as TableNode).table
-    const isExpression = schema === undefined && expressions.has(identifier.name)
-    const table = isExpression ? undefined : { schema: schema?.name, name: identifier.name }
-    return {
-      name: aliased ?? identifier.name,
-      table,
-      query: isExpression ? expressions.get(identifier.name) : undefined,
-    }
+    const name = aliased ?? identifier.name
+    const expression = schema === undefined ? expressions.get(identifier.name) : undefined
+    // In `with t as (select … from t)`, the inner `t` is a table; a recursive expression is a union, and names itself in a part of it.
+    if (expression !== undefined && expression.query !== query) return { name, table: undefined, ...expression }
+    return { name, table: { schema: schema?.name, name: identifier.name }, query: undefined, expressions }
   })
 }
 

@@ -12,9 +12,8 @@ import { type Expressions, isRaw, sourcesOf, withExpressions } from './query-sou
 /** Whether the query reads from a union, or may do so in raw SQL. */
 function readsUnion(query: SelectQueryNode, outer: Expressions = new Map()): boolean {
   if (query.setOperations !== undefined) return true
-  const expressions = withExpressions(query, outer)
-  return sourcesOf(query, expressions).some(
-    (source) => isRaw(source) || (source.query !== undefined && readsUnion(source.query, expressions)),
+  return sourcesOf(query, withExpressions(query, outer, true)).some(
+    (source) => isRaw(source) || (source.query !== undefined && readsUnion(source.query, source.expressions)),
   )
 }
 

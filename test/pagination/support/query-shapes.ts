@@ -98,11 +98,25 @@ export const shapes: Readonly<Record<string, Shape>> = {
   derived,
   derivedTwice: (db, query, keys) => derived(db, db.selectFrom(query.as('d')).selectAll(), keys),
   derivedAll: (db, query) => db.selectFrom(query.as('d')).selectAll(),
+  // A short name, such as a page's own statement might take.
   cte: (db, query, keys) =>
     db
-      .with('c', () => query)
-      .selectFrom('c')
+      .with('phs0', () => query)
+      .selectFrom('phs0')
       .select(namesOf(keys)),
+  // Not on SQLite, where it would read itself.
+  cteNamedAsItsTable: (db, query, keys) =>
+    db
+      .with('shape_rows', () => query)
+      .selectFrom('shape_rows')
+      .select(namesOf(keys)),
+  ctesNamedAsTables: (db, query, keys) =>
+    db
+      .with('c', () => query)
+      .with('shape_rows', (with_) => with_.selectFrom('c').selectAll())
+      .with('shape_ids', (with_) => with_.selectFrom('shape_rows').select(namesOf(keys)))
+      .selectFrom('shape_ids')
+      .selectAll(),
   renamedCte: (db, query, keys) => {
     const names = namesOf(keys)
     const renamed = db.with(`c(${names.map((name) => `${name}_of_c`).join(', ')})`, () => query) as Untyped
