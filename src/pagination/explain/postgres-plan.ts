@@ -106,7 +106,7 @@ function judge(node: PlanNode, scans: Scans): Verdict {
 
 /** Whether the plan is that of a branch of our own union, whose branches are common table expressions. */
 function isBranch(plan: PlanNode): boolean {
-  return /^CTE phs\d+$/.test(plan['Subplan Name'] as string)
+  return /^CTE posthastes\d+$/.test(plan['Subplan Name'] as string)
 }
 
 function judgeScan(node: PlanNode, scans: Scans): Verdict {

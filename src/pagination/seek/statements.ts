@@ -181,8 +181,8 @@ function namedKeys(query: ResolvedQuery): ResolvedQuery {
   const { from, joins, where, with: own } = query.base
   const columns = query.keys.map(({ sql }, at) => asColumn(sql, `posthastek${at}`))
   const rows = withOnlyColumn({ kind: 'SelectQueryNode', from, joins, where } as SelectQueryNode, joined(columns, ', '))
-  const expressions = [...(own?.expressions ?? []), commonTable('ph', rows)]
-  const base = selectAll(tableNode('ph'), { kind: 'WithNode', ...own, expressions })
+  const expressions = [...(own?.expressions ?? []), commonTable('posthastes', rows)]
+  const base = selectAll(tableNode('posthastes'), { kind: 'WithNode', ...own, expressions })
   const keys = query.keys.map((key, at) => ({ ...key, sql: sqlText(`posthastek${at}`) }))
   return { ...query, base, condition: undefined, keys }
 }
@@ -330,11 +330,11 @@ function unionWithRemainingLimit(branches: readonly SelectQueryNode[], limit: nu
   let remaining: OperationNode = parameter(limit)
   const named = branches.map(({ with: _hoisted, ...branch }, at) => {
     const rows = at === 0 ? raw`${branch}` : raw`(select * from ${branch} as phs limit greatest(0, ${remaining}))`
-    remaining = raw`${remaining} - (select count(*) from ${tableNode(`phs${at}`)})`
-    return commonTable(`phs${at}`, rows)
+    remaining = raw`${remaining} - (select count(*) from ${tableNode(`posthastes${at}`)})`
+    return commonTable(`posthastes${at}`, rows)
   })
   const own = branches[0]?.with
   const expressions = [...(own?.expressions ?? []), ...named]
-  const all = branches.map((_branch, at) => raw`select * from ${tableNode(`phs${at}`)}`)
+  const all = branches.map((_branch, at) => raw`select * from ${tableNode(`posthastes${at}`)}`)
   return selectAll(raw`(${joined(all, ' union all ')}) as phs`, { kind: 'WithNode', ...own, expressions })
 }
