@@ -90,7 +90,7 @@ export function unexpectedNullsFrom(
 
 /** Whether the key can have NULLs behind its values. */
 export function canEndInNull(key: OrderKey): boolean {
-  return key.nulls === 'last' && !key.isUnique
+  return key.nulls === 'last' && (key.isNullable || !key.isUnique)
 }
 
 function equalities(keys: readonly OrderKey[], position: Position, text: KeyText, count: number): OperationNode[] {

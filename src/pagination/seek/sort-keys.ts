@@ -236,7 +236,8 @@ function keysOf(
       sql: toSql(node, quote),
       isDescending,
       nulls: given?.nulls ?? nativeNulls(dialect, isDescending),
-      isNullable: !isUnique && (given as GivenKey).isNullable,
+      // A unique key is trusted to have none, unless the caller has said where they come.
+      isNullable: given !== undefined && given.isNullable && (!isUnique || given.nulls !== undefined),
       isUnique,
       type: types?.[at],
       inner: inner?.[at],

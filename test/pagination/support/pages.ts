@@ -364,6 +364,26 @@ export function describePages({ dialect }: Engine, database: () => Opened): void
       await expect(rows()).rejects.toMatchObject({ code: 'ERR_KEY_NULL' })
     })
 
+    test('keeps the NULLs of a unique key, once the order says where they come', async () => {
+      for (const nulls of ['first', 'last'] as const) {
+        for (const dir of ['asc', 'desc'] as const) {
+          const options = { by: [{ key: 'likes', dir, nulls }], unique: ['likes', 'posts.id'] } as const
+          const all = ids(await Array.fromAsync(readRows(posts(), { ...options, unique: 'posts.id' })))
+          expect(all).toHaveLength(23)
+          expect(ids(await Array.fromAsync(readRows(posts(), { ...options, size: 2 } as never)))).toEqual(all)
+          const seen: number[] = []
+          let before: string | null = null
+          do {
+            const at: object = { before, from: 'end', perPage: 4 }
+            const page = await cursorPaginate(posts(), { ...options, ...at } as never)
+            seen.unshift(...ids(page.items as { id: number }[]))
+            before = page.pagination.prev
+          } while (before !== null)
+          expect(seen).toEqual(all)
+        }
+      }
+    })
+
     test('reads past the user’s plugins, inside a transaction and through a raw `or`', async () => {
       const camel = db.withPlugin(new CamelCasePlugin()).withPlugin(new ParseJSONResultsPlugin())
       const by = ['writerId', 'lastSeenAt desc'] as never[]
