@@ -255,6 +255,11 @@ export class InstrumentedConnection {
       const followed = this.#followTransaction({ statement: { ...statement, commitsFirst: false }, scope })
       return committed === undefined ? followed : committed.then(() => followed)
     }
+    if (control !== undefined && this.#transaction.isCommittedBy(control)) {
+      return this.#followTransaction({ statement: { ...statement, control: { kind: 'commit', name: '' } }, scope })
+    }
+    if (control?.kind === 'savepoint' && this.#instrumentation.dialect === 'sqlite')
+      this.#transaction.begin(scope, true)
     if (control?.kind === 'begin') this.#transaction.begin(scope)
     else if (control?.kind === 'rollback') this.#transaction.rollback()
     else if (control !== undefined && control.kind !== 'commit') this.#transaction.followSavepoint(control)

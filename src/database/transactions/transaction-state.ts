@@ -12,6 +12,7 @@ interface RepeatedRuns {
 export class TransactionState {
   readonly #owner: object
   #isOpen = false
+  #isSavepoint = false
   #mayHaveEnded = false
   #scope: QueryScope | undefined
   #reads: Reads | undefined
@@ -43,9 +44,11 @@ export class TransactionState {
     return this.#changedTables
   }
 
-  begin(scope: QueryScope | undefined): void {
+  /** @param isSavepoint - whether a savepoint begins it, as on SQLite: then the release of that savepoint commits it */
+  begin(scope: QueryScope | undefined, isSavepoint = false): void {
     if (this.#isOpen) return
     this.#isOpen = true
+    this.#isSavepoint = isSavepoint
     this.#scope = scope
     this.#reads = currentReads()
     scope?.countTransaction(this.#owner, 1)
@@ -70,18 +73,28 @@ export class TransactionState {
     this.#changedTables.push(...tables)
   }
 
+  /** Whether the statement releases the savepoint that began the transaction. */
+  isCommittedBy({ kind, name }: TransactionControl): boolean {
+    return kind === 'release' && this.#isOpen && this.#isSavepoint && this.#indexOf(name) === 0
+  }
+
   /** Keeps track of savepoints: rolling back to one drops the tables that were changed after it. */
   followSavepoint({ kind, name }: TransactionControl): void {
     if (kind === 'savepoint') {
-      this.#savepoints.push({ name, changedTables: this.#changedTables.length })
+      this.#savepoints.push({ name: name.toLowerCase(), changedTables: this.#changedTables.length })
       return
     }
-    const index = this.#savepoints.findLastIndex((savepoint) => savepoint.name === name)
+    const index = this.#indexOf(name)
     const savepoint = this.#savepoints[index]
     if (savepoint === undefined) return
     if (kind === 'rollback to') this.#changedTables.length = savepoint.changedTables
     // ROLLBACK TO keeps the savepoint, RELEASE destroys it; both destroy the later ones.
     this.#savepoints.length = kind === 'rollback to' ? index + 1 : index
+  }
+
+  /** Of names that differ in case alone, the last: so too many tables are told rather than too few. */
+  #indexOf(name: string): number {
+    return this.#savepoints.findLastIndex((savepoint) => savepoint.name === name.toLowerCase())
   }
 
   /** Ends the transaction and returns the tables that it changed, each once. */

@@ -127,13 +127,15 @@ describe('writes that invalidate', () => {
     expect(told).toHaveLength(2)
   })
 
-  it('tell too much rather than too little when a savepoint is named in another way than it was set', async () => {
-    const { db, told } = open()
+  it('tell too much rather than too little when the names of savepoints differ in case alone', async () => {
+    const { db, told } = openDummy()
     await db.connection().execute(async (connection) => {
       await sql`begin`.execute(connection)
-      await sql`savepoint here`.execute(connection)
+      await sql`savepoint "Here"`.execute(connection)
       await connection.deleteFrom('orders').execute()
-      await sql`rollback to HERE`.execute(connection)
+      await sql`savepoint here`.execute(connection)
+      await connection.deleteFrom('users').execute()
+      await sql`rollback to "Here"`.execute(connection)
       await sql`commit`.execute(connection)
     })
     expect(told).toEqual(['table:orders'])
