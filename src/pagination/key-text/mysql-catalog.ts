@@ -1,5 +1,5 @@
 import { type OperationNode, SelectionNode, SelectQueryNode } from 'kysely'
-import type { QueryRunner, Row } from '../seek/query-runner.ts'
+import { expectColumn, type QueryRunner, type Row } from '../seek/query-runner.ts'
 import { joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
 import { type MysqlColumn, mysqlTypeOf } from './mysql-types.ts'
 import type { QualifiedName } from './query-sources.ts'
@@ -65,6 +65,7 @@ export async function learnColumns(
   const columns = raw`(select ${databaseColumn}, database() as posthasted1, version() as posthasted2) as phd left join (${found}) as phc on 1 = 1`
   const statement = { ...SelectQueryNode.createFrom([columns]), selections: [SelectionNode.createSelectAll()] }
   const rows = await runner.rows(() => statement, signal)
+  expectColumn(rows[0], 'posthasted0')
   const database = databaseOf(rows[0]) as string
   const known = knownDatabase(database)
   const { tables, opaque } = known

@@ -10,6 +10,7 @@ import type {
 import { defaultNode, dialectOfSql, type SqlDialect } from '../../shared/sql/dialect.ts'
 import { markIntendedQuery } from '../../shared/sql/intended-queries.ts'
 import { untilAborted } from '../../shared/time/waiting.ts'
+import { QueryUnsupportedError } from '../errors.ts'
 import { refuseNameTwice } from './grouped-query.ts'
 import { parameter, type SqlStyle } from './sql-nodes.ts'
 
@@ -18,6 +19,14 @@ export type Row = Record<string, unknown>
 /** Whether a condition in a row is true, as each driver gives it. */
 export function isTrue(value: unknown): boolean {
   return value === true || value === 't' || Number(value) === 1
+}
+
+/** @throws QueryUnsupportedError when the rows do not have the names that the statement gives to its columns */
+export function expectColumn(row: Row | undefined, name: string): void {
+  if (row === undefined || name in row) return
+  throw new QueryUnsupportedError(
+    `The rows have no column \`${name}\`, which the statement of a page selects: let the driver and plugins leave such names as they are`,
+  )
 }
 
 /** The methods of Kysely's select query builder that we call, without its type parameters. */

@@ -15,7 +15,7 @@ import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-colum
 import { MysqlKeys } from './mysql-keys.ts'
 import { offsetStatement } from './order-by.ts'
 import { OrderedQuery, type OrderedQueryOptions, type OrderedQuerySettings } from './ordered-query.ts'
-import type { QueryRunner, Row, SelectQuery } from './query-runner.ts'
+import { expectColumn, type QueryRunner, type Row, type SelectQuery } from './query-runner.ts'
 import { describeKey, listKeys, type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
 import { probeStatement, readKeysStatement, seekStatement, withoutColumns, withoutKeyValues } from './statements.ts'
 
@@ -101,11 +101,7 @@ export class SeekQuery {
     const { resolved, position, page } = result.built
     const { keys } = resolved
     const { dialect } = this.runner
-    if (first !== undefined && !('posthastek0' in first)) {
-      throw new QueryUnsupportedError(
-        'The rows have no column `posthastek0`, which the statement of a page selects: let the driver and plugins leave such names as they are',
-      )
-    }
+    expectColumn(first, 'posthastek0')
     if (dialect === 'mysql' && rows.some(mayBeByLocalTime)) return this.#seek({ ...request, sortsInstants: true })
     if (this.#lacksDetails(rows, resolved)) return this.#seek(request)
     if (showsMixedTypes(first)) return this.#seekMixed(request)

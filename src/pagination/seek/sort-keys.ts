@@ -237,7 +237,7 @@ function keysOf(
       isDescending,
       nulls: given?.nulls ?? nativeNulls(dialect, isDescending),
       // A unique key is trusted to have none, unless the caller has said where they come.
-      isNullable: given !== undefined && given.isNullable && (!isUnique || given.nulls !== undefined),
+      isNullable: given?.isNullable === true && (!isUnique || given.nulls !== undefined),
       isUnique,
       type: types?.[at],
       inner: inner?.[at],

@@ -179,4 +179,17 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
       cursorPaginate(all(), { by: [{ expr, nulls: 'never' }], unique: 'id', perPage: 2 }),
     ).rejects.toMatchObject({ code: 'ERR_QUERY_UNSUPPORTED' })
   })
+
+  test.skipIf(!available)('are no help where rows do not have the names of the statement’s columns', async () => {
+    const renamed = (row: object) => Object.fromEntries(Object.entries(row).map(([name, value]) => [`_${name}`, value]))
+    // A table whose columns were not looked up before, on MariaDB and MySQL.
+    await sql`create table unknown_rows (id int primary key)`.execute(db)
+    await sql`insert into unknown_rows values (1)`.execute(db)
+    const query = (db.selectFrom('unknown_rows').select('id') as Query).withPlugin({
+      transformQuery: ({ node }) => node,
+      transformResult: async ({ result }) => ({ ...result, rows: result.rows.map(renamed) }),
+    })
+    const refused = { code: 'ERR_QUERY_UNSUPPORTED', message: expect.stringContaining('have no column `posthaste') }
+    await expect(cursorPaginate(query, { unique: 'id' } as never)).rejects.toMatchObject(refused)
+  })
 })
