@@ -49,10 +49,11 @@ function recordOf(keys: readonly OrderKey[], describesTypes: boolean): Operation
 
 /**
  * Each type with its kind and the type in it: under a domain, of a range's bounds, of an array's elements. The kind is `u` for
- * a type that is sorted by operators of other names than we compare with, such as hstore.
+ * a type that is sorted by operators of other names than we compare with, such as hstore, and `v` for one whose operators are
+ * not on the search path, as those of citext may be: there `>=` compares the texts.
  */
 const describedTypes = /* @__PURE__ */ sqlText(
-  "(select t.oid pht0, case when t.typcategory = 'A' and t.typtype = 'b' then 'A' when (t.typtype = 'b' or (t.typtype = 'd' and i.typtype = 'b' and i.typcategory <> 'A')) and not exists (select from pg_catalog.pg_operator where oprname = '>=' and oprleft = coalesce(i.oid, t.oid)) and not exists (select from pg_catalog.pg_cast where castsource = coalesce(i.oid, t.oid) and castmethod = 'b' and castcontext = 'i') then 'u' else t.typtype::text end || coalesce(nullif(i.typbasetype, 0), i.oid, 0)::oid::text pht1 from pg_catalog.pg_type t left join pg_catalog.pg_range on rngtypid = t.oid left join pg_catalog.pg_type i on i.oid = coalesce(nullif(t.typbasetype, 0), rngsubtype, case when t.typcategory = 'A' then t.typelem end))",
+  "(select t.oid pht0, case when t.typcategory = 'A' and t.typtype = 'b' then 'A' when t.typtype <> 'b' and not (t.typtype = 'd' and i.typtype = 'b' and i.typcategory <> 'A') then t.typtype::text when o.found > 0 and o.visible = 0 then 'v' when o.found = 0 and not exists (select from pg_catalog.pg_cast where castsource = coalesce(i.oid, t.oid) and castmethod = 'b' and castcontext = 'i') then 'u' else t.typtype::text end || coalesce(nullif(i.typbasetype, 0), i.oid, 0)::oid::text pht1 from pg_catalog.pg_type t left join pg_catalog.pg_range on rngtypid = t.oid left join pg_catalog.pg_type i on i.oid = coalesce(nullif(t.typbasetype, 0), rngsubtype, case when t.typcategory = 'A' then t.typelem end) cross join lateral (select count(*) as found, count(*) filter (where pg_catalog.pg_operator_is_visible(oid)) as visible from pg_catalog.pg_operator where oprname = '>=' and oprleft = coalesce(i.oid, t.oid)) as o)",
 )
 
 const decoded = /* @__PURE__ */ (() => sqlText(`'{${[...decodedTypes].join(',')}}'::oid[]`))()
@@ -87,6 +88,11 @@ function ownText(type: number, bytes: Buffer, described: string | undefined, key
   }
   if (kind === 'u') {
     throw new QueryUnsupportedError(`${describeKey(key)} has a type without the operator \`>=\`: page by a cast of it`)
+  }
+  if (kind === 'v') {
+    throw new QueryUnsupportedError(
+      `${describeKey(key)} has a type whose operators are in a schema outside of the \`search_path\`: add the schema to it, or page by a cast of the key`,
+    )
   }
   const inner = Number(described.slice(1, colon))
   const exact = decodeOwn(kind, inner, bytes) ?? described.slice(colon + 1)

@@ -134,6 +134,27 @@ describe('the type of a key on PostgreSQL', () => {
     await expect(page()).rejects.toMatchObject(refused)
   })
 
+  it.each(['elsewhere.hidden', 'elsewhere.under_hidden', 'elsewhere.castable'])(
+    'is refused for a type whose operators are not on the search path, as those of citext may be: %s',
+    async (type) => {
+      if (type === 'elsewhere.hidden') {
+        await sql`create schema elsewhere`.execute(opened.db)
+        const operators = ['elsewhere.<', 'elsewhere.<=', 'elsewhere.=', 'elsewhere.>=', 'elsewhere.>']
+        for (const name of [type, 'elsewhere.castable']) await createType(name, operators, `send = ${name}_send,`)
+        await sql`create domain elsewhere.under_hidden as elsewhere.hidden`.execute(opened.db)
+        await sql`create cast (elsewhere.castable as int4) without function as implicit`.execute(opened.db)
+      }
+      const { page, key } = await fill(type, `n::text::${type}`)
+      const message = expect.stringMatching(`\`${key}\`.*\`search_path\``)
+      await expect(page()).rejects.toMatchObject({ code: 'ERR_QUERY_UNSUPPORTED', message })
+      await sql`set search_path = public, elsewhere`.execute(opened.db)
+      const first = await page()
+      const second = await page(first.pagination.next)
+      expect(keysOf(first, second)).toEqual(await firstTwo(key))
+      await sql`reset search_path`.execute(opened.db)
+    },
+  )
+
   it.each(['sealed', 'sealed[]'])(
     'is refused for a type that has no binary form, as isbn13 has none: %s',
     async (type) => {
