@@ -24,8 +24,16 @@ export function suggestionFor(
       return `Update all rows at once: db.updateTable('${table}').set(…)${condition}.execute()`
     case 'delete':
       return `Delete all rows at once: db.deleteFrom('${table}')${condition}.execute()`
-    case 'select':
+    case 'select': {
+      // A column of another table, or of one that has an alias.
+      if (tables.length > 1 && varying.some((column) => (column.table ?? table) !== table)) {
+        const qualified = varying.map((one) =>
+          one.table === undefined ? one : { ...one, column: `${one.table}.${one.column}` },
+        )
+        return `Load all rows at once: the same query with ${inCondition(qualified).slice(1)}${grouping(varying)}`
+      }
       return `Load all rows at once: db.selectFrom('${table}')${selection(query)}${condition}.execute()${grouping(varying)}`
+    }
     default:
       return 'Do it for all the values in one statement.'
   }
@@ -68,5 +76,6 @@ const plainColumnKinds = new Set([
 ])
 
 function plural(column: string): string {
-  return `${column.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())}s`
+  const [name = column] = column.split('.').slice(-1)
+  return `${name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())}s`
 }

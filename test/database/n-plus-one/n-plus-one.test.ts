@@ -136,6 +136,17 @@ describe('the N+1 detector', () => {
     )
   })
 
+  it('suggests the same query where the column that varies is that of a joined table', async () => {
+    const { db, findings } = open()
+    const users = db.selectFrom('users').innerJoin('orders', 'orders.user_id', 'users.id').select('users.name')
+    await withQueryScope('joined', async () => {
+      for (const id of ids) await users.where('orders.id', '=', id).execute()
+    })
+    expect(findings[0]?.suggestion).toContain(
+      "the same query with where('orders.id', 'in', ids), then Map.groupBy(rows, (row) => row.id)",
+    )
+  })
+
   it('suggests what it can for raw SQL, and statements for which there is no rewrite', async () => {
     const { db, findings } = open()
     await withQueryScope('raw', async () => {
