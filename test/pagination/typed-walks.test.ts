@@ -47,13 +47,11 @@ const found: readonly (readonly [ddl: string, walk: Omit<TypedWalk, 'type'>])[] 
   ],
 ]
 
-/** Several zero times at the end of a descending list of groups. */
-const zeroTimes: Omit<TypedWalk, 'type'> = {
+/** Several zero times at the end of a descending list. */
+const zeroTimes: Omit<TypedWalk, 'type' | 'picks'> = {
   ...plain,
-  shape: 'grouped',
   isDescending: true,
   nulls: 'last',
-  picks: [8, 8, 8, 0, 1],
   perPage: 2,
   direction: 'forward',
   settings: [0],
@@ -125,11 +123,18 @@ describe.each(engines)('$name', ({ name, server, available, open }) => {
     },
   )
 
-  test.skipIf(!available || server !== 'mysql').each(sessionModes.mysql ?? [])(
-    'a list of groups ends in its zero times after: %s',
+  test.skipIf(!available || sessionModes[server] === undefined).each(sessionModes[server] ?? [''])(
+    'a list ends in its zero times after: %s',
     async (mode) => {
-      const type = columnTypes.mysql.findIndex((one) => one.ddl === 'timestamp(6) null')
-      expect(await runTypedWalk(opened.db, 'mysql', { ...zeroTimes, type }, mode)).toEqual({ kind: 'right' })
+      for (const name of server === 'mysql' ? ['timestamp(6) null'] : ['timestamp(6) null', 'datetime(6)']) {
+        const type = columnTypes[server].findIndex(({ ddl }) => ddl === name)
+        const zero = columnTypes[server][type]?.values.findIndex((value) => value.includes('0000-00-00')) as number
+        const picks = [zero, zero, zero, 0, zero === 1 ? 2 : 1]
+        for (const shape of server === 'mysql' ? (['grouped'] as const) : (['plain', 'grouped', 'raw'] as const)) {
+          const outcome = await runTypedWalk(opened.db, server, { ...zeroTimes, shape, type, picks }, mode)
+          expect(outcome, `${name} ${shape}`).toEqual({ kind: 'right' })
+        }
+      }
     },
   )
 })

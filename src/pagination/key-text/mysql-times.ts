@@ -75,10 +75,11 @@ export function localTimeOf(text: string): OperationNode {
 
 /**
  * Adds the zero date, which stands before all others. If an expression returns it, MySQL takes it for NULL beside any time, in
- * its default mode.
+ * its default mode, and MariaDB under NO_ZERO_DATE.
  */
 export function orZeroDate({ sql, isDescending }: OrderKey, condition: OperationNode): OperationNode {
-  return isDescending ? raw`(${condition} or (version() not like '%MariaDB%' and ${sql} + 0 = 0))` : condition
+  const mayBeNull = raw`(version() not like '%MariaDB%' or @@sql_mode like '%NO_ZERO_DATE%')`
+  return isDescending ? raw`(${condition} or (${mayBeNull} and ${sql} + 0 = 0))` : condition
 }
 
 export function timeAt({ sql }: OrderKey, text: string): OperationNode {
@@ -91,7 +92,11 @@ export function timeBeyond(key: OrderKey, text: string, isInclusive: boolean): O
   const seconds = secondsIn(text)
   const instant = timeInstant(key.sql)
   const byInstant = beyondValue({ ...key, sql: instant }, seconds, isInclusive)
-  const byLocalTime = beyondValue({ ...key, sql: raw`cast(${key.sql} as datetime(6))` }, localTimeOf(text), isInclusive)
+  // A date with a zero in it may be no DATETIME.
+  const [byDatetime, byDate] = [raw`cast(${key.sql} as datetime(6))`, key.sql].map((sql) =>
+    beyondValue({ ...key, sql }, localTimeOf(text), isInclusive),
+  ) as [OperationNode, OperationNode]
+  const byLocalTime = raw`coalesce(${byDatetime}, ${byDate})`
   const isBeyond = raw`case when ${instant} <> ${seconds} then ${byInstant} else ${byLocalTime} end`
   return orZeroDate(key, withinBound(key, seconds, isBeyond))
 }
