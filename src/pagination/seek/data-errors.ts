@@ -25,6 +25,14 @@ export function namesCursor(error: unknown, position: Position): boolean {
   return routine === 'op_error' || position.some((key) => key !== null && isQuoted(key.slice(key.indexOf(':') + 1)))
 }
 
+/** Whether PostgreSQL refuses an expression because it calls a set-returning function of the user's own, which no text shows. */
+export function returnsSetOfRows(error: unknown): boolean {
+  const { code, routine } = Object(error) as { code?: unknown; routine?: unknown }
+  return (
+    code === '0A000' && /^(?:transformCase|transformCoalesce)Expr$|^check_srf_call_placement$/.test(String(routine))
+  )
+}
+
 /** Whether PostgreSQL cannot write the type of a key, or a type in it, in binary form. */
 export function hasNoBinaryForm(error: unknown): error is Error {
   return ['getTypeBinaryOutputInfo', 'array_send', 'get_range_io_data'].includes(Object(error).routine)

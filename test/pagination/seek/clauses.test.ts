@@ -172,6 +172,23 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
     }
   })
 
+  test.runIf(available && dialect === 'postgres')(
+    'that call a set-returning function as a key are refused',
+    async () => {
+      await sql`create function own_set(k int) returns setof int language sql as 'select generate_series(1, k)'`.execute(
+        db,
+      )
+      const query = all().select(sql`own_set(k)`.as('s'))
+      const refused = { code: 'ERR_QUERY_UNSUPPORTED', message: expect.stringContaining('sub-query') }
+      for (const by of [['s'], [{ key: 's', nulls: 'last' }], ['s desc', 'k']]) {
+        const options = { by, unique: ['id', 's'] } as never
+        await expect(cursorPaginate(query, options)).rejects.toMatchObject(refused)
+      }
+      const table = db.selectFrom(query.as('t')).selectAll() as Query
+      expect(await Array.fromAsync(readRows(table, { by: ['s'], unique: ['id', 's'] } as never))).toHaveLength(9)
+    },
+  )
+
   test.runIf(available && dialect === 'postgres')('that make composite values are refused', async () => {
     await sql`create type clause_pair as (a int, b int)`.execute(db)
     const expr = sql`(select row(k, 1)::clause_pair)`
