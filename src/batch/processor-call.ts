@@ -4,9 +4,7 @@ import { startTimer } from '../shared/time/timers.ts'
 import { CheckpointConflict } from './checkpoints/checkpoint-store.ts'
 
 /** The second argument of a processor: which part of the input it is called for, and how. */
-export type BatchContext<DB = never> = CallContext & ([DB] extends [never] ? unknown : TransactionContext<DB>)
-
-interface CallContext {
+export type BatchContext<DB = never> = {
   /** The position in the input of the item, or of the chunk's first item, from 0. */
   readonly index: number
   /** The number of the batch, from 0. */
@@ -20,12 +18,12 @@ interface CallContext {
    * with this checkpoint. `undefined` without a checkpoint.
    */
   readonly key: string | undefined
-}
-
-interface TransactionContext<DB> {
-  /** The transaction of the batch. It also saves the batch's checkpoint. */
-  readonly trx: Transaction<DB>
-}
+} & ([DB] extends [never]
+  ? unknown
+  : {
+      /** The transaction of the batch. It also saves the batch's checkpoint. */
+      readonly trx: Transaction<DB>
+    })
 
 /** One call of the processor: the {@link BatchContext}, and the state that the run keeps. One object for both is cheaper. */
 export class ProcessorCall {
