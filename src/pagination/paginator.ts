@@ -65,6 +65,7 @@ export interface Paginator<C extends Casing = 'camel'> {
    * a query that cannot be paged
    */
   paginate<DB, TB extends keyof DB, O, const T extends Total = 'exact'>(
+    this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: PaginateOptions<DB, TB, O, T>,
   ): Promise<Page<Simplify<O>, T, C>>
@@ -77,6 +78,7 @@ export interface Paginator<C extends Casing = 'camel'> {
    * cannot be paged
    */
   cursorPaginate<DB, TB extends keyof DB, O, const T extends Total = 'none'>(
+    this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: CursorPaginateOptions<DB, TB, O, T>,
   ): Promise<CursorPage<Simplify<O>, T, C>>
@@ -87,6 +89,7 @@ export interface Paginator<C extends Casing = 'camel'> {
    * @throws PageInvalidError for arguments that contradict each other, and the errors of {@link Paginator.cursorPaginate}
    */
   relayConnection<DB, TB extends keyof DB, O>(
+    this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     args: ConnectionArguments,
     options: RelayConnectionOptions<DB, TB, O>,
@@ -97,12 +100,14 @@ export interface Paginator<C extends Casing = 'camel'> {
    * continue from the cursor of the last chunk, also in another process.
    */
   readChunks<DB, TB extends keyof DB, O>(
+    this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: ReadOptions<DB, TB, O>,
   ): ChunkReader<Simplify<O>>
 
   /** Reads all rows, as {@link Paginator.readChunks} does, one by one. */
   readRows<DB, TB extends keyof DB, O>(
+    this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: ReadOptions<DB, TB, O>,
   ): RowReader<Simplify<O>>
@@ -114,6 +119,7 @@ export interface Paginator<C extends Casing = 'camel'> {
    * @throws QueryUnsupportedError on SQL Server, and the errors of reading the page
    */
   explainPage<DB, TB extends keyof DB, O>(
+    this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: ExplainOptions<DB, TB, O>,
   ): Promise<PageExplanation>
@@ -125,6 +131,7 @@ export interface Paginator<C extends Casing = 'camel'> {
    * @throws AssertionError with the index to create
    */
   expectSeek<DB, TB extends keyof DB, O>(
+    this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: ExplainOptions<DB, TB, O>,
   ): Promise<void>

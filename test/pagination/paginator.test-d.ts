@@ -144,3 +144,7 @@ export async function untyped(): Promise<void> {
   const query = any.selectFrom('anything').selectAll()
   await cursorPaginate(query, { by: ['x desc', { key: 'y', nulls: 'last' }, { key: 'z' }], unique: 'id' })
 }
+
+/** They may be taken out of the paginator, as the documents do: `@typescript-eslint/unbound-method` has no objection. */
+type Paginator = ReturnType<typeof createPaginator>
+expectTypeOf<{ [Name in keyof Paginator]: ThisParameterType<Paginator[Name]> }[keyof Paginator]>().toEqualTypeOf<void>()
