@@ -20,6 +20,13 @@ export function wrongFramework(name: string, face: 'express' | 'fastify' | 'hono
   )
 }
 
+/** The error of a request that Express has not prepared, as a middleware of Connect, h3 or `node:http` is given. */
+export function notOfExpress(name: string): TypeError {
+  return new TypeError(
+    `\`${name}\` of posthaste/express needs a request of Express: use it in an Express application, and your server's handler after it, by \`app.use(handler)\``,
+  )
+}
+
 const usages = {
   express: 'app.use(name(…))',
   fastify: 'app.register(name, { … })',

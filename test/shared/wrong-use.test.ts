@@ -943,6 +943,11 @@ function middlewareUses(face: 'express' | 'hono', faceOf: Middlewares): Record<s
   const asExpress = [{ method: 'GET', path: '/' }, {}, ok] as const
   const called = (middleware: unknown) => () =>
     (middleware as (...values: readonly unknown[]) => unknown)(...(face === 'express' ? asHono : asExpress))
+  // Connect and h3 call middleware as Express does, with requests of Node.
+  const connected = (middleware: unknown) =>
+    face === 'express'
+      ? [() => (middleware as (...values: readonly unknown[]) => unknown)({ method: 'GET', originalUrl: '/' }, {}, ok)]
+      : []
   return {
     monitorRequests: [
       ...wrongArgument('monitor', 'object', (wrong) => faceOf.monitorRequests(wrong)),
@@ -953,14 +958,24 @@ function middlewareUses(face: 'express' | 'hono', faceOf: Middlewares): Record<s
         deadline: 'duration',
         serverTiming: 'choice',
       }),
-      ...otherFramework('monitorRequests', face, called(faceOf.monitorRequests(monitor))),
+      ...otherFramework(
+        'monitorRequests',
+        face,
+        called(faceOf.monitorRequests(monitor)),
+        ...connected(faceOf.monitorRequests(monitor)),
+      ),
     ],
     performanceRoutes: [
       ...wrongArgument('monitor', 'object', (wrong) => faceOf.performanceRoutes(wrong)),
       registered((app) => faceOf.performanceRoutes(app)),
       use('a token', '`token`', () => faceOf.performanceRoutes(monitor, { token: 'x' } as never)),
       ...wrongOptions<PerformanceRoutesOptions>((options) => faceOf.performanceRoutes(monitor, options), routesKinds),
-      ...otherFramework('performanceRoutes', face, called(faceOf.performanceRoutes(monitor, { authorize: 'public' }))),
+      ...otherFramework(
+        'performanceRoutes',
+        face,
+        called(faceOf.performanceRoutes(monitor, { authorize: 'public' })),
+        ...connected(faceOf.performanceRoutes(monitor, { authorize: 'public' })),
+      ),
     ],
     compressResponses: [
       ...wrongOptions<CompressResponsesOptions>((options) => faceOf.compressResponses(options), compressResponsesKinds),
@@ -970,7 +985,12 @@ function middlewareUses(face: 'express' | 'hono', faceOf: Middlewares): Record<s
       ...wrongArgument('cache', 'object', (wrong) => faceOf.cacheResponses(wrong)),
       use('an unknown profile', '`profile`', () => faceOf.cacheResponses(cache, { profile: 'user' as never })),
       ...wrongOptions<HttpCacheOptions>((options) => faceOf.cacheResponses(cache, options), httpCacheKinds),
-      ...otherFramework('cacheResponses', face, called(faceOf.cacheResponses(cache))),
+      ...otherFramework(
+        'cacheResponses',
+        face,
+        called(faceOf.cacheResponses(cache)),
+        ...connected(faceOf.cacheResponses(cache)),
+      ),
     ],
     shedLoad: [
       ...wrongArgument('monitor', 'object', (wrong) => faceOf.shedLoad(wrong)),
@@ -984,7 +1004,7 @@ function middlewareUses(face: 'express' | 'hono', faceOf: Middlewares): Record<s
     freshness: [
       ...wrongArgument('cache', 'object', (wrong) => faceOf.freshness(wrong)),
       ...wrongOptions<FreshnessOptions>((options) => faceOf.freshness(cache, options), freshnessKinds),
-      ...otherFramework('freshness', face, called(faceOf.freshness(cache))),
+      ...otherFramework('freshness', face, called(faceOf.freshness(cache)), ...connected(faceOf.freshness(cache))),
     ],
   }
 }

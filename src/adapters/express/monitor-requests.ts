@@ -1,6 +1,6 @@
 import { openRequestScope } from '../../database/n-plus-one/query-scope.ts'
 import { markMayPrecedeGuard } from '../../http/admission/load-guard.ts'
-import { wrongFramework } from '../../http/expect-call.ts'
+import { notOfExpress, wrongFramework } from '../../http/expect-call.ts'
 import { createExpressLabels, watchRoute } from '../../http/express-labels.ts'
 import type { ExpressRequest } from '../../http/express-tree.ts'
 import {
@@ -34,6 +34,7 @@ export function monitorRequests<Request extends ExpressRequest = ExpressRequest>
   return markMayPrecedeGuard((request, response, next) => {
     if (typeof next !== 'function') throw wrongFramework('monitorRequests', 'express')
     const { method, path } = request
+    if (path === undefined) throw notOfExpress('monitorRequests')
     if (monitor.ignores(method, path)) return next()
     watchRoute(request)
     runInScope(measure(method, request, response, request, labelOf), next)

@@ -1,6 +1,6 @@
 import { markMayPrecedeGuard } from '../../http/admission/load-guard.ts'
 import { readHttpRequest, sendAnswer } from '../../http/answer.ts'
-import { wrongFramework } from '../../http/expect-call.ts'
+import { notOfExpress, wrongFramework } from '../../http/expect-call.ts'
 import { type ExpressRequest, pathOf } from '../../http/express-tree.ts'
 import { closeIfDraining } from '../../http/measure-request.ts'
 import { noteMiddleware, noteMount } from '../../http/performance/own-paths.ts'
@@ -33,6 +33,7 @@ export function performanceRoutes<Request extends ExpressRequest = ExpressReques
   const middleware: Middleware<Request> = (request, response, next) => {
     if (typeof next !== 'function') throw wrongFramework('performanceRoutes', 'express')
     const { method, path, originalUrl, baseUrl = '' } = request
+    if (path === undefined) throw notOfExpress('performanceRoutes')
     const handle = findHandler(routes, method, path)
     if (handle === undefined) return next()
     if (!monitor.ignores(method, pathOf(request))) monitor.setRoute(request, null)
