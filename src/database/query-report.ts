@@ -18,7 +18,9 @@ const reportsByAdapter = new WeakMap<DialectAdapter, () => QueryReport>()
 export function queryReport(db: InstrumentedKysely): QueryReport {
   expectObject(db, 'db', ['getExecutor'], 'a Kysely')
   const report = reportsByAdapter.get(db.getExecutor().adapter)
-  if (report === undefined) throw new TypeError('Expected `db` to be a Kysely made with `instrument(config)`')
+  if (report === undefined) {
+    throw new TypeError('Expected `db` to be a Kysely made with `instrument(config)` of this copy of posthaste')
+  }
   return report()
 }
 

@@ -317,7 +317,7 @@ describe('instrument', () => {
 
   it('refuses to report on a Kysely that is not instrumented', () => {
     const db = new Kysely({ dialect: new SqliteDialect({ database: nodeSqlite(new DatabaseSync(':memory:')) }) })
-    expect(() => queryReport(db)).toThrow('Expected `db` to be a Kysely made with `instrument(config)`')
+    expect(() => queryReport(db)).toThrow('Expected `db` to be a Kysely made with `instrument(config)` of this copy')
   })
 })
 
