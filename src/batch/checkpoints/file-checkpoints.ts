@@ -41,7 +41,10 @@ async function writeToDisk(path: string, text: string): Promise<void> {
   const handle = await nodeFs().promises.open(path, 'wx')
   try {
     await handle.writeFile(text)
-    await handle.sync()
+    // Not `handle.sync()`, which Yarn's Plug'n'Play does not have.
+    await new Promise<void>((resolve, reject) => {
+      nodeFs().fsync(handle.fd, (error) => (error ? reject(error) : resolve()))
+    })
   } finally {
     await handle.close()
   }

@@ -1,4 +1,5 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import BetterSqlite3 from 'better-sqlite3'
@@ -106,6 +107,16 @@ describe.each(servers)('kyselyCheckpoints on %s', (name, db) => {
 })
 
 describe('fileCheckpoints', () => {
+  it("does not need `sync` of the file's handle, which Yarn's Plug'n'Play lacks", async () => {
+    const handle = await open(folder)
+    await handle.close()
+    const sync = vi.spyOn(Object.getPrototypeOf(handle), 'sync').mockRejectedValue(new Error('Method not implemented.'))
+    onTestFinished(() => sync.mockRestore())
+    const store = fileCheckpoints(folder)
+    await store.save('yarn', { processed: 3 })
+    expect(await store.load('yarn')).toMatchObject({ processed: 3 })
+  })
+
   it('tells why it cannot read: a file stands where the folder should be', async () => {
     const file = join(folder, 'file')
     writeFileSync(file, '')
