@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { isBun } from '../shared/platform/runtime.ts'
 
 /** What Node derives from the head of an HTTP/1 response when it compiles the head to text. */
 interface CompiledState {
@@ -25,11 +26,11 @@ interface CompiledHead {
 const compiledHeads = new WeakMap<ServerResponse, CompiledHead>()
 
 /**
- * Whether a head that Node has compiled can be opened again while none of its bytes are sent. HTTP/2 sends the head as soon as
- * it is written, and other runtimes may.
+ * Whether a head that Node has compiled can be opened again while none of its bytes are sent. HTTP/2 and Bun send the head as
+ * soon as it is written.
  */
 export function canReopen(response: ServerResponse): boolean {
-  return (response as Http1Response)._header === null
+  return !isBun && (response as Http1Response)._header === null
 }
 
 /**
@@ -73,7 +74,9 @@ export function reopenHead(response: ServerResponse): boolean {
  * @throws TypeError for headers that Node throws it for
  */
 export function stageHead(response: ServerResponse, args: readonly unknown[]): void {
-  const { headers } = readHeadArguments(args)
+  const { message, headers } = readHeadArguments(args)
+  // HTTP/2 has none, and warns.
+  if (message !== undefined && isBun) response.statusMessage = message
   if (headers === null) throw new TypeError('Cannot convert undefined or null to object')
   if (Array.isArray(headers) && !Array.isArray(headers[0]) && headers.length % 2 !== 0) {
     throw Object.assign(new TypeError("The argument 'headers' is invalid"), { code: 'ERR_INVALID_ARG_VALUE' })

@@ -9,8 +9,11 @@ const globals = globalThis as {
  */
 export const isWorkers: boolean = /* @__PURE__ */ (() => globals.navigator?.userAgent === 'Cloudflare-Workers')()
 
+/** Whether this is Bun. */
+export const isBun: boolean = /* @__PURE__ */ (() => 'Bun' in globals)()
+
 /** Whether this is Node itself, whose counters of the event loop and the garbage collector Bun and Deno have by name only. */
-export const isNode: boolean = /* @__PURE__ */ (() => !isWorkers && globals.Deno === undefined && !('Bun' in globals))()
+export const isNode: boolean = /* @__PURE__ */ (() => !isWorkers && globals.Deno === undefined && !isBun)()
 
 /** A variable of the environment; `undefined` also where the program may not read it: Deno would ask for the permission. */
 export function readEnv(variable: string): string | undefined {
