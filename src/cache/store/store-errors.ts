@@ -11,12 +11,20 @@ export function lateError(): StoreTimeoutError {
 }
 
 /** Error codes with which Redis says that the server, not the request, is at fault. */
-const unavailable = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|WRONGPASS|NOREPLICAS|BUSY|UNKILLABLE)\b/
+const unavailable = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|WRONGPASS|NOREPLICAS|BUSY|UNKILLABLE)$/
+
+/** What Redis up to 6.2 and Dragonfly put before the error of a command inside a script. */
+const scriptPlace = /^ERR Error running script \(call to \w+\): @user_script:\d+:(?: @user_script: ?\d+:)? -?/
+
+/** The word in capitals with which Redis begins its errors. */
+function codeOf({ message }: Error): string {
+  return /^[A-Z]+\b/.exec(message.replace(scriptPlace, ''))?.[0] ?? ''
+}
 
 /** Whether the store cannot be used at all for now. */
 export function isOutage(error: unknown): boolean {
   if (error instanceof StoreTimeoutError) return false
-  return !isAnswer(error) || unavailable.test((error as Error).message)
+  return !isAnswer(error) || unavailable.test(codeOf(error as Error))
 }
 
 export function kindOf(error: unknown, operation: CacheErrorEvent['operation']): StoreErrorKind {
@@ -34,7 +42,7 @@ const noRightInScript = /\buser executing the script can't|\bACL failure in scri
 export function refusalOf(error: unknown): RedisRefusal | undefined {
   if (!(error instanceof Error)) return undefined
   if (noRightInScript.test(error.message)) return 'NOPERM'
-  return /^(OOM|NOPERM|MISCONF|WRONGPASS)\b/.exec(error.message)?.[1] as RedisRefusal | undefined
+  return /^(OOM|NOPERM|MISCONF|WRONGPASS)$/.exec(codeOf(error))?.[0] as RedisRefusal | undefined
 }
 
 /**
@@ -42,7 +50,7 @@ export function refusalOf(error: unknown): RedisRefusal | undefined {
  * name may lead to the new primary.
  */
 export function isOfReplica(error: unknown): boolean {
-  return error instanceof Error && /^READONLY\b/.test(error.message)
+  return error instanceof Error && /^(READONLY|MASTERDOWN)$/.test(codeOf(error))
 }
 
 /** The SQL states that blame the data: invalid or too long, against a constraint, beyond a limit of the program. */
