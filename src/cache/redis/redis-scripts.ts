@@ -53,6 +53,13 @@ end
  * age in microseconds, its bytes.
  */
 const read = `
+if ARGV[1] == 'verify' then
+  -- A command that writes, so a replica refuses it, whether the key exists or not.
+  local answer = redis.pcall('DEL', prefix .. 'none')
+  if type(answer) == 'table' and string.find(answer.err, 'READONLY') then
+    return redis.error_reply('READONLY the primary has become a replica')
+  end
+end
 local ${entryStates.join(', ')} = ${entryStates.map((_, number) => number).join(', ')}
 local mode, ticket, seen, entries, namedText = unpack(ARGV)
 local last = 1 + entries

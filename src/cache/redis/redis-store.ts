@@ -278,7 +278,7 @@ export class RedisStore implements Store {
 
   async ping(): Promise<void> {
     await this.#connections.reopen()
-    await this.#readWithinRights([], 'likely-hit', noTags)
+    await this.#readWithinRights([], 'verify', noTags)
   }
 
   async close(): Promise<void> {

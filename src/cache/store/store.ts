@@ -8,6 +8,8 @@ export type ReadMode =
   | 'load'
   /** As `'load'`, when the entry is probably fresh and has exactly the named tags. A store may optimize for that. */
   | 'likely-hit'
+  /** To look at no entry, only to find out whether the store can be read: a replica, as a primary may become, must not be. */
+  | 'verify'
   /** As `'load'`, even if the entry is fresh. */
   | 'refresh'
   /** To load even if the entry is fresh, and to take the lease from another caller. */

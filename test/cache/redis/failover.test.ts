@@ -73,7 +73,8 @@ describe.skipIf(!services.redis)('a server that has not seen the last invalidati
     expect(cache.stats().errorsByKind.connection).toBe(1)
   })
 
-  it('is left for the one to which its name leads, when it has become a replica and kept its connections', async () => {
+  /** A name that leads to the server, and another cache behind it with an entry; once it is demoted, to the next server. */
+  async function behindName() {
     const next = (await startRedis()) as Server
     let current = server.port
     const sockets: Socket[] = []
@@ -85,19 +86,53 @@ describe.skipIf(!services.redis)('a server that has not seen the last invalidati
     }).listen(0)
     await once(name, 'listening')
     const url = `redis://127.0.0.1:${(name.address() as AddressInfo).port}`
-    const moved = createCache({ redis: url, namespace, breaker: { coolDown: '50ms' } })
+    const moved = createCache({ redis: url, namespace, breaker: { coolDown: '50ms' }, timeouts: { store: '5s' } })
     await until(() => moved.set('key', 'old', { tags: ['tag'] }))
-    await client.sendCommand(['REPLICAOF', '127.0.0.1', String(next.port)])
-    current = next.port
+    return {
+      moved,
+      next,
+      /** @param primary - the port of the server that it tries to follow */
+      async demote(primary = next.port) {
+        await client.sendCommand(['REPLICAOF', '127.0.0.1', String(primary)])
+        current = next.port
+      },
+      async close() {
+        await moved.close()
+        await client.sendCommand(['REPLICAOF', 'NO', 'ONE'])
+        for (const socket of sockets) socket.destroy()
+        name.close()
+        await next.stop()
+      },
+    }
+  }
+
+  it('is left for the one to which its name leads, when it has become a replica and kept its connections', async () => {
+    const { moved, demote, close } = await behindName()
+    await demote()
     await until(async () => (await moved.invalidateTags('tag')).propagated)
     expect(await moved.getOrSet('key', () => 'new', { tags: ['tag'] })).toBe('new')
     await until(async () => (await moved.explain('key')).tier !== 'none')
-    await moved.close()
-    await client.sendCommand(['REPLICAOF', 'NO', 'ONE'])
-    for (const socket of sockets) socket.destroy()
-    name.close()
-    await next.stop()
+    await close()
   })
+
+  it.each(['yes', 'no'])(
+    'is left by one that only reads too, with replica-serve-stale-data %s',
+    async (servesStale) => {
+      const { moved, next, demote, close } = await behindName()
+      await client.sendCommand(['CONFIG', 'SET', 'replica-serve-stale-data', servesStale])
+      // Nothing of what the next one is told reaches it.
+      await demote(1)
+      const other = createCache({ redis: next.url, namespace })
+      await until(async () => (await other.invalidateTags('tag')).propagated)
+        await until(async () => (await moved.getOrSet('key', () => 'new', { tags: ['tag'] })) !== 'old', 20_000)
+      await until(async () => (await moved.invalidateTags('tag')).propagated, 20_000)
+    await other.set('key', 'newer', { tags: ['tag'] })
+    expect(await moved.getOrSet('key', () => 'new', { tags: ['tag'] })).toBe('newer')
+      await other.close()
+      await client.sendCommand(['CONFIG', 'SET', 'replica-serve-stale-data', 'yes'])
+      await close()
+    },
+  )
 
   it('gives other stamps than those that are lost, although its clock is behind', async () => {
     const clock = `{${namespace}}:clock`
