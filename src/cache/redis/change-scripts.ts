@@ -20,17 +20,20 @@ redis.call('SET', KEYS[2], 'P2.' .. text(stamp) .. '.' .. generation .. '.' .. t
 return { text(stamp), generation, text(before), announce(channel, stamp, before, generation, message) }
 `
 
-/** Invalidates tags. KEYS clock. ARGV seed, seen, ms of a tag, channel, message, tags. */
+/**
+ * Invalidates tags. KEYS clock, records of the tags: a node of a cluster to which they are just being moved must not make others.
+ * ARGV seed, seen, ms of a tag, channel, message.
+ */
 export const invalidate = `
-local seed, seen, tagMs, channel, message = unpack(ARGV, 1, 5)
+local seed, seen, tagMs, channel, message = unpack(ARGV)
 local stamp, before, generation = advance(KEYS[1], seed, seen)
-for index = 6, #ARGV do keepFor(prefix .. 't:' .. ARGV[index], text(stamp), tagMs) end
+for index = 2, #KEYS do keepFor(KEYS[index], text(stamp), tagMs) end
 return { text(stamp), generation, text(before), announce(channel, stamp, before, generation, message) }
 `
 
 /** Makes the entries of tags stale. As {@link invalidate}. */
 export const makeStale = `
-local seed, seen, tagMs, channel, message = unpack(ARGV, 1, 5)
+local seed, seen, tagMs, channel, message = unpack(ARGV)
 local stamp, before, generation = advance(KEYS[1], seed, seen)
 -- The record with one more time at which entries became stale. When there are too many, two neighbours become one, where that makes
 -- entries of the second seem stale for longer by the least share: they are served for a shorter time, never for longer.
@@ -56,9 +59,8 @@ local function soften(record)
   end
   return softened .. '~' .. text(stamp)
 end
-local tags = {}
-for index = 6, #ARGV do tags[index - 5] = ARGV[index] end
-for index, record in ipairs(tagRecords(tags)) do keepFor(prefix .. 't:' .. tags[index], soften(record), tagMs) end
+local found = getAll(KEYS)
+for index = 2, #KEYS do keepFor(KEYS[index], soften(found[index]), tagMs) end
 return { text(stamp), generation, text(before), announce(channel, stamp, before, generation, message) }
 `
 

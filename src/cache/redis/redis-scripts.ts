@@ -217,11 +217,10 @@ end
 return { text(clock or 0), current or '', outcomes }
 `
 
-/** Enters the name of an application, unless another is there. KEYS clock. ARGV name, ms. Returns the name that is there. */
+/** Enters the name of an application, unless another is there. KEYS clock, the name's record. ARGV name, ms. Returns the name that is there. */
 const introduce = `
-local key = prefix .. 'name'
-local name = redis.call('MGET', key)[1] or ARGV[1]
-if name == ARGV[1] then redis.call('SET', key, name, 'PX', ARGV[2]) end
+local name = redis.call('MGET', KEYS[2])[1] or ARGV[1]
+if name == ARGV[1] then redis.call('SET', KEYS[2], name, 'PX', ARGV[2]) end
 return name
 `
 

@@ -11,18 +11,17 @@ const stampMs = 24 * 3_600_000
 /**
  * Reads the stamps of tags, and begins those that are missing, with the clock as it is.
  *
- * KEYS clock. ARGV seed, seen, ms of a tag, tags. Returns the clock's record, and the stamp of each tag.
+ * KEYS clock, records of the tags. ARGV seed, seen, ms of a tag. Returns the clock's record, and the stamp of each tag.
  */
 const begin = script(`${prelude}
-local seed, seen, tagMs = unpack(ARGV, 1, 3)
-local tags = {}
-for index = 4, #ARGV do tags[index - 3] = ARGV[index] end
-local clock, generation, record = readClock(KEYS[1], redis.call('MGET', KEYS[1])[1], seed, seen)
+local seed, seen, tagMs = unpack(ARGV)
+local found = getAll(KEYS)
+local clock, generation, record = readClock(KEYS[1], found[1], seed, seen)
 local results = { record }
-for index, record in ipairs(tagRecords(tags)) do
-  local hard, latest = stampsOf(record)
-  keepFor(prefix .. 't:' .. tags[index], hard and record or text(clock), tagMs)
-  results[index + 1] = text(latest or clock)
+for index = 2, #KEYS do
+  local hard, latest = stampsOf(found[index])
+  keepFor(KEYS[index], hard and found[index] or text(clock), tagMs)
+  results[index] = text(latest or clock)
 end
 return results
 `)
@@ -61,7 +60,7 @@ export class RedisStamps {
   }
 
   #begin(tags: readonly string[], seed: string): Promise<(Buffer | null)[]> {
-    return this.#connections.run<Buffer[]>(begin, [this.#keys.clock], [seed, '0', String(stampMs), ...tags])
+    return this.#connections.run<Buffer[]>(begin, this.#keys.forRead([], tags), [seed, '0', String(stampMs)])
   }
 }
 

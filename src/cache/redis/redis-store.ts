@@ -110,7 +110,8 @@ export class RedisStore implements Store {
   /** Enters the application's name. Two applications in one namespace would read one another's entries. */
   async #introduce(listener: StoreListener): Promise<void> {
     const options = [this.#name, String(nameMs)]
-    const name = String(await this.#connections.run<Buffer>(scripts.introduce, [this.#keys.clock], options))
+    const keys = [this.#keys.clock, `${this.#keys.prefix}name`]
+    const name = String(await this.#connections.run<Buffer>(scripts.introduce, keys, options))
     if (name !== this.#name) listener.sharedWith?.(name)
   }
 
@@ -243,7 +244,7 @@ export class RedisStore implements Store {
 
   async invalidate(tags: readonly string[], isSoft: boolean): Promise<void> {
     const options = [String(tagMarginMs), this.#connections.channel, this.#encodeMessage({ tags, isSoft })]
-    await this.#runChange(isSoft ? scripts.makeStale : scripts.invalidate, [this.#keys.clock], [...options, ...tags])
+    await this.#runChange(isSoft ? scripts.makeStale : scripts.invalidate, this.#keys.forRead([], tags), options)
   }
 
   async clear(): Promise<void> {

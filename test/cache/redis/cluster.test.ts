@@ -122,4 +122,37 @@ describe.skipIf(!services.redis)('Redis Cluster', () => {
     expect(await fleet.collect()).toEqual([])
     await cluster.close()
   })
+
+  it('is moved to another node key by key, while tags are invalidated and stamps are read', async () => {
+    const target = (await startRedis(clusterOptions, await freeClusterPort())) as Server
+    const other = await connect(target.url)
+    const ids = await Promise.all(
+      [client, other].map(async (node) => String(await node.sendCommand(['CLUSTER', 'MYID']))),
+    )
+    await other.sendCommand(['CLUSTER', 'MEET', '127.0.0.1', String(server.port)])
+    await until(async () => String(await client.sendCommand(['CLUSTER', 'NODES'])).includes(ids[1] as string), 10_000)
+    await until(async () => String(await other.sendCommand(['CLUSTER', 'INFO'])).includes('state:ok'), 20_000)
+    // Clients know nodes by their slots.
+    for (const node of [other, client]) await node.sendCommand(['CLUSTER', 'SETSLOT', '0', 'NODE', ids[1] as string])
+    const redis = { rootNodes: [{ url: server.url }, { url: target.url }] }
+    const cache = createCache({ redis, namespace: 'leaving', timeouts: { store: '5s' }, breaker: { coolDown: '50ms' } })
+    const tags = ['a', 'b', 'c']
+    await until(() => cache.set('key', 'old', { tags }))
+    const slot = String(await client.sendCommand(['CLUSTER', 'KEYSLOT', '{leaving}']))
+    await other.sendCommand(['CLUSTER', 'SETSLOT', slot, 'IMPORTING', ids[0] as string])
+    await client.sendCommand(['CLUSTER', 'SETSLOT', slot, 'MIGRATING', ids[1] as string])
+    const move = (key: string) => client.sendCommand(['MIGRATE', '127.0.0.1', String(target.port), key, '0', '5000'])
+    await move('{leaving}:clock')
+    await cache.invalidateTags('a')
+    await cache.invalidateTags('b', { serveStale: true })
+    await cache.stamps(['c'], { since: { generation: '', at: 0, stamps: [] } })
+    // As `redis-cli --cluster reshard` does it, which gives up when the target has a key already.
+    for (const key of await client.keys('{leaving}:*')) await move(key)
+    for (const node of [other, client]) await node.sendCommand(['CLUSTER', 'SETSLOT', slot, 'NODE', ids[1] as string])
+    await until(() => cache.stats().store.state === 'up' && cache.stats().store.queuedInvalidations === 0, 20_000)
+    expect(await cache.getOrSet('key', () => 'new', { tags })).toBe('new')
+    await cache.close()
+    other.destroy()
+    await target.stop()
+  })
 })
