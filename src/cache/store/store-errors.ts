@@ -35,13 +35,16 @@ export function kindOf(error: unknown, operation: CacheErrorEvent['operation']):
   return operation === 'read' || operation === 'decode' ? 'decode' : 'write'
 }
 
-/** So servers say that a command inside a script is not allowed: Redis up to 7.0; later ones and Valkey. */
-const noRightInScript = /\buser executing the script can't|\bACL failure in script\b/
+/**
+ * So servers say that a command inside a script is not allowed (Redis up to 7.0; later ones and Valkey), or that its operator has
+ * renamed a command.
+ */
+const noRight = /\buser executing the script can't|\bACL failure in script\b|\bunknown (?:redis )?command\b/i
 
 /** Redis' own word for a refusal that only its operator can lift. */
 export function refusalOf(error: unknown): RedisRefusal | undefined {
   if (!(error instanceof Error)) return undefined
-  if (noRightInScript.test(error.message)) return 'NOPERM'
+  if (noRight.test(error.message)) return 'NOPERM'
   return /^(OOM|NOPERM|MISCONF|WRONGPASS)$/.exec(codeOf(error))?.[0] as RedisRefusal | undefined
 }
 
