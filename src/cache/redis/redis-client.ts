@@ -65,9 +65,13 @@ export async function databaseOf(client: RedisClientLike, isGiven: boolean): Pro
   )
 }
 
-/** Whether all commands go to one server: a cluster and a sentinel may let replicas answer those that only read. */
+/**
+ * Whether one server answers all commands: a cluster and a sentinel may let replicas answer those that only read, and a client with
+ * a cache of its own answers them itself.
+ */
 export function isSingleServer(client: RedisClientLike): boolean {
-  return !('slots' in client || 'getSentinelNode' in client)
+  const { options } = client as { readonly options?: { readonly clientSideCache?: unknown } }
+  return !('slots' in client || 'getSentinelNode' in client || options?.clientSideCache !== undefined)
 }
 
 /**

@@ -432,6 +432,16 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
     client.destroy()
   })
 
+  it('asks Redis itself, also through a client with a cache of its own', async () => {
+    const own = { url: redis.url, RESP: 3, clientSideCache: { ttl: 0, maxEntries: 100 } }
+    const cache = await open({ redis: own, memory: false })
+    await cache.set('key', 'old', { tags: ['a'] })
+    const since = await cache.stamps(['a'])
+    expect(since?.stamps).toEqual([expect.any(Number)])
+    expect(await cache.stamps(['a'])).toEqual(since)
+    expect(await cache.getOrSet('key', () => 'new', { tags: ['a'] })).toBe('old')
+  })
+
   it('leaves a client alone that it was given', async () => {
     const own = await connect(redis.url)
     const cache = await open({ redis: own })
