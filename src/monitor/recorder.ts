@@ -7,7 +7,7 @@ import type { RecorderEvents } from './recorder-events.ts'
 import { StallTracker, stallClocks } from './stalls/stall-tracker.ts'
 import type { RequestWaits } from './traffic/breakdown.ts'
 import { counterOffset, type Endpoint, endpointWidth } from './traffic/endpoint.ts'
-import { Endpoints, overflowRoute } from './traffic/endpoints.ts'
+import { cutName, Endpoints, overflowRoute } from './traffic/endpoints.ts'
 import { type HistorySlice, sliceStart, TrafficHistory } from './traffic/history.ts'
 import { type OpenRequest, OpenRequests } from './traffic/open-requests.ts'
 import type { Reading } from './traffic/reading.ts'
@@ -143,7 +143,7 @@ export class Recorder {
 
   /** The endpoint, if it has recorded a request. */
   find(method: string, route: string): Endpoint | undefined {
-    return route === overflowRoute ? this.endpoints.overflowEndpoint : this.endpoints.find(method, route)
+    return route === overflowRoute ? this.endpoints.overflowEndpoint : this.endpoints.find(method, cutName(route))
   }
 
   /** Since when requests are counted, by the monitor's clock. */

@@ -19,7 +19,7 @@ export async function encodeFamilies(families: Iterable<MetricFamily>): Promise<
       writer.number(number + 1)
       return
     }
-    writer.number(0).text(text)
+    writer.number(0).text(text, maxTextBytes)
     numbers.set(text, numbers.size)
   }
   for (const { name, type, help, created, samples } of families) {

@@ -26,8 +26,12 @@ export class ByteWriter {
     return this.float(value ?? Number.NaN)
   }
 
-  text(value: string): this {
-    return this.block(encoder.encode(value))
+  /** @param maxBytes - a longer text is cut, because readers would refuse all */
+  text(value: string, maxBytes: number): this {
+    const bytes = encoder.encode(value)
+    if (bytes.length <= maxBytes) return this.block(bytes)
+    const cut = new Uint8Array(maxBytes)
+    return this.block(cut.subarray(0, encoder.encodeInto(value, cut).written))
   }
 
   block(bytes: Uint8Array): this {

@@ -36,7 +36,7 @@ const maxPublicationBytes: number = 4 * 1_024 * 1_024
 
 const magic = 0x5048
 const version = 2
-const maxNameBytes = 1_024
+const maxNameBytes = 4_096
 /** A window has 60 slices. */
 const maxSlices = 61
 
@@ -53,7 +53,7 @@ export async function encodePublication(
   const { release, cpuPercent, memoryPercent, windowMs, reading } = publication
   const writer = new ByteWriter().number(magic).number(version).number(layout.digits).number(Math.round(windowMs))
   writer
-    .text(release ?? '')
+    .text(release ?? '', maxNameBytes)
     .optional(cpuPercent)
     .optional(memoryPercent)
   writer
@@ -65,21 +65,23 @@ export async function encodePublication(
   const tally = new Tally(endpointWidth(layout), layout)
   writer.number(reading.endpoints.length)
   for (const { method, route, total, lastSeen, windows } of reading.endpoints) {
-    writer.text(method).text(route).number(total).float(lastSeen)
+    writer.text(method, maxNameBytes).text(route, maxNameBytes).number(total).float(lastSeen)
     writeTally(writer, tally.clear().addAll(windows))
     await yieldIfDue()
   }
   const timing = new Tally(layout.length, layout)
   writer.number(reading.timings.size)
   for (const [name, windows] of reading.timings) {
-    writer.text(name)
+    writer.text(name, maxNameBytes)
     writeTally(writer, timing.clear().addAll(windows))
     await yieldIfDue()
   }
   const caches = Object.entries(reading.caches)
   writer.number(caches.length)
   for (const [name, { hits, misses, errors, state }] of caches) {
-    writer.text(name).number(Math.max(0, hits)).number(Math.max(0, misses)).number(Math.max(0, errors)).text(state)
+    writer.text(name, maxNameBytes)
+    for (const count of [hits, misses, errors]) writer.number(Math.max(0, count))
+    writer.text(state, maxNameBytes)
   }
   writer.float(reading.historyEndMs).number(reading.history.length)
   for (const { startMs, windows, gauges } of reading.history) {

@@ -9,6 +9,13 @@ export const unmatchedRoute = '(unmatched)'
 /** Replaces methods that HTTP does not define, as in OpenTelemetry's `http.request.method`. */
 export const otherMethod = '_OTHER'
 
+/** Longer routes and names are cut: each is a key of documents and a label of metrics, which Prometheus and the fleet limit. */
+const maxNameLength = 1_000
+
+export function cutName(name: string): string {
+  return name.length > maxNameLength ? name.slice(0, maxNameLength) : name
+}
+
 /** Replaces a route that is no text. */
 const otherRoute = '_OTHER'
 
@@ -41,6 +48,8 @@ export class Endpoints {
   add(method: string, route: string, now: number): Endpoint {
     // `record()` never throws, and metrics are written of texts alone.
     if (typeof route !== 'string') return this.ensure(method, otherRoute, now)
+    const name = cutName(route)
+    if (name !== route) return this.find(method, name) ?? this.add(method, name, now)
     if (!knownMethods.has(method) && method !== otherMethod) {
       return this.find(otherMethod, route) ?? this.add(otherMethod, route, now)
     }

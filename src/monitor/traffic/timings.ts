@@ -2,7 +2,7 @@ import { expectString } from '../../shared/arguments.ts'
 import type { BucketLayout } from '../../shared/buckets.ts'
 import type { TimingStats } from '../types.ts'
 import type { EndpointSettings } from './endpoint.ts'
-import { overflowRoute } from './endpoints.ts'
+import { cutName, overflowRoute } from './endpoints.ts'
 import { PrometheusHistogram } from './prometheus-histogram.ts'
 import { SlidingWindow } from './sliding-window.ts'
 import { Tally, type WindowReading } from './tally.ts'
@@ -45,12 +45,15 @@ export class Timings {
     this.#timings.clear()
   }
 
-  #add(name: string): Timing {
-    expectString(name, 'name')
-    const key = this.#timings.size < this.#maxNames ? name : overflowRoute
+  #add(given: string): Timing {
+    expectString(given, 'name')
+    const name = cutName(given)
+    const key = this.#timings.has(name) || this.#timings.size < this.#maxNames ? name : overflowRoute
+    const found = this.#timings.get(key)
+    if (found !== undefined) return found
     const { layout, slicing, boundsUs } = this.#settings
     const window = new SlidingWindow(layout.length, slicing)
-    const timing = this.#timings.get(key) ?? { window, histogram: new PrometheusHistogram(boundsUs) }
+    const timing = { window, histogram: new PrometheusHistogram(boundsUs) }
     this.#timings.set(key, timing)
     return timing
   }

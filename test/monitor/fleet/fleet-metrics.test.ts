@@ -124,4 +124,39 @@ describe('the metrics of a fleet', () => {
     expect(requests.total).toBe(2)
     expect(fleet).toMatchObject({ instances: 2, stale: 0, rejected: 5_000 })
   })
+
+  it.each([999, 1_500, 5_000, 70_000])(
+    'and its document count everything with names of %i characters',
+    async (length) => {
+      const members = new Map<string, FleetMember>()
+      const transport: FleetTransport = {
+        intervalMs: 60_000,
+        publish: async (id, bytes) => void members.set(id, { id, ageMs: 0, bytes }),
+        remove: async () => {},
+        collect: async () => [...members.values()],
+        close: async () => {},
+      }
+      // Each character has three bytes.
+      const name = `/${'漢'.repeat(length)}`
+      const stats = () => ({ hits: 1, misses: 0, errors: 0, hitRate: 1, errorRate: 0, store: { state: name } })
+      const monitors = ['a', 'b'].map((instance) => {
+        const options = { instance, release: name, caches: { [name]: { stats } }, sampleInterval: false as const }
+        const monitor = new PerformanceMonitor({ ...options, fleet: transport })
+        onTestFinished(() => monitor.close())
+        monitor.start({ original: {}, method: 'GET', route: name, isLongLived: false })
+        monitor.record('GET', name, 200, monitor.start())
+        monitor.recordTiming(name, 1)
+        return monitor
+      })
+      for (const monitor of monitors) await expose(monitor, { scope: 'fleet' })
+      const text = await expose(monitors[0]!, { scope: 'fleet' })
+      expect(text).toMatch(/^http_server_request_duration_seconds_count\{.*\} 2$/m)
+      expect(text).toMatch(/^posthaste_timing_duration_seconds_count\{.*\} 2$/m)
+      const { fleet, endpoints, timings } = await monitors[0]!.fleetSnapshot()
+      expect(fleet).toMatchObject({ instances: 2, rejected: 0 })
+      expect(endpoints.map(({ total }) => total)).toEqual([2])
+      expect(Object.values(timings).map(({ count }) => count)).toEqual([2])
+      expect(monitors[0]!.endpoint('GET', name)?.total).toBe(1)
+    },
+  )
 })
