@@ -9,6 +9,7 @@ import { enableScopes, type OpenRequestScope } from '../shared/scope/request-sco
 import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import type { HttpRequest } from './answer.ts'
 import { expectMonitor, warnIfMountedTwice } from './expect-call.ts'
+import { onResponseClose } from './response-close.ts'
 import { addServerTiming, createTimingGate, type MaySeeTiming } from './server-timing.ts'
 
 /** The route of requests that no route answered, so that unknown URLs are one endpoint. */
@@ -171,9 +172,7 @@ export function createRequestMeasure<Scope extends RequestScope>(
         scope?.end()
       }
     }
-    response.on('close', end)
-    // Middleware before this one has waited, and the client left meanwhile.
-    if (response.closed) setImmediate(end)
+    onResponseClose(request, response, end)
     return scope
   }
 }

@@ -1,0 +1,30 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerHttp2Stream } from 'node:http2'
+
+/** Calls the listener when the response has closed, also if it has by now. */
+export function onResponseClose(request: IncomingMessage, response: ServerResponse, listener: () => void): void {
+  if (request.httpVersionMajor > 1) {
+    onStreamClose((response as unknown as { readonly stream: ServerHttp2Stream }).stream, listener)
+    return
+  }
+  response.on('close', listener)
+  // Middleware before this one has waited, and the client left meanwhile.
+  if (response.closed) setImmediate(listener)
+}
+
+/** The response of HTTP/2 never says that it has closed when the client of a HEAD request left before it was ended. Its stream does. */
+function onStreamClose(stream: ServerHttp2Stream, listener: () => void): void {
+  let hasClosed = false
+  const close = () => {
+    if (!hasClosed) listener()
+    hasClosed = true
+  }
+  stream.on('close', close)
+  stream.on('end', () => setImmediate(destroyIfLeft, stream))
+  if (stream.destroyed) setImmediate(close)
+}
+
+/** Node keeps the stream of a client for ever that left without an error code before it had read all. */
+function destroyIfLeft(stream: ServerHttp2Stream): void {
+  if (stream.closed && !stream.destroyed && !stream.writableFinished) stream.destroy()
+}
