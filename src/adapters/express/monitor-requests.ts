@@ -1,5 +1,6 @@
 import { openRequestScope } from '../../database/n-plus-one/query-scope.ts'
 import { markMayPrecedeGuard } from '../../http/admission/load-guard.ts'
+import { isBackground } from '../../http/background-request.ts'
 import { notOfExpress, wrongFramework } from '../../http/expect-call.ts'
 import { createExpressLabels, watchRoute } from '../../http/express-labels.ts'
 import type { ExpressRequest } from '../../http/express-tree.ts'
@@ -37,6 +38,8 @@ export function monitorRequests<Request extends ExpressRequest = ExpressRequest>
     if (path === undefined) throw notOfExpress('monitorRequests')
     if (monitor.ignores(method, path)) return next()
     watchRoute(request)
-    runInScope(measure(method, request, response, request, labelOf), next)
+    const scope = measure(method, request, response, request, labelOf)
+    if (isBackground(request)) monitor.setRoute(request, null)
+    runInScope(scope, next)
   })
 }

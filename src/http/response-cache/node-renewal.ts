@@ -1,5 +1,6 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
+import { markBackground } from '../background-request.ts'
 import { backgroundHeaders, isHiddenFromHandler } from './node-request.ts'
 
 /** What handlers read of a connection: the addresses, and what TLS knows of the client. */
@@ -29,6 +30,7 @@ export function detachedExchange(
   Object.assign(request, { method: 'GET', url, httpVersion, httpVersionMajor, httpVersionMinor, complete: true })
   Object.assign(request, { headers: backgroundHeaders(original.headers), rawHeaders: kept })
   request.push(null)
+  markBackground(request)
   const response = new ServerResponse(request)
   // For handlers that use it. `assignSocket` would also send the answer to it.
   Object.assign(response, { socket })

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import express4 from 'express4'
-import { createCache } from 'posthaste'
-import { cacheResponses } from 'posthaste/express'
+import { createCache, PerformanceMonitor, requestScope } from 'posthaste'
+import { cacheResponses, monitorRequests, shedLoad } from 'posthaste/express'
 import { describe, expect, it, onTestFinished } from 'vitest'
 
 /** As session stores do: it adds a cookie when the head is sent. */
@@ -58,5 +58,32 @@ describe.each<[version: string, create: () => express.Express]>([
       await expect.poll(get).toEqual(hit(renewals + 1))
     }
     expect(runs).toBe(4)
+  })
+
+  it('is renewed without a word in the statistics of requests', async () => {
+    let now = 1_000
+    const cache = createCache({ profiles: { default: { ttl: '1m', stale: '10m' } }, clock: () => now })
+    const monitor = new PerformanceMonitor({ sampleInterval: false })
+    let runs = 0
+    const app = create().use(monitorRequests(monitor), shedLoad(monitor, { concurrency: 10 }))
+    app.get('/', cacheResponses(cache), (_request, response) => {
+      runs++
+      response.end(`scope ${requestScope() !== undefined}`)
+    })
+    const server = app.listen(0)
+    onTestFinished(async () => {
+      server.close()
+      server.closeAllConnections()
+      await cache.close()
+      await monitor.close()
+    })
+    await once(server, 'listening')
+    for (let renewals = 1; renewals <= 3; renewals++) {
+      await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`).then((response) => response.text())
+      await expect.poll(() => runs).toBe(renewals)
+      await expect.poll(() => monitor.admission()).toMatchObject({ limits: [{ inFlight: 0 }] })
+      now += 90_000
+    }
+    expect(monitor.snapshot().requests).toMatchObject({ total: 3, inFlight: 0 })
   })
 })
