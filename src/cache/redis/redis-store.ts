@@ -27,7 +27,6 @@ import { RedisStamps } from './redis-stamps.ts'
 const writeOutcomes: readonly WriteOutcome[] = ['invalidated', 'stored', 'expired']
 const noTags: readonly string[] = []
 const noBytes = Buffer.alloc(0)
-
 /** How long the name of an application stays after its last process has connected. */
 const nameMs = 7 * 24 * 3_600_000
 
@@ -265,6 +264,7 @@ export class RedisStore implements Store {
   }
 
   async stamps(tags: readonly string[], begins: boolean): Promise<StampReading> {
+    this.#coherence.isUsed = true
     const sentAt = this.#time.exact()
     const known = this.#latestKnown
     const { clock, stamps } = await this.#stamps.read(tags, begins, this.#newId())

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { type Cache, createCache } from 'posthaste'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Server, startRedis } from '../../support/servers.ts'
@@ -86,7 +87,14 @@ describe.skipIf(!services.redis)('a server that has not seen the last invalidati
     }).listen(0)
     await once(name, 'listening')
     const url = `redis://127.0.0.1:${(name.address() as AddressInfo).port}`
-    const moved = createCache({ redis: url, namespace, breaker: { coolDown: '50ms' }, timeouts: { store: '5s' } })
+    const coherence = { within: '200ms' } as const
+    const moved = createCache({
+      redis: url,
+      namespace,
+      coherence,
+      breaker: { coolDown: '50ms' },
+      timeouts: { store: '5s' },
+    })
     await until(() => moved.set('key', 'old', { tags: ['tag'] }))
     return {
       moved,
@@ -127,12 +135,29 @@ describe.skipIf(!services.redis)('a server that has not seen the last invalidati
       await until(async () => (await moved.getOrSet('key', () => 'new', { tags: ['tag'] })) !== 'old', 20_000)
       await until(async () => (await moved.invalidateTags('tag')).propagated, 20_000)
       await other.set('key', 'newer', { tags: ['tag'] })
-      expect(await moved.getOrSet('key', () => 'new', { tags: ['tag'] })).toBe('newer')
+      await until(async () => (await moved.get('key')) === 'newer', 20_000)
       await other.close()
       await client.sendCommand(['CONFIG', 'SET', 'replica-serve-stale-data', 'yes'])
       await close()
     },
   )
+
+  it('is left by one that only reads stamps, as for 304 without the handler', async () => {
+    const { moved, next, demote, close } = await behindName()
+    const since = await moved.stamps(['tag'])
+    expect(since?.stamps).toEqual([expect.any(Number)])
+    // Until what was stored above no longer counts as use of the cache.
+    await setTimeout(1_000)
+    await demote(1)
+    const other = createCache({ redis: next.url, namespace })
+    await until(async () => (await other.invalidateTags('tag')).propagated)
+    await until(async () => {
+      const stamps = await moved.stamps(['tag'])
+      return stamps !== undefined && stamps.generation !== since?.generation
+    }, 20_000)
+    await other.close()
+    await close()
+  })
 
   it('gives other stamps than those that are lost, although its clock is behind', async () => {
     const clock = `{${namespace}}:clock`
