@@ -27,6 +27,7 @@ import { RedisStamps } from './redis-stamps.ts'
 const writeOutcomes: readonly WriteOutcome[] = ['invalidated', 'stored', 'expired']
 const noTags: readonly string[] = []
 const noBytes = Buffer.alloc(0)
+
 /** How long the name of an application stays after its last process has connected. */
 const nameMs = 7 * 24 * 3_600_000
 
@@ -108,9 +109,8 @@ export class RedisStore implements Store {
 
   /** Enters the application's name. Two applications in one namespace would read one another's entries. */
   async #introduce(listener: StoreListener): Promise<void> {
-    const options = [this.#name, String(nameMs)]
     const keys = [this.#keys.clock, `${this.#keys.prefix}name`]
-    const name = String(await this.#connections.run<Buffer>(scripts.introduce, keys, options))
+    const name = String(await this.#connections.run<Buffer>(scripts.introduce, keys, [this.#name, String(nameMs)]))
     if (name !== this.#name) listener.sharedWith?.(name)
   }
 
