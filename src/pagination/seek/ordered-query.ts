@@ -26,6 +26,7 @@ export class OrderedQuery {
   readonly #givenKeys: GivenKeys
   readonly #warn: OnWarn
   #resolved: ResolvedQuery | undefined
+  #isFenced = false
 
   constructor(query: SelectQuery, { by, unique, dialect }: OrderedQueryOptions, settings: OrderedQuerySettings) {
     this.#givenKeys = parseSortKeys(by, unique)
@@ -53,7 +54,7 @@ export class OrderedQuery {
     complete?: (resolved: ResolvedQuery) => ResolvedQuery,
   ): ResolvedQuery {
     if (this.#resolved !== undefined) return this.#resolved
-    const resolved = resolveOrder(node, this.#givenKeys, this.runner, keyTypes)
+    const resolved = resolveOrder(node, this.#givenKeys, this.runner, keyTypes, this.#isFenced)
     const foreign = resolved.keys.find((key) => !isNative(key, this.runner.dialect))
     if (foreign !== undefined) this.#warn(orderNotNative(foreign))
     this.#resolved = complete === undefined ? resolved : complete(resolved)
@@ -65,6 +66,19 @@ export class OrderedQuery {
     const { keys, ...resolved } = this.#resolved as ResolvedQuery
     this.#resolved = { ...resolved, keys: keys.map((key) => ({ ...key, typesInUnion: 'several' })) }
     return this.#resolved
+  }
+
+  /**
+   * Makes PostgreSQL work out the keys in later statements for rows of the query alone. Otherwise it may compare them before it
+   * joins and filters, and fail for a row that the query leaves out, as at `a / b` where `b` is 0.
+   *
+   * @returns whether it did so until now
+   */
+  fence(): boolean {
+    if (this.#isFenced || this.runner.dialect !== 'postgres') return false
+    this.#isFenced = true
+    this.reset()
+    return true
   }
 
   /** Makes the next statement resolve the order anew. */

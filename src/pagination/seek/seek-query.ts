@@ -100,7 +100,10 @@ export class SeekQuery {
           { cause: error },
         )
       }
-      throw isDataError(error) ? await this.#findCause(error, request) : error
+      if (!isDataError(error)) throw error
+      const cause = await this.#findCause(error, request)
+      if (cause !== error || !this.#ordered.fence()) throw cause
+      return this.#seek(request).catch(() => Promise.reject(error))
     }
     let { rows } = result
     const [first] = rows

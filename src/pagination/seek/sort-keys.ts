@@ -1,4 +1,5 @@
 import {
+  OffsetNode,
   type OperationNode,
   type OrderByItemNode,
   OrderByNode,
@@ -16,7 +17,7 @@ import type { NullsPlacement } from '../types.ts'
 import { isConstant, isUnqualified, refuseKey, refuseRawClauses, resolveAlias, resolvePosition } from './clauses.ts'
 import type { GivenKey, GivenKeys } from './given-keys.ts'
 import { isGrouped, isWindowFunction, wrapGrouped } from './grouped-query.ts'
-import { columnsAsText, conditionAsText, nodeKey, raw, type SqlStyle, toSql } from './sql-nodes.ts'
+import { columnsAsText, conditionAsText, nodeKey, raw, type SqlStyle, sqlText, toSql } from './sql-nodes.ts'
 
 /** A key of the order, resolved against the query. */
 export interface OrderKey {
@@ -69,6 +70,7 @@ const noItems: readonly OrderByItemNode[] = []
  * for, puts the unique keys last, and wraps a query whose rows are not the rows of its tables.
  *
  * @param node - the query as the user's plugins rewrote it; its `orderBy` ends in {@link GivenKeys.tuple}
+ * @param isFenced - whether PostgreSQL must not work keys out for rows that the query leaves out
  * @throws QueryUnsupportedError when the query cannot be paged
  */
 export function resolveOrder(
@@ -76,6 +78,7 @@ export function resolveOrder(
   given: GivenKeys,
   style: SqlStyle,
   keyTypes?: KeyTypes,
+  isFenced = false,
 ): ResolvedQuery {
   refuseRawClauses(node)
   const { by, unique } = given
@@ -94,7 +97,7 @@ export function resolveOrder(
   const known = isAsGiven ? orders.get(given)?.get(styleName(style)) : undefined
   const { keys, signature } = known ?? orderOf(allResolved, ordered, unique.length, node, style, keyTypes)
   if (known === undefined && isAsGiven) remember(given, style, { keys, signature })
-  if (!isGrouped(node) && (known !== undefined || !needTable(keys))) {
+  if (!isFenced && !isGrouped(node) && (known !== undefined || !needTable(keys))) {
     const selections = columnsAsText(node.selections, style.quote)
     const base: object = { ...node, orderBy: undefined, selections }
     const condition = node.where && conditionAsText(node.where.where, style.quote)
@@ -102,7 +105,8 @@ export function resolveOrder(
   }
   // The query's own order decides which row `distinct on` keeps.
   const keepsOrder = node.distinctOn !== undefined && ownItems.length > 0
-  const inner = { ...node, orderBy: keepsOrder ? OrderByNode.create(ownItems) : undefined }
+  const orderBy = keepsOrder ? OrderByNode.create(ownItems) : undefined
+  const inner = { ...node, orderBy, offset: isFenced ? fence : undefined }
   const { table, columns } = wrapGrouped(
     inner as SelectQueryNode,
     keys.map((key) => key.node),
@@ -114,6 +118,9 @@ export function resolveOrder(
   })
   return { node, base: table, condition: undefined, keys: outerKeys, isGrouped: true, signature }
 }
+
+/** PostgreSQL moves no condition into a sub-query that has an offset. */
+const fence = /* @__PURE__ */ (() => OffsetNode.create(sqlText('0')))()
 
 /** Whether the keys can be used as columns of a table only. */
 function needTable(keys: readonly OrderKey[]): boolean {
