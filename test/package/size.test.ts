@@ -41,7 +41,7 @@ describe('a bundle of one name', () => {
   it.each([
     ['chunks', 'posthaste', 8],
     ['paginate', 'posthaste', 35],
-    ['cursorPaginate', 'posthaste', 84],
+    ['cursorPaginate', 'posthaste', 85],
     ['createCache', 'posthaste', 85],
     ['PerformanceMonitor', 'posthaste', 80],
     ['chunks', 'posthaste/batch', 2],
