@@ -91,6 +91,7 @@ async function* yieldResults<Item, Result>(
     await opened.close(settings.signal?.aborted === true)
   }
   if (isLeft) return
+  for (const batch of buffer.untaken()) collector.add(batch)
   collector.toResult(opened)
 }
 
@@ -142,6 +143,11 @@ class ReorderBuffer<Item> {
     const batch = this.#batches.get(index)
     this.#batches.delete(index)
     return batch
+  }
+
+  /** Finished batches behind one that was never finished. */
+  untaken(): Iterable<Batch<Item>> {
+    return this.#batches.values()
   }
 
   /** Lets the worker of this batch go on. */

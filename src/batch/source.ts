@@ -27,6 +27,7 @@ export class Source<Item> {
   #isDone = false
   #isClosed = false
   #interrupt: (() => void) | undefined
+  #isInterrupted = false
 
   /**
    * @param position - how many items of the input come before this source
@@ -93,9 +94,9 @@ export class Source<Item> {
     return chunk.length > 0 ? chunk : endOfInput
   }
 
-  /** The next iterator result of an asynchronous source. An interrupted read ends like the end of the input. */
+  /** The next iterator result of an asynchronous source. After an interruption, it is that of the end of the input. */
   nextAsync(): Promise<IteratorResult<Item>> {
-    if (this.#isDone) return Promise.resolve({ done: true, value: undefined })
+    if (this.#isDone || this.#isInterrupted) return Promise.resolve({ done: true, value: undefined })
     return new Promise((resolve, reject) => {
       const fail = (error: unknown) => {
         this.#interrupt = undefined
@@ -143,8 +144,9 @@ export class Source<Item> {
     return typeof cursor === 'string' ? cursor : undefined
   }
 
-  /** Ends the pending read, if there is one. */
+  /** Ends the pending read, if there is one. Nothing is read any more, so that no read overlaps the pending one. */
   interrupt(): void {
+    this.#isInterrupted = true
     this.#interrupt?.()
   }
 

@@ -188,6 +188,84 @@ describe('mapBatches', () => {
     expect({ seen, running }).toEqual({ seen: [0, 1, 2, 3], running: 0 })
   })
 
+  it('accounts for each item that was processed before the failure, in whatever order the chunks ended', async () => {
+    const chunk = fc.record({ turns: fc.nat({ max: 4 }), fails: fc.boolean() })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(chunk, { maxLength: 20 }),
+        fc.integer({ min: 1, max: 5 }),
+        fc.nat({ max: 3 }),
+        async (chunks, concurrency, maxFailures) => {
+          const seen: number[] = []
+          const process = async ([index = 0]: readonly number[]) => {
+            const { turns = 0, fails = false } = chunks[index] ?? {}
+            for (let turn = 0; turn < turns; turn++) await null
+            if (fails) throw new Error('no')
+            return [index]
+          }
+          const read = async () => {
+            const options = { batchSize: 1, concurrency, maxFailures }
+            for await (const index of mapBatches(range(chunks.length), process, options)) seen.push(index)
+          }
+          const error: unknown = await read().catch((reason) => reason)
+          if (!(error instanceof BatchError)) return
+          const { results, failures, processed } = error.result
+          const failed = failures.map(({ index }) => index)
+          expect(results.length + seen.length + failed.length).toBe(processed)
+          expect([...seen, ...(results as number[])]).toEqual(
+            [...seen, ...results].toSorted((a, b) => Number(a) - Number(b)),
+          )
+          expect(failed).toEqual(failed.toSorted((a, b) => a - b))
+        },
+      ),
+    )
+  })
+
+  it('reads no more of an async source after an abort, at whatever moment', async () => {
+    const turns = fc.nat({ max: 5 })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(turns, { minLength: 1, maxLength: 20 }),
+        turns,
+        fc.nat({ max: 20 }),
+        fc.record({ batchSize: fc.integer({ min: 1, max: 4 }), concurrency: fc.integer({ min: 1, max: 4 }) }),
+        async (waits, abortTurns, abortAt, options) => {
+          const controller = new AbortController()
+          const { signal } = controller
+          const reads = { open: 0, most: 0, late: 0 }
+          let position = 0
+          const source = {
+            [Symbol.asyncIterator]: () => ({
+              async next() {
+                if (signal.aborted) reads.late++
+                reads.open++
+                reads.most = Math.max(reads.most, reads.open)
+                for (let turn = waits[position % waits.length] ?? 0; turn > 0; turn--) await null
+                reads.open--
+                return { done: false as const, value: position++ }
+              },
+            }),
+          }
+          const abort = async () => {
+            for (let turn = 0; turn < abortTurns; turn++) await null
+            controller.abort()
+          }
+          const process = async ([first = 0]: readonly number[]) => {
+            if (first >= abortAt) void abort()
+            await null
+            return []
+          }
+          const run = collect(mapBatches(source, process, { ...options, signal }))
+          await expect(run).rejects.toThrow('This operation was aborted')
+          // A read that went on would begin the next one.
+          await sleep(0)
+          expect(reads).toEqual({ open: 0, most: 1, late: 0 })
+        },
+      ),
+      { numRuns: 200 },
+    )
+  })
+
   it('saves a checkpoint when the reader asks for more, and goes on from there', async () => {
     const store = memoryCheckpoints()
     const options = { batchSize: 2, checkpoint: { key: 'k', store } }
