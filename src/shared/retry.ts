@@ -98,7 +98,8 @@ export function createRetrier(options: RetryOptions = {}, name?: string): Retrie
       } catch (error) {
         signal?.throwIfAborted()
         if (attempt > retries || !shouldRetry(error, attempt)) throw error
-        const delayMs = Math.random() * Math.min(maxDelayMs, minDelayMs * factor ** (attempt - 1))
+        // Zero times a factor that has grown to `Infinity` is no number.
+        const delayMs = Math.random() * Math.min(maxDelayMs, minDelayMs * factor ** (attempt - 1) || 0)
         onRetry?.({ error, attempt, delayMs })
         await sleep(delayMs, { signal })
       }

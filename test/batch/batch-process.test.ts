@@ -767,6 +767,17 @@ describe('withRetry', () => {
     }
   })
 
+  it('never waits when `minDelay` is 0, however much the delay grows', async () => {
+    const delays: number[] = []
+    const options = {
+      minDelay: '0ms',
+      factor: 1e300,
+      onRetry: ({ delayMs }: { delayMs: number }) => delays.push(delayMs),
+    } as const
+    await expect(withRetry(() => Promise.reject(new Error('no')), options)).rejects.toThrow('no')
+    expect(delays).toEqual([0, 0, 0])
+  })
+
   it('refuses wrong options', () => {
     expect(() => withRetry(() => 1, { retries: -1 })).toThrow('Expected `retries` to be a whole number from 0 up')
     expect(() => withRetry(() => 1, { minDelay: 50 as never })).toThrow('Expected `minDelay` to be a duration')
