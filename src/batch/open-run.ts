@@ -121,7 +121,7 @@ function createOpenRun<Item>(
     },
     elapsedMs,
     // An error of closing is reported only if nothing else has stopped the run.
-    close: (isAborted) => source.close(isAborted ? 0 : graceMs).catch((error) => run.halt('thrown', error)),
+    close: (isAborted) => source.close(graceMs, isAborted).catch((error) => run.halt('thrown', error)),
   }
 }
 

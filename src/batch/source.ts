@@ -154,23 +154,24 @@ export class Source<Item> {
    * Closes a source that was not read to its end.
    *
    * @param graceMs - how long to wait for a read that is pending. A generator is closed after it.
+   * @param isAborted - then a pending read is not waited for, and a source that hangs while it closes up to `graceMs`
    */
-  async close(graceMs = 0): Promise<void> {
+  async close(graceMs = 0, isAborted = false): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     try {
-      if (!this.#isDone) await this.#closeIterator(graceMs)
+      if (!this.#isDone) await this.#closeIterator(graceMs, isAborted)
     } finally {
       if (this.#original !== this.#items) await closeUnopened(this.#original)
     }
   }
 
-  async #closeIterator(graceMs: number): Promise<void> {
+  async #closeIterator(graceMs: number, isAborted: boolean): Promise<void> {
     this.#isDone = true
     const isReading = this.#interrupt !== undefined
     const closed = Promise.resolve(this.#iterator.return?.())
-    if (!isReading) await closed
-    else if (graceMs > 0) await withinGrace(closed, graceMs)
+    if (!isReading && !isAborted) await closed
+    else if (graceMs > 0 && isReading !== isAborted) await withinGrace(closed, graceMs)
     else closed.catch(() => {})
   }
 }

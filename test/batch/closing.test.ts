@@ -311,3 +311,17 @@ describe('a generator whose read is pending', () => {
     expect(seen.closed).toBe(false)
   })
 })
+
+it('a source that hangs while it closes keeps no run from ending after an abort', async () => {
+  for (const run of [batchProcess, batchProcessChunks]) {
+    const controller = new AbortController()
+    const source = {
+      [Symbol.asyncIterator]: () => ({
+        next: async () => ({ done: false as const, value: 1 }),
+        return: () => new Promise<never>(() => {}),
+      }),
+    }
+    const aborted = run(source, () => controller.abort(boom), { signal: controller.signal, grace: '1ms' })
+    await expect(aborted).rejects.toBe(boom)
+  }
+})
