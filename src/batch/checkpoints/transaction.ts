@@ -63,6 +63,8 @@ export function callForEach<Item, Result>(invoke: Invoke<Item, Result>): Invoke<
   return async (items, call) => {
     const results: Result[] = []
     for (const [offset, item] of items.entries()) {
+      // The run has stopped: the transaction is rolled back, and a later run processes the batch.
+      call.signal.throwIfAborted()
       const itemCall = new ProcessorCall(call.index + offset, call.batch, call.signal, call.runKey)
       itemCall.attempt = call.attempt
       itemCall.trx = call.trx

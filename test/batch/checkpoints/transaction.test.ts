@@ -199,6 +199,25 @@ describe.each(jobDialects)('`transaction` on $dialect', ({ dialect, missing }) =
     expect(await itemsDone(db)).toEqual(range(20).filter((item) => item !== 3))
   })
 
+  test('calls the processor for no further item of the batch after an abort', async () => {
+    for (const abortAt of range(10)) {
+      const { db, options } = await open()
+      const controller = new AbortController()
+      const calls: number[] = []
+      const process = async (item: number) => {
+        calls.push(item)
+        if (item === 10 + abortAt) controller.abort(new Error('deployment'))
+      }
+      const run = batchProcess(range(40), process, { ...options, signal: controller.signal })
+      await expect(run).rejects.toThrow('deployment')
+      expect(calls).toEqual(range(11 + abortAt))
+      const { resumed, processed } = await batchProcess(range(40), () => {}, options)
+      expect([10, 20]).toContain(resumed)
+      expect(resumed + processed).toBe(40)
+      expect(await itemsDone(db)).toEqual([])
+    }
+  })
+
   test('works without a checkpoint', async () => {
     const { db } = await open()
     await batchProcessChunks(
