@@ -96,6 +96,18 @@ describe.each(Object.keys(apps).filter((name) => !name.includes('plugin')))('the
     expect(seconds * 1_000).toBeCloseTo(latencyMs.avg! * 3, 0)
   })
 
+  it('counts the code behind a scope within the request as its own', async () => {
+    const { query } = openSlow(0, 1)
+    const { ask, endpoint } = await start(async () => {
+      await withQueryScope('step', query, { deadline: '1h' })
+      withQueryScope('empty step', () => {}, { signal: new AbortController().signal })
+      holdFor(40)
+      return 'ok'
+    })
+    await ask()
+    expect(endpoint().breakdown!.loopMs).toBeGreaterThan(39)
+  })
+
   it('unites waits that overlap', async () => {
     const { query } = openSlow(0, 60)
     const upstream = await listen((_request, response) => setTimeout(() => response.end('ok'), 60))

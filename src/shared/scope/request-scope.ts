@@ -30,12 +30,14 @@ export class OpenRequestScope extends Abandonable implements RequestScope {
   readonly waits: Waits
   deadline: number | undefined
   readonly #startedAt = performance.now()
+  readonly #isPart: boolean
   #timer: Timer | undefined
   #stopFollowing: (() => void)[] | undefined
 
   /** @param around - the scope that this one is a part of: its time is the same, and it takes this one with it */
   constructor(around?: OpenRequestScope) {
     super()
+    this.#isPart = around !== undefined
     this.waits = around?.waits ?? new Waits(this.#startedAt)
     this.deadline = around?.deadline
     if (around === undefined) return
@@ -103,6 +105,8 @@ export class OpenRequestScope extends Abandonable implements RequestScope {
   end(now: number = performance.now()): void {
     this.#timer?.cancel()
     for (const stop of this.#stopFollowing ?? []) stop()
+    // The code behind it belongs to the scope around it.
+    if (this.#isPart) return
     releaseLoop(this.waits, now)
     this.waits.settle(now)
   }
