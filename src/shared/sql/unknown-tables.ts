@@ -44,11 +44,10 @@ const sourceFields: Readonly<Record<string, readonly string[]>> = {
 /** Functions, lists of values, sub-queries whose tables are looked for in their text, and what the tree shows. */
 function isKnownSource(raw: QueryNode): boolean {
   if (isShown(raw)) return true
-  const text = textOf(raw as unknown as RawNode)
-  return knownSource.test(text) && !hasSecondSource(text, 0)
+  return textsOf(raw as unknown as RawNode).every((text) => knownSource.test(text) && !hasSecondSource(text, 0))
 }
 
-const knownSource = /^\s*(?:lateral\s+)?(?:\(\s*(?:select\b|values\s*\()|values\s*\(|[\w."`]+\s*\()/i
+const knownSource = /^\s*(?:lateral\s+)?(?:\(\s*(?:select\b|values\s*\()|values\s*\(|(?!only\b)[\w."`]+\s*\()/i
 
 /** Whether the tree shows what it reads: a table, a query, a list of values, or raw SQL that adds nothing to them. */
 function isShown(node: QueryNode | undefined): boolean {
@@ -61,20 +60,36 @@ function isShown(node: QueryNode | undefined): boolean {
 
 const shownKinds: ReadonlySet<string> = new Set(['TableNode', 'SelectQueryNode', 'ValuesNode'])
 
-/** The text with `{n}` for each parameter, without quoted texts and words that only look like a clause. */
-function textOf({ sqlFragments }: RawNode): string {
+/**
+ * The text with `{n}` for each parameter, without quoted texts and words that only look like a clause. It is read in two ways
+ * where a backslash may escape a quote, as it does on MySQL.
+ */
+function textsOf({ sqlFragments }: RawNode): readonly string[] {
   const text = sqlFragments.reduce((before, fragment, index) => `${before} {${index - 1}} ${fragment}`)
-  return text.replace(noClause, ' x ')
+  const readings = /\\['"]/.test(text) ? [quoted, quotedWithEscapes] : [quoted]
+  return readings.map((parts) => {
+    // A quote in a comment or a name begins no text.
+    const unquoted = text.replace(parts, (part, kept?: string) =>
+      kept === undefined ? ' x ' : part.replace(/'/g, ' '),
+    )
+    return unquoted.replace(noClause, ' x ')
+  })
 }
 
+const quoted = /(--[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"]|"")*"|`[^`]*`)|'(?:[^']|'')*'/g
+const quotedWithEscapes = /(--[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\]|""|\\[\s\S])*"|`[^`]*`)|'(?:[^'\\]|''|\\[\s\S])*'/g
+
 const noClause =
-  /'(?:[^']|'')*'|\bextract\s*\(\s*\w+\s+from\b|\bdistinct\s+from\b|\b(?:replace|insert)(?=\s*\()|\busing\s+\w+\s*(?=\))|\bwith\s+(?:ordinality|ties|time\s+zone)\b/gi
+  /\bextract\s*\(\s*\w+\s+from\b|\bdistinct\s+from\b|\b(?:replace|insert)(?=\s*\()|\busing\s+\w+\s*(?=\))|\bwith\s+(?:ordinality|ties|time\s+zone)\b/gi
 
 /** Whether the fragment names a table in its text. */
 function mentionsTable(raw: RawNode): boolean {
-  const text = textOf(raw)
+  return textsOf(raw).some((text) => readsTable(text, raw))
+}
+
+function readsTable(text: string, raw: RawNode): boolean {
   if (statementWord.test(text)) return true
-  for (const { 1: word = '', index } of text.matchAll(/\b(from|join)\b/gi)) {
+  for (const { 1: word = '', index } of text.matchAll(/\b(from|join|straight_join)\b/gi)) {
     const start = index + word.length
     const [, parens = '', parameter, other = ''] = sourceStart.exec(text.slice(start)) ?? []
     const isSubQuery = parens.includes('(') && /^select\b/i.test(other)
