@@ -26,6 +26,8 @@ export interface MeasuredRequest {
   limit: { leave(enteredAt: number, outcome: 'completed' | 'aborted' | undefined): void } | undefined
   /** The stamp for {@link limit}. */
   admittedAt: number
+  /** Nothing is told any more. */
+  readonly hasEnded: boolean
 }
 
 /** The requests that `monitorRequests` measures for one monitor, as admission control finds them. */
@@ -160,6 +162,7 @@ export function createRequestMeasure<Scope extends RequestScope>(
     // One closure: a property on the response or an entry in a WeakMap costs several times as much.
     const end = () => {
       try {
+        open.hasEnded = true
         const waits = endScope(scope?.request, request, response)
         const outcome = open.isShed ? 'shed' : outcomeOf(request, response)
         open.limit?.leave(open.admittedAt, timedOutcome(outcome, response.statusCode))
@@ -271,6 +274,7 @@ class OpenResponse<Original extends object> implements OpenRequest, MeasuredRequ
   isShed = false
   limit: MeasuredRequest['limit'] = undefined
   admittedAt = 0
+  hasEnded = false
   readonly #monitor: Pick<PerformanceMonitor, 'routeOf'>
   readonly #request: IncomingMessage
   readonly #labelOf: LabelOf<Original>

@@ -112,7 +112,11 @@ export class LoadGuard<Original> implements AdmissionSource {
       measured = this.#findMeasured(method, url, response)
       if (measured === undefined) return true
     }
+    // Its client has left while something in between waited: it would be counted for ever.
+    if (measured.hasEnded) return true
     const limit = this.#limitOf(method, url)
+    // This guard is used twice.
+    if (measured.limit === limit) return true
     if (!this.#queue.isFreeNow() || limit.isFull) {
       this.#atEntrance = { measured, limit }
       return false
@@ -198,7 +202,10 @@ export class LoadGuard<Original> implements AdmissionSource {
   }
 
   #enter(measured: MeasuredRequest, limit: ConcurrencyLimit): void {
-    measured.limit = limit
+    const { limit: outer, admittedAt } = measured
+    // Another guard of this monitor has let it in: it must be told of the end too.
+    measured.limit =
+      outer === undefined ? limit : { leave: (at, outcome) => leaveBoth(outer, admittedAt, limit, at, outcome) }
     measured.admittedAt = limit.enter(this.#queue.now)
   }
 
@@ -274,4 +281,17 @@ export class LoadGuard<Original> implements AdmissionSource {
     this.#servers.add(server)
     server.on('connection', this.#queue.onConnection)
   }
+}
+
+type Limit = NonNullable<MeasuredRequest['limit']>
+
+function leaveBoth(
+  outer: Limit,
+  outerAt: number,
+  inner: Limit,
+  innerAt: number,
+  outcome: Parameters<Limit['leave']>[1],
+) {
+  outer.leave(outerAt, outcome)
+  inner.leave(innerAt, outcome)
 }
