@@ -28,6 +28,7 @@ export class Source<Item> {
   #isClosed = false
   #interrupt: (() => void) | undefined
   #isInterrupted = false
+  #hasRead = false
 
   /**
    * @param position - how many items of the input come before this source
@@ -97,6 +98,7 @@ export class Source<Item> {
   /** The next iterator result of an asynchronous source. After an interruption, it is that of the end of the input. */
   nextAsync(): Promise<IteratorResult<Item>> {
     if (this.#isDone || this.#isInterrupted) return Promise.resolve({ done: true, value: undefined })
+    this.#hasRead = true
     return new Promise((resolve, reject) => {
       const fail = (error: unknown) => {
         this.#interrupt = undefined
@@ -162,6 +164,8 @@ export class Source<Item> {
     try {
       if (!this.#isDone) await this.#closeIterator(graceMs, isAborted)
     } finally {
+      // The iterator of a stream that was not read is a generator that has not started, and closes nothing.
+      if (this.isAsync && !this.#hasRead && !isIterator(this.#items)) await closeUnopened(this.#items)
       if (this.#original !== this.#items) await closeUnopened(this.#original)
     }
   }
@@ -176,6 +180,10 @@ export class Source<Item> {
   }
 }
 
+function isIterator(items: unknown): boolean {
+  return typeof (items as { readonly next?: unknown }).next === 'function'
+}
+
 async function withinGrace(closed: Promise<unknown>, graceMs: number): Promise<void> {
   closed.catch(() => {})
   const { promise: passed, resolve } = Promise.withResolvers<void>()
@@ -183,10 +191,13 @@ async function withinGrace(closed: Promise<unknown>, graceMs: number): Promise<v
   await Promise.race([closed, passed]).finally(() => timer.cancel())
 }
 
-/** Closes a source that was not iterated. Only an iterator can be closed: other iterables have opened nothing yet. */
+/** Closes a source that was not iterated: an iterator or a stream. Other iterables have opened nothing yet. */
 export async function closeUnopened(items: unknown): Promise<void> {
-  const iterator = Object(items) as { return?: unknown }
-  if (typeof iterator.return === 'function') await iterator.return()
+  const source = Object(items) as Readonly<Record<'return' | 'destroy' | 'cancel' | 'locked', unknown>>
+  if (typeof source.return === 'function') await source.return()
+  else if (!(Symbol.asyncIterator in source)) return
+  else if (typeof source.destroy === 'function') source.destroy()
+  else if (typeof source.cancel === 'function' && source.locked !== true) await source.cancel()
 }
 
 /** Calls the function, and closes the source if it fails. */

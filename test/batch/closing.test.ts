@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Kysely, SqliteDialect } from 'kysely'
 import {
@@ -81,6 +82,41 @@ const kinds: readonly Kind[] = [
         return(value: undefined) {
           seen.closed++
           return close.call(generator, value)
+        },
+      })
+    },
+  },
+  {
+    name: 'a stream',
+    create: (seen) => {
+      let item = 0
+      return new Readable({
+        objectMode: true,
+        highWaterMark: 1,
+        read() {
+          seen.isOver = item === count
+          this.push(seen.isOver ? null : item++)
+        },
+        destroy(error, callback) {
+          // It is called at the end too.
+          if (!seen.isOver) seen.closed++
+          callback(error)
+        },
+      })
+    },
+  },
+  {
+    name: 'a web stream',
+    create: (seen) => {
+      let item = 0
+      return new ReadableStream<number>({
+        pull(controller) {
+          seen.isOver = item === count
+          if (seen.isOver) controller.close()
+          else controller.enqueue(item++)
+        },
+        cancel() {
+          seen.closed++
         },
       })
     },
