@@ -69,12 +69,16 @@ function textsOf({ sqlFragments }: RawNode): readonly string[] {
   const readings = /\\['"]/.test(text) ? [quoted, quotedWithEscapes] : [quoted]
   return readings.map((parts) => {
     // A quote in a comment or a name begins no text.
-    const unquoted = text.replace(parts, (part, kept?: string) =>
-      kept === undefined ? ' x ' : part.replace(/'/g, ' '),
-    )
+    const unquoted = text.replace(parts, (part, kept?: string) => {
+      if (kept === undefined) return ' x '
+      return comment.test(part) ? ' ' : part.replace(/'/g, ' ')
+    })
     return unquoted.replace(noClause, ' x ')
   })
 }
+
+/** MySQL runs a comment that begins with `/*!`, and takes `--` for two minuses if no space follows. */
+const comment = /^(?:--\s(?!\{)|\/\*(?!!))/
 
 const quoted = /(--[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"]|"")*"|`[^`]*`)|'(?:[^']|'')*'/g
 const quotedWithEscapes = /(--[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\]|""|\\[\s\S])*"|`[^`]*`)|'(?:[^'\\]|''|\\[\s\S])*'/g
@@ -88,7 +92,7 @@ function mentionsTable(raw: RawNode): boolean {
 }
 
 function readsTable(text: string, raw: RawNode): boolean {
-  if (statementWord.test(text)) return true
+  if (statementWord.test(text) || tableBehindIn.test(text)) return true
   for (const { 1: word = '', index } of text.matchAll(/\b(from|join|straight_join)\b/gi)) {
     const start = index + word.length
     const [, parens = '', parameter, other = ''] = sourceStart.exec(text.slice(start)) ?? []
@@ -103,6 +107,9 @@ function readsTable(text: string, raw: RawNode): boolean {
 /** Words of statements and clauses that name tables, apart from `from` and `join`. */
 const statementWord =
   /\b(?:table|into|update|insert|delete|merge|replace|using|with|call|do|exec|execute|truncate|describe)\b/i
+
+/** SQLite reads the table of `id in users`. Other databases use the word in functions. */
+const tableBehindIn = /\bin\b(?<!\bposition\s*\((?:[^()]|\([^()]*\))*in)\s+(?!boolean\b|natural\b)[\w"`[]/i
 
 /** What stands behind `from` and `join`: a parameter, or a text. */
 const sourceStart = /^(\s*(?:lateral\b)?[\s(]*)(?:\{(\d+)\}|(.*))/s
