@@ -109,7 +109,7 @@ const statementWord =
   /\b(?:table|into|update|insert|delete|merge|replace|using|with|call|do|exec|execute|truncate|describe)\b/i
 
 /** SQLite reads the table of `id in users`. Other databases use the word in functions. */
-const tableBehindIn = /\bin\b(?<!\bposition\s*\((?:[^()]|\([^()]*\))*in)\s+(?!boolean\b|natural\b)[\w"`[]/i
+const tableBehindIn = /\bin\s+(?!boolean\b|natural\b)(?=[\w"`[])(?<!\bposition\s*\((?:[^()]|\([^()]*\))*in\s+)/i
 
 /** What stands behind `from` and `join`: a parameter, or a text. */
 const sourceStart = /^(\s*(?:lateral\b)?[\s(]*)(?:\{(\d+)\}|(.*))/s
