@@ -174,8 +174,9 @@ export class Source<Item> {
     this.#isDone = true
     const isReading = this.#interrupt !== undefined
     const closed = Promise.resolve(this.#iterator.return?.())
+    const isWaitedFor = graceMs > 0 && !(isReading && isAborted)
     if (!isReading && !isAborted) await closed
-    else if (graceMs > 0 && isReading !== isAborted) await withinGrace(closed, graceMs)
+    else if (isWaitedFor) await withinGrace(closed, graceMs)
     else closed.catch(() => {})
   }
 }

@@ -20,9 +20,11 @@ export function wrongFramework(name: string, face: 'express' | 'fastify' | 'hono
   )
 }
 
-/** The error of a request that Express has not prepared, as a middleware of Connect, h3 or `node:http` is given. */
-export function notOfExpress(name: string): TypeError {
-  return new TypeError(
+/** @throws TypeError when a middleware is not called by Express: by another framework, or by Connect, h3 or `node:http` */
+export function expectExpress(name: string, request: { readonly path?: unknown }, next: unknown): void {
+  if (typeof next !== 'function') throw wrongFramework(name, 'express')
+  if (request.path !== undefined) return
+  throw new TypeError(
     `\`${name}\` of posthaste/express needs a request of Express: use it in an Express application, and your server's handler after it, by \`app.use(handler)\``,
   )
 }

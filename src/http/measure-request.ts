@@ -26,7 +26,7 @@ export interface MeasuredRequest {
   limit: { leave(enteredAt: number, outcome: 'completed' | 'aborted' | undefined): void } | undefined
   /** The stamp for {@link limit}. */
   admittedAt: number
-  /** Nothing is told any more. */
+  /** Whether its end is recorded: {@link limit} is told of none after that. */
   readonly hasEnded: boolean
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { notOfExpress, wrongFramework } from '../../http/expect-call.ts'
+import { expectExpress } from '../../http/expect-call.ts'
 import { type ExpressRequest, outermost } from '../../http/express-tree.ts'
 import type { HttpCacheOptions, ResponseStore } from '../../http/response-cache/http-cache-options.ts'
 import { continueRerun, rerunApplication, respondNode } from '../../http/response-cache/node-cache.ts'
@@ -29,9 +29,8 @@ export function cacheResponses<
   const responses = createResponseCache(cache, options)
   const { maxBytes } = responses.settings
   return (request, response, next) => {
-    if (typeof next !== 'function') throw wrongFramework('cacheResponses', 'express')
+    expectExpress('cacheResponses', request, next)
     if (continueRerun(request)) return next()
-    if (request.path === undefined) throw notOfExpress('cacheResponses')
     // Express has no HTTP/2, whose head cannot be held back once it is written.
     if (request.httpVersionMajor > 1) return next()
     const rerun = () => rerunApplication(outermost(request.app) as Application, request, request.originalUrl, maxBytes)

@@ -1,4 +1,4 @@
-import { notOfExpress, wrongFramework } from '../../http/expect-call.ts'
+import { expectExpress } from '../../http/expect-call.ts'
 import type { ExpressRequest } from '../../http/express-tree.ts'
 import { createFreshness, type FreshnessOptions, type StampStore } from '../../http/freshness/freshness.ts'
 import { checkNode } from '../../http/freshness/node-freshness.ts'
@@ -23,8 +23,7 @@ export function freshness<Tag extends string, Request extends ExpressRequest = E
 ): Middleware<Request> {
   const checked = createFreshness(cache, options)
   return (request, response, next) => {
-    if (typeof next !== 'function') throw wrongFramework('freshness', 'express')
-    if (request.path === undefined) throw notOfExpress('freshness')
+    expectExpress('freshness', request, next)
     if (request.httpVersionMajor > 1) return next()
     checkNode(checked, readCachedRequest(request), response, next)
   }

@@ -1,7 +1,7 @@
 import { openRequestScope } from '../../database/n-plus-one/query-scope.ts'
 import { markMayPrecedeGuard } from '../../http/admission/load-guard.ts'
 import { isBackground } from '../../http/background-request.ts'
-import { notOfExpress, wrongFramework } from '../../http/expect-call.ts'
+import { expectExpress } from '../../http/expect-call.ts'
 import { createExpressLabels, watchRoute } from '../../http/express-labels.ts'
 import type { ExpressRequest } from '../../http/express-tree.ts'
 import {
@@ -33,9 +33,8 @@ export function monitorRequests<Request extends ExpressRequest = ExpressRequest>
   const labelOf = labelOption(options.label, createExpressLabels())
   const measure = createRequestMeasure(monitor, openRequestScope, scopeSettings(monitor, options))
   return markMayPrecedeGuard((request, response, next) => {
-    if (typeof next !== 'function') throw wrongFramework('monitorRequests', 'express')
+    expectExpress('monitorRequests', request, next)
     const { method, path } = request
-    if (path === undefined) throw notOfExpress('monitorRequests')
     if (monitor.ignores(method, path)) return next()
     watchRoute(request)
     const scope = measure(method, request, response, request, labelOf)

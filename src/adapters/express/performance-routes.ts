@@ -1,6 +1,6 @@
 import { markMayPrecedeGuard } from '../../http/admission/load-guard.ts'
 import { readHttpRequest, sendAnswer } from '../../http/answer.ts'
-import { notOfExpress, wrongFramework } from '../../http/expect-call.ts'
+import { expectExpress } from '../../http/expect-call.ts'
 import { type ExpressRequest, pathOf } from '../../http/express-tree.ts'
 import { closeIfDraining } from '../../http/measure-request.ts'
 import { noteMiddleware, noteMount } from '../../http/performance/own-paths.ts'
@@ -31,9 +31,8 @@ export function performanceRoutes<Request extends ExpressRequest = ExpressReques
 ): Middleware<Request> {
   const routes = createPerformanceRoutes(monitor, options, loadPage)
   const middleware: Middleware<Request> = (request, response, next) => {
-    if (typeof next !== 'function') throw wrongFramework('performanceRoutes', 'express')
+    expectExpress('performanceRoutes', request, next)
     const { method, path, originalUrl, baseUrl = '' } = request
-    if (path === undefined) throw notOfExpress('performanceRoutes')
     const handle = findHandler(routes, method, path)
     if (handle === undefined) return next()
     if (!monitor.ignores(method, pathOf(request))) monitor.setRoute(request, null)

@@ -1,4 +1,5 @@
 import { CompiledQuery, type QueryResult } from 'kysely'
+import { planningLimit } from '../execute.ts'
 import type { Execute } from '../instrumentation.ts'
 import { type JoinedSql, numberColumn } from './join-plan.ts'
 import { type PlanNode, reasonAgainstPlan } from './plan-comparison.ts'
@@ -42,8 +43,8 @@ export async function readPostgresFacts(
   let isPrepared = false
   await run('begin')
   try {
-    // Planning waits for locks, such as that of an ALTER TABLE, and nobody can cancel it: give up after a second.
-    await run("set local statement_timeout = '1s'")
+    // Nobody can cancel these statements.
+    await run(planningLimit)
     await run(`prepare ${name} as ${sql}`)
     isPrepared = true
     const { rows } = await run(factsSql(name), [[...names]])

@@ -1,8 +1,8 @@
-import { CompiledQuery, type RootOperationNode, type SelectQueryNode } from 'kysely'
+import type { CompiledQuery, RootOperationNode, SelectQueryNode } from 'kysely'
 import { adviseIndex } from '../../shared/index-advice/advise-index.ts'
 import type { AdvisorDatabase } from '../../shared/index-advice/advisor-database.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import { readingQuery } from '../execute.ts'
+import { readingQuery, whilePlanning } from '../execute.ts'
 import type { WithOwnConnection } from '../instrumentation.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
 import type { IndexAdvice } from '../types.ts'
@@ -48,15 +48,7 @@ export class IndexAdvisor {
         },
         compile: (query) => this.#compile(query).sql,
       }
-      if (this.#dialect !== 'postgres') return await use(database)
-      // Planning waits for locks, such as that of an ALTER TABLE: give up after a second.
-      await run(CompiledQuery.raw('begin read only'))
-      try {
-        await run(CompiledQuery.raw("set local statement_timeout = '1s'"))
-        return await use(database)
-      } finally {
-        await run(CompiledQuery.raw('rollback'))
-      }
+      return this.#dialect === 'postgres' ? whilePlanning(execute, () => use(database)) : use(database)
     })
   }
 }

@@ -1,6 +1,6 @@
-import { CompiledQuery } from 'kysely'
+import type { CompiledQuery } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import { readingQuery } from '../execute.ts'
+import { readingQuery, whilePlanning } from '../execute.ts'
 import type { Execute, WithOwnConnection } from '../instrumentation.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
 
@@ -49,15 +49,8 @@ export class QueryPlans {
 /** Each returns one line a step, without any value of the query. */
 const explainers: { readonly [Dialect in SqlDialect]: (execute: Execute, query: CompiledQuery) => Promise<string> } = {
   async postgres(execute, query) {
-    // Planning waits for locks, such as that of an ALTER TABLE: give up after a second.
-    await execute(CompiledQuery.raw('begin read only'))
-    try {
-      await execute(CompiledQuery.raw("set local statement_timeout = '1s'"))
-      const rows = await explain(execute, 'explain', query)
-      return rows.map((row) => withoutValues(String(row['QUERY PLAN']))).join('\n')
-    } finally {
-      await execute(CompiledQuery.raw('rollback'))
-    }
+    const rows = await whilePlanning(execute, () => explain(execute, 'explain', query))
+    return rows.map((row) => withoutValues(String(row['QUERY PLAN']))).join('\n')
   },
   async mysql(execute, query) {
     // MySQL 9 prints a tree without a format, and there the values.

@@ -21,30 +21,29 @@ export function suggestionFor(
     case 'insert':
       return `Insert all rows at once: db.insertInto('${table}').values(rows).execute()`
     case 'update':
-      return `Update all rows at once: db.updateTable('${table}').set(…)${condition}.execute()`
+      return `Update all rows at once: db.updateTable('${table}').set(…).${condition}.execute()`
     case 'delete':
-      return `Delete all rows at once: db.deleteFrom('${table}')${condition}.execute()`
-    case 'select': {
+      return `Delete all rows at once: db.deleteFrom('${table}').${condition}.execute()`
+    case 'select':
       // A column of another table, or of one that has an alias.
       if (tables.length > 1 && varying.some((column) => (column.table ?? table) !== table)) {
-        const qualified = varying.map((one) =>
-          one.table === undefined ? one : { ...one, column: `${one.table}.${one.column}` },
-        )
-        return `Load all rows at once: the same query with ${inCondition(qualified).slice(1)}${grouping(varying)}`
+        return `Load all rows at once: the same query with ${inCondition(varying, true)}${grouping(varying)}`
       }
-      return `Load all rows at once: db.selectFrom('${table}')${selection(query)}${condition}.execute()${grouping(varying)}`
-    }
+      return `Load all rows at once: db.selectFrom('${table}')${selection(query)}.${condition}.execute()${grouping(varying)}`
     default:
       return 'Do it for all the values in one statement.'
   }
 }
 
-function inCondition(varying: readonly Comparison[]): string {
-  const [first, ...others] = varying.map(({ column }) => column)
-  if (first === undefined) return '.where(…)'
-  if (others.length === 0) return `.where('${first}', 'in', ${plural(first)})`
-  const columns = [first, ...others].map((column) => `'${column}'`).join(', ')
-  return `.where((eb) => eb(eb.refTuple(${columns}), 'in', tuples.map((tuple) => eb.tuple(...tuple))))`
+function inCondition(varying: readonly Comparison[], isQualified = false): string {
+  const [first, ...others] = varying
+  if (first === undefined) return 'where(…)'
+  const names = varying.map(({ table, column }) =>
+    isQualified && table !== undefined ? `'${table}.${column}'` : `'${column}'`,
+  )
+  if (others.length === 0) return `where(${names[0]}, 'in', ${plural(first.column)})`
+  const columns = names.join(', ')
+  return `where((eb) => eb(eb.refTuple(${columns}), 'in', tuples.map((tuple) => eb.tuple(...tuple))))`
 }
 
 function grouping(varying: readonly Comparison[]): string {
@@ -76,6 +75,5 @@ const plainColumnKinds = new Set([
 ])
 
 function plural(column: string): string {
-  const [name = column] = column.split('.').slice(-1)
-  return `${name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())}s`
+  return `${column.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())}s`
 }

@@ -205,7 +205,14 @@ export class LoadGuard<Original> implements AdmissionSource {
     const { limit: outer, admittedAt } = measured
     // Another guard of this monitor has let it in: it must be told of the end too.
     measured.limit =
-      outer === undefined ? limit : { leave: (at, outcome) => leaveBoth(outer, admittedAt, limit, at, outcome) }
+      outer === undefined
+        ? limit
+        : {
+            leave(enteredAt, outcome) {
+              outer.leave(admittedAt, outcome)
+              limit.leave(enteredAt, outcome)
+            },
+          }
     measured.admittedAt = limit.enter(this.#queue.now)
   }
 
@@ -281,17 +288,4 @@ export class LoadGuard<Original> implements AdmissionSource {
     this.#servers.add(server)
     server.on('connection', this.#queue.onConnection)
   }
-}
-
-type Limit = NonNullable<MeasuredRequest['limit']>
-
-function leaveBoth(
-  outer: Limit,
-  outerAt: number,
-  inner: Limit,
-  innerAt: number,
-  outcome: Parameters<Limit['leave']>[1],
-) {
-  outer.leave(outerAt, outcome)
-  inner.leave(innerAt, outcome)
 }

@@ -99,7 +99,7 @@ export class Fleet {
         rejected++
         continue
       }
-      // How old it is the transport knows, so what it says of the time shows how its clock stands.
+      // The transport knows the age of the numbers, so their time shows by how much the member's clock is ahead.
       const aheadMs = theirs.reading.historyEndMs + ageMs - own.reading.historyEndMs
       if (!isStale) merger.add(theirs.reading, Math.abs(aheadMs) > 2 * sliceMs ? aheadMs : 0)
       members.push(toMember(id, ageMs, isStale, isStale ? undefined : theirs))

@@ -1,6 +1,6 @@
 import { availableParallelism, loadavg, totalmem } from 'node:os'
 import { nodeFs, nodeV8 } from '../../shared/platform/builtins.ts'
-import { isWorkers, readOrNull } from '../../shared/platform/runtime.ts'
+import { isBun, isWorkers, readOrNull } from '../../shared/platform/runtime.ts'
 import { systemClock } from '../../shared/time/clock.ts'
 
 /** All that is read from the process and the machine, `null` where the platform does not say it; tests pass their own. */
@@ -47,7 +47,7 @@ export const systemReaders: SystemReaders = {
       rss: readOrNull(() => process.memoryUsage.rss()) || null,
       heapUsed: heap?.used_heap_size || null,
       // Bun's heap has no limit; what it says here is not one.
-      heapLimit: 'Bun' in globalThis ? null : heap?.heap_size_limit || null,
+      heapLimit: isBun ? null : heap?.heap_size_limit || null,
     }
   },
   diskSpace: (path) => nodeFs().promises.statfs(path),

@@ -83,7 +83,7 @@ export function resolveOrder(
   refuseRawClauses(node)
   const { by, unique } = given
   const { items } = node.orderBy as OrderByNode
-  // To copy a part of a frozen array, as Kysely's are, takes long.
+  // Kysely freezes its arrays, and to slice a frozen one is slow.
   const ownItems = items.length === 1 ? noItems : items.slice(0, -1)
   if (ownItems.length > 0 && by.length > 0) {
     throw new QueryUnsupportedError('The query has an `orderBy()` of its own, and `by` is given too: keep one of them')

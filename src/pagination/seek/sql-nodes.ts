@@ -200,7 +200,7 @@ export function asColumn(node: OperationNode, name: string): OperationNode {
   return raw(['', ` as ${name}`], node)
 }
 
-/** The name of a table of ours, as a node: `instrument` does not look for tables in raw SQL. */
+/** A table of ours as a node. If raw SQL named it, `instrument` could not tell which table that is. */
 export function tableNode(name: string): TableNode {
   const identifier = { kind: 'IdentifierNode', name } as const
   return { kind: 'TableNode', table: { kind: 'SchemableIdentifierNode', identifier } }
