@@ -13,6 +13,7 @@ import * as onFastify from 'posthaste/fastify'
 import * as onHono from 'posthaste/hono'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { ask } from '../support/answering.ts'
+import { listen } from '../support/listen.ts'
 
 const rows = Array.from({ length: 300 }, (_, id) => ({ id }))
 
@@ -38,16 +39,6 @@ function makeCache() {
 }
 
 describe('on Express', () => {
-  async function listen(app: express.Express): Promise<number> {
-    const server = createServer(app).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    closing.push(() => {
-      server.close()
-      server.closeAllConnections()
-    })
-    return (server.address() as AddressInfo).port
-  }
-
   it.each(['gzip', 'identity'])('keeps what later middleware does when the head is sent (%s)', async (coding) => {
     const app = express()
     app.use(onExpress.compressResponses())
@@ -63,7 +54,7 @@ describe('on Express', () => {
     app.get('/', (_request, response) => {
       response.json(rows)
     })
-    const { headers } = await ask(await listen(app), { headers: { 'accept-encoding': coding } })
+    const { headers } = await ask(await listen(createServer(app)), { headers: { 'accept-encoding': coding } })
     expect(headers['set-cookie']).toEqual(['session=1'])
     expect(headers['content-encoding'] ?? 'identity').toBe(coding)
   })
@@ -79,7 +70,9 @@ describe('on Express', () => {
       head(response)
       response.end('x'.repeat(5_000))
     })
-    const { status, headers, body } = await ask(await listen(app), { headers: { 'accept-encoding': 'gzip' } })
+    const { status, headers, body } = await ask(await listen(createServer(app)), {
+      headers: { 'accept-encoding': 'gzip' },
+    })
     expect(status).toBe(201)
     expect(headers).toMatchObject({ 'content-type': 'text/html', 'content-encoding': 'gzip', 'x-a': '1' })
     expect(zlib.gunzipSync(body).toString()).toBe('x'.repeat(5_000))
@@ -95,7 +88,7 @@ describe('on Express', () => {
     app.use((_error: unknown, _request: express.Request, response: express.Response, _next: express.NextFunction) => {
       if (!response.headersSent) response.status(500).end('failed')
     })
-    const { status, body } = await ask(await listen(app), { headers: { 'accept-encoding': 'gzip' } })
+    const { status, body } = await ask(await listen(createServer(app)), { headers: { 'accept-encoding': 'gzip' } })
     expect(status).toBe(200)
     expect(JSON.parse(zlib.gunzipSync(body).toString())).toEqual(rows)
   })
@@ -115,7 +108,7 @@ describe('on Express', () => {
     app.get('/', onExpress.cacheResponses(makeCache(), { clock }), (_request, response) => {
       response.json(++runs)
     })
-    const port = await listen(app)
+    const port = await listen(createServer(app))
     for (const run of [1, 2]) expect((await ask(port)).body.toString()).toBe(String(run))
   })
 
@@ -133,7 +126,7 @@ describe('on Express', () => {
     app.get('/', onExpress.cacheResponses(makeCache(), { clock }), (_request, response) => {
       response.json(rows)
     })
-    const port = await listen(app)
+    const port = await listen(createServer(app))
     for (const client of [1, 2]) expect((await ask(port)).headers['set-cookie']).toEqual([`session=${client}`])
   })
 
@@ -146,7 +139,7 @@ describe('on Express', () => {
       response.json([request.params, ++runs])
     })
     app.use('/:tenant', tenant)
-    const port = await listen(app)
+    const port = await listen(createServer(app))
     const get = async () => JSON.parse((await ask(port, { path: '/acme/items/a%2Fb' })).body.toString())
     expect(await get()).toEqual([{ tenant: 'acme', id: 'a/b' }, 1])
     now += 90_000
@@ -166,7 +159,7 @@ describe('on Express', () => {
       response.flushHeaders()
       response.end(String(response.connection?.remoteAddress))
     })
-    const port = await listen(app)
+    const port = await listen(createServer(app))
     expect((await ask(port)).body.toString()).toBe('1 true false 127.0.0.1')
     now += 90_000
     await expect.poll(async () => (await ask(port)).body.toString()).toBe('2 true false 127.0.0.1')
@@ -182,7 +175,7 @@ describe('on Express', () => {
       await Promise.race([gate.promise, left])
       if (run > 1) response.json(rows)
     })
-    const port = await listen(app)
+    const port = await listen(createServer(app))
     const leaver = send({ host: '127.0.0.1', port, agent: false }).on('error', () => {})
     leaver.end()
     await expect.poll(() => runs).toBe(1)
@@ -211,7 +204,7 @@ describe('on Express', () => {
       else await new Promise((resolve) => setTimeout(resolve, 100))
       breakOff(response)
     })
-    const port = await listen(app)
+    const port = await listen(createServer(app))
     const waiting = [1, 2, 3, 4].map(() => ask(port).catch(() => 'broken off'))
     await expect.poll(() => runs).toBe(4)
     gate.resolve()
@@ -232,7 +225,7 @@ describe('on Express', () => {
       await gate.promise
       response.json(rows)
     })
-    const port = await listen(app)
+    const port = await listen(createServer(app))
     const first = ask(port)
     await expect.poll(() => asked.mock.calls.length).toBe(1)
     const second = ask(port)
@@ -257,7 +250,7 @@ describe('on Express', () => {
     app.get('/', onExpress.cacheResponses(store as never, { clock }), (_request, response) => {
       response.status(201).json(rows)
     })
-    const { status, body } = await ask(await listen(app))
+    const { status, body } = await ask(await listen(createServer(app)))
     expect([status, JSON.parse(body.toString())]).toEqual([201, rows])
   })
 
@@ -272,7 +265,7 @@ describe('on Express', () => {
     app.use((error: Error, _request: express.Request, response: express.Response, _next: express.NextFunction) => {
       response.status(500).end(error.message)
     })
-    const { status, body } = await ask(await listen(app))
+    const { status, body } = await ask(await listen(createServer(app)))
     expect([status, body.toString()]).toEqual([500, 'no session'])
   })
 
@@ -293,7 +286,9 @@ describe('on Express', () => {
       next(error)
     })
     app.set('env', 'test')
-    await expect(ask(await listen(app), { path: '/performance/metrics' })).rejects.toThrow('socket hang up')
+    await expect(ask(await listen(createServer(app)), { path: '/performance/metrics' })).rejects.toThrow(
+      'socket hang up',
+    )
     expect(errors.map(({ message }) => message)).toEqual(['no statistics'])
   })
 })
