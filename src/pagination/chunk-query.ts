@@ -1,12 +1,10 @@
 import type { Position } from './key-text/key-text.ts'
 import { keyTexts } from './key-text/key-texts.ts'
-import { shownText } from './key-text/sqlite.ts'
 import { stripHiddenColumns } from './seek/hidden-columns.ts'
 import type { Row } from './seek/query-runner.ts'
 import type { SeekQuery } from './seek/seek-query.ts'
-import { areBeyondDoubt, findShownKeys, type ShownKeys, withoutHiddenColumns } from './seek/shown-keys.ts'
+import { ShownKeys } from './seek/shown-keys.ts'
 import type { ResolvedQuery } from './seek/sort-keys.ts'
-import { seekStatement } from './seek/statements.ts'
 
 /** Rows as the user gets them. */
 export interface ReadChunk {
@@ -30,7 +28,6 @@ export class ChunkQuery {
     this.#seeks = seeks
     this.#limit = limit
     this.#signal = signal
-    if (seeks.runner.dialect !== 'sqlite') this.#shownKeys = 'none'
   }
 
   /** Reads the rows behind a row that was read. */
@@ -48,23 +45,22 @@ export class ChunkQuery {
     const seeks = this.#seeks
     const { rows, hasNext, asked } = await seeks.seek({ cursor, limit: this.#limit, needsBothFlags: false })
     const resolved = seeks.resolved as ResolvedQuery
-    this.#shownKeys ??= findShownKeys(resolved, rows) ?? 'none'
+    this.#shownKeys ??= ShownKeys.find(resolved, rows, seeks.runner.dialect) ?? 'none'
     const { positionOf } = keyTexts[seeks.runner.dialect]
     const positionAt = (index: number) => () => positionOf(rows[index] as Row, resolved.keys)
     return { rows: stripHiddenColumns(rows), hasNext, asked, positionAt }
   }
 
   /** Reads rows without hidden columns. Returns `undefined` if they leave a doubt, which only hidden columns can clear. */
-  async #readShown({ columns, names }: ShownKeys, asked: Position): Promise<ReadChunk | undefined> {
-    const resolved = this.#seeks.resolved as ResolvedQuery
+  async #readShown(shownKeys: ShownKeys, asked: Position): Promise<ReadChunk | undefined> {
     const limit = this.#limit
-    const statement = seekStatement(resolved, 'sqlite', limit + 2, asked, true)
-    const read = await this.#seeks.runner.rows(() => withoutHiddenColumns(statement, resolved, columns), this.#signal)
-    if (!areBeyondDoubt(read, names, resolved.keys, asked)) return undefined
+    const statement = shownKeys.statementFrom(asked, limit + 2)
+    const read = await this.#seeks.runner.rows(() => statement, this.#signal)
+    if (!shownKeys.areBeyondDoubt(read, asked)) return undefined
     const rows = read.slice(1, limit + 1)
     const positionAt = (index: number) => {
-      const values = names.map((name) => rows[index]?.[name])
-      return () => values.map(shownText) as Position
+      const values = shownKeys.valuesOf(rows[index])
+      return () => shownKeys.positionOf(values, asked)
     }
     return { rows, hasNext: read.length > limit + 1, asked, positionAt }
   }

@@ -16,7 +16,24 @@ export const postgres: KeyText = /* @__PURE__ */ comparedByValue(read, {
   positionOf,
   isNullIn,
   isNull: ({ sql }) => raw`${sql} is null`,
+  showsText: (value, _key, like) => {
+    const kinds = shownAs[typeOf(like)]
+    return kinds?.includes(typeof value) === true && (typeof value !== 'number' || Number.isSafeInteger(value))
+  },
+  shownText: (value, like) => `${typeOf(like)}:${value}`,
 })
+
+/** How drivers show the types whose value in JavaScript has the same text as the key: int8, int2, int4 and uuid, by their oids. */
+const shownAs: { readonly [Type in string]?: readonly string[] } = {
+  20: ['string', 'number', 'bigint'],
+  21: ['number'],
+  23: ['number'],
+  2950: ['string'],
+}
+
+function typeOf(text: string): string {
+  return text.slice(0, text.indexOf(':'))
+}
 
 /**
  * PostgreSQL works out the columns of every row before it sorts, unless a column is volatile: then it does so for the rows
@@ -127,9 +144,8 @@ function int32In(hex: string, offset: number): number {
  * a sub-select once.
  */
 function read(text: string): OperationNode {
-  const colon = text.indexOf(':')
-  const type = text.slice(0, colon)
-  const written = parameter(text.slice(colon + 1))
+  const type = typeOf(text)
+  const written = parameter(text.slice(type.length + 1))
   const cast = casts.get(type)
   if (cast !== undefined) return raw(cast, written)
   if (!/^\d{1,10}$/.test(type)) throw unreadable()

@@ -26,6 +26,8 @@ export const sqlite: KeyText = {
   equals: (key, text) => raw`${comparable(key, text).sql} = ${read(text)}`,
   beyond: (key, text, isInclusive) => beyondValue(comparable(key, text), read(text), isInclusive),
   read,
+  showsText,
+  shownText: (value) => (typeof value === 'string' ? `t${value}` : String(value)),
 }
 
 /** The text of bytes that are one. */
@@ -43,14 +45,7 @@ export function lacksBytes(rows: readonly Row[], { keys }: ResolvedQuery): boole
 /** What a driver writes for bytes that are no text. */
 const replacement = '\uFFFD'
 
-/** The text of a key by its value in JavaScript; `undefined` where only the database can write it. */
-export function shownText(value: unknown): string | null | undefined {
-  if (value === null) return null
-  if (!hasShownText(value)) return undefined
-  return typeof value === 'string' ? `t${value}` : String(value)
-}
-
-export function hasShownText(value: unknown): boolean {
+function showsText(value: unknown): boolean {
   if (typeof value === 'number') return Math.abs(value) <= Number.MAX_SAFE_INTEGER
   return typeof value === 'string' ? !value.includes(replacement) : typeof value === 'bigint'
 }

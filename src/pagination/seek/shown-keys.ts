@@ -6,59 +6,133 @@ import {
   SelectionNode,
   type SelectQueryNode,
 } from 'kysely'
-import { isSame, type Position, textsIn } from '../key-text/key-text.ts'
-import { hasShownText, shownText } from '../key-text/sqlite.ts'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { isSame, type KeyText, type Position } from '../key-text/key-text.ts'
+import { keyTexts } from '../key-text/key-texts.ts'
 import { orderBy, orderTerms } from './order-by.ts'
 import type { Row } from './query-runner.ts'
 import type { OrderKey, ResolvedQuery } from './sort-keys.ts'
 import { columnName, nodeKey, selectionName } from './sql-nodes.ts'
-
-// Rows without hidden columns are handed on as the driver made them. To copy each row takes as long as SQLite needs to read it.
-
-/** The columns of a query that are its keys. */
-export interface ShownKeys {
-  /** Their names in the statement. */
-  readonly columns: readonly string[]
-  /** Their names in the rows, which a plugin may have changed. */
-  readonly names: readonly string[]
-}
+import { seekStatement } from './statements.ts'
 
 /**
- * Finds the columns that show the keys to the user.
- *
- * @param rows - with hidden columns, which prove that what the rows show are the keys
- * @returns `undefined` when a key is not shown, or not as the database has it
+ * The keys of an order as its rows show them to the user. Such rows need no hidden columns, and are handed on as the driver made
+ * them: to write the keys and to copy the rows takes as long as to read them.
  */
-export function findShownKeys({ node, keys, isGrouped }: ResolvedQuery, rows: readonly Row[]): ShownKeys | undefined {
-  const [first] = rows
-  // A reader must not give rows of another kind from the second chunk on: some drivers make rows without a prototype.
-  if (isGrouped || first === undefined || Object.getPrototypeOf(first) !== Object.prototype) return undefined
-  // A hidden column tells whether a union has values of other types.
-  if (keys[0]?.typesInUnion === 'one') return undefined
-  const columns = keys.map((key) => shownColumn(key.node, node)).filter((name) => name !== undefined)
-  const names = columns.map((column) => nameIn(first, column)).filter((name) => name !== undefined)
-  if (names.length < keys.length) return undefined
-  const isShown = rows.every((row) => {
-    const position = shownPosition(row, names)
-    return position !== undefined && isSame(position, textsIn(row, keys))
-  })
-  return isShown ? { columns, names } : undefined
+export class ShownKeys {
+  readonly #resolved: ResolvedQuery
+  readonly #dialect: SqlDialect
+  readonly #keyText: KeyText
+  /** The names of the keys in the statement. */
+  readonly #columns: readonly string[]
+  /** Their names in the rows, which a plugin may have changed. */
+  readonly #names: readonly string[]
+
+  private constructor(
+    resolved: ResolvedQuery,
+    dialect: SqlDialect,
+    columns: readonly string[],
+    names: readonly string[],
+  ) {
+    this.#resolved = resolved
+    this.#dialect = dialect
+    this.#keyText = keyTexts[dialect]
+    this.#columns = columns
+    this.#names = names
+  }
+
+  /**
+   * Finds the columns that show the keys.
+   *
+   * @param rows - with hidden columns, which prove that what the rows show are the keys
+   * @returns `undefined` when a key is not shown, or not as the database has it
+   */
+  static find(resolved: ResolvedQuery, rows: readonly Row[], dialect: SqlDialect): ShownKeys | undefined {
+    const { node, keys, isGrouped } = resolved
+    const [first] = rows
+    // A reader must not give rows of another kind from the second chunk on: some drivers make rows without a prototype.
+    if (isGrouped || first === undefined || Object.getPrototypeOf(first) !== Object.prototype) return undefined
+    if (needsHiddenColumns(keys, dialect)) return undefined
+    const columns = keys.map((key) => shownColumn(key.node, node)).filter((name) => name !== undefined)
+    const names = columns.map((column) => nameIn(first, column)).filter((name) => name !== undefined)
+    if (names.length < keys.length) return undefined
+    const shown = new ShownKeys(resolved, dialect, columns, names)
+    return rows.every((row) => shown.#isAt(row, keyTexts[dialect].positionOf(row, keys))) ? shown : undefined
+  }
+
+  /** Makes the statement that starts at a position, without our columns, which are the last selection of each query. */
+  statementFrom(position: Position, limit: number): SelectQueryNode {
+    const { node, keys } = this.#resolved
+    const statement = seekStatement(this.#resolved, this.#dialect, limit, position, true)
+    const query = withoutLastSelection(statement)
+    if (query.setOperations === undefined) return query
+    const setOperations = query.setOperations.map((operation) => {
+      return { ...operation, expression: withoutLastSelection(operation.expression as SelectQueryNode) }
+    })
+    // A union is ordered by columns of the query.
+    const terms = orderTerms(
+      keys,
+      this.#dialect,
+      this.#columns.map((name) => IdentifierNode.create(name)),
+    )
+    const selections = node.selections?.map(underOwnName)
+    return { ...query, selections, setOperations, orderBy: orderBy(terms) } as SelectQueryNode
+  }
+
+  /**
+   * Whether rows without hidden columns need no further proof: they begin at the position, each of their keys has a text, and
+   * neighbours differ.
+   */
+  areBeyondDoubt(rows: readonly Row[], position: Position): boolean {
+    const { keys } = this.#resolved
+    if (rows[0] === undefined || !this.#isAt(rows[0], position) || this.#haveTwins(rows)) return false
+    return keys.every((key, at) => {
+      const [name, like] = [this.#names[at] as string, position[at] as string]
+      return rows.every((row) => this.#isText(row[name], key, like))
+    })
+  }
+
+  /** The values of the keys in a row. */
+  valuesOf(row: Row | undefined): unknown[] {
+    return this.#names.map((name) => row?.[name])
+  }
+
+  /** @param like - the position of another row */
+  positionOf(values: readonly unknown[], like: Position): Position {
+    return values.map((value, at) => (value === null ? null : this.#keyText.shownText(value, like[at] as string)))
+  }
+
+  #isAt(row: Row, position: Position): boolean {
+    const values = this.valuesOf(row)
+    const { keys } = this.#resolved
+    return (
+      keys.every((key, at) => this.#isText(values[at], key, position[at] as string)) &&
+      isSame(this.positionOf(values, position), position)
+    )
+  }
+
+  #isText(value: unknown, key: OrderKey, like: string): boolean {
+    return value === null ? key.isNullable : this.#keyText.showsText(value, key, like)
+  }
+
+  /** Whether neighbours have the same keys. */
+  #haveTwins(rows: readonly Row[]): boolean {
+    const names = this.#names
+    const name = names.at(-1) as string
+    let before: unknown = rows
+    for (let at = 0; at < rows.length; at++) {
+      const value = rows[at]?.[name]
+      if (value === before && names.every((other) => rows[at]?.[other] === rows[at - 1]?.[other])) return true
+      before = value
+    }
+    return false
+  }
 }
 
-/** The statement of a page without our columns, which are the last selection. A union is ordered by columns of the query. */
-export function withoutHiddenColumns(
-  statement: SelectQueryNode,
-  { node, keys }: ResolvedQuery,
-  columns: readonly string[],
-): SelectQueryNode {
-  const query = withoutLastSelection(statement)
-  if (query.setOperations === undefined) return query
-  const setOperations = query.setOperations.map((operation) => {
-    return { ...operation, expression: withoutLastSelection(operation.expression as SelectQueryNode) }
-  })
-  const names = columns.map((name) => IdentifierNode.create(name))
-  const selections = node.selections?.map(underOwnName)
-  return { ...query, selections, setOperations, orderBy: orderBy(orderTerms(keys, 'sqlite', names)) } as SelectQueryNode
+/** Whether they tell more than the keys: NULLs where none should be, or values of other types in a union. */
+function needsHiddenColumns(keys: readonly OrderKey[], dialect: SqlDialect): boolean {
+  if (dialect === 'sqlite') return keys[0]?.typesInUnion === 'one'
+  return keys.some((key) => !key.isUnique || key.isNullable || key.isDescending !== keys[0]?.isDescending)
 }
 
 function withoutLastSelection(query: SelectQueryNode): SelectQueryNode {
@@ -70,44 +144,6 @@ function underOwnName(selection: SelectionNode): SelectionNode {
   const { selection: column } = selection
   const name = ReferenceNode.is(column) ? columnName(column) : undefined
   return name === undefined ? selection : SelectionNode.create(AliasNode.create(column, IdentifierNode.create(name)))
-}
-
-/** The position of a row by what it shows; `undefined` when a value may not be the database's. */
-export function shownPosition(row: Row, names: readonly string[]): Position | undefined {
-  const position = names.map((name) => shownText(row[name]))
-  return position.includes(undefined) ? undefined : (position as Position)
-}
-
-/**
- * Whether rows without hidden columns need no further proof: they begin at the position, each of their keys has a text, and
- * neighbours differ.
- */
-export function areBeyondDoubt(
-  rows: readonly Row[],
-  names: readonly string[],
-  keys: readonly OrderKey[],
-  position: Position,
-): boolean {
-  const start = rows[0] && shownPosition(rows[0], names)
-  if (start === undefined || !isSame(start, position) || hasTwins(rows, names)) return false
-  return keys.every((key, at) => haveTexts(rows, names[at] as string, key.isNullable))
-}
-
-function haveTexts(rows: readonly Row[], name: string, isNullable: boolean): boolean {
-  for (const row of rows) if (!(row[name] === null ? isNullable : hasShownText(row[name]))) return false
-  return true
-}
-
-/** Whether neighbours have the same keys. */
-function hasTwins(rows: readonly Row[], names: readonly string[]): boolean {
-  const name = names.at(-1) as string
-  let before: unknown = rows
-  for (let at = 0; at < rows.length; at++) {
-    const value = rows[at]?.[name]
-    if (value === before && names.every((other) => rows[at]?.[other] === rows[at - 1]?.[other])) return true
-    before = value
-  }
-  return false
 }
 
 /** The name of the result's column that is this key. Of two columns with one name, a row shows only the last. */

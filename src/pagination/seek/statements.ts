@@ -148,9 +148,16 @@ function markOf(keys: readonly OrderKey[], position: Position, dialect: SqlDiale
   if (dialect === 'postgres') return asColumn(onPageOnly(condition), 'posthastex0')
   if (dialect === 'mssql') return asColumn(raw`case when ${condition} then 1 else 0 end`, 'posthastex0')
   return dialect === 'mysql'
-    ? raw`(${isSurelyAt(keys, condition)}) as posthastex0, ${databaseColumn}, @@time_zone as posthastez0`
+    ? raw`(${isSurelyAt(keys, condition)}) as posthastex0, ${joined(sessionColumns(keys), ', ')}`
     : asColumn(raw`(${condition})`, 'posthastex0')
 }
+
+/** In which database the statement runs, and in which time zone if keys depend on it. */
+function sessionColumns(keys: readonly OrderKey[]): OperationNode[] {
+  return keys.some(({ type }) => type === 'zoned') ? [databaseColumn, zoneColumn] : [databaseColumn]
+}
+
+const zoneColumn = /* @__PURE__ */ sqlText('@@time_zone as posthastez0')
 
 /**
  * Reads one row: whether rows stand before the position (`phb`), whether one stands there (`phe`), and whether NULLs that should
@@ -163,13 +170,13 @@ export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, posit
   const conditions = query.isGrouped ? [either(branches)] : branches
   const before = conditions.map((condition) => exists(opposite, dialect, condition))
   const found = before.length === 1 ? raw`${before[0] as OperationNode}` : raw`coalesce(${joined(before, ', ')})`
-  const zone = dialect === 'mysql' ? [databaseColumn, sqlText('@@time_zone as posthastez0')] : []
+  const session = dialect === 'mysql' ? sessionColumns(query.keys) : []
   const at = exists(query, dialect, isAt(query.keys, position, keyTexts[dialect]))
   const mixed = mixedColumns(query, position)
   const columns = [
     asColumn(found, 'phb'),
     asColumn(at, 'phe'),
-    ...zone,
+    ...session,
     ...mixed,
     ...nullChecks(query, dialect, position, true),
   ]

@@ -1,7 +1,12 @@
 import { CamelCasePlugin, type KyselyPlugin, sql } from 'kysely'
 import { cursorPaginate, readChunks, readRows } from 'posthaste/pagination'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { engines, type Opened } from '../support/engines.ts'
+
+/** Which of the statements have hidden columns. */
+function hiddenIn(statements: readonly string[]): boolean[] {
+  return statements.map((statement) => / as posthaste\w\d/.test(statement))
+}
 
 describe('reading SQLite rows that show their keys', () => {
   let opened: Opened
@@ -17,7 +22,6 @@ describe('reading SQLite rows that show their keys', () => {
   afterEach(() => opened.close())
 
   const people = () => opened.db.selectFrom('people')
-  const hiddenIn = (statements: readonly string[]) => statements.map((statement) => / as posthaste\w\d/.test(statement))
 
   it('adds columns to the first chunk only', async () => {
     const rows: object[] = []
@@ -110,3 +114,55 @@ describe('reading SQLite rows that show their keys', () => {
     await expect(Array.fromAsync(distinct)).rejects.toMatchObject({ code: 'ERR_KEY_NOT_UNIQUE' })
   })
 })
+
+describe.each(engines.filter(({ dialect }) => dialect !== 'sqlite'))(
+  'reading rows of $name that show their keys',
+  (engine) => {
+    describe.runIf(engine.available)('', () => {
+      let opened: Opened
+      const rows = () => opened.db.selectFrom('items')
+
+      beforeAll(async () => {
+        opened = await engine.open()
+        const uuid = engine.dialect === 'postgres' ? 'uuid' : 'varchar(36)'
+        await sql`create table items (id integer primary key, big bigint not null unique, code ${sql.raw(uuid)} not null unique, team smallint, name varchar(20))`.execute(
+          opened.db,
+        )
+        const values = Array.from({ length: 9 }, (_, at) => ({
+          id: at + 1,
+          big: `${2n ** 60n * BigInt(at - 4)}`,
+          code: `${'63a0f15c'.slice(at % 8)}${'0'.repeat(at % 8)}-0000-4000-8000-00000000000${at}`,
+          team: at % 3,
+          name: at % 2 === 0 ? 'x' : null,
+        }))
+        await opened.db.insertInto('items').values(values).execute()
+        opened.statements()
+      })
+      afterAll(() => opened.close())
+
+      it.each<[order: string[], isShown: boolean]>([
+        [['id'], true],
+        [['id desc'], true],
+        [['team', 'id'], true],
+        [['team desc', 'id desc'], true],
+        // A union, whose branches are ordered by hidden columns on PostgreSQL.
+        [['team desc', 'id'], false],
+        [['big'], engine.dialect === 'postgres'],
+        [['code'], engine.dialect === 'postgres'],
+      ])('by %s', async (order, isShown) => {
+        const by = order.filter((key) => key.endsWith('desc'))
+        const unique = order.map((key) => key.replace(' desc', ''))
+        const expected = order.reduce((query, key) => {
+          const [column = '', direction] = key.split(' ')
+          return query.orderBy(column, direction as 'desc')
+        }, rows().selectAll())
+        const options = { by: by.length > 0 ? order : [], unique, size: 2 } as never
+        opened.statements()
+        const read: object[] = []
+        for await (const chunk of readChunks(rows().selectAll(), options)) read.push(...chunk.rows)
+        expect(hiddenIn(opened.statements())).toEqual([true, !isShown, !isShown, !isShown, !isShown])
+        expect(read).toEqual(await expected.execute())
+      })
+    })
+  },
+)
