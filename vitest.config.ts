@@ -81,7 +81,7 @@ const config: ViteUserConfig = defineConfig({
         },
       },
       {
-        // The same cases in five runtimes. Their suite is imported here for its names.
+        // The same cases in all runtimes. Their suite is imported here for its names.
         extends: true,
         resolve: { alias: packedAlias },
         test: {

@@ -2,10 +2,10 @@ import { DatabaseSync } from 'node:sqlite'
 import { serve } from '@hono/node-server'
 import { SqliteDialect } from 'kysely'
 import { nodeSqlite } from 'posthaste'
-import { runAll } from './index.ts'
+import { type RuntimeName, runAll } from './index.ts'
 
 await runAll({
-  name: process.version.startsWith('v22.') ? 'node22' : 'node24',
+  name: `node${process.versions.node.split('.')[0]}` as RuntimeName,
   createDialect: async () => new SqliteDialect({ database: nodeSqlite(new DatabaseSync(':memory:')) }),
   async serve(app) {
     const listening = Promise.withResolvers<number>()

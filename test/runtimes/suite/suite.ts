@@ -10,7 +10,7 @@ export interface Platform {
   serve(app: Hono): Promise<{ fetch(path: string, init?: RequestInit): Promise<Response>; close(): Promise<void> }>
 }
 
-export type RuntimeName = 'node22' | 'node24' | 'bun' | 'deno' | 'workers'
+export type RuntimeName = 'node22' | 'node24' | 'node26' | 'bun' | 'deno' | 'workers'
 
 export interface Case {
   readonly name: string

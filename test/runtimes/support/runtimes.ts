@@ -25,8 +25,9 @@ interface Runtime {
 }
 
 export const runtimes: Readonly<Record<RuntimeName, Runtime>> = {
-  node22: process22(['node/bin/node', '--experimental-sqlite', '--no-warnings']),
-  node24: { entry: 'node', run: (project, file) => runProcess(project, process.execPath, ['--no-warnings', file]) },
+  node22: node(join(folder, 'node/bin/node'), '--experimental-sqlite'),
+  node24: node(process.execPath),
+  node26: node(join(folder, 'node26/bin/node')),
   bun: { entry: 'bun', run: (project, file) => runProcess(project, join(folder, '.bin/bun'), [file]) },
   deno: {
     entry: 'deno',
@@ -38,8 +39,8 @@ export const runtimes: Readonly<Record<RuntimeName, Runtime>> = {
 /** No `--allow-env` and no `--allow-sys`: what needs them is left out. */
 const denoArguments = ['run', '--no-prompt', '--allow-net=127.0.0.1', '--node-modules-dir=manual']
 
-function process22([binary = '', ...flags]: readonly string[]): Runtime {
-  return { entry: 'node', run: (project, file) => runProcess(project, join(folder, binary), [...flags, file]) }
+function node(binary: string, ...flags: readonly string[]): Runtime {
+  return { entry: 'node', run: (project, file) => runProcess(project, binary, [...flags, '--no-warnings', file]) }
 }
 
 const packages = ['hono', 'kysely', '@hono/node-server', `kysely-d1=${join(folder, 'kysely-d1')}`]
