@@ -34,14 +34,6 @@ export interface KeyText {
   beyond(key: OrderKey, text: string, isInclusive: boolean): OperationNode
   /** The SQL that reads the text back, as a parameter of a known type. */
   read(text: string, key: OrderKey): OperationNode
-  /**
-   * Whether a value of JavaScript shows the text of a key, so that the database need not write it.
-   *
-   * @param like - the text of the key in another row
-   */
-  showsText(value: unknown, key: OrderKey, like: string): boolean
-  /** The text that a value shows. */
-  shownText(value: unknown, like: string): string
 }
 
 /** The signatures of orders whose statements must be detailed, which their rows have shown. */

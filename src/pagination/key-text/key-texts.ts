@@ -11,8 +11,6 @@ const mssql: KeyText = /* @__PURE__ */ comparedByValue((text) => parameter(text)
   positionOf: textsIn,
   isNullIn: hasNoText,
   isNull: ({ sql }) => raw`${sql} is null`,
-  showsText: () => false,
-  shownText: String,
 })
 
 export const keyTexts: { readonly [Dialect in SqlDialect]: KeyText } = { postgres, sqlite, mysql, mssql }

@@ -30,8 +30,6 @@ export const mysql: KeyText = {
   equals,
   beyond,
   read: readKey,
-  showsText: (value, { type, inner }) => type === 'integer' && inner === undefined && Number.isSafeInteger(value),
-  shownText: (value) => `n${value}`,
 }
 
 /** The time zone of the session that wrote the text of a key, if the key may depend on it. */

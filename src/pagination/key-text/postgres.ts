@@ -16,22 +16,10 @@ export const postgres: KeyText = /* @__PURE__ */ comparedByValue(read, {
   positionOf,
   isNullIn,
   isNull: ({ sql }) => raw`${sql} is null`,
-  showsText: (value, _key, like) => {
-    const kinds = shownAs[typeOf(like)]
-    return kinds?.includes(typeof value) === true && (typeof value !== 'number' || Number.isSafeInteger(value))
-  },
-  shownText: (value, like) => `${typeOf(like)}:${value}`,
 })
 
-/** How drivers show the types whose value in JavaScript has the same text as the key: int8, int2, int4 and uuid, by their oids. */
-const shownAs: { readonly [Type in string]?: readonly string[] } = {
-  20: ['string', 'number', 'bigint'],
-  21: ['number'],
-  23: ['number'],
-  2950: ['string'],
-}
-
-function typeOf(text: string): string {
+/** The oid of the key's type. */
+export function typeOf(text: string): string {
   return text.slice(0, text.indexOf(':'))
 }
 

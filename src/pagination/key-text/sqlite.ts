@@ -26,8 +26,6 @@ export const sqlite: KeyText = {
   equals: (key, text) => raw`${comparable(key, text).sql} = ${read(text)}`,
   beyond: (key, text, isInclusive) => beyondValue(comparable(key, text), read(text), isInclusive),
   read,
-  showsText,
-  shownText: (value) => (typeof value === 'string' ? `t${value}` : String(value)),
 }
 
 /** The text of bytes that are one. */
@@ -43,12 +41,7 @@ export function lacksBytes(rows: readonly Row[], { keys }: ResolvedQuery): boole
 }
 
 /** What a driver writes for bytes that are no text. */
-const replacement = '\uFFFD'
-
-function showsText(value: unknown): boolean {
-  if (typeof value === 'number') return Math.abs(value) <= Number.MAX_SAFE_INTEGER
-  return typeof value === 'string' ? !value.includes(replacement) : typeof value === 'bigint'
-}
+export const replacement = '\uFFFD'
 
 function read(text: string): OperationNode {
   if (text.startsWith('t')) return parameter(text.slice(1))

@@ -7,8 +7,9 @@ import {
   type SelectQueryNode,
 } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import { isSame, type KeyText, type Position } from '../key-text/key-text.ts'
+import { isSame, type Position } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
+import { type ShownText, shownTexts } from '../key-text/shown-texts.ts'
 import { orderBy, orderTerms } from './order-by.ts'
 import type { Row } from './query-runner.ts'
 import type { OrderKey, ResolvedQuery } from './sort-keys.ts'
@@ -22,7 +23,7 @@ import { seekStatement } from './statements.ts'
 export class ShownKeys {
   readonly #resolved: ResolvedQuery
   readonly #dialect: SqlDialect
-  readonly #keyText: KeyText
+  readonly #text: ShownText
   /** The names of the keys in the statement. */
   readonly #columns: readonly string[]
   /** Their names in the rows, which a plugin may have changed. */
@@ -31,12 +32,13 @@ export class ShownKeys {
   private constructor(
     resolved: ResolvedQuery,
     dialect: SqlDialect,
+    text: ShownText,
     columns: readonly string[],
     names: readonly string[],
   ) {
     this.#resolved = resolved
     this.#dialect = dialect
-    this.#keyText = keyTexts[dialect]
+    this.#text = text
     this.#columns = columns
     this.#names = names
   }
@@ -52,11 +54,12 @@ export class ShownKeys {
     const [first] = rows
     // A reader must not give rows of another kind from the second chunk on: some drivers make rows without a prototype.
     if (isGrouped || first === undefined || Object.getPrototypeOf(first) !== Object.prototype) return undefined
-    if (needsHiddenColumns(keys, dialect)) return undefined
+    const text = shownTexts[dialect]
+    if (text === undefined || needsHiddenColumns(keys, dialect)) return undefined
     const columns = keys.map((key) => shownColumn(key.node, node)).filter((name) => name !== undefined)
     const names = columns.map((column) => nameIn(first, column)).filter((name) => name !== undefined)
     if (names.length < keys.length) return undefined
-    const shown = new ShownKeys(resolved, dialect, columns, names)
+    const shown = new ShownKeys(resolved, dialect, text, columns, names)
     return rows.every((row) => shown.#isAt(row, keyTexts[dialect].positionOf(row, keys))) ? shown : undefined
   }
 
@@ -99,7 +102,7 @@ export class ShownKeys {
 
   /** @param like - the position of another row */
   positionOf(values: readonly unknown[], like: Position): Position {
-    return values.map((value, at) => (value === null ? null : this.#keyText.shownText(value, like[at] as string)))
+    return values.map((value, at) => (value === null ? null : this.#text.write(value, like[at] as string)))
   }
 
   #isAt(row: Row, position: Position): boolean {
@@ -112,7 +115,7 @@ export class ShownKeys {
   }
 
   #isText(value: unknown, key: OrderKey, like: string): boolean {
-    return value === null ? key.isNullable : this.#keyText.showsText(value, key, like)
+    return value === null ? key.isNullable : this.#text.canWrite(value, key, like)
   }
 
   /** Whether neighbours have the same keys. */

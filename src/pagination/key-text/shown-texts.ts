@@ -1,0 +1,40 @@
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { OrderKey } from '../seek/sort-keys.ts'
+import { typeOf } from './postgres.ts'
+import { replacement } from './sqlite.ts'
+
+/** Makes the text of a key from the value that a row shows for it, where that tells the whole text. */
+export interface ShownText {
+  /** @param like - the text of the key in another row */
+  canWrite(value: unknown, key: OrderKey, like: string): boolean
+  write(value: unknown, like: string): string
+}
+
+export const shownTexts: { readonly [Dialect in SqlDialect]?: ShownText } = {
+  sqlite: {
+    canWrite: (value) => {
+      if (typeof value === 'number') return Math.abs(value) <= Number.MAX_SAFE_INTEGER
+      return typeof value === 'string' ? !value.includes(replacement) : typeof value === 'bigint'
+    },
+    write: (value) => (typeof value === 'string' ? `t${value}` : String(value)),
+  },
+  postgres: {
+    canWrite: (value, _key, like) =>
+      shownAs[typeOf(like)]?.includes(typeof value) === true &&
+      (typeof value !== 'number' || Number.isSafeInteger(value)),
+    write: (value, like) => `${typeOf(like)}:${value}`,
+  },
+  mysql: {
+    // Not the strings that a driver may give for a BIGINT: they may be those of a column that has become a text since.
+    canWrite: (value, { type, inner }) => type === 'integer' && inner === undefined && Number.isSafeInteger(value),
+    write: (value) => `n${value}`,
+  },
+}
+
+/** What drivers make of int8, int2, int4 and uuid, by their oids. */
+const shownAs: { readonly [Type in string]?: readonly string[] } = {
+  20: ['string', 'number', 'bigint'],
+  21: ['number'],
+  23: ['number'],
+  2950: ['string'],
+}
