@@ -592,6 +592,17 @@ describe('on Hono', () => {
     }
   })
 
+  it('compresses a whole answer whose handler says that it is chunked, as tRPC does', async () => {
+    const app = new Hono()
+    app.use(onHono.compressResponses())
+    app.get('/', () => Response.json(rows, { headers: { 'transfer-encoding': 'chunked' } }))
+    const response = await app.request('/', { headers: { 'accept-encoding': 'gzip' } })
+    const body = Buffer.from(await response.arrayBuffer())
+    expect(response.headers.get('content-length')).toBe(String(body.length))
+    expect(response.headers.has('transfer-encoding')).toBe(false)
+    expect(JSON.parse(zlib.gunzipSync(body).toString())).toEqual(rows)
+  })
+
   it('renews a stale answer through the middleware of its route', async () => {
     const app = new Hono()
     let runs = 0

@@ -42,6 +42,8 @@ function withBody(
   body: ReadableStream | Uint8Array<ArrayBuffer> | null,
 ): Response {
   const changed = new Headers(headers)
+  // The server delimits the body: by the length, if that is known now.
+  changed.delete('transfer-encoding')
   changeHead(changed, changes)
   return new Response(body, { status, statusText, headers: changed })
 }
