@@ -7,7 +7,10 @@ export function onResponseClose(request: IncomingMessage, response: ServerRespon
     onStreamClose((response as unknown as { readonly stream: ServerHttp2Stream }).stream, listener)
     return
   }
-  response.on('close', listener)
+  const { socket } = response
+  // Adapters for functions, as those of AWS Lambda, put an object of their own in the socket's place, which closes nothing.
+  if (socket && typeof socket.once !== 'function') response.on('finish', () => process.nextTick(listener))
+  else response.on('close', listener)
   // Middleware before this one has waited, and the client left meanwhile.
   if (response.closed) setImmediate(listener)
 }

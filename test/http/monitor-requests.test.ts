@@ -330,3 +330,23 @@ it('counts an event stream as such where Hono runs without a server, and a failu
   for (const path of ['/events', '/empty', '/broken']) await app.request(path)
   expect(await countsOf(monitor)).toEqual(['GET /broken 1/0/0', 'GET /empty 1/0/0', 'GET /events 0/1/0'])
 })
+
+it('counts a request whose response has no socket, as in a function, when it is sent', async () => {
+  const monitor = makeMonitor()
+  const app = express()
+    .use(onExpress.monitorRequests(monitor))
+    .get('/users/:id', (_request, response) => void response.end('ok'))
+  const port = await listen(
+    createServer((request, response) => {
+      const inFunction = new ServerResponse(request)
+      // As `@codegenie/serverless-express` has it.
+      const socket = { _writableState: {}, writable: true, on() {}, cork() {}, uncork() {}, removeListener() {} }
+      const write = (_data: unknown, _encoding: unknown, done?: () => void) => done?.()
+      inFunction.assignSocket({ ...socket, write } as never)
+      inFunction.once('finish', () => response.end())
+      app(request as never, inFunction as never)
+    }),
+  )
+  await ask(port, { path: '/users/1' })
+  expect(await countsOf(monitor)).toEqual(['GET /users/:id 1/0/0'])
+})
