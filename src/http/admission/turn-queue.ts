@@ -135,7 +135,11 @@ export class TurnQueue {
   add(request: QueuedRequest): boolean {
     const loop = this.#loop
     this.#noteArrival()
-    if (this.#length === 0) this.#measuredUntil = Math.max(this.#measuredUntil, loop.busySince)
+    if (this.#length === 0) {
+      // What the loop did long before the first request, such as the start of the process, is no cost of one.
+      const earliest = this.#cost.ms === 0 ? loop.now - turnMs : 0
+      this.#measuredUntil = Math.max(this.#measuredUntil, loop.busySince, earliest)
+    }
     this.#hasArrivals = true
     if (request.rank > 0 && this.#wouldWaitTooLong(request.rank)) return false
     this.#queues[request.rank]!.push({ request, at: this.#turnStart })

@@ -142,6 +142,16 @@ describe(`a server with more requests than it can serve (SEED=${seed})`, { timeo
     }
   })
 
+  it('takes the start of the process for no cost of its first request', () => {
+    const also = (loop: SimulatedLoop, arrive: (at: number) => void) => {
+      loop.burn(1_000)
+      arrive(loop.now + 100)
+      for (let i = 0; i < 12; i++) arrive(loop.now + 300)
+    }
+    const { requests } = simulateLoad({ phases: [], work: () => atOnce, seed: 1, also })
+    expect(requests.filter(({ status }) => status !== 200)).toEqual([])
+  })
+
   it('serves what comes after an await, though less of it', () => {
     for (const seed of seeds) {
       const { requests, healthMs } = simulateLoad({ phases: [[capacity * 2, 6]], work: () => later, seed })
