@@ -1,5 +1,6 @@
 import {
   AliasNode,
+  CollateNode,
   ColumnNode,
   FunctionNode,
   type OperationNode,
@@ -11,9 +12,10 @@ import {
   TupleNode,
   ValueNode,
 } from 'kysely'
+import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { columnName, selectionName } from './sql-nodes.ts'
+import { columnName, raw, selectionName, sqlText } from './sql-nodes.ts'
 
 // Pages are made by adding conditions on the keys to a query, so each clause must be understood, or be refused here.
 
@@ -159,10 +161,16 @@ const setReturning =
  *
  * @throws QueryUnsupportedError when it selects several columns of the name
  */
-export function selectionOf(name: string, { selections = [] }: SelectQueryNode): SelectionNode | undefined {
+export function selectionOf(
+  name: string,
+  { selections = [] }: SelectQueryNode,
+  ignoresCase = false,
+): SelectionNode | undefined {
+  const isNamed = (other: string | undefined) =>
+    other === name || (ignoresCase && other?.toLowerCase() === name.toLowerCase())
   let found: SelectionNode | undefined
   for (const selection of selections) {
-    if (selectionName(selection) !== name) continue
+    if (!isNamed(selectionName(selection))) continue
     if (found !== undefined) {
       throw new QueryUnsupportedError(
         `The query selects several columns named \`${name}\`: give the others another alias`,
@@ -174,19 +182,33 @@ export function selectionOf(name: string, { selections = [] }: SelectQueryNode):
 }
 
 /**
- * The expression behind an unqualified name that the query selects; any other node unchanged.
+ * The expression behind a name that the query selects, which databases look for first in an order; any other key unchanged.
  *
  * @throws QueryUnsupportedError when it selects several columns of the name
  */
-export function resolveAlias(name: ReferenceNode, query: SelectQueryNode): OperationNode {
-  const column = columnName(name) as string
-  const selected = selectionOf(column, query)?.selection
-  if (selected === undefined) return name
+export function resolveAlias(key: OperationNode, query: SelectQueryNode, dialect: SqlDialect): OperationNode {
+  const [name, collation] = unqualifiedName(key, dialect)
+  const selected = name === undefined ? undefined : selectionOf(name, query, dialect !== 'postgres')?.selection
+  if (selected === undefined) return key
   const node = AliasNode.is(selected) ? selected.node : selected
-  return ReferenceNode.is(node) && node.table === undefined && columnName(node) === column ? name : node
+  if (ReferenceNode.is(node) && node.table === undefined && columnName(node) === name) return key
+  return collation === undefined ? node : raw`(${node}) ${collation}`
 }
 
-/** Whether the node is a column without a table's name, which may be an alias. */
-export function isUnqualified(node: OperationNode): node is ReferenceNode {
-  return ReferenceNode.is(node) && node.table === undefined
+const bareName = /^[\s(]*(["`]?)([\w$]*)\1(?:\s+(collate\s+\w+))?[\s)]*$/i
+
+/** The name of a column without its table, also in raw SQL; on SQLite, also in front of a collation. */
+function unqualifiedName(
+  key: OperationNode,
+  dialect: SqlDialect,
+): [name?: string, collation?: OperationNode | undefined] {
+  if (ReferenceNode.is(key)) return key.table === undefined ? [columnName(key) as string] : []
+  const match = RawNode.is(key) && bareName.exec(key.sqlFragments.join(''))
+  if (!match) return []
+  const [, quote, word = '', collate] = match
+  const [column, ...others] = key.parameters
+  const [collation] = collate === undefined ? others : [sqlText(collate)]
+  if (collation !== undefined && (dialect !== 'sqlite' || !others.every(CollateNode.is))) return []
+  if (column !== undefined) return word === '' ? [unqualifiedName(column, dialect)[0] as string, collation] : []
+  return [quote === '' && dialect === 'postgres' ? word.toLowerCase() : word, collation]
 }

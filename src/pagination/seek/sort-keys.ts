@@ -14,7 +14,7 @@ import { QueryUnsupportedError } from '../errors.ts'
 import type { MysqlType } from '../key-text/mysql-types.ts'
 import type { InnerKey } from '../key-text/query-sources.ts'
 import type { NullsPlacement } from '../types.ts'
-import { isConstant, isUnqualified, refuseKey, refuseRawClauses, resolveAlias, resolvePosition } from './clauses.ts'
+import { isConstant, refuseKey, refuseRawClauses, resolveAlias, resolvePosition } from './clauses.ts'
 import type { GivenKey, GivenKeys } from './given-keys.ts'
 import { isGrouped, isWindowFunction, wrapGrouped } from './grouped-query.ts'
 import { columnsAsText, conditionAsText, nodeKey, raw, type SqlStyle, sqlText, toSql } from './sql-nodes.ts'
@@ -92,12 +92,14 @@ export function resolveOrder(
   const { values } = (items.at(-1) as OrderByItemNode).orderBy as TupleNode
   const ordered = ownItems.length > 0 ? ownItems.map((item) => parseOwnItem(item, node)) : by
   const nodes = ownItems.length > 0 ? [...ordered.map((key) => key.node), ...values] : values
-  const allResolved = nodes.map((key) => resolveKey(key, node))
+  const allResolved = nodes.map((key) => resolveKey(key, node, style.dialect))
   const isAsGiven = keyTypes === undefined && allResolved.every((key, at) => key === given.nodes[at])
   const known = isAsGiven ? orders.get(given)?.get(styleName(style)) : undefined
   const { keys, signature } = known ?? orderOf(allResolved, ordered, unique.length, node, style, keyTypes)
   if (known === undefined && isAsGiven) remember(given, style, { keys, signature })
-  if (!isFenced && !isGrouped(node) && (known !== undefined || !needTable(keys))) {
+  // In an order, databases would take `name` of `select a as name, name as b` for `a`.
+  const isHidden = allResolved.some((key, at) => key !== nodes[at] && resolveAlias(key, node, style.dialect) !== key)
+  if (!isFenced && !isHidden && !isGrouped(node) && (known !== undefined || !needTable(keys))) {
     const selections = columnsAsText(node.selections, style.quote)
     const base: object = { ...node, orderBy: undefined, selections }
     const condition = node.where && conditionAsText(node.where.where, style.quote)
@@ -171,8 +173,8 @@ function styleName({ dialect, quote }: SqlStyle): string {
 }
 
 /** @throws QueryUnsupportedError for a key that cannot order pages */
-function resolveKey(key: OperationNode, query: SelectQueryNode): OperationNode {
-  const resolved = isUnqualified(key) ? resolveAlias(key, query) : key
+function resolveKey(key: OperationNode, query: SelectQueryNode, dialect: SqlDialect): OperationNode {
+  const resolved = resolveAlias(key, query, dialect)
   if (!ReferenceNode.is(resolved)) refuseKey(resolved)
   // What the first query of a union selects twice may be two columns in another.
   return query.setOperations === undefined ? resolved : key

@@ -74,6 +74,37 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
     await expectWalk(distinct, {}, [{ id: 0 }, { id: 1 }, { id: 2 }])
   })
 
+  test.skipIf(!available)(
+    'that give a column the name of another page by what each name means in an order',
+    async () => {
+      const swapped = db.selectFrom('clauses').select(['id', 'k as t', 't as k'])
+      const raw = all().select(sql`3 - k`.as('t'))
+      const cased = db.selectFrom('clauses').select(['id', sql`3 - k`.as('K')])
+      // The alias is the column's name on all databases but PostgreSQL.
+      const K = dialect === 'postgres' ? sql`"k"` : sql`k`
+      const lists: [Query, unknown][] = [
+        [swapped, 'k'],
+        [swapped, 't'],
+        [db.selectFrom('clauses').select(['id', 'k as t', 't as other']), 'other'],
+        [raw, sql`t`],
+        [raw, sql.ref('t')],
+        [raw, sql`(${sql.ref('t')})`],
+        [cased, 'k'],
+        [cased, K],
+      ]
+      if (dialect === 'sqlite') lists.push([raw, sql`t collate nocase`], [raw, sql`${sql.ref('t')} collate nocase`])
+      for (const [query, key] of lists) {
+        const expected = await query
+          .orderBy(key as 'k')
+          .orderBy('id')
+          .execute()
+        await expectWalk(query.orderBy(key as 'k'), {}, expected)
+        const by = typeof key === 'string' ? key : { expr: key, nulls: 'never' }
+        await expectWalk(query, { by: [by] }, expected)
+      }
+    },
+  )
+
   test.skipIf(!available)('may leave nothing but a constant to order by', async () => {
     // MySQL gives a number another type in a derived table.
     const constant = server === 'mysql' ? sql`'2'` : sql`2`
