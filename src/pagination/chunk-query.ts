@@ -1,5 +1,6 @@
 import type { Position } from './key-text/key-text.ts'
 import { keyTexts } from './key-text/key-texts.ts'
+import { isRankOfFts5 } from './seek/data-errors.ts'
 import { stripHiddenColumns } from './seek/hidden-columns.ts'
 import type { Row } from './seek/query-runner.ts'
 import type { SeekQuery } from './seek/seek-query.ts'
@@ -55,7 +56,9 @@ export class ChunkQuery {
   async #readShown(shownKeys: ShownKeys, asked: Position): Promise<ReadChunk | undefined> {
     const limit = this.#limit
     const statement = shownKeys.statementFrom(asked, limit + 2)
-    const read = await this.#seeks.runner.rows(() => statement, this.#signal)
+    // The statement with hidden columns has a remedy.
+    const refuse = (error: unknown) => (isRankOfFts5(error) ? [] : Promise.reject(error))
+    const read = await this.#seeks.runner.rows(() => statement, this.#signal).catch(refuse)
     if (!shownKeys.areBeyondDoubt(read, asked)) return undefined
     const rows = read.slice(1, limit + 1)
     const positionAt = (index: number) => {
