@@ -1,4 +1,13 @@
-import { CompiledQuery, type OperationNode, type QueryCompiler, RawNode, type SelectQueryNode } from 'kysely'
+import {
+  CompiledQuery,
+  type OperationNode,
+  type QueryCompiler,
+  RawNode,
+  type SelectQueryNode,
+  type TableNode,
+} from 'kysely'
+import { walkQuery } from '../../shared/sql/query-tree.ts'
+import { hasUnknownTables } from '../../shared/sql/unknown-tables.ts'
 import type { Execute } from '../instrumentation.ts'
 import {
   compileAround,
@@ -62,7 +71,7 @@ class NumberedUnion implements JoinPlan {
         : async (execute) => {
             // Without what the catalogue says, there is still the union.
             await keyList?.learn(execute).catch(() => {})
-            return await refusalOfSession(execute)
+            return (await refusalOfSession(execute)) ?? (await refusalOfViews(execute, node))
           }
     // SQLite's values carry their types with them.
     this.proof = dialect === 'sqlite' ? 'none' : 'columns'
@@ -99,6 +108,23 @@ async function refusalOfSession(execute: Execute): Promise<string | undefined> {
   }
 }
 
+/** A view may hide any of the functions whose results a union may cut. */
+async function refusalOfViews(execute: Execute, node: SelectQueryNode): Promise<string | undefined> {
+  const names: unknown[][] = []
+  walkQuery(node, ({ kind, table }) => {
+    if (kind === 'TableNode') {
+      const { schema, identifier } = table as TableNode['table']
+      names.push([schema?.name ?? null, identifier.name])
+    }
+    return kind !== 'ReferenceNode'
+  })
+  if (names.length === 0) return undefined
+  const one =
+    'select 1 as x from information_schema.views where table_schema = coalesce(?, database()) and table_name = ?'
+  const { rows } = await execute(CompiledQuery.raw(names.map(() => one).join(' union all '), names.flat()))
+  return rows.length === 0 ? undefined : 'it reads a view, and a union may cut what that computes'
+}
+
 /** Databases that speak MySQL's protocol may lack the setting. */
 const unknownVariable = 1193
 
@@ -107,7 +133,8 @@ const limitless = '18446744073709551615'
 
 function refusalOfNode(node: SelectQueryNode, dialect: UnionDialect): string | undefined {
   if (node.setOperations !== undefined || node.with?.recursive) return 'it is a union or a recursive query'
-  if (node.selections === undefined || node.endModifiers !== undefined) return 'parts of it are raw SQL'
+  const isRaw = node.selections === undefined || node.endModifiers !== undefined
+  if (isRaw || (dialect === 'mysql' && hasUnknownTables(node))) return 'parts of it are raw SQL'
   if (dialect === 'sqlite' || node.with !== undefined) {
     if (mayRepeatColumn(node)) return 'two of its columns may have the same name'
   }

@@ -101,6 +101,28 @@ describe.each(mysqlServers)('autoBatch on $server', ({ url }) => {
     expect(refusals.filter((refused) => refused.startsWith('a union may cut'))).toHaveLength(6)
   })
 
+  it('gives values whole that a view computes', async () => {
+    const { db } = open(dialect())
+    await sql`create table cut (id int primary key, price double(10, 3))`.execute(db)
+    await sql`insert into cut values (1, 0.5), (2, 0.5), (3, 1234567.891)`.execute(db)
+    await sql`create view cut_view as select id, concat(price, '') as value from cut`.execute(db)
+    const untyped = db as unknown as Kysely<{ cut_view: { id: number; value: string } }>
+    const sources = [
+      untyped.selectFrom('cut_view as v'),
+      untyped.withSchema(database).selectFrom('cut_view as v'),
+      untyped.selectFrom(sql<{ id: number; value: string }>`cut_view`.as('v')),
+      untyped.selectFrom(untyped.selectFrom('cut_view').selectAll().as('v')),
+    ]
+    for (const source of sources) {
+      const values = (...ids: number[]) =>
+        Promise.all(ids.map((id) => source.select('v.value').where('v.id', '=', id).executeTakeFirst()))
+      await values(1, 2, 1)
+      await values(1, 2, 1)
+      expect((await values(1, 2, 3))[2]).toEqual({ value: '1234567.891' })
+    }
+    expect(queryReport(db).autoBatch.statements).toBe(0)
+  })
+
   it('loses no rows where the session limits those of a statement', async () => {
     const { db } = open(dialectWith('sql_select_limit = 2'))
     for (const column of ['id', 'qty'] as const) {
@@ -226,10 +248,8 @@ describe.each(mysqlServers)('autoBatch on $server', ({ url }) => {
             .select((e) => e.fn.countAll().as('n'))
             .where('id', '=', n),
       ],
-      ['of a view', (db, n) => db.selectFrom('seen').select('id').where('id', '=', n)],
     ])('sends a union for lookups %s', async (_what, build) => {
       const { db, events } = await openVisits('visit')
-      await sql`create or replace view seen as select * from visit`.execute(db)
       events.length = 0
       const joined = await Promise.all([1, 2, 3].map((n) => build(db, n).execute()))
       expect(events.filter(({ sql }) => sql.includes('union all'))).toHaveLength(1)
