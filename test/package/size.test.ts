@@ -45,8 +45,8 @@ describe('a bundle of one name', () => {
     ['createCache', 'posthaste', 85],
     ['PerformanceMonitor', 'posthaste', 80],
     ['chunks', 'posthaste/batch', 2],
-    ['paginate', 'posthaste/pagination', 30],
-    ['cursorPaginate', 'posthaste/pagination', 82],
+    ['paginate', 'posthaste/pagination', 31],
+    ['cursorPaginate', 'posthaste/pagination', 83],
     ['createCache', 'posthaste/cache', 75],
     ['PerformanceMonitor', 'posthaste/monitor', 75],
   ])('%s from %s has at most %d KB', async (name, from, limit) => {

@@ -38,6 +38,11 @@ export function hasNoBinaryForm(error: unknown): error is Error {
   return ['getTypeBinaryOutputInfo', 'array_send', 'get_range_io_data'].includes(Object(error).routine)
 }
 
+/** Whether FTS5 of SQLite took `rank = ?` for the choice of a function. It does not see `+rank = ?`. */
+export function isRankOfFts5(error: unknown): boolean {
+  return /\brank function\b/.test(String(error))
+}
+
 /** Truncated or incorrect values, out of range, no common collation. */
 const mysqlErrors: readonly number[] = [1264, 1267, 1292, 1366, 1411, 1525, 1690, 3854]
 

@@ -9,7 +9,7 @@ import { lacksOwnType } from '../key-text/postgres.ts'
 import { mayBeByLocalTime } from '../key-text/proofs.ts'
 import { lacksBytes } from '../key-text/sqlite.ts'
 import { mayBeMixed, mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
-import { hasNoBinaryForm, isAborted, isDataError, namesCursor, returnsSetOfRows } from './data-errors.ts'
+import { hasNoBinaryForm, isAborted, isDataError, isRankOfFts5, namesCursor, returnsSetOfRows } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
 import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
 import { MysqlKeys } from './mysql-keys.ts'
@@ -94,9 +94,7 @@ export class SeekQuery {
       result = await this.#run((node) => this.#buildPage(this.#resolve(node), request))
     } catch (error) {
       if (this.#avoidKeyValues(error)) return this.#seek(request)
-      // FTS5 of SQLite takes `rank = ?` for the choice of a function, but not `+rank = ?`.
-      const isRankOfFts5 = /\brank function\b/.test(String(error))
-      if (isRankOfFts5 && this.resolved?.keys[0]?.typesInUnion !== 'several') return this.#seekMixed(request)
+      if (isRankOfFts5(error) && this.#keys[0]?.typesInUnion !== 'several') return this.#seekMixed(request)
       if (returnsSetOfRows(error)) {
         throw new QueryUnsupportedError(
           'A key has several values for one row: call its function in a sub-query, and page by the column of that',
