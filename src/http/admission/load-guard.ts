@@ -11,6 +11,7 @@ import type { PerformanceMonitor } from '../../monitor/monitor.ts'
 import { describeValue } from '../../shared/assertions.ts'
 import { messageOf } from '../../shared/errors.ts'
 import { watchRejection } from '../../shared/rejections.ts'
+import { enteredScope } from '../../shared/scope/request-scope.ts'
 import { type MeasuredRequest, type MeasuredRequests, measuredRequestsOf } from '../measure-request.ts'
 import { isDestroyed } from '../pending-end.ts'
 import { ConcurrencyLimit } from './concurrency-limit.ts'
@@ -155,9 +156,11 @@ export class LoadGuard<Original> implements AdmissionSource {
     }
     this.#watchConnections(request)
     const inContext = AsyncLocalStorage.snapshot()
+    const scope = enteredScope()?.request
     const queued: QueuedRequest = {
       ...rejectable('wait'),
       rank,
+      isOverdue: () => rank > 0 && scope?.isAbandoned === true,
       start: () => {
         if (this.#recentShedRatio > 0) this.#noteRecent(0)
         this.#enter(measured, limit)

@@ -21,6 +21,8 @@ interface Rejectable {
 /** A request that waits for its turn. */
 export interface QueuedRequest extends Rejectable {
   readonly rank: Rank
+  /** Whether its deadline has passed: it is refused when its turn comes. */
+  isOverdue(): boolean
   start(): void
   /** Called when it leaves the queue, before anything else. */
   onTaken(): void
@@ -189,9 +191,10 @@ export class TurnQueue {
   }
 
   #refuse(request: Rejectable): void {
-    const delayMs = this.#refusalDelay.next()
-    if (delayMs === 0) request.refuse()
-    else this.#clocks.after(delayMs, () => (request.isGone() ? request.drop() : request.refuse()))
+    const refuse = () => (request.isGone() ? request.drop() : request.refuse())
+    const delayMs = request.isGone() ? 0 : this.#refusalDelay.next()
+    if (delayMs === 0) refuse()
+    else this.#clocks.after(delayMs, refuse)
   }
 
   #measurePrice(): void {
@@ -251,9 +254,7 @@ export class TurnQueue {
     for (const queue of [this.#queues[1]!, this.#queues[2]!]) {
       // The last ones start in this turn: if a turn takes longer than the bound, some must still be served.
       while (this.#length > fewWaiting && queue.first !== undefined && now - queue.first.at > boundMs) {
-        const request = this.#takeFrom(queue)
-        if (request.isGone()) request.drop()
-        else this.#refuse(request)
+        this.#refuse(this.#takeFrom(queue))
       }
     }
   }
@@ -269,8 +270,8 @@ export class TurnQueue {
       (started === 0 || started * this.#pace.startCostMs < budgetMs)
     ) {
       const request = this.#takeFrom(this.#queues.find(({ size }) => size > 0)!)
-      if (request.isGone()) {
-        request.drop()
+      if (request.isGone() || request.isOverdue()) {
+        this.#refuse(request)
         continue
       }
       started++
