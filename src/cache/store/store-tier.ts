@@ -50,6 +50,8 @@ export class StoreTier {
   readonly #writes: Batch<EntryWrite, WriteOutcome>
   readonly #releases: Batch<HeldLease, void>
   readonly #renewals: Batch<LeaseRenewal, void>
+  /** Given back once the store answers again, so that others need not wait until they expire. */
+  readonly #unreleased: HeldLease[] = []
   #roundTripMs = 0
   #state: StoreState = 'up'
   #opened: Store | undefined
@@ -173,13 +175,19 @@ export class StoreTier {
 
   async #invalidatePart(change: Change): Promise<boolean> {
     const isSent = await this.#attemptChange('invalidate', () => sendChange(this.#store, change))
-    this.#settle(change, isSent)
+    if (isSent) this.#changes.addSent(change)
+    else {
+      // The store must not be read until it has the change.
+      this.#changes.add(change)
+      this.#breaker.open()
+    }
     return isSent
   }
 
   /** May fail without harm: a lease expires by itself. */
   async release(held: HeldLease): Promise<void> {
     if (this.isAvailable) await this.#releases.add(held)
+    else this.#unreleased.push(held)
   }
 
   async renew(renewal: LeaseRenewal): Promise<void> {
@@ -277,21 +285,13 @@ export class StoreTier {
     this.#events.emit('error', { operation, error })
   }
 
-  /** Remembers a change that was sent, or queues it. */
-  #settle(change: Change, isSent: boolean): void {
-    if (isSent) this.#changes.addSent(change)
-    else {
-      // The store must not be read until it has the change.
-      this.#changes.add(change)
-      this.#breaker.open()
-    }
-  }
-
   async #probe(): Promise<boolean> {
     try {
       await this.#deadline.race(this.#store.ping(), lateError)
       this.#isCatchingUp = true
       await this.#changes.flush((change) => this.#deadline.race(sendChange(this.#store, change), lateError))
+      const unreleased = this.#unreleased.splice(0)
+      if (unreleased.length > 0) void this.#store.release(unreleased).catch(ignore)
       return true
     } catch (error) {
       if (!isAnswer(error) || isOfReplica(error)) this.#reconnect()

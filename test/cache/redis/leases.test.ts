@@ -113,6 +113,17 @@ describe.skipIf(!services.redis)('the lease of a load', () => {
     expect(loads).toBe(1)
   })
 
+  it('is given back once Redis answers again, if Redis was away when its value should have been stored', async () => {
+    const { holder, answer, finish } = await startLoad([])
+    holder.on('state', ({ state }) => state === 'down' && finish.open('not stored'))
+    await redis.client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'])
+    expect(await answer).toBe('not stored')
+    const startedAt = performance.now()
+    expect(await (await open()).getOrSet('key', () => 'new')).toBe('new')
+    // A lease lives for five seconds.
+    expect(performance.now() - startedAt).toBeLessThan(4_000)
+  })
+
   it('of release 0.1 never gives way, and is respected until it is given back', async () => {
     const cache = await open()
     await cache.set('other', 1, { tags: ['a'] })
