@@ -1,6 +1,6 @@
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
+import type { Clock } from '../../shared/time/clock.ts'
 import { toStoreKey } from '../key.ts'
-import type { CoarseTime } from '../memory/coarse-time.ts'
 import {
   decodeHeader,
   type EntryHeader,
@@ -51,15 +51,18 @@ export class KeyvStore implements Store {
   readonly #keyv: KeyvClient
   readonly #prefix: string
   readonly #deletedMs: number
-  readonly #time: CoarseTime
+  readonly #clock: Clock
 
-  /** @param deletedMs - how long a deleted key is remembered, so that loads which began earlier do not bring it back */
-  constructor(keyv: KeyvLike, namespace: string, deletedMs: number, time: CoarseTime) {
+  /**
+   * @param deletedMs - how long a deleted key is remembered, so that loads which began earlier do not bring it back
+   * @param clock - the time of day, by which processes tell the ages of one another's entries
+   */
+  constructor(keyv: KeyvLike, namespace: string, deletedMs: number, clock: Clock) {
     this.#keyv = new KeyvClient(keyv)
     // Keyv leaves out its own prefix for a key that begins with its namespace and a colon. Because of the bar no key does.
     this.#prefix = `posthaste|${namespace}:`
     this.#deletedMs = deletedMs
-    this.#time = time
+    this.#clock = clock
   }
 
   async connect(): Promise<void> {}
@@ -201,7 +204,7 @@ export class KeyvStore implements Store {
     const isCarried = named.every((tag) => Object.hasOwn(record.versions, tag))
     const isValid = Object.entries(record.versions).every(([tag, version]) => versions.get(tag) === version)
     if (record.generation !== generation || !isCarried || !isValid) return { state: 'invalidated' }
-    const ageMs = Math.max(0, this.#time.exact() - storedAt)
+    const ageMs = Math.max(0, this.#clock() - storedAt)
     if (ageMs >= header.ttlMs + header.staleMs) return { state: 'expired', ageMs }
     return { state: ageMs < header.ttlMs ? 'fresh' : 'stale', ageMs, entry: { header, payload } }
   }
@@ -217,7 +220,7 @@ export class KeyvStore implements Store {
     const record: EntryRecord = {
       id: nodeCrypto().randomUUID(),
       key,
-      storedAt: this.#time.exact(),
+      storedAt: this.#clock(),
       generation,
       versions: Object.fromEntries(header.tags.map((tag) => [tag, versions.get(tag) as string])),
       header: encodeHeader(header),

@@ -1,4 +1,5 @@
 import { describeValue } from '../../shared/assertions.ts'
+import { type Clock, wallClock } from '../../shared/time/clock.ts'
 import { startInterval, type Timer } from '../../shared/time/timers.ts'
 import type { StoreCounters } from '../counters.ts'
 import type { Events } from '../events.ts'
@@ -36,12 +37,12 @@ interface StoreDependencies {
 
 /** Opens the store that the options name. It connects in the background. */
 export function openStore(
-  { redis, store }: Pick<CacheOptions, 'redis' | 'store'>,
+  { redis, store, clock }: Pick<CacheOptions, 'redis' | 'store' | 'clock'>,
   dependencies: StoreDependencies,
 ): OpenedStore {
   const source = redis === undefined ? clientOf(store) : redisSource(redis)
   if (source !== undefined) return openRedis(source, dependencies)
-  if (store !== undefined) return openPortable(store, dependencies)
+  if (store !== undefined) return openPortable(store, dependencies, clock)
   // No other process can invalidate anything.
   return {
     store,
@@ -50,14 +51,14 @@ export function openStore(
   }
 }
 
-function openPortable(keyv: unknown, dependencies: StoreDependencies): OpenedStore {
+function openPortable(keyv: unknown, dependencies: StoreDependencies, clock: Clock = wallClock): OpenedStore {
   if (!isKeyvLike(keyv)) {
     throw new TypeError(`Expected \`store\` to be a Keyv instance or adapter, got ${describeValue(keyv)}`)
   }
   const { namespace, loadHardMs, withinMs } = dependencies.settings
   const importStore: ImportStore = async () => {
     const { KeyvStore } = await import('../keyv/keyv-store.ts')
-    return new KeyvStore(keyv, namespace, loadHardMs + 60_000, dependencies.time)
+    return new KeyvStore(keyv, namespace, loadHardMs + 60_000, clock)
   }
   const store = openTier(importStore, dependencies)
   // Keyv sends no messages about invalidations, so entries in memory are trusted for `coherence.within` and no longer.
