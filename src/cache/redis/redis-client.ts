@@ -10,7 +10,7 @@ export interface RedisClientLike {
   connect(): Promise<unknown>
   close(): Promise<unknown>
   destroy(): unknown
-  /** Missing on a cluster. */
+  /** Missing on a cluster and a sentinel. */
   unref?(): unknown
   duplicate(): RedisClientLike
   on(event: string, listener: (...details: unknown[]) => void): unknown

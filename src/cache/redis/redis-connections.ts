@@ -188,6 +188,8 @@ class RedisConnection {
   /** When the server accepted the connection, in `performance.now()` time. */
   #acceptedAt: number | undefined
   #isDropped = false
+  /** Whether the client waits for a server to accept a connection. */
+  #isConnecting = false
   /** Whether the user has closed the client. Nobody would close it once more. */
   #isEnded = false
 
@@ -196,9 +198,9 @@ class RedisConnection {
     this.#isGiven = isGiven
     this.#listeners = [
       ['connect', () => this.#start()],
-      ['reconnecting', () => this.#setAcceptedAt(undefined)],
+      ['reconnecting', () => this.#connect()],
       ['ready', () => ready?.()],
-      ['error', (error) => lost?.(error)],
+      ['error', (error) => this.#lose(lost, error)],
       ['end', (error) => this.#end(lost, error)],
       // Of a cluster.
       ['disconnect', (error) => this.#end(lost, error)],
@@ -209,7 +211,10 @@ class RedisConnection {
   }
 
   async open(): Promise<void> {
-    if (!this.#isDropped && !this.#isEnded && !this.client.isOpen) await this.client.connect()
+    if (!this.#isDropped && !this.#isEnded && !this.client.isOpen) {
+      this.#connect()
+      await this.client.connect()
+    }
     if (this.#isDropped) throw new Error('the connection to Redis was closed')
   }
 
@@ -234,15 +239,31 @@ class RedisConnection {
       moveListenerLimit(this.client, -1)
       return
     }
-    // Without a listener a late error would end the process, and a connection that is just being made would keep it alive.
-    this.client.on('error', () => {})
-    this.client.on('connect', () => this.client.unref?.())
-    if (this.client.isOpen) Promise.resolve(this.client.destroy()).catch(() => {})
+    const destroy = () => {
+      if (this.client.isOpen) Promise.resolve(this.client.destroy()).catch(() => {})
+    }
+    const waits = this.#isConnecting && this.client.unref !== undefined
+    // Without a listener a late error would end the process.
+    this.client.on('error', waits ? destroy : () => {})
+    // A connection that is being made would stay open for good if the client were destroyed before it is there.
+    if (waits) this.client.on('connect', () => setImmediate(destroy))
+    else destroy()
+  }
+
+  #connect(): void {
+    this.#isConnecting = true
+    this.#setAcceptedAt(undefined)
   }
 
   #start(): void {
+    this.#isConnecting = false
     this.#isEnded = false
     this.#setAcceptedAt(performance.now())
+  }
+
+  #lose(lost: ConnectionListener['lost'], error: unknown): void {
+    this.#isConnecting = false
+    lost?.(error)
   }
 
   #end(lost: ConnectionListener['lost'], error: unknown): void {

@@ -514,6 +514,19 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
     }
   })
 
+  it('leaves no connection open that was being made when it is closed', async () => {
+    const count = async () => String(await redis.client.sendCommand(['CLIENT', 'LIST'])).split('\n').length
+    const before = await count()
+    for (const source of [redis.url, redis.client]) {
+      for (let turns = 0; turns < 40; turns++) {
+        const cache = createCache({ redis: source as string, namespace: redis.namespace })
+        for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+        await cache.close()
+      }
+    }
+    await until(async () => (await count()) === before)
+  })
+
   it('lets the process end that closes it before it is connected', async () => {
     const face = new URL('../../../src/cache/create-cache.ts', import.meta.url)
     const code = `import { createCache } from '${face}'
