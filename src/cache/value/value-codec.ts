@@ -81,6 +81,7 @@ class Inspector {
   readonly plainObjects: object[] = []
   readonly #isDecoded: boolean
   readonly #path: object[] = []
+  readonly #buffers = new Set<ArrayBufferLike>()
 
   constructor(isDecoded: boolean) {
     this.#isDecoded = isDecoded
@@ -137,7 +138,15 @@ class Inspector {
     if (prototype === Map.prototype) {
       return this.#measureAll([...(value as Map<unknown, unknown>)].flat(), 96, 32)
     }
-    return 160 + (value as ArrayBufferView).byteLength
+    return 160 + this.#measureView(value as ArrayBufferView)
+  }
+
+  /** A view keeps all the memory that it is a part of, once for all views of it, except Node's pool, which others use too. */
+  #measureView({ buffer, byteLength }: ArrayBufferView): number {
+    if (buffer.byteLength === Buffer.poolSize) return byteLength
+    if (this.#buffers.has(buffer)) return 0
+    this.#buffers.add(buffer)
+    return buffer.byteLength
   }
 
   #measureArray(value: readonly unknown[]): number {

@@ -34,6 +34,19 @@ const roundTrip = (input: unknown) => {
   return decodeValue(format, bytes)
 }
 
+describe('the size of a value', () => {
+  const sizeOf = (input: unknown) => inspectValue(input, false).bytes
+
+  it('includes all the memory that a view keeps, once for all views of it', () => {
+    const packet = new Uint8Array(1_000_000)
+    const id = packet.subarray(0, 16)
+    expect(sizeOf(id)).toBeGreaterThan(1_000_000)
+    expect(sizeOf([id, { name: packet.subarray(16, 32) }])).toBeLessThan(1_001_000)
+    expect(sizeOf([id, Uint8Array.from(packet)])).toBeGreaterThan(2_000_000)
+    expect(sizeOf(Buffer.from('of the pool'))).toBeLessThan(1_000)
+  })
+})
+
 describe('a value', () => {
   it('comes back as it was, whatever it is made of', () => {
     fc.assert(
