@@ -252,13 +252,13 @@ class RedisConnection {
 
   #connect(): void {
     this.#isConnecting = true
-    this.#setAcceptedAt(undefined)
+    this.#acceptedAt = undefined
   }
 
   #start(): void {
     this.#isConnecting = false
     this.#isEnded = false
-    this.#setAcceptedAt(performance.now())
+    this.#acceptedAt = performance.now()
   }
 
   #lose(lost: ConnectionListener['lost'], error: unknown): void {
@@ -269,10 +269,6 @@ class RedisConnection {
   #end(lost: ConnectionListener['lost'], error: unknown): void {
     this.#isEnded = true
     lost?.(error)
-  }
-
-  #setAcceptedAt(at: number | undefined): void {
-    this.#acceptedAt = at
   }
 }
 
