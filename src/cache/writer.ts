@@ -76,7 +76,7 @@ export class Writer {
     const { memoryStamp = Number.POSITIVE_INFINITY } = load.reads ?? {}
     const outcome = await timeWait(wait.cache, () => store.write({ key, entry: stored, lease, memoryStamp }))
     if (outcome === 'invalidated') memory.delete(key, entry)
-    if (outcome === undefined) void store.release({ key, lease })
+    if (outcome === undefined) this.releaseLease(key, lease)
   }
 
   /** The load has shown that the older value is over, and there is no other to store. Uses up the lease. */
