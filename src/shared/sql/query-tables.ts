@@ -1,4 +1,4 @@
-import { type QueryNode, walkQuery } from './query-tree.ts'
+import { type QueryNode, someNode, walkQuery } from './query-tree.ts'
 
 /** Names of tables, without their schema. */
 export interface QueryTables {
@@ -27,14 +27,15 @@ export function queryTables(query: object): QueryTables {
         if (schema !== undefined || !hidden.has(identifier.name)) tables.add(identifier.name)
         return false
       }
-      const aliases = node.kind === 'DeleteQueryNode' && node.using ? aliasesIn([node.using, node.joins]) : noAliases
+      const aliases = aliasesOfDelete(node)
       for (const { schema, identifier } of targetsOf(node)) {
-        writes.add((schema === undefined && aliases.get(identifier.name)) || identifier.name)
+        const table = (schema === undefined && aliases.get(identifier.name)) || identifier.name
+        writes.add(table)
+        tables.add(table)
       }
-      if (aliases.size > 0 && node.from !== undefined) {
+      if (aliases.size > 0) {
         // Only what follows names the tables.
         const { from: _, ...rest } = node
-        for (const table of writes) tables.add(table)
         read(rest, hidden)
         return false
       }
@@ -59,12 +60,13 @@ export function queryTables(query: object): QueryTables {
   return { tables: [...tables], writes: [...writes], hasRawSql }
 }
 
-const noAliases: ReadonlyMap<string, string> = new Map()
+const isAlias = ({ kind }: QueryNode) => kind === 'AliasNode'
 
-/** The tables behind the aliases, by which a DELETE of MySQL may name what it deletes from. */
-function aliasesIn(sources: readonly unknown[]): ReadonlyMap<string, string> {
+/** The tables behind the aliases, by which a DELETE of MySQL may name what it deletes from. That of PostgreSQL has its own alias. */
+function aliasesOfDelete({ kind, from, using, joins }: QueryNode): ReadonlyMap<string, string> {
   const tables = new Map<string, string>()
-  for (const source of sources) {
+  if (kind !== 'DeleteQueryNode' || !from || !using || someNode(from, isAlias)) return tables
+  for (const source of [using, joins]) {
     if (typeof source !== 'object' || source === null) continue
     walkQuery(source, (node) => {
       const { name } = (node.kind === 'AliasNode' ? node.alias : {}) as { readonly name?: string }

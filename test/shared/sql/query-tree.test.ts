@@ -57,6 +57,22 @@ describe('the tables of a query', () => {
       'a,b',
       'a',
     ],
+    [
+      'a delete from a table of PostgreSQL, with an alias of its name for another',
+      db.deleteFrom('a as x').using('b as a').whereRef('x.id', '=', 'a.id'),
+      'a,b',
+      'a',
+    ],
+    [
+      'an insert with an expression of the name of its table',
+      db
+        .with('c', () => ids)
+        .insertInto('c')
+        .columns(['id'])
+        .expression((query) => query.selectFrom('c').select('id')),
+      'b,c',
+      'c',
+    ],
     ['a replace', db.replaceInto('c').values({ id: 1 }), 'c', 'c'],
     ['a truncated table', db.schema.dropTable('b'), 'b', 'b'],
     [
