@@ -100,6 +100,9 @@ const targetFields: Readonly<Record<string, string>> = {
   MergeQueryNode: 'into',
   AlterTableNode: 'table',
   DropTableNode: 'table',
+  CreateViewNode: 'name',
+  RefreshMaterializedViewNode: 'name',
+  DropViewNode: 'name',
 }
 
 /** The tables that a statement changes: several if MySQL joins or lists them. */
@@ -109,7 +112,7 @@ function targetsOf(node: QueryNode): readonly TableName[] {
   if (typeof target !== 'object' || target === null) return []
   const targets: TableName[] = []
   walkQuery(target, (inner) => {
-    if (inner.kind === 'TableNode') targets.push(inner.table as TableName)
+    if (inner.kind === 'SchemableIdentifierNode') targets.push(inner as object as TableName)
     return inner.kind !== 'SelectQueryNode'
   })
   return targets

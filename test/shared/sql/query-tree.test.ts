@@ -75,6 +75,8 @@ describe('the tables of a query', () => {
     ],
     ['a replace', db.replaceInto('c').values({ id: 1 }), 'c', 'c'],
     ['a truncated table', db.schema.dropTable('b'), 'b', 'b'],
+    ['a refreshed view', db.schema.withSchema('x').refreshMaterializedView('b'), 'b', 'b'],
+    ['a view that is replaced', db.schema.createView('c').orReplace().as(ids), 'b,c', 'c'],
     [
       'a common table expression that writes',
       db
