@@ -159,17 +159,19 @@ function shownColumn(key: OperationNode, { selections = [], from, joins }: Selec
     const name = columnName(column)
     return isOneTable ? name === undefined || name === columnName(key) : nodeKey(column) === nodeKey(key)
   }
-  const nameOf = (selection: SelectionNode) => selectionName(selection) ?? columnName(key)
   const shown = selections.filter(isKey)
   const [only] = shown
   if (only === undefined || shown.length > 1) return undefined
-  const name = nameOf(only)
-  return selections.filter((selection) => nameOf(selection) === name).length === 1 ? name : undefined
+  const name = selectionName(only) ?? columnName(key)
+  // All columns of another table may have one of that name.
+  const mayHaveName = (selection: SelectionNode) => (selectionName(selection) ?? name) === name
+  return selections.filter(mayHaveName).length === 1 ? name : undefined
 }
 
 /** The name in the row that stands for the column: plugins write `created_at` as `createdAt`. */
 function nameIn(row: Row, column: string): string | undefined {
   if (column in row) return column
   const bare = (name: string) => name.replaceAll('_', '').toLowerCase()
-  return Object.keys(row).find((name) => bare(name) === bare(column))
+  const names = Object.keys(row).filter((name) => bare(name) === bare(column))
+  return names.length === 1 ? names[0] : undefined
 }

@@ -107,6 +107,16 @@ describe('reading SQLite rows that show their keys', () => {
     expect(hiddenIn(opened.statements())).toEqual([true, true, true])
   })
 
+  it('tells the keys from columns of `selectAll` that have their names, and the same values in the first chunk', async () => {
+    await sql`create table badges (number integer, person integer)`.execute(opened.db)
+    await sql`insert into badges select case when id < 4 then id else id * 10 end, id from people`.execute(opened.db)
+    const joined = people().innerJoin('badges', 'badges.person', 'people.id')
+    const seen: unknown[] = []
+    const rows = joined.select('people.id as number').selectAll('badges')
+    for await (const row of readRows(rows, { unique: 'people.id', size: 2 })) seen.push(row.person)
+    expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7])
+  })
+
   it('refuses keys that do not tell rows apart, in any chunk', async () => {
     const reader = readChunks(people().selectAll(), { by: ['team'], unique: 'team', size: 2 })
     await expect(Array.fromAsync(reader)).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_KEY_N/) })
