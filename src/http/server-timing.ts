@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { performance } from 'node:perf_hooks'
 import type { OpenRequestScope } from '../shared/scope/request-scope.ts'
-import { waitNames } from '../shared/scope/wait-names.ts'
+import { wait, waitNames } from '../shared/scope/wait-names.ts'
 import type { Warning } from '../shared/warnings.ts'
 import type { HttpRequest } from './answer.ts'
 import { createGate, type Gate } from './performance/authorize.ts'
@@ -60,14 +60,15 @@ const shortNames: Readonly<Record<string, string>> = { database: 'db' }
 
 /** The parts of the request's time so far, in milliseconds (W3C Server Timing), then the user's names that have room. */
 export function serverTimingOf({ waits }: OpenRequestScope): string {
-  waits.settle(performance.now())
+  const now = performance.now()
+  waits.settle(now)
   const entries = ['pool', 'database', 'cache', 'upstream', 'loop', 'rest'].map((name) => {
     const place = waitNames.indexOf(name as (typeof waitNames)[number])
     return entryOf(shortNames[name] ?? name, waits.ms[place === -1 ? waitNames.length : place] as number)
   })
   let timing = entries.join(', ')
-  for (const [name, ms] of waits.named ?? []) {
-    const longer = `${timing}, ${entryOf(name, ms)}`
+  for (const [name, ofName] of waits.named ?? []) {
+    const longer = `${timing}, ${entryOf(name, ofName.settle(now).ms[wait.upstream] as number)}`
     if (longer.length > maxLength) break
     timing = longer
   }

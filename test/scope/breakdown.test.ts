@@ -241,6 +241,24 @@ it('leaves names out of `Server-Timing` that would make the head too long for cl
   expect(timing.length).toBeLessThanOrEqual(4_096)
 })
 
+it('counts a name once in `Server-Timing` while several calls have it, up to the answer', async () => {
+  const monitor = new PerformanceMonitor({ sampleInterval: false })
+  onTestFinished(() => monitor.close())
+  const app = express()
+  app.use(onExpress.monitorRequests(monitor, { serverTiming: 'authorized' }))
+  app.use(onExpress.performanceRoutes(monitor, { authorize: 'public' }))
+  app.get('/', async (_request, response) => {
+    await Promise.race([20, 60, 60, 60].map((ms) => requestScope()?.time('search', () => pause(ms))))
+    await pause(20)
+    response.end('ok')
+  })
+  const timing = (await fetch(await listen(app))).headers.get('server-timing') as string
+  const entries = timing.split(', ').map((entry) => Number(entry.split(';dur=')[1]))
+  const search = entries.pop()!
+  expect(search).toBeGreaterThan(38)
+  expect(search).toBeLessThanOrEqual(entries.reduce((sum, ms) => sum + ms) + 0.01)
+})
+
 it('names the largest part as the cause of a slow endpoint', async () => {
   const monitor = new PerformanceMonitor({
     sampleInterval: false,

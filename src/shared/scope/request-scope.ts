@@ -80,11 +80,13 @@ export class OpenRequestScope extends Abandonable implements RequestScope {
     const part = partOf(name)
     const { waits } = this
     const startedAt = performance.now()
+    const ofName = part === undefined ? waits.ofName(name, startedAt) : undefined
     waits.begin(part ?? wait.upstream, startedAt)
+    ofName?.begin(wait.upstream, startedAt)
     const end = () => {
       const now = performance.now()
       waits.end(part ?? wait.upstream, now)
-      if (part === undefined) waits.addNamed(name, now - startedAt)
+      ofName?.end(wait.upstream, now)
       holdLoop(waits, now)
     }
     let result: Value

@@ -9,8 +9,8 @@ import { type Wait, wait, waitNames } from './wait-names.ts'
 export class Waits {
   /** Milliseconds by {@link waitNames}, then those of the rest. */
   readonly ms: number[] = [0, 0, 0, 0, 0, 0]
-  /** Milliseconds of timed functions by the user's name. */
-  named: Map<string, number> | undefined
+  /** The waits of each name that the user has given, which are united like all others. */
+  named: Map<string, Waits> | undefined
   readonly #open: number[] = [0, 0, 0, 0, 0]
   #current: number = waitNames.length
   #since: number
@@ -36,9 +36,11 @@ export class Waits {
     return this
   }
 
-  addNamed(name: string, ms: number): void {
+  ofName(name: string, now: number): Waits {
     this.named ??= new Map()
-    this.named.set(name, (this.named.get(name) ?? 0) + ms)
+    const waits = this.named.get(name) ?? new Waits(now)
+    this.named.set(name, waits)
+    return waits
   }
 
   #switchTo(part: number, now: number): void {
