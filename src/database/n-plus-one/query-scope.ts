@@ -8,6 +8,7 @@ import {
   type ScopeOfRequest,
   scopesAreEnabled,
 } from '../../shared/scope/request-scope.ts'
+import { abandonmentIsEnabled, currentOwner, currentWork, runWork } from '../../shared/scope/work.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
 import type { NPlusOne } from '../types.ts'
@@ -51,10 +52,12 @@ export class QueryScope implements ScopeOfRequest {
     this.#name = name
     this.#parent = parent
     const isOwn = parent === undefined || signal !== undefined || deadline !== undefined
-    this.request = isOwn ? new OpenRequestScope(parent?.request) : parent.request
+    // A load in the cache and a batch do not end with the request that began them.
+    const outer = abandonmentIsEnabled() ? currentOwner() : parent?.request
+    this.request = isOwn ? new OpenRequestScope(parent?.request, outer) : parent.request
     this.#ownRequest = isOwn ? this.request : undefined
-    if (signal !== undefined) this.request.follow(signal)
     if (deadline !== undefined) this.request.setDeadline(parseDuration(deadline, 'deadline'))
+    if (signal !== undefined) this.request.follow(signal)
     this.maxQueries = maxQueries
   }
 
@@ -121,7 +124,10 @@ export class QueryScope implements ScopeOfRequest {
 
   /** Runs the function, with all the asynchronous work that it starts, in this scope. */
   run<Result>(fn: () => Result): Result {
-    return runInEnteredScope(this, fn)
+    const owner = this.#ownRequest
+    // Inside of a load or a batch, queries would end with that alone.
+    const isPartOfWork = owner !== undefined && currentWork() !== undefined
+    return runInEnteredScope(this, isPartOfWork ? () => runWork({ owner }, fn) : fn)
   }
 
   /** Reports the findings. Later queries of the scope still count. */

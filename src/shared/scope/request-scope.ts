@@ -34,17 +34,20 @@ export class OpenRequestScope extends Abandonable implements RequestScope {
   #timer: Timer | undefined
   #stopFollowing: (() => void)[] | undefined
 
-  /** @param around - the scope that this one is a part of: its time is the same, and it takes this one with it */
-  constructor(around?: OpenRequestScope) {
+  /**
+   * @param around - the scope that this one is a part of: its time is the same
+   * @param outer - takes this one with it when it is abandoned
+   */
+  constructor(around: OpenRequestScope | undefined, outer: Abandonable | undefined) {
     super()
     this.#isPart = around !== undefined
     this.waits = around?.waits ?? new Waits(this.#startedAt)
     this.deadline = around?.deadline
-    if (around === undefined) return
-    const abandon = () => this.abandon(around.reason)
-    around.addListener(abandon)
-    this.#stopFollowing = [() => around.removeListener(abandon)]
-    if (around.isAbandoned) abandon()
+    if (outer === undefined) return
+    const abandon = () => this.abandon(outer.reason)
+    outer.addListener(abandon)
+    this.#stopFollowing = [() => outer.removeListener(abandon)]
+    if (outer.isAbandoned) abandon()
   }
 
   /** The code of the request is about to run. */
