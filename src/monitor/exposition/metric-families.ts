@@ -8,7 +8,7 @@ import { waitSums } from '../traffic/breakdown.ts'
 import type { Endpoint } from '../traffic/endpoint.ts'
 import type { PrometheusHistogram } from '../traffic/prometheus-histogram.ts'
 import type { ActiveAlert } from '../types.ts'
-import type { MetricFamily, Sample } from './metric-family.ts'
+import { gauge, type MetricFamily, type Sample, single } from './metric-family.ts'
 import { type OpenFiles, processFamilies } from './process-families.ts'
 import type { Naming } from './prometheus-options.ts'
 
@@ -233,14 +233,6 @@ function* systemFamilies(system: SystemSampler, now: number): Generator<MetricFa
   }
   yield durationSummary('nodejs_eventloop_stall_seconds', 'Blocks of the event loop of 50 ms and more', stalls)
   yield durationSummary('nodejs_gc_pause_seconds', 'Garbage collections', gc)
-}
-
-function gauge(name: string, help: string, samples: readonly Sample[]): MetricFamily {
-  return { name, type: 'gauge', help, samples }
-}
-
-function single(name: string, help: string, value: number | null): MetricFamily {
-  return gauge(name, help, value === null ? [] : [{ value }])
 }
 
 function durationSummary(

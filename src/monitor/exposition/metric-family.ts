@@ -18,3 +18,12 @@ export interface MetricFamily {
   readonly created?: number | undefined
   readonly samples: Iterable<Sample>
 }
+
+export function gauge(name: string, help: string, samples: readonly Sample[]): MetricFamily {
+  return { name, type: 'gauge', help, samples }
+}
+
+/** A gauge of one line, or of none. */
+export function single(name: string, help: string, value: number | null): MetricFamily {
+  return gauge(name, help, value === null ? [] : [{ value }])
+}

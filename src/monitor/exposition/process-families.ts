@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { isWorkers, readOrNull } from '../../shared/platform/runtime.ts'
-import type { MetricFamily } from './metric-family.ts'
+import { type MetricFamily, single } from './metric-family.ts'
 
 /** Open file descriptors of this process and their limit. */
 export interface OpenFiles {
@@ -39,12 +39,12 @@ export function* processFamilies(files: OpenFiles | undefined): Generator<Metric
     )
   }
   startTime ??= Math.round(Date.now() - process.uptime() * 1_000) / 1_000
-  yield gauge('process_start_time_seconds', 'Start of the process, since 1970', isWorkers ? null : startTime)
-  yield gauge('process_open_fds', 'Open file descriptors', files?.open ?? null)
-  yield gauge('process_max_fds', 'Most file descriptors that may be open', files?.max ?? null)
-  yield gauge('nodejs_heap_size_total_bytes', 'Heap', heapTotal || null)
-  yield gauge('nodejs_heap_size_used_bytes', 'Heap in use', heapUsed || null)
-  yield gauge('nodejs_external_memory_bytes', 'Memory outside the heap', isWorkers ? null : external)
+  yield single('process_start_time_seconds', 'Start of the process, since 1970', isWorkers ? null : startTime)
+  yield single('process_open_fds', 'Open file descriptors', files?.open ?? null)
+  yield single('process_max_fds', 'Most file descriptors that may be open', files?.max ?? null)
+  yield single('nodejs_heap_size_total_bytes', 'Heap', heapTotal || null)
+  yield single('nodejs_heap_size_used_bytes', 'Heap in use', heapUsed || null)
+  yield single('nodejs_external_memory_bytes', 'Memory outside the heap', isWorkers ? null : external)
   const labels = { version: process.version, major, minor, patch }
   yield { name: 'nodejs_version_info', type: 'info', help: 'Version of Node', samples: [{ labels, value: 1 }] }
 }
@@ -54,8 +54,4 @@ let startTime: number | undefined
 
 function counter(name: string, help: string, value: number): MetricFamily {
   return { name, type: 'counter', help, created: startTime, samples: [{ value }] }
-}
-
-function gauge(name: string, help: string, value: number | null): MetricFamily {
-  return { name, type: 'gauge', help, samples: value === null ? [] : [{ value }] }
 }
