@@ -8,10 +8,10 @@ import { StallTracker, stallClocks } from './stalls/stall-tracker.ts'
 import type { RequestWaits } from './traffic/breakdown.ts'
 import { counterOffset, type Endpoint, endpointWidth } from './traffic/endpoint.ts'
 import { cutName, Endpoints, overflowRoute } from './traffic/endpoints.ts'
-import { type HistorySlice, sliceStart, TrafficHistory } from './traffic/history.ts'
+import { type HistorySlice, TrafficHistory } from './traffic/history.ts'
 import { type OpenRequest, OpenRequests } from './traffic/open-requests.ts'
 import type { Reading } from './traffic/reading.ts'
-import { windowStart } from './traffic/sliding-window.ts'
+import { sliceStart, windowStart } from './traffic/sliding-window.ts'
 import { readTraceparent, type SlowEntry, SlowRequests, toSlowRequest, traceIdOf } from './traffic/slow-requests.ts'
 import type { WindowReading } from './traffic/tally.ts'
 import { Timings } from './traffic/timings.ts'
@@ -50,7 +50,7 @@ export class Recorder {
     this.#countingSince = clock()
     const history = new TrafficHistory(endpointWidth(layout), slicing)
     this.history = history
-    this.endpoints = new Endpoints({ ...settings, onSlice: history.add.bind(history) }, maxEndpoints)
+    this.endpoints = new Endpoints({ ...settings, onSlice: (slice) => history.add(slice) }, maxEndpoints)
     this.timings = new Timings(settings, maxEndpoints)
     this.slowRequests = new SlowRequests(keepSlow)
     this.#satisfiedIndex = layout.indexOf(Math.min(slowUs, longestUs))

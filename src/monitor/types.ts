@@ -1,15 +1,11 @@
 import type { AdmissionStats } from './admission/admission.ts'
 import type { ActiveAlert, AlertEvent } from './alerts/alert.ts'
-import type { FleetStats } from './fleet/fleet-stats.ts'
 import type { CheckResult } from './health/health-report.ts'
 import type { Breakdown } from './traffic/breakdown.ts'
-import type { HistoryPoint } from './traffic/history-point.ts'
 
 export type { ActiveAlert, AlertCause, AlertEvent, AlertId } from './alerts/alert.ts'
-export type { FleetMemberStats, FleetStats } from './fleet/fleet-stats.ts'
 export type { Breakdown, BreakdownPart } from './traffic/breakdown.ts'
-export type { HistoryPoint } from './traffic/history-point.ts'
-export type { OtherOutcome, Outcome } from './traffic/outcome.ts'
+export type { OtherOutcome, Outcome } from './traffic/endpoint.ts'
 
 /**
  * The documents and events of the monitor. Keys are camelCase here; the HTTP handlers write them in snake_case, so `p95Ci`
@@ -239,6 +235,49 @@ export interface MonitorEvents {
   stall: StallEvent
   /** The status of a health check changed. */
   check: CheckEvent
+}
+
+/** One process of a fleet. */
+export interface FleetMemberStats {
+  readonly id: string
+  readonly release: string | null
+  /** Age of the member's latest publication. */
+  readonly ageMs: number
+  /** The member has not published for three intervals: the document excludes its numbers. */
+  readonly stale: boolean
+  readonly cpuPercent: number | null
+  readonly memoryPercent: number | null
+  readonly inFlight: number | null
+}
+
+/** The members of a fleet. */
+export interface FleetStats {
+  readonly instances: number
+  readonly stale: number
+  /** Number of publications that were invalid, or of another version, precision or window. */
+  readonly rejected: number
+  readonly members: readonly FleetMemberStats[]
+}
+
+/** One time slice of the window (a sixtieth) of all requests together. `null` where nothing was measured. */
+export interface HistoryPoint {
+  /** The start of the slice, ISO 8601. */
+  readonly at: string
+  /** Number of completed requests. */
+  readonly count: number
+  readonly perSecond: number
+  /** Shares of completed requests with a 5xx and with a 4xx status, 0..1. */
+  readonly errorRate: number | null
+  readonly clientErrorRate: number | null
+  readonly latencyMs: { readonly p50: number | null; readonly p95: number | null; readonly p99: number | null }
+  readonly correctedP95Ms: number | null
+  /** The next four are of the last sample in the slice; in a fleet, the sum of its processes, or their mean. */
+  readonly inFlight: number | null
+  readonly cpuPercent: number | null
+  readonly memoryPercent: number | null
+  readonly eventLoopUtilization: number | null
+  /** The longest of the slice's samples. */
+  readonly eventLoopDelayMs: { readonly p99: number; readonly max: number } | null
 }
 
 /** The document of `GET /performance/stats`. */

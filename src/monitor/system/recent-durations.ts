@@ -1,4 +1,4 @@
-import { type Slicing, windowStart } from '../traffic/sliding-window.ts'
+import { type Slicing, sliceStart, windowStart } from '../traffic/sliding-window.ts'
 
 interface Slice {
   readonly start: number
@@ -19,7 +19,7 @@ export class RecentDurations {
   }
 
   add(now: number, ms: number): void {
-    const start = Math.floor(now / this.#slicing.sliceMs) * this.#slicing.sliceMs
+    const start = sliceStart(now, this.#slicing)
     let slice = this.#slices.at(-1)
     if (slice?.start !== start) {
       slice = { start, count: 0, totalMs: 0, maxMs: 0 }

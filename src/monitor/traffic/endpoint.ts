@@ -1,8 +1,21 @@
 import type { BucketLayout } from '../../shared/buckets.ts'
 import { addWaits, type RequestWaits, waitSums } from './breakdown.ts'
-import type { Outcome } from './outcome.ts'
 import { type Exemplar, PrometheusHistogram } from './prometheus-histogram.ts'
-import { type OnSlice, type Slicing, SlidingWindow } from './sliding-window.ts'
+import { type PastSlice, type Slicing, SlidingWindow } from './sliding-window.ts'
+
+/**
+ * How a request ended. Only completed requests enter percentiles, statuses and rates. The others are counted separately: the
+ * durations of aborted requests, event streams and WebSockets do not measure how fast the server responds.
+ */
+export type Outcome = 'completed' | 'aborted' | 'stream' | 'upgrade' | 'shed'
+
+/** Number of requests of an endpoint that ended in this way since the start. */
+export interface OtherOutcome {
+  readonly method: string
+  readonly route: string
+  readonly outcome: Exclude<Outcome, 'completed'>
+  readonly count: number
+}
 
 /** Offsets of an endpoint's counters behind the buckets of its histogram. The statuses 100 to 599 come first. */
 export const counterOffset = {
@@ -61,7 +74,7 @@ export interface EndpointSettings {
   /** Upper bounds of the Prometheus buckets. */
   readonly boundsUs: readonly number[]
   /** Called with each slice of an endpoint that is over. */
-  readonly onSlice?: OnSlice
+  readonly onSlice?: (slice: PastSlice) => void
 }
 
 /** The numbers of one method and route. */

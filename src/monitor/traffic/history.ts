@@ -1,8 +1,7 @@
-import type { SystemStats } from '../types.ts'
+import type { HistoryPoint, SystemStats } from '../types.ts'
 import { endpointWidth, statusIndex } from './endpoint.ts'
-import type { HistoryPoint } from './history-point.ts'
 import { addPackedCounters, type PackedCounters, packCounters } from './packed-counters.ts'
-import { addSums, emptySums, type Slicing, type StallCorrection } from './sliding-window.ts'
+import { addSums, emptySums, type PastSlice, type Slicing, type StallCorrection, sliceStart } from './sliding-window.ts'
 import { Tally, type WindowReading } from './tally.ts'
 import type { TrafficContext } from './traffic-stats.ts'
 
@@ -37,7 +36,8 @@ class Slot implements WindowReading {
     this.start = start
   }
 
-  add(counters: PackedCounters, sums: Float64Array, correction: StallCorrection | undefined, sum: Float64Array): void {
+  /** @param sum - for counters while they are added up */
+  add({ counters, sums, correction }: PastSlice, sum: Float64Array): void {
     sum.fill(0)
     addPackedCounters(this.#counters, sum)
     addPackedCounters(counters, sum)
@@ -69,8 +69,8 @@ export class TrafficHistory {
   }
 
   /** Adds an endpoint's slice that is over. */
-  add(start: number, counters: PackedCounters, sums: Float64Array, correction: StallCorrection | undefined): void {
-    this.#slotAt(start).add(counters, sums, correction, this.#sum)
+  add(slice: PastSlice): void {
+    this.#slotAt(slice.start).add(slice, this.#sum)
   }
 
   /** Notes the last sample of the current slice. */
@@ -167,11 +167,6 @@ export function* toHistory(
     yield
   }
   return points
-}
-
-/** The start of the slice that is current at `now`. */
-export function sliceStart(now: number, { sliceMs }: Slicing): number {
-  return Math.floor(now / sliceMs) * sliceMs
 }
 
 function longest(a: number | null | undefined, b: number | null | undefined): number | null {

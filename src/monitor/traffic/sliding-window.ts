@@ -12,6 +12,11 @@ export function slicing(windowMs: number): Slicing {
   return { windowMs, sliceMs: windowMs / 60 }
 }
 
+/** The start of the slice that is current at `now`. */
+export function sliceStart(now: number, { sliceMs }: Slicing): number {
+  return Math.floor(now / sliceMs) * sliceMs
+}
+
 /** Where the window begins: at the start of a slice, so a window is up to one slice shorter than `windowMs`. */
 export function windowStart(now: number, { windowMs, sliceMs }: Slicing): number {
   return Math.ceil((now - windowMs) / sliceMs) * sliceMs
@@ -49,16 +54,8 @@ export interface WindowSink {
   addCorrection(correction: StallCorrection): void
 }
 
-/** Called with each slice of a window that is over. */
-export type OnSlice = (
-  start: number,
-  counters: PackedCounters,
-  sums: Float64Array,
-  correction: StallCorrection | undefined,
-) => void
-
 /** A slice that is over. */
-interface PastSlice {
+export interface PastSlice {
   readonly start: number
   readonly counters: PackedCounters
   readonly sums: Float64Array
@@ -80,14 +77,15 @@ export class SlidingWindow {
   /** When the current slice ends. Starts as a fraction, so that V8 writes it in place instead of allocating. */
   end = 0.5
   readonly #slicing: Slicing
-  readonly #onSlice: OnSlice | undefined
+  readonly #onSlice: ((slice: PastSlice) => void) | undefined
   readonly #past: Uint32Array
   #pastSums: Float64Array = emptySums()
   readonly #pastSlices: PastSlice[] = []
   #correction: StallCorrection | undefined
   #start = 0
 
-  constructor(width: number, slicing: Slicing, onSlice?: OnSlice) {
+  /** @param onSlice - called with each slice that is over */
+  constructor(width: number, slicing: Slicing, onSlice?: (slice: PastSlice) => void) {
     this.#onSlice = onSlice
     this.counters = new Uint32Array(width)
     this.#past = new Uint32Array(width)
@@ -183,16 +181,17 @@ export class SlidingWindow {
     }
     this.#pastSums = emptySums()
     for (const slice of this.#pastSlices) addSums(this.#pastSums, slice.sums)
-    this.#start = Math.floor(now / sliceMs) * sliceMs
+    this.#start = sliceStart(now, this.#slicing)
     this.end = this.#start + sliceMs
   }
 
   #packCurrentSlice(): void {
     const counters = packCounters(this.counters)
     if (counters.length === 0) return
-    this.#pastSlices.push({ start: this.#start, counters, sums: this.sums.slice(), correction: this.#correction })
+    const slice = { start: this.#start, counters, sums: this.sums.slice(), correction: this.#correction }
+    this.#pastSlices.push(slice)
     addPackedCounters(counters, this.#past)
-    this.#onSlice?.(this.#start, counters, this.sums, this.#correction)
+    this.#onSlice?.(slice)
     this.counters.fill(0)
     this.sums.set(emptySums())
     this.#correction = undefined
