@@ -7,23 +7,11 @@ import type { Recorder } from '../recorder.ts'
 import type { SystemSampler } from '../system/sampler.ts'
 import { counterOffset, type Endpoint, endpointWidth, statusIndex } from '../traffic/endpoint.ts'
 import type { OpenRequests } from '../traffic/open-requests.ts'
+import type { SlidingWindow } from '../traffic/sliding-window.ts'
 import { Tally } from '../traffic/tally.ts'
-import type { ActiveAlert, AlertEvent, CacheRow, DatabaseSection, SystemStats } from '../types.ts'
+import type { ActiveAlert, AlertEvent, AlertId, DatabaseSection } from '../types.ts'
 import { Alerts, type CauseOf, type Measurement } from './alerts.ts'
 import { findCauses } from './causes.ts'
-
-/** The numbers that the rules judge. */
-interface AlertInputs {
-  readonly now: number
-  readonly layout: BucketLayout
-  readonly endpoints: readonly Endpoint[]
-  readonly open: OpenRequests
-  readonly caches: Readonly<Record<string, CacheRow>>
-  readonly system: SystemStats
-  readonly systemSamples: number
-  /** The longest recent stall of the event loop; `null` when stalls are not measured. */
-  readonly longestStallMs: number | null
-}
 
 /** Where the judged numbers come from. */
 export interface AlertSources {
@@ -47,15 +35,14 @@ export class AlertJudge {
 
   constructor(settings: MonitorSettings, sources: AlertSources, { onEvent, readDatabase }: JudgeEvents) {
     const { rules, slicing, clock, wall, layout } = settings
+    const { recorder, system, admission } = sources
     this.#settings = settings
     this.#sources = sources
     const currentCauses = (): CauseOf => {
       const now = clock()
-      const { recorder, system, admission } = sources
-      const coveredMs = recorder.coveredMs(now)
       return findCauses({
         now,
-        coveredMs,
+        coveredMs: recorder.coveredMs(now),
         layout,
         endpoints: recorder.endpoints.all(),
         system: system.stats(now),
@@ -69,7 +56,7 @@ export class AlertJudge {
   judge(): void {
     this.#sources.system.sampleIfDue()
     const now = this.#settings.clock()
-    this.#alerts.evaluate(now, measureForAlerts(this.#alerts, this.#readInputs(now)))
+    this.#alerts.evaluate(now, this.#measure(now))
   }
 
   /** Once per time slice all windows advance, which is most of the work: this lets the event loop turn meanwhile. */
@@ -86,41 +73,39 @@ export class AlertJudge {
     this.#alerts.clear()
   }
 
-  #readInputs(now: number): AlertInputs {
+  /** Measures everything that the rules judge, without expensive values that no rule needs. */
+  *#measure(now: number): Generator<Measurement> {
     const { recorder, caches, system } = this.#sources
-    return {
-      now,
-      layout: this.#settings.layout,
-      endpoints: recorder.endpoints.all(),
-      open: recorder.open,
-      caches: caches.rows(now),
-      system: system.stats(now),
-      systemSamples: system.samples,
-      longestStallMs: system.longestStallMs(now),
+    const rows = caches.rows(now)
+    const { cpuPercent, memoryPercent, disk } = system.stats(now)
+    const { samples } = system
+    const longestStallMs = system.longestStallMs(now)
+    const traffic = { now, layout: this.#settings.layout, endpoints: recorder.endpoints.all() }
+    yield* measureResponseTimes(this.#alerts, traffic)
+    yield* measureAborted(this.#alerts, traffic)
+    yield* measureOpenRequests(this.#alerts, now, recorder.open)
+    if (this.#alerts.rule('error_rate') !== undefined) yield measureErrorRate(traffic)
+    if (this.#alerts.rule('shedding') !== undefined) yield measureShedding(traffic)
+    for (const [target, { errorRate, hits, misses, errors }] of Object.entries(rows)) {
+      const value = errorRate === null ? null : errorRate * 100
+      yield { id: 'cache_errors', target, value, samples: Math.max(hits + misses, errors) }
     }
+    yield { id: 'cpu', target: null, value: cpuPercent, samples }
+    yield { id: 'memory', target: null, value: memoryPercent, samples }
+    yield { id: 'event_loop', target: null, value: longestStallMs, samples }
+    for (const { path, percent } of disk) yield { id: 'disk', target: path, value: percent, samples }
   }
 }
 
-/** Measures everything that the rules judge, without expensive values that no rule needs. */
-function* measureForAlerts(alerts: Alerts, inputs: AlertInputs): Generator<Measurement> {
-  const { system, systemSamples: samples, longestStallMs, caches } = inputs
-  yield* measureResponseTimes(alerts, inputs)
-  yield* measureAborted(alerts, inputs)
-  yield* measureOpenRequests(alerts, inputs)
-  if (alerts.rule('error_rate') !== undefined) yield measureErrorRate(inputs)
-  if (alerts.rule('shedding') !== undefined) yield measureShedding(inputs)
-  for (const [target, { errorRate: rate, hits, misses, errors }] of Object.entries(caches)) {
-    const value = rate === null ? null : rate * 100
-    yield { id: 'cache_errors', target, value, samples: Math.max(hits + misses, errors) }
-  }
-  yield { id: 'cpu', target: null, value: system.cpuPercent, samples }
-  yield { id: 'memory', target: null, value: system.memoryPercent, samples }
-  yield { id: 'event_loop', target: null, value: longestStallMs, samples }
-  for (const { path, percent } of system.disk) yield { id: 'disk', target: path, value: percent, samples }
+/** The requests in the window. */
+interface Traffic {
+  readonly now: number
+  readonly layout: BucketLayout
+  readonly endpoints: readonly Endpoint[]
 }
 
 /** Skips percentiles where even the longest latency is under the threshold, which is true of most endpoints. */
-function* measureResponseTimes(alerts: Alerts, { now, layout, endpoints }: AlertInputs): Generator<Measurement> {
+function* measureResponseTimes(alerts: Alerts, { now, layout, endpoints }: Traffic): Generator<Measurement> {
   const rule = alerts.rule('response_time')
   if (rule === undefined) return
   const tally = new Tally(endpointWidth(layout), layout)
@@ -133,19 +118,18 @@ function* measureResponseTimes(alerts: Alerts, { now, layout, endpoints }: Alert
   }
 }
 
-function* measureAborted(alerts: Alerts, { now, layout, endpoints }: AlertInputs): Generator<Measurement> {
+function* measureAborted(alerts: Alerts, { now, layout, endpoints }: Traffic): Generator<Measurement> {
   if (alerts.rule('aborted') === undefined) return
   for (const { method, route, window } of endpoints) {
     const target = `${method} ${route}`
     const aborted = window.sumOf(now, layout.length + counterOffset.aborted)
     if (aborted === 0 && !alerts.isListed('aborted', target)) continue
-    const samples = window.count(now) + aborted
-    yield { id: 'aborted', target, value: samples === 0 ? null : (aborted / samples) * 100, samples }
+    yield shareOf('aborted', target, aborted, window.count(now) + aborted)
   }
 }
 
 /** The oldest request under way of each endpoint, where it is old enough to matter. */
-function* measureOpenRequests(alerts: Alerts, { now, open }: AlertInputs): Generator<Measurement> {
+function* measureOpenRequests(alerts: Alerts, now: number, open: OpenRequests): Generator<Measurement> {
   const rule = alerts.rule('in_flight')
   if (rule === undefined) return
   const byTarget = new Map<string | null, { value: number; samples: number }>()
@@ -158,28 +142,25 @@ function* measureOpenRequests(alerts: Alerts, { now, open }: AlertInputs): Gener
   for (const [target, measured] of byTarget) yield { id: 'in_flight', target, ...measured }
 }
 
-function measureShedding({ now, layout, endpoints }: AlertInputs): Measurement {
-  let completed = 0
-  let shed = 0
-  for (const { window } of endpoints) {
-    completed += window.count(now)
-    shed += window.sumOf(now, layout.length + counterOffset.shed)
-  }
-  const samples = completed + shed
-  return { id: 'shedding', target: null, value: samples === 0 ? null : (shed / samples) * 100, samples }
+function measureErrorRate({ now, layout, endpoints }: Traffic): Measurement {
+  const failed = sum(endpoints, (window) => window.sumOf(now, statusIndex(layout, 500), statusIndex(layout, 599)))
+  return shareOf('error_rate', null, failed, countCompleted(endpoints, now))
 }
 
-function measureErrorRate({ now, layout, endpoints }: AlertInputs): Measurement {
-  let completed = 0
-  let failed = 0
-  for (const { window } of endpoints) {
-    completed += window.count(now)
-    failed += window.sumOf(now, statusIndex(layout, 500), statusIndex(layout, 599))
-  }
-  return {
-    id: 'error_rate',
-    target: null,
-    value: completed === 0 ? null : (failed / completed) * 100,
-    samples: completed,
-  }
+function measureShedding({ now, layout, endpoints }: Traffic): Measurement {
+  const shed = sum(endpoints, (window) => window.sumOf(now, layout.length + counterOffset.shed))
+  return shareOf('shedding', null, shed, countCompleted(endpoints, now) + shed)
+}
+
+function countCompleted(endpoints: readonly Endpoint[], now: number): number {
+  return sum(endpoints, (window) => window.count(now))
+}
+
+function sum(endpoints: readonly Endpoint[], read: (window: SlidingWindow) => number): number {
+  return endpoints.reduce((total, { window }) => total + read(window), 0)
+}
+
+/** A part of the requests, in percent. */
+function shareOf(id: AlertId, target: string | null, part: number, samples: number): Measurement {
+  return { id, target, value: samples === 0 ? null : (part / samples) * 100, samples }
 }
