@@ -56,18 +56,13 @@ export class CacheWatch {
   /** Counts from now on. */
   clear(now: number): void {
     this.#past.clear()
-    for (const [name, counters] of this.#read()) this.#past.set(name, [{ ...counters, at: now }])
-  }
-
-  /** Counters since each cache's own start. */
-  lifetime(): Array<readonly [name: string, counters: CacheCounters]> {
-    return this.#read()
+    for (const [name, counters] of this.lifetime()) this.#past.set(name, [{ ...counters, at: now }])
   }
 
   /** Counters of each cache in the window. Must be called at least once a slice, because each call records them. */
   rows(now: number): Record<string, CacheRow> {
     return Object.fromEntries(
-      this.#read().map(([name, counters]) => {
+      this.lifetime().map(([name, counters]) => {
         const { hits, misses, errors, state } = counters
         const base = this.#remember(name, { ...counters, at: now })
         return [name, toCacheRow(hits - base.hits, misses - base.misses, errors - base.errors, state)]
@@ -75,8 +70,8 @@ export class CacheWatch {
     )
   }
 
-  /** The counters of the caches that can be read now. */
-  #read(): Array<readonly [name: string, counters: StatedCounters]> {
+  /** Counters since each cache's own start, of the caches that can be read now. */
+  lifetime(): Array<readonly [name: string, counters: StatedCounters]> {
     return this.#caches.flatMap(([name, cache]) => {
       try {
         return [[name, readCounters(cache)] as const]

@@ -34,13 +34,13 @@ export async function* toPrometheusText(
 function headerOf({ name, type, help }: MetricFamily, openMetrics: boolean): string {
   const family = openMetrics ? name.replace(suffixes[type] ?? '', '') : name
   const familyType = openMetrics || type !== 'info' ? type : 'gauge'
-  return `# HELP ${family} ${escapeHelp(help, openMetrics)}\n# TYPE ${family} ${familyType}\n`
+  return `# HELP ${family} ${escaped(help, openMetrics)}\n# TYPE ${family} ${familyType}\n`
 }
 
 const suffixes: Partial<Record<MetricFamily['type'], RegExp>> = { counter: /_total$/, info: /_info$/ }
 
 function lineOf({ suffix = '', labels = {}, value, exemplar }: Sample, openMetrics: boolean): string {
-  const pairs = Object.entries(labels).map(([name, text]) => `${name}="${escapeLabel(text)}"`)
+  const pairs = Object.entries(labels).map(([name, text]) => `${name}="${escaped(text, true)}"`)
   return `${suffix}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}${openMetrics && exemplar !== undefined ? exemplarOf(exemplar) : ''}`
 }
 
@@ -55,12 +55,8 @@ function exemplarOf({ traceId, us, at }: Exemplar): string {
   return ` # {trace_id="${traceId}"} ${us / 1_000_000} ${at / 1_000}`
 }
 
-function escapeLabel(text: string): string {
-  return escapeHelp(text, true)
-}
-
 /** Quotes are escaped in labels, and in the help of OpenMetrics. */
-function escapeHelp(text: string, escapesQuotes: boolean): string {
-  const escaped = text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
-  return escapesQuotes ? escaped.replaceAll('"', '\\"') : escaped
+function escaped(text: string, escapesQuotes: boolean): string {
+  const oneLine = text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
+  return escapesQuotes ? oneLine.replaceAll('"', '\\"') : oneLine
 }

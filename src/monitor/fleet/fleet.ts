@@ -138,16 +138,8 @@ export class Fleet {
     if (transport?.refresh !== undefined) await this.publish()
     this.#isClosed = true
     if (transport === undefined) return
-    try {
-      await this.#ask(() => transport.remove(instance))
-    } catch (error) {
-      onError(error)
-    }
-    try {
-      await this.#ask(() => transport.close())
-    } catch (error) {
-      onError(error)
-    }
+    await this.#ask(() => transport.remove(instance)).catch(onError)
+    await this.#ask(() => transport.close()).catch(onError)
   }
 
   get #staleMs(): number {
@@ -158,12 +150,10 @@ export class Fleet {
   async #collect(): Promise<readonly FleetMember[]> {
     const { transport, onError } = this.#settings
     if (transport === undefined) return []
-    try {
-      return await this.#ask(() => transport.collect())
-    } catch (error) {
+    return this.#ask(() => transport.collect()).catch((error) => {
       onError(error)
       return []
-    }
+    })
   }
 
   /** @throws what the transport throws, or an error when it gives no answer in time */

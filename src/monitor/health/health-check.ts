@@ -50,9 +50,7 @@ export class HealthCheck {
   readonly #timeoutMs: number
   readonly #intervalMs: number
   readonly #failAfter: number
-  readonly #clock: Clock
-  readonly #wall: WallClock
-  readonly #onChange: (event: CheckEvent) => void
+  readonly #context: CheckContext
   readonly #controllers = new Set<AbortController>()
   #running: Promise<void> | undefined
   #isUnsettled = false
@@ -63,12 +61,7 @@ export class HealthCheck {
   #emittedStatus: CheckResult['status'] = 'pass'
 
   /** @throws TypeError or RangeError when an option is invalid */
-  constructor(
-    name: string,
-    run: CheckFunction,
-    options: CheckOptions,
-    { checkIntervalMs, clock, wall, onChange }: CheckContext,
-  ) {
+  constructor(name: string, run: CheckFunction, options: CheckOptions, context: CheckContext) {
     expectString(name, 'name')
     expectFunction(run, 'fn')
     expectOptions(options, checkOptions)
@@ -77,11 +70,9 @@ export class HealthCheck {
     this.#run = run
     this.#isCritical = critical
     this.#timeoutMs = parseDuration(timeout, 'timeout')
-    this.#intervalMs = interval === undefined ? checkIntervalMs : parseDuration(interval, 'interval')
+    this.#intervalMs = interval === undefined ? context.checkIntervalMs : parseDuration(interval, 'interval')
     this.#failAfter = expectWholeNumber(failAfter, 'failAfter', { min: 1 })
-    this.#clock = clock
-    this.#wall = wall
-    this.#onChange = onChange
+    this.#context = context
   }
 
   /**
@@ -89,7 +80,7 @@ export class HealthCheck {
    * goes on, and the next caller gets its result.
    */
   async result(maxWaitMs: number = Infinity): Promise<CheckResult> {
-    const isFresh = this.#endedAt !== undefined && this.#clock() - this.#endedAt < this.#intervalMs
+    const isFresh = this.#endedAt !== undefined && this.#context.clock() - this.#endedAt < this.#intervalMs
     if (!isFresh) {
       this.#running ??= this.#runOnce().finally(() => {
         this.#running = undefined
@@ -104,10 +95,10 @@ export class HealthCheck {
   }
 
   async #runOnce(): Promise<void> {
-    const startedAt = this.#clock()
+    const startedAt = this.#context.clock()
     const failure = this.#isUnsettled ? ({ reason: 'timeout' } as const) : await this.#findFailure()
     this.#judge(failure)
-    this.#endedAt = this.#clock()
+    this.#endedAt = this.#context.clock()
     this.#durationMs = this.#endedAt - startedAt
     this.#emitChange(failure)
   }
@@ -151,7 +142,7 @@ export class HealthCheck {
     const { status } = this.#toResult()
     if (status === this.#emittedStatus) return
     this.#emittedStatus = status
-    this.#onChange({ name: this.#name, status, error: failure?.error })
+    this.#context.onChange({ name: this.#name, status, error: failure?.error })
   }
 
   /** The result of the latest run. Before the first one has ended, the check has not answered in time. */
@@ -161,7 +152,7 @@ export class HealthCheck {
       status: reason === null ? 'pass' : this.#isCritical ? 'fail' : 'warn',
       critical: this.#isCritical,
       reason,
-      time: this.#endedAt === undefined ? null : this.#wall.isoOf(this.#endedAt),
+      time: this.#endedAt === undefined ? null : this.#context.wall.isoOf(this.#endedAt),
       durationMs: this.#durationMs,
     }
   }

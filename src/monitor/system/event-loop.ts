@@ -43,13 +43,14 @@ export class EventLoopSampler {
     const stalls = this.#stalls.sort((a, b) => b - a)
     this.#stalls = []
     const histogram = this.#histogram
-    const isEmpty = histogram.count === 0
     // In Node the values contain the interval; in Bun and Deno they do not.
     const includedMs = isNode ? resolutionMs : 0
+    const delayOf = (nanoseconds: number) =>
+      histogram.count === 0 ? 0 : Math.max(0, Math.round(nanoseconds / 1_000 - includedMs * 1_000) / 1_000)
     const delayMs = {
-      p50: isEmpty ? 0 : delayOf(histogram.percentile(50), includedMs),
-      p99: isEmpty ? 0 : delayOf(histogram.percentile(99), includedMs),
-      max: Math.max(isEmpty ? 0 : delayOf(histogram.max, includedMs), stalls[0] ?? 0),
+      p50: delayOf(histogram.percentile(50)),
+      p99: delayOf(histogram.percentile(99)),
+      max: Math.max(delayOf(histogram.max), stalls[0] ?? 0),
     }
     histogram.reset()
     return { utilization: idle + active === 0 ? null : busy, delayMs, stalls }
@@ -66,8 +67,4 @@ export class EventLoopSampler {
     this.#tickedAt = now
     if (delayMs >= shortestStallMs) this.#stalls.push(Math.round(delayMs * 1_000) / 1_000)
   }
-}
-
-function delayOf(nanoseconds: number, includedMs: number): number {
-  return Math.max(0, Math.round(nanoseconds / 1_000 - includedMs * 1_000) / 1_000)
 }

@@ -54,16 +54,9 @@ export function breakdownOf(sums: Float64Array, at: number, count: number, total
 
 /** The largest part, and its share of the whole. */
 export function largestPart(breakdown: Breakdown): { readonly part: BreakdownPart; readonly share: number } {
-  const {
-    poolMs: pool,
-    databaseMs: database,
-    cacheMs: cache,
-    upstreamMs: upstream,
-    loopMs: loop,
-    restMs: rest,
-  } = breakdown
-  const parts = Object.entries({ database, pool, upstream, cache, loop, rest }) as [BreakdownPart, number][]
-  const total = parts.reduce((sum, [, ms]) => sum + ms, 0)
-  const [part, ms] = parts.reduce((largest, next) => (next[1] > largest[1] ? next : largest))
-  return { part, share: total === 0 ? 0 : ms / total }
+  const parts = ['database', 'pool', 'upstream', 'cache', 'loop', 'rest'] as const
+  const msOf = (part: BreakdownPart) => breakdown[`${part}Ms`]
+  const total = parts.reduce((sum, part) => sum + msOf(part), 0)
+  const part = parts.reduce((largest, next) => (msOf(next) > msOf(largest) ? next : largest))
+  return { part, share: total === 0 ? 0 : msOf(part) / total }
 }
