@@ -93,11 +93,8 @@ function createOpenRun<Item>(
     retrier === undefined ? invoke : withRetries(invoke, retrier)
   const chunks = readsAhead && source.isAsync ? new ReadAhead(source, batchSize) : chunksOf(source, batchSize)
   const cursorAt = (position: number) => (chunks instanceof ReadAhead ? chunks : source).cursorAt(position)
-  const createRun = <Input>(
-    source: Inputs<Input>,
-    invoke: Invoke<Input, unknown>,
-    { inputsPerBatch, isChunked }: Pick<Work, 'inputsPerBatch' | 'isChunked'>,
-  ) => {
+  const createRun = <Input>(source: Inputs<Input>, invoke: Invoke<Input, unknown>, isChunked: boolean) => {
+    const inputsPerBatch = isChunked ? 1 : batchSize
     const inputs = createInputs(source, { inputsPerBatch, delayMs, signal: controller.signal })
     const work = { inputs, invoke: repeat(invoke), inputsPerBatch, isChunked, start: checkpointer.resumed, cursorAt }
     return new Run<Item>(work as unknown as Work, settings, controller)
@@ -105,11 +102,11 @@ function createOpenRun<Item>(
 
   let run: Run<Item>
   if (processor.kind === 'item' && transaction === undefined) {
-    run = createRun(source, limit(processor.invoke), { inputsPerBatch: batchSize, isChunked: false })
+    run = createRun(source, limit(processor.invoke), false)
   } else {
     const perChunk = processor.kind === 'item' ? callForEach(limit(processor.invoke)) : limit(processor.invoke)
     const invoke = transaction === undefined ? perChunk : inTransaction(perChunk, transaction, checkpointer, cursorAt)
-    run = createRun(chunks, invoke, { inputsPerBatch: 1, isChunked: true })
+    run = createRun(chunks, invoke, true)
   }
   return {
     run,

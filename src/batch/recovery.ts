@@ -17,9 +17,10 @@ export interface RunState {
   readonly stopReason: StopReason | undefined
   /** The run's promise has settled. Calls that are still running are abandoned, and their results dropped. */
   readonly isSettled: boolean
+  /** Calls that were abandoned. */
+  abandoned: number
   countCallStart(size: number): void
   countCallEnd(size: number, isSuccess: boolean): void
-  countAbandonedCall(): void
   /** Returns how many items have failed in this run. */
   countFailedItems(size: number): number
   /** Stops the run. Only the first reason counts. */
@@ -53,7 +54,7 @@ export class Recovery<Item> {
   async recover(part: Part<Item>, error: unknown): Promise<boolean> {
     const { items, call, batch } = part
     if (error instanceof CheckpointConflict) this.#run.halt('thrown', error)
-    if (call.isAbandoned) this.#run.countAbandonedCall()
+    if (call.isAbandoned) this.#run.abandoned++
     const failure = failureOf(items, call, error)
     if (this.#run.stopReason !== undefined) {
       if (!this.#isAbort(error)) this.#record(failure, batch)

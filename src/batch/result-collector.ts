@@ -25,11 +25,6 @@ export class ResultCollector<Item, Result> {
 
   /** Adds a finished batch. Returns the batch at the low watermark, if that has moved. */
   add(batch: Batch<Item>): Batch<Item> | undefined {
-    if (batch.index === this.#nextIndex && this.#waiting.size === 0) {
-      this.#nextIndex++
-      this.#append(batch)
-      return batch
-    }
     this.#waiting.set(batch.index, batch)
     let reached: Batch<Item> | undefined
     for (let next = this.#waiting.get(this.#nextIndex); next; next = this.#waiting.get(this.#nextIndex)) {

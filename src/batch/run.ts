@@ -123,10 +123,6 @@ export class Run<Item> implements RunState {
     if (isSuccess) this.counts.processed += size
   }
 
-  countAbandonedCall(): void {
-    this.abandoned++
-  }
-
   countFailedItems(size: number): number {
     this.counts.processed += size
     this.counts.failed += size

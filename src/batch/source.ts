@@ -1,5 +1,5 @@
 import { describeValue } from '../shared/assertions.ts'
-import { startTimer } from '../shared/time/timers.ts'
+import { withDeadline } from '../shared/time/waiting.ts'
 
 /** Returned instead of an item when the source has no more. */
 export const endOfInput: unique symbol = Symbol('end of input')
@@ -176,20 +176,13 @@ export class Source<Item> {
     const closed = Promise.resolve(this.#iterator.return?.())
     const isWaitedFor = graceMs > 0 && !(isReading && isAborted)
     if (!isReading && !isAborted) await closed
-    else if (isWaitedFor) await withinGrace(closed, graceMs)
+    else if (isWaitedFor) await withDeadline(closed, graceMs, () => {})
     else closed.catch(() => {})
   }
 }
 
 function isIterator(items: unknown): boolean {
   return typeof (items as { readonly next?: unknown }).next === 'function'
-}
-
-async function withinGrace(closed: Promise<unknown>, graceMs: number): Promise<void> {
-  closed.catch(() => {})
-  const { promise: passed, resolve } = Promise.withResolvers<void>()
-  const timer = startTimer(resolve, graceMs, { keepsAlive: true })
-  await Promise.race([closed, passed]).finally(() => timer.cancel())
 }
 
 /** Closes a source that was not iterated: an iterator or a stream. Other iterables have opened nothing yet. */

@@ -4,30 +4,21 @@ import { type Checkpoint, type CheckpointTarget, createCheckpoint } from './chec
 export class Checkpointer {
   /** Items that earlier runs finished. */
   readonly resumed: number
+  /** The position of the stored checkpoint. A transaction that has stored one sets it. */
+  position: number
   readonly #target: CheckpointTarget | undefined
-  #position: number
   #pending: Checkpoint | undefined
   #saving: Promise<void> | undefined
 
   constructor(target: CheckpointTarget | undefined, resumed: number) {
     this.#target = target
     this.resumed = resumed
-    this.#position = resumed
-  }
-
-  /** The position of the stored checkpoint. */
-  get position(): number {
-    return this.#position
-  }
-
-  /** Tells the checkpointer that a transaction has stored the checkpoint at this position. */
-  markSaved(position: number): void {
-    this.#position = position
+    this.position = resumed
   }
 
   /** Resolves when this checkpoint, or a later one, is stored. */
   save(processed: number, cursor: string | undefined): Promise<void> | undefined {
-    if (this.#target === undefined || processed <= this.#position) return undefined
+    if (this.#target === undefined || processed <= this.position) return undefined
     this.#pending = createCheckpoint(processed, cursor)
     this.#saving ??= this.#savePending(this.#target)
     return this.#saving
@@ -38,7 +29,7 @@ export class Checkpointer {
       for (let checkpoint = this.#pending; checkpoint !== undefined; checkpoint = this.#pending) {
         this.#pending = undefined
         await store.save(key, checkpoint)
-        this.#position = checkpoint.processed
+        this.position = checkpoint.processed
       }
     } finally {
       this.#saving = undefined

@@ -34,7 +34,7 @@ export function inTransaction<Item, Value>(
       call.trx = trx as Transaction<unknown>
       return invoke(items, call)
     })
-    checkpointer.markSaved(end)
+    checkpointer.position = end
     return value
   }
 }

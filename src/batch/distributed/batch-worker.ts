@@ -193,9 +193,8 @@ function parseConnection(connection: unknown): object {
     expectObject(connection, 'connection')
     return connection as object
   }
-  const url = connection
-  if (!isRedisUrl(url)) throw new TypeError(`Expected \`connection\` to be ${redisUrlForm}, or an object`)
-  const { protocol, hostname, port, username, password, pathname } = new URL(url)
+  if (!isRedisUrl(connection)) throw new TypeError(`Expected \`connection\` to be ${redisUrlForm}, or an object`)
+  const { protocol, hostname, port, username, password, pathname } = new URL(connection)
   return {
     host: hostname.replace(/^\[|\]$/g, ''),
     port: Number(port || 6379),
