@@ -78,18 +78,14 @@ export class Abandonment {
     }
     owner?.addListener(end)
     signal?.addEventListener('abort', end)
-    running.then(
-      (answer) => {
+    const unlessEnding =
+      <Value>(settle: (value: Value) => void) =>
+      (value: Value) => {
         if (isEnding) return
         stop()
-        resolve(answer)
-      },
-      (error) => {
-        if (isEnding) return
-        stop()
-        reject(error)
-      },
-    )
+        settle(value)
+      }
+    running.then(unlessEnding(resolve), unlessEnding(reject))
     if (owner?.isAbandoned || signal?.aborted) end()
     return promise
   }

@@ -1,4 +1,5 @@
 import { withDeadline } from '../../shared/time/waiting.ts'
+import type { ConnectionControl } from './connection-control.ts'
 
 /**
  * How long each step may take: the request to the server, the end of the query, the end after its connection is closed.
@@ -9,17 +10,10 @@ const graceMs = 3_000
 /** After this time the server is asked again, and after twice as long once more, and so on. */
 const askAgainMs = 100
 
-/** How a query can be ended from outside. */
-export interface CancellableSession {
-  /**
-   * Asks the server to cancel the query. Rejects when the server cannot be asked.
-   *
-   * @param isWanted - called right before the request is sent. Connecting to send it takes a while, and a late request
-   *   would cancel the next query.
-   */
-  cancel(isWanted: () => boolean): Promise<unknown>
-  /** Closes the connection, for a query that does not end although the server was asked. */
-  destroy?(): void
+/** How a query can be ended from outside. Without `destroy`, one that does not end although the server was asked runs on. */
+export interface CancellableSession
+  extends Pick<ConnectionControl, 'cancel'>,
+    Partial<Pick<ConnectionControl, 'destroy'>> {
   /** Runs a statement without effect, which takes a cancellation that arrives after its query has ended. */
   runHarmless(): Promise<unknown>
 }
@@ -27,10 +21,10 @@ export interface CancellableSession {
 /** How a query has ended after it was cancelled. */
 export interface CancelledQuery<Answer> {
   /** Set when the query ended by itself before the server was asked. */
-  readonly result: Answer | undefined
-  readonly error: unknown
+  readonly result?: Answer
+  readonly error?: unknown
   /** Settles when the query has ended, if it did not end in time: nothing else may use its connection until then. */
-  readonly stillRunning: Promise<unknown> | undefined
+  readonly stillRunning?: Promise<unknown>
 }
 
 /**
@@ -67,10 +61,9 @@ export async function cancelRunning<Answer>(
     end = await withDeadline(settled, isDestroyed ? graceMs : 0, late)
   }
   const stillRunning = Promise.all([settled, asked])
-  if (end === undefined) return { result: undefined, error: undefined, stillRunning }
+  if (end === undefined) return { stillRunning }
   if (isSent) {
-    const isAnswered = await withDeadline(asked.then(answered), graceMs, late)
-    if (!isAnswered) return { ...end, stillRunning }
+    if ((await withDeadline(asked, graceMs, late)) === undefined) return { ...end, stillRunning }
     await withDeadline(session.runHarmless().catch(late), graceMs, late)
   }
   return end
@@ -88,13 +81,9 @@ export async function cancelRunning<Answer>(
 /** How a query ends. Never rejects. */
 export function endOf<Answer>(running: Promise<Answer>): Promise<CancelledQuery<Answer>> {
   return running.then(
-    (result) => ({ result, error: undefined, stillRunning: undefined }),
-    (error: unknown) => ({ result: undefined, error, stillRunning: undefined }),
+    (result) => ({ result }),
+    (error: unknown) => ({ error }),
   )
 }
 
 function late(): undefined {}
-
-function answered(): true {
-  return true
-}

@@ -12,43 +12,34 @@ export interface ConnectionControl {
   destroy(): void
 }
 
-type ControlListener = (control: ConnectionControl) => void
-type QueueListener = (leave: () => void) => void
+/** A caller that requests a connection. */
+interface Requester {
+  /** Called with the control of the connection that it gets. */
+  readonly onControl: (control: ConnectionControl) => void
+  /** Called when it begins to wait. `leave` ends the wait: the request is rejected. */
+  readonly onQueued?: (leave: () => void) => void
+}
 
 const controlsByConnection = new WeakMap<object, ConnectionControl>()
 
-let onControlNow: ControlListener | undefined
-let onQueuedNow: QueueListener | undefined
+let requesterNow: Requester | undefined
 
 /**
- * Runs the function and passes on the control of each connection that it requests from a tuned pool. Kysely's drivers keep
- * the pool and its client private. But they call the pool synchronously, so the pool finds the listeners while `run` runs.
- *
- * @param onQueued - called when the caller begins to wait. `leave` ends the wait: the request is rejected
+ * Runs the function, and names the requester to each tuned pool that it requests a connection of. Kysely's drivers keep the
+ * pool and its client private. But they call the pool synchronously, so the pool finds the requester while `run` runs.
  */
-export function captureControl<Result>(
-  run: () => Result,
-  onControl: ControlListener,
-  onQueued?: QueueListener,
-): Result {
-  onControlNow = onControl
-  onQueuedNow = onQueued
+export function requestConnection<Result>(requester: Requester, run: () => Result): Result {
+  requesterNow = requester
   try {
     return run()
   } finally {
-    onControlNow = undefined
-    onQueuedNow = undefined
+    requesterNow = undefined
   }
 }
 
-/** For pools: the listener of the caller that requests a connection now. Call it synchronously. */
-export function controlListener(): ControlListener | undefined {
-  return onControlNow
-}
-
-/** For pools: whom to tell how the caller leaves the queue. Call it synchronously. */
-export function queueListener(): QueueListener | undefined {
-  return onQueuedNow
+/** For pools: who requests a connection now. Call it synchronously. */
+export function currentRequester(): Requester | undefined {
+  return requesterNow
 }
 
 export function setControl(connection: object, control: ConnectionControl): void {

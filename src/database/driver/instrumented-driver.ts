@@ -3,7 +3,7 @@ import type { DatabaseConnection, Driver, TransactionSettings } from 'kysely'
 import { wait } from '../../shared/scope/wait-names.ts'
 import { holdLoop } from '../../shared/scope/waits.ts'
 import { AbandonedConnection, type PendingConnection, realConnection } from '../cancel/abandoned-connection.ts'
-import { type ConnectionControl, captureControl, setControl } from '../cancel/connection-control.ts'
+import { type ConnectionControl, requestConnection, setControl } from '../cancel/connection-control.ts'
 import type { Execute, Instrumentation } from '../instrumentation.ts'
 import { currentScope, type QueryScope } from '../n-plus-one/query-scope.ts'
 import { ConnectionMutex } from './connection-mutex.ts'
@@ -98,10 +98,10 @@ export class InstrumentedDriver implements Driver {
     const { cancels } = this.#instrumentation
     if (!cancels) return this.#inner.acquireConnection(options)
     let control: ConnectionControl | undefined
-    const onControl = (captured: ConnectionControl) => {
-      control = captured
+    const onControl = (given: ConnectionControl) => {
+      control = given
     }
-    const acquired = captureControl(() => this.#inner.acquireConnection(options), onControl, onQueued)
+    const acquired = requestConnection({ onControl, onQueued }, () => this.#inner.acquireConnection(options))
     return acquired.then((connection) => {
       if (control !== undefined) setControl(connection, control)
       return connection

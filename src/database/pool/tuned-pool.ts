@@ -1,5 +1,5 @@
 import { withDeadline } from '../../shared/time/waiting.ts'
-import { type ConnectionControl, controlListener, queueListener } from '../cancel/connection-control.ts'
+import { type ConnectionControl, currentRequester } from '../cancel/connection-control.ts'
 import type { PoolStats } from '../types.ts'
 import { type Checkout, Checkouts } from './checkouts.ts'
 import type { ParsedTuning } from './pool-tuning.ts'
@@ -59,11 +59,10 @@ export class TunedPool<Connection extends PooledConnection> {
 
   /** @throws {@link PoolTimeoutError} when no connection becomes free in time; the driver's error when connecting fails */
   acquire(): Promise<Connection> {
-    const onControl = controlListener()
-    const onQueued = queueListener()
+    const requester = currentRequester()
     return new Promise((resolve, reject) => {
-      const checkout = this.#checkouts.startWaiting({ resolve, reject, onControl })
-      onQueued?.(() => {
+      const checkout = this.#checkouts.startWaiting({ resolve, reject, onControl: requester?.onControl })
+      requester?.onQueued?.(() => {
         if (checkout.isWaiting) this.#fail(checkout, new Error('Nobody waits for the connection any more'))
       })
       this.#connect(checkout)

@@ -2,7 +2,7 @@ import { Kysely, MysqlDialect, sql } from 'kysely'
 import { createConnection, createPool } from 'mysql2'
 import { instrument, tuneMysqlPool } from 'posthaste'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
-import { type ConnectionControl, captureControl } from '../../../src/database/cancel/connection-control.ts'
+import { type ConnectionControl, requestConnection } from '../../../src/database/cancel/connection-control.ts'
 import type { Server } from '../../support/servers.ts'
 import { services } from '../../support/services.ts'
 import { startMysqlProxy } from '../support/mysql-proxy.ts'
@@ -49,7 +49,7 @@ describe.each(ownMysqlServers)('timeout behind a proxy of $server', ({ server: n
     const { proxy, pool } = await connect('tuned')
     const { promise, resolve } = Promise.withResolvers<ConnectionControl>()
     const { promise: acquired, resolve: onAcquired } = Promise.withResolvers<void>()
-    captureControl(() => pool.getConnection(() => onAcquired()), resolve)
+    requestConnection({ onControl: resolve }, () => pool.getConnection(() => onAcquired()))
     const control = await promise
     await acquired
     proxy.target = Number(new URL(another as string).port)

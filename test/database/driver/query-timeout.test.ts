@@ -20,7 +20,7 @@ import { createPool } from 'mysql2'
 import pg from 'pg'
 import { type InstrumentOptions, instrument, tuneMysqlPool, tunePgPool } from 'posthaste'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
-import { type ConnectionControl, controlListener } from '../../../src/database/cancel/connection-control.ts'
+import { type ConnectionControl, currentRequester } from '../../../src/database/cancel/connection-control.ts'
 import { services } from '../../support/services.ts'
 import { endlessQuery, mysqlServers, numbersTo } from '../support/mysql-servers.ts'
 
@@ -190,7 +190,7 @@ describe('timeout on a server that does not do as it is told', () => {
     const shared = connect()
     class Driver extends DummyDriver {
       override async acquireConnection() {
-        if (canCancel) controlListener()?.(control)
+        if (canCancel) currentRequester()?.onControl(control)
         return isShared ? shared : connect()
       }
       override async releaseConnection() {

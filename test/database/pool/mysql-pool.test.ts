@@ -4,7 +4,7 @@ import { Kysely, MysqlDialect, sql } from 'kysely'
 import { createConnection, createPool, type Pool, type PoolConnection } from 'mysql2'
 import { instrument, type PoolStats, type PoolTuning, poolOptions, tuneMysqlPool, withQueryScope } from 'posthaste'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
-import { type ConnectionControl, captureControl } from '../../../src/database/cancel/connection-control.ts'
+import { type ConnectionControl, requestConnection } from '../../../src/database/cancel/connection-control.ts'
 import type { Server } from '../../support/servers.ts'
 import { endlessQuery, numbersTo, ownMysqlServers } from '../support/mysql-servers.ts'
 import { startSilentProxy } from '../support/silent-proxy.ts'
@@ -167,11 +167,11 @@ describe.each(ownMysqlServers)('tuneMysqlPool on $server', ({ server: name, star
       const { pool } = connect({ port, max: 1 })
       let control: ConnectionControl | undefined
       const connection = await new Promise<PoolConnection>((resolve, reject) => {
-        captureControl(
-          () => pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection))),
-          (received) => {
-            control = received
-          },
+        const onControl = (received: ConnectionControl) => {
+          control = received
+        }
+        requestConnection({ onControl }, () =>
+          pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection))),
         )
       })
       const run = (text: string) =>
