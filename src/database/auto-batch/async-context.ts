@@ -7,34 +7,30 @@ import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
  * @returns `undefined` when the runtime does not show the values
  */
 export function haveSameContext(one: AsyncResource, other: AsyncResource): boolean | undefined {
-  reader ??= findReader()
-  return reader === null ? undefined : reader.areSame(one, other)
+  comparison ??= findComparison()
+  return comparison(one, other)
 }
 
-interface StoreReader {
-  areSame(one: AsyncResource, other: AsyncResource): boolean
-}
+type Comparison = (one: AsyncResource, other: AsyncResource) => boolean | undefined
 
-let reader: StoreReader | null | undefined
+let comparison: Comparison | undefined
 
 type Stores = ReadonlyMap<unknown, unknown>
 
 /** Tries the ways of Node instead of asking for its version: the symbols of its resources are no public interface. */
-function findReader(): StoreReader | null {
+function findComparison(): Comparison {
   const [storage, value] = [new AsyncLocalStorage<object>(), {}]
   const inside = storage.run(value, () => new AsyncResource('posthaste'))
   const frame = Object.getOwnPropertySymbols(inside).find(({ description }) => description === 'context_frame')
-  if (frame !== undefined && framesOf(frame, inside)?.get(storage) === value) return frameReader(frame)
-  return [...symbolStores(inside).values()].includes(value) ? symbolReader : null
+  if (frame !== undefined && framesOf(frame, inside)?.get(storage) === value) return compareFrames(frame)
+  return [...symbolStores(inside).values()].includes(value) ? compareSymbols : () => undefined
 }
 
 /** Node 24 keeps the values in one map, and makes a new map when one of them changes. */
-function frameReader(symbol: symbol): StoreReader {
-  return {
-    areSame(one, other) {
-      const [frame, otherFrame] = [framesOf(symbol, one), framesOf(symbol, other)]
-      return frame === otherFrame || areSame(definedIn(frame), definedIn(otherFrame))
-    },
+function compareFrames(symbol: symbol): Comparison {
+  return (one, other) => {
+    const [frame, otherFrame] = [framesOf(symbol, one), framesOf(symbol, other)]
+    return frame === otherFrame || areSame(definedIn(frame), definedIn(otherFrame))
   }
 }
 
@@ -47,9 +43,7 @@ function definedIn(frame: Stores = new Map()): Stores {
 }
 
 /** Before Node 24, each storage keeps its value under a symbol of its own. */
-const symbolReader: StoreReader = {
-  areSame: (one, other) => areSame(symbolStores(one), symbolStores(other)),
-}
+const compareSymbols: Comparison = (one, other) => areSame(symbolStores(one), symbolStores(other))
 
 function symbolStores(resource: AsyncResource): Stores {
   const stores = new Map<unknown, unknown>()

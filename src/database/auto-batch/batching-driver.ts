@@ -170,16 +170,13 @@ class LazyConnection implements DatabaseConnection, Cancellable {
 
   #execute(query: CompiledQuery, options: unknown): Promise<QueryResult<unknown>> {
     if (this.#real !== undefined) return (this.#real.executeQuery as Execute)(query, options)
-    if (this.#taking === undefined && this.#isRequestedFor(options) && this.#batch.isLookup(query, this.#built)) {
+    // Kysely requests the connection of a query with the query's options; `db.connection()` makes new ones for its request.
+    const isForQuery = this.#mayBeForQuery && options === this.#options
+    if (this.#taking === undefined && isForQuery && this.#batch.isLookup(query, this.#built)) {
       this.#built = undefined
       return this.#batch.ask(query, options, this.#options)
     }
     return this.takeReal().then((real) => (real.executeQuery as Execute)(query, options))
-  }
-
-  /** Kysely requests the connection of a query with the query's options. `db.connection()` makes new options for its request. */
-  #isRequestedFor(options: unknown): boolean {
-    return this.#mayBeForQuery && options === this.#options
   }
 
   async #cancellable(): Promise<Cancellable> {

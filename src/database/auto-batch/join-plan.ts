@@ -36,6 +36,16 @@ export interface JoinedSql {
   readonly keys?: readonly string[]
 }
 
+/** A statement that answers several lookups. Statistics count it once, under the shape of the lookups. */
+export interface JoinedQuery extends CompiledQuery {
+  readonly lookups: readonly CompiledQuery[]
+}
+
+/** The lookups that a joined statement answers; `undefined` for every other query. */
+export function lookupsOf(query: CompiledQuery): readonly CompiledQuery[] | undefined {
+  return (query as Partial<JoinedQuery>).lookups
+}
+
 /** A text that no query has, for the place where what differs between lookups is put in. */
 export const placeholder = '7105104'
 

@@ -25,8 +25,9 @@ export class LookupShape {
   statements = 0
   /** Whether lookups met that differ in a value which a joined statement must share. */
   hasKeptApart = false
+  /** Whether joined rows need no more comparisons. */
+  isProven: boolean
   readonly #unproven = new Set<string>()
-  #isProven: boolean
   #proofs = 0
   readonly #plan: JoinPlan | undefined
   #refusal: string | undefined
@@ -41,7 +42,7 @@ export class LookupShape {
     this.text = text
     if (typeof plan === 'string') this.#refusal = plan
     else this.#plan = plan
-    this.#isProven = typeof plan !== 'string' && plan.proof === 'none'
+    this.isProven = typeof plan !== 'string' && plan.proof === 'none'
   }
 
   /** The way to join the lookups; `undefined` while they are refused. */
@@ -53,10 +54,6 @@ export class LookupShape {
       this.#failures = 0
     }
     return this.#refusal === undefined ? this.#plan : undefined
-  }
-
-  get isProven(): boolean {
-    return this.#isProven
   }
 
   /**
@@ -94,8 +91,8 @@ export class LookupShape {
     for (const row of rows) {
       for (const [column, value] of Object.entries(row)) if (value !== null) this.#unproven.delete(column)
     }
-    this.#isProven = this.#plan?.proof === 'rows' || this.#unproven.size === 0
-    if (!this.#isProven && this.#proofs >= maxProofs) {
+    this.isProven = this.#plan?.proof === 'rows' || this.#unproven.size === 0
+    if (!this.isProven && this.#proofs >= maxProofs) {
       this.#proofs = 0
       this.refuseForNow(
         `these columns were always NULL, so nothing proves their types: ${[...this.#unproven].join(', ')}`,
