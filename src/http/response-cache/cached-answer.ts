@@ -67,7 +67,7 @@ export function answerFrom(
 }
 
 /** The head of an answer that is not sent yet. */
-export interface AnswerHead {
+export interface WritableHead {
   /** In lower case. */
   getHeaderNames(): readonly string[]
   getHeader(name: string): unknown
@@ -77,7 +77,7 @@ export interface AnswerHead {
 
 /** Sets the headers of a cached answer, without those that a handler may have set for its own body. */
 export function setAnswerHeaders(
-  head: AnswerHead,
+  head: WritableHead,
   headers: CachedAnswer['headers'],
   removed: readonly string[] = [],
 ): void {
@@ -109,14 +109,14 @@ const replacedHeaders: ReadonlySet<string> = new Set([
 export function leaveOutKnown(
   request: CachedRequest,
   status: number,
-  head: Pick<AnswerHead, 'getHeader' | 'removeHeader'>,
+  head: Pick<WritableHead, 'getHeader' | 'removeHeader'>,
 ): boolean {
   if (!hasAnswer(request, status, (name) => head.getHeader(name))) return false
   removeBodyHeaders(head)
   return true
 }
 
-function removeBodyHeaders(head: Pick<AnswerHead, 'removeHeader'>): void {
+function removeBodyHeaders(head: Pick<WritableHead, 'removeHeader'>): void {
   for (const name of bodyHeaders) head.removeHeader(name)
 }
 
@@ -125,7 +125,11 @@ function removeBodyHeaders(head: Pick<AnswerHead, 'removeHeader'>): void {
  *
  * @param isReportOnly - the body is not that of the answer
  */
-export function finishAnswerHeaders(head: AnswerHead, { status, headers }: CachedAnswer, isReportOnly: boolean): void {
+export function finishAnswerHeaders(
+  head: WritableHead,
+  { status, headers }: CachedAnswer,
+  isReportOnly: boolean,
+): void {
   for (const [name, value] of headers) {
     if (!(isReportOnly ? reportHeaders : cacheHeaders).has(name)) continue
     const before = name === 'vary' ? head.getHeader(name) : undefined
@@ -141,7 +145,7 @@ const cacheHeaders: ReadonlySet<string> = new Set([
 ])
 
 /** Adds the report of this cache behind those of caches nearer to the origin (RFC 9211, 2). */
-export function addCacheStatus(head: AnswerHead, cacheStatus: string): void {
+export function addCacheStatus(head: WritableHead, cacheStatus: string): void {
   const before = head.getHeader('cache-status')
   head.setHeader('cache-status', before === undefined ? cacheStatus : `${String(before)}, ${cacheStatus}`)
 }

@@ -1,7 +1,7 @@
 import { expectObject } from '../../shared/arguments.ts'
 import { readReady } from '../ready-body.ts'
 import { BodyCopy } from './body-copy.ts'
-import { type AnswerHead, type CachedAnswer, leaveOutKnown, setAnswerHeaders } from './cached-answer.ts'
+import { type CachedAnswer, leaveOutKnown, setAnswerHeaders, type WritableHead } from './cached-answer.ts'
 import type { HandlerRun } from './decisions.ts'
 import type { HttpCacheSettings, ResponseStore } from './http-cache-options.ts'
 import { createFromSettings, type ResponseCache } from './response-cache.ts'
@@ -102,7 +102,7 @@ function withoutKnown(response: Response, request: CachedRequest, discard: (resp
   return new Response(null, { status: 304, headers })
 }
 
-function headOf(headers: Headers): AnswerHead {
+function headOf(headers: Headers): WritableHead {
   return {
     getHeaderNames: () => [...headers.keys()],
     getHeader: (name) => headers.get(name) ?? undefined,

@@ -5,9 +5,9 @@ import { type HeldAnswer, holdAnswer } from './hold-answer.ts'
 import { detachedExchange } from './node-renewal.ts'
 import type { NodeCachedRequest } from './node-request.ts'
 import type { ResponseCache } from './response-cache.ts'
-import { fieldsOf } from './rules/answer-head.ts'
 import { type HandlerAnswer, noAnswer, unstorableReason } from './rules/answer-rules.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
+import { trackHead } from './rules/track-head.ts'
 
 /** A request and its response through Node's `http`, and how to run its handler. */
 export interface NodeExchange<Original> {
@@ -107,12 +107,12 @@ interface CapturedAnswer {
 /** @param request - `undefined` when it has its answer already */
 function captureAnswer(response: ServerResponse, maxBytes: number, request: CachedRequest | undefined): CapturedAnswer {
   const answered = Promise.withResolvers<HandlerAnswer>()
-  const changes = trackHead(response)
+  const changesOf = trackHead(response, ['setHeader', 'appendHeader', 'removeHeader'], response.getHeaders())
   const { statusMessage: messageBefore } = response
   let head: Omit<HandlerAnswer, 'body'> = noAnswer
   const held = holdAnswer(response, maxBytes, request === undefined, {
     onHead({ status, message, headers }) {
-      head = { status, message: message === messageBefore ? undefined : message, ...changes.read(headers) }
+      head = { status, message: message === messageBefore ? undefined : message, ...changesOf(headers) }
     },
     onStream() {
       if (request === undefined) return { isCopied: true, isNeeded: true }
@@ -134,37 +134,6 @@ function captureAnswer(response: ServerResponse, maxBytes: number, request: Cach
   // Its client left while the store was asked, and its end is in the past.
   if (isDestroyed(response)) answered.resolve({ ...head, body: undefined, isAbandoned: true })
   return { answer: answered.promise, held }
-}
-
-interface HeadChanges {
-  read(headers: Readonly<Record<string, unknown>>): Pick<HandlerAnswer, 'headers' | 'own' | 'removed'>
-}
-
-/**
- * Notes which headers are set and removed from now on. Middleware around the cache sets the others anew for each request, so
- * they must not be stored; comparing values would not tell who has set one.
- */
-function trackHead(response: ServerResponse): HeadChanges {
-  const before = response.getHeaders()
-  const touched = new Set<string>()
-  for (const method of ['setHeader', 'appendHeader', 'removeHeader'] as const) {
-    const original = response[method] as (name: string, ...rest: unknown[]) => unknown
-    const track = function (this: ServerResponse, name: string, ...rest: unknown[]) {
-      touched.add(String(name).toLowerCase())
-      return original.call(this, name, ...rest)
-    }
-    Object.defineProperty(response, method, { value: track, configurable: true, writable: true })
-  }
-  return {
-    read(headers) {
-      for (const [name, value] of Object.entries(headers)) if (before[name] !== value) touched.add(name)
-      return {
-        headers: fieldsOf(headers),
-        own: new Set(touched),
-        removed: [...touched].filter((name) => headers[name] === undefined),
-      }
-    },
-  }
 }
 
 /**

@@ -15,19 +15,19 @@ import { isBrokenOff, isDestroyed } from '../pending-end.ts'
 import { replaceMethods } from '../response-head.ts'
 import { copyingStream } from './body-copy.ts'
 import {
-  type AnswerHead,
   addCacheStatus,
   type CachedAnswer,
   finishAnswerHeaders,
   leaveOutKnown,
   setAnswerHeaders,
+  type WritableHead,
 } from './cached-answer.ts'
 import type { CacheDecision } from './decisions.ts'
 import { NodeCachedRequest } from './node-request.ts'
 import type { ResponseCache } from './response-cache.ts'
-import { fieldsOf } from './rules/answer-head.ts'
 import { bodyFault, type HandlerAnswer, noAnswer, type PayloadForm, unstorableReason } from './rules/answer-rules.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
+import { trackHead } from './rules/track-head.ts'
 
 /** A request of a framework that has hooks before a handler and on its payload, as Fastify. */
 interface HookRequest {
@@ -61,7 +61,7 @@ interface RunningRequest {
   readonly request: CachedRequest
   readonly answer: PromiseWithResolvers<HandlerAnswer>
   readonly decision: Promise<CacheDecision>
-  readonly changes: HeadChanges
+  readonly readHead: () => Pick<HandlerAnswer, 'headers' | 'own' | 'removed' | 'hasTrailers'>
 }
 
 /** What the hooks of the application were given. */
@@ -151,7 +151,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
     if (typeof early === 'function') {
       decision.catch(() => {})
       encodedByCache.add(request)
-      const handled = { request: cachedRequest, answer, decision, changes: trackHead(reply) }
+      const handled = { request: cachedRequest, answer, decision, readHead: trackReply(reply) }
       firstPayloads.set(request, (payload) => takeHandlerAnswer(handled, request, reply, payload))
       const { raw } = reply
       // Its client left while the store was asked, and its end is in the past.
@@ -186,7 +186,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
   ): Promise<GivenToHooks> {
     const payload = unwrapResponse(given, reply)
     const status = reply.statusCode
-    const head = { status, ...running.changes.read(), form: formOf(payload) }
+    const head = { status, ...running.readHead(), form: formOf(payload) }
     if (isStream(payload)) {
       const cacheStatus = 'posthaste; fwd=miss'
       if (unstorableReason(head, 0) !== undefined) {
@@ -285,42 +285,18 @@ function payloadOf(body: Buffer, form: PayloadForm = 'bytes'): unknown {
   return form === 'bytes' ? Buffer.from(body) : Readable.from([body])
 }
 
-interface HeadChanges {
-  read(): Pick<HandlerAnswer, 'headers' | 'own' | 'removed' | 'hasTrailers'>
-}
-
 /** Notes what is done to the head from now until the payload is sent, before hooks on the payload change it for each request. */
-function trackHead(reply: HookReply): HeadChanges {
-  const before = { ...reply.getHeaders() }
-  const touched = new Set<string>()
+function trackReply(reply: HookReply): RunningRequest['readHead'] {
+  const changesOf = trackHead(reply, ['header', 'removeHeader'], { ...reply.getHeaders() })
+  const { trailer } = reply
   let hasTrailers = false
-  const { header, removeHeader, trailer } = reply
   Object.assign(reply, {
     trailer(name: string, make: unknown) {
       hasTrailers = true
       return trailer.call(reply, name, make)
     },
-    header(name: string, value: string) {
-      touched.add(String(name).toLowerCase())
-      return header.call(reply, name, value)
-    },
-    removeHeader(name: string) {
-      touched.add(String(name).toLowerCase())
-      return removeHeader.call(reply, name)
-    },
   })
-  return {
-    read() {
-      const headers = reply.getHeaders()
-      for (const [name, value] of Object.entries(headers)) if (before[name] !== value) touched.add(name)
-      return {
-        hasTrailers,
-        headers: fieldsOf(headers),
-        own: new Set(touched),
-        removed: [...touched].filter((name) => headers[name] === undefined),
-      }
-    },
-  }
+  return () => ({ ...changesOf(reply.getHeaders()), hasTrailers })
 }
 
 /** Gets rid of a payload that is not sent. Of a stream that is copied, only when the copy is complete. */
@@ -332,7 +308,7 @@ async function readAway(payload: unknown, isCopied: boolean): Promise<null> {
   return null
 }
 
-function headOf(reply: Reply): AnswerHead {
+function headOf(reply: Reply): WritableHead {
   return {
     getHeaderNames: () => Object.keys(reply.getHeaders()),
     getHeader: (name) => reply.getHeader(name),
