@@ -15,15 +15,16 @@ const longestStallMs = 2_000
 export class BusyLoop {
   /** The time of the latest {@link look}. */
   now: number
+  /** Since when it has worked without waiting. */
+  busySince: number
   readonly #clocks: LoopClocks
   #idle: number
-  #busySince: number
   #lookedAt: number
   #graceUntil = -1e9
 
   constructor(clocks: LoopClocks) {
     this.#clocks = clocks
-    this.now = this.#busySince = this.#lookedAt = clocks.now()
+    this.now = this.busySince = this.#lookedAt = clocks.now()
     this.#idle = clocks.idle()
   }
 
@@ -38,7 +39,7 @@ export class BusyLoop {
     const idle = this.#clocks.idle()
     const waitedMs = idle - this.#idle
     const busyMs = now - this.#lookedAt - waitedMs
-    if (waitedMs > noIdleMs) this.#busySince = this.#lookedAt + waitedMs
+    if (waitedMs > noIdleMs) this.busySince = this.#lookedAt + waitedMs
     if (busyMs > shortestStallMs && busyMs < longestStallMs && now - this.#graceUntil > longestStallMs) {
       this.#graceUntil = now + busyMs
     }
@@ -48,11 +49,7 @@ export class BusyLoop {
 
   /** For how long the loop has worked without waiting, at the latest look. */
   get busyMs(): number {
-    return this.now - this.#busySince
-  }
-
-  get busySince(): number {
-    return this.#busySince
+    return this.now - this.busySince
   }
 
   /**

@@ -115,7 +115,7 @@ export class LoadGuard<Original> implements AdmissionSource {
     }
     // Its client has left while something in between waited: it would be counted for ever.
     if (measured.hasEnded) return true
-    const limit = this.#limitOf(method, url)
+    const limit = this.#classes === undefined ? this.#limit : this.#classes.find(method, url)
     // This guard is used twice.
     if (measured.limit === limit) return true
     if (!this.#queue.isFreeNow() || limit.isFull) {
@@ -198,10 +198,6 @@ export class LoadGuard<Original> implements AdmissionSource {
 
   get #sinceShedMs(): number {
     return this.#clocks.now() - this.#shedAt
-  }
-
-  #limitOf(method: string, url: string): ConcurrencyLimit {
-    return this.#classes === undefined ? this.#limit : this.#classes.find(method, url)
   }
 
   #enter(measured: MeasuredRequest, limit: ConcurrencyLimit): void {

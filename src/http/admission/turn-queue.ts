@@ -58,6 +58,8 @@ interface Waiting {
  * long are refused, those of low priority sooner.
  */
 export class TurnQueue {
+  /** The time that one turn's work takes. */
+  turnCostMs = 0
   readonly #clocks: LoopClocks
   readonly #maxWaitMs: number
   readonly #loop: BusyLoop
@@ -77,7 +79,6 @@ export class TurnQueue {
   #workEndedAt = 0
   /** The end of the work that the cost was measured up to. */
   #measuredUntil = 0
-  #turnCostMs = 0
   /** Number of requests that were started, and that have ended. */
   #started = 0
   #ended = 0
@@ -155,10 +156,6 @@ export class TurnQueue {
     this.#hasArrivals = true
   }
 
-  get length(): number {
-    return this.#length
-  }
-
   /** How long a request of normal priority would wait now. */
   get expectedWaitMs(): number {
     return (this.#queues[0]!.size + this.#queues[1]!.size) * this.#cost.ms
@@ -166,11 +163,6 @@ export class TurnQueue {
 
   get isOverloaded(): boolean {
     return this.#standing.isOverload && this.#length > 0
-  }
-
-  /** The time that one turn's work takes. */
-  get turnCostMs(): number {
-    return this.#turnCostMs
   }
 
   #wouldWaitTooLong(rank: Rank): boolean {
@@ -299,7 +291,7 @@ export class TurnQueue {
       this.#measuredUntil = now
       this.#cost.add(passedMs, started)
       this.#pace.addStarts(now - startedAt, started)
-      this.#turnCostMs += 0.1 * (passedMs - this.#turnCostMs)
+      this.turnCostMs += 0.1 * (passedMs - this.turnCostMs)
     }
     const { recoversFromStall } = this.#loop
     this.#standing.look(now, this.#length, this.#cost.ms, recoversFromStall, this.#started < coldStarts)
