@@ -52,8 +52,8 @@ export function holdAnswer(
 ): HeldAnswer {
   const { write, end, writeHead, flushHeaders } = response
   let isHeadSeen = false
-  let isDecided = false
-  let isStreaming = false
+  /** `held`: it came in one piece. `streaming`: it comes in pieces. */
+  let form: 'unknown' | 'held' | 'streaming' = 'unknown'
   let isNeeded = true
   let copy: BodyCopy | undefined
   let pending: PendingEnd | undefined
@@ -64,16 +64,14 @@ export function holdAnswer(
   const isSent = () => isNeeded && !isBackground
 
   const stream = (status?: number) => {
-    if (isDecided) return
-    isDecided = true
-    isStreaming = true
+    if (form !== 'unknown') return
+    form = 'streaming'
     try {
       reopenHead(response)
       if (isHeadSeen) startCopy()
       if (!response.headersSent) response.writeHead((isNeeded ? status : undefined) ?? response.statusCode)
     } catch (error) {
-      isDecided = false
-      isStreaming = false
+      form = 'unknown'
       isNeeded = true
       copy = undefined
       throw error
@@ -95,11 +93,11 @@ export function holdAnswer(
         const message = typeof given === 'string' ? given : response.statusMessage
         listener.onHead({ status, message, headers: headersWith(response, isOpenable ? args : []) })
         isHeadSeen = true
-        if (isStreaming) startCopy()
+        if (form === 'streaming') startCopy()
       }
       try {
-        if (!isOpenable && !isDecided) stream(args[0] as number)
-        else if (isDecided || !isOpenable) writeHead.apply(response, (isNeeded ? args : [response.statusCode]) as never)
+        if (!isOpenable && form === 'unknown') stream(args[0] as number)
+        else if (form !== 'unknown') writeHead.apply(response, (isNeeded ? args : [response.statusCode]) as never)
         else compileHead(response, args)
       } catch (error) {
         isHeadSeen = false
@@ -133,7 +131,7 @@ export function holdAnswer(
       }
       if (isOver() || !(chunk === undefined || isBody(response, chunk, encoding)))
         return end.apply(response, args as never)
-      if (isStreaming) {
+      if (form === 'streaming') {
         if (chunk !== undefined) copy?.add(bytesOf(chunk as string | Uint8Array, encoding))
         if (isSent()) end.apply(response, args as never)
         else if (!isBackground) end.call(response, undefined as never, 'utf8', done)
@@ -150,7 +148,7 @@ export function holdAnswer(
           listener.onHead({ status, message, headers: headersWith(response, []) })
         }
       }
-      isDecided = true
+      form = 'held'
       endArguments = args
       pending = new PendingEnd(response)
       listener.onBody(body.length > maxBytes ? undefined : body)

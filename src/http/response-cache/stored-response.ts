@@ -105,34 +105,22 @@ const validated = new WeakSet<object>()
 export function isStored(value: unknown): value is StoredResponse {
   if (typeof value !== 'object' || value === null) return false
   if (validated.has(value)) return true
-  const {
-    status,
-    message,
-    headers,
-    removed,
-    body,
-    form,
-    hash,
-    storedAt,
-    ageMs,
-    freshUntil,
-    staleUntil,
-    staleIfErrorUntil,
-    varied,
-  } = value as Record<keyof StoredResponse, unknown>
+  const stored = value as Record<keyof StoredResponse, unknown>
   const isValid =
-    storableStatuses.has(status as number) &&
-    (message === undefined || isFieldValue(message)) &&
-    body instanceof Uint8Array &&
-    (form === undefined || ['none', 'text', 'bytes', 'stream'].includes(form as PayloadForm)) &&
-    typeof hash === 'string' &&
-    /^[\w-]{27}$/.test(hash) &&
-    isList(headers, ([name, text]) => isFieldName(name) && isFieldValue(text)) &&
-    isList(varied, ([name, text]) => isFieldName(name) && (text === null || typeof text === 'string')) &&
-    Array.isArray(removed) &&
-    removed.every(isFieldName) &&
-    [storedAt, ageMs].every(Number.isFinite) &&
-    [freshUntil, staleUntil, staleIfErrorUntil].every((time) => time === undefined || !Number.isNaN(time))
+    storableStatuses.has(stored.status as number) &&
+    (stored.message === undefined || isFieldValue(stored.message)) &&
+    stored.body instanceof Uint8Array &&
+    (stored.form === undefined || ['none', 'text', 'bytes', 'stream'].includes(stored.form as PayloadForm)) &&
+    typeof stored.hash === 'string' &&
+    /^[\w-]{27}$/.test(stored.hash) &&
+    isList(stored.headers, ([name, text]) => isFieldName(name) && isFieldValue(text)) &&
+    isList(stored.varied, ([name, text]) => isFieldName(name) && (text === null || typeof text === 'string')) &&
+    Array.isArray(stored.removed) &&
+    stored.removed.every(isFieldName) &&
+    [stored.storedAt, stored.ageMs].every(Number.isFinite) &&
+    [stored.freshUntil, stored.staleUntil, stored.staleIfErrorUntil].every(
+      (time) => time === undefined || !Number.isNaN(time),
+    )
   if (isValid) validated.add(value)
   return isValid
 }
