@@ -1,4 +1,4 @@
-import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
+import { expectOptions } from '../../shared/arguments.ts'
 import { expectNumber, expectWholeNumber } from '../../shared/assertions.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import type { AlertId } from '../types.ts'
@@ -59,63 +59,52 @@ export interface ResolvedRule {
 /** The rules that are on. */
 export type ResolvedRules = ReadonlyMap<AlertId, ResolvedRule>
 
-const alertOptions: OptionKinds<AlertOptions> = {
-  responseTime: 'own',
-  aborted: 'own',
-  inFlight: 'own',
-  cpu: 'own',
-  memory: 'own',
-  cacheErrors: 'own',
-  errorRate: 'own',
-  eventLoop: 'own',
-  disk: 'own',
-  shedding: 'own',
+/** What a rule is unless its option says otherwise. */
+interface RuleDefaults {
+  readonly id: AlertId
+  readonly threshold: Duration | number
+  readonly minSamples: number
+  readonly for?: Duration
+}
+
+const defaultsByOption: { readonly [Name in keyof Required<AlertOptions>]: RuleDefaults } = {
+  responseTime: { id: 'response_time', threshold: '500ms', minSamples: 20 },
+  aborted: { id: 'aborted', threshold: 20, minSamples: 20, for: '0s' },
+  inFlight: { id: 'in_flight', threshold: '30s', minSamples: 1, for: '0s' },
+  cpu: { id: 'cpu', threshold: 80, minSamples: 1 },
+  memory: { id: 'memory', threshold: 85, minSamples: 1 },
+  cacheErrors: { id: 'cache_errors', threshold: 5, minSamples: 20 },
+  errorRate: { id: 'error_rate', threshold: 5, minSamples: 20 },
+  eventLoop: { id: 'event_loop', threshold: '200ms', minSamples: 1 },
+  disk: { id: 'disk', threshold: 90, minSamples: 1 },
+  shedding: { id: 'shedding', threshold: 1, minSamples: 20, for: '0s' },
 }
 
 const ruleOptions = { threshold: 'own', clear: 'own', for: 'own', minSamples: 'own', repeat: 'own' }
 
 /** @throws TypeError or RangeError when a rule is invalid */
-export function resolveRules(options: AlertOptions | false | undefined): ResolvedRules {
-  if (options === false) return new Map()
-  if (options !== undefined) expectOptions(options, alertOptions, 'alerts')
-  const {
-    responseTime = '500ms',
-    aborted = 20,
-    inFlight = '30s',
-    cpu = 80,
-    memory = 85,
-    cacheErrors = 5,
-    errorRate = 5,
-    eventLoop = '200ms',
-    disk = 90,
-    shedding = 1,
-  } = options ?? {}
-  const rules: Array<[AlertId, ResolvedRule | undefined]> = [
-    ['response_time', resolveRule(responseTime, 'responseTime', parseDuration, 20)],
-    ['aborted', resolveRule(aborted, 'aborted', expectPercent, 20, '0s')],
-    ['in_flight', resolveRule(inFlight, 'inFlight', parseDuration, 1, '0s')],
-    ['cpu', resolveRule(cpu, 'cpu', expectPercent, 1)],
-    ['memory', resolveRule(memory, 'memory', expectPercent, 1)],
-    ['cache_errors', resolveRule(cacheErrors, 'cacheErrors', expectPercent, 20)],
-    ['error_rate', resolveRule(errorRate, 'errorRate', expectPercent, 20)],
-    ['event_loop', resolveRule(eventLoop, 'eventLoop', parseDuration, 1)],
-    ['disk', resolveRule(disk, 'disk', expectPercent, 1)],
-    ['shedding', resolveRule(shedding, 'shedding', expectPercent, 20, '0s')],
-  ]
-  return new Map(rules.filter((rule): rule is [AlertId, ResolvedRule] => rule[1] !== undefined))
+export function resolveRules(options: AlertOptions | false = {}): ResolvedRules {
+  const rules = new Map<AlertId, ResolvedRule>()
+  if (options === false) return rules
+  const names = Object.keys(defaultsByOption) as (keyof AlertOptions)[]
+  expectOptions(options, Object.fromEntries(names.map((name) => [name, 'own'])), 'alerts')
+  for (const name of names) {
+    const defaults = defaultsByOption[name]
+    const { [name]: rule = defaults.threshold } = options
+    if (rule !== false) rules.set(defaults.id, resolveRule(rule, name, defaults))
+  }
+  return rules
 }
 
-function resolveRule<Threshold extends Duration | number>(
-  rule: AlertRule<Threshold>,
+function resolveRule(
+  rule: Exclude<AlertRule<Duration | number>, false>,
   name: string,
-  parse: (value: unknown, option: string) => number,
-  defaultMinSamples: number,
-  defaultFor: Duration = '30s',
-): ResolvedRule | undefined {
-  if (rule === false) return undefined
+  defaults: RuleDefaults,
+): ResolvedRule {
+  const parse = typeof defaults.threshold === 'string' ? parseDuration : expectPercent
   const detailed = typeof rule === 'object' ? rule : { threshold: rule }
   expectOptions(detailed, ruleOptions, `alerts.${name}`)
-  const { clear, for: forDuration = defaultFor, minSamples = defaultMinSamples, repeat = '5m' } = detailed
+  const { clear, for: forDuration = defaults.for ?? '30s', minSamples = defaults.minSamples, repeat = '5m' } = detailed
   const threshold = parse(detailed.threshold, typeof rule === 'object' ? `alerts.${name}.threshold` : `alerts.${name}`)
   const clearAt = clear === undefined ? threshold * 0.9 : parse(clear, `alerts.${name}.clear`)
   return {

@@ -19,15 +19,7 @@ interface CauseInputs {
 }
 
 /** A full disk or the errors of a cache have nothing to do with the event loop, the garbage collector or the CPU. */
-const explained: ReadonlySet<AlertId> = new Set([
-  'response_time',
-  'aborted',
-  'in_flight',
-  'event_loop',
-  'cpu',
-  'memory',
-  'shedding',
-])
+const unexplained: ReadonlySet<AlertId> = new Set(['disk', 'cache_errors', 'error_rate'])
 
 /** What does not depend on the alert's target. */
 type GeneralCause = Omit<AlertCause, 'query' | 'part' | 'partShare'>
@@ -48,7 +40,7 @@ export function findCauses(inputs: CauseInputs): CauseOf {
   let general: GeneralCause | undefined
   let database: DatabaseSection | null | undefined
   return (id, target) => {
-    if (!explained.has(id)) return noCause
+    if (unexplained.has(id)) return noCause
     general ??= findGeneralCause(inputs)
     // Memory is what the collector works on; requests that hold the loop do not fill it.
     if (id === 'memory') return { ...noCause, gc: general.gc, throttled: general.throttled }
