@@ -31,12 +31,13 @@ export class Recorder {
   readonly slowRequests: SlowRequests
   readonly open: OpenRequests = new OpenRequests()
   readonly history: TrafficHistory
+  /** Since when requests are counted, by the monitor's clock. */
+  countingSince: number
   readonly #settings: MonitorSettings
   readonly #clock: MonitorSettings['clock']
   readonly #events: Pick<Emitter<RecorderEvents>, 'hears' | 'emit'>
   readonly #routes = new WeakMap<object, string | null>()
   #stalls: StallTracker | undefined
-  #countingSince: number
   #clamped = 0
   readonly #satisfiedIndex: number
   readonly #toleratingIndex: number
@@ -47,7 +48,7 @@ export class Recorder {
     this.#settings = settings
     this.#clock = clock
     this.#events = events
-    this.#countingSince = clock()
+    this.countingSince = clock()
     const history = new TrafficHistory(endpointWidth(layout), slicing)
     this.history = history
     this.endpoints = new Endpoints({ ...settings, onSlice: (slice) => history.add(slice) }, maxEndpoints)
@@ -146,11 +147,6 @@ export class Recorder {
     return route === overflowRoute ? this.endpoints.overflowEndpoint : this.endpoints.find(method, cutName(route))
   }
 
-  /** Since when requests are counted, by the monitor's clock. */
-  get countingSince(): number {
-    return this.#countingSince
-  }
-
   /** Number of requests that have started and not ended. */
   get inFlight(): number {
     return this.open.size
@@ -218,7 +214,7 @@ export class Recorder {
 
   /** The time that the windows cover; at least a second, so that one request after a millisecond is not a rate of 1,000/s. */
   coveredMs(now: number): number {
-    return Math.max(1_000, now - Math.max(this.#countingSince, windowStart(now, this.#settings.slicing)))
+    return Math.max(1_000, now - Math.max(this.countingSince, windowStart(now, this.#settings.slicing)))
   }
 
   get memoryBytes(): number {
@@ -240,7 +236,7 @@ export class Recorder {
     this.slowRequests.clear()
     this.history.clear()
     this.#clamped = 0
-    this.#countingSince = this.#clock()
+    this.countingSince = this.#clock()
   }
 
   close(): void {

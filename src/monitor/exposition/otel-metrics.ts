@@ -1,7 +1,6 @@
 import { expectObject } from '../../shared/arguments.ts'
 import type { PerformanceMonitor } from '../monitor.ts'
 import { overflowRoute, unmatchedRoute } from '../traffic/endpoints.ts'
-import type { SystemStats } from '../types.ts'
 
 /** The part of a `Meter` of `@opentelemetry/api` that {@link otelMetrics} needs. */
 export interface MeterLike {
@@ -66,10 +65,10 @@ export function otelMetrics(monitor: PerformanceMonitor, meter: MeterLike): () =
     observable.addCallback(callback)
     stops.push(() => observable.removeCallback(callback))
   }
-  const gauge = (name: string, unit: string, read: (system: SystemStats) => number | null | undefined) =>
+  const gauge = (name: string, unit: string, read: () => number | null) =>
     observe(meter.createObservableGauge(name, { unit }), (result) => {
-      const value = read(monitor.system())
-      if (value !== null && value !== undefined) result.observe(value)
+      const value = read()
+      if (value !== null) result.observe(value)
     })
 
   observe(
@@ -83,13 +82,14 @@ export function otelMetrics(monitor: PerformanceMonitor, meter: MeterLike): () =
     const { rssBytes } = monitor.system().memory
     if (rssBytes !== null) result.observe(rssBytes)
   })
-  gauge('process.cpu.utilization', '1', ({ cpuPercent }) => share(cpuPercent))
-  gauge('posthaste.memory.utilization', '1', ({ memoryPercent }) => share(memoryPercent))
-  gauge('nodejs.eventloop.utilization', '1', ({ eventLoop }) => eventLoop.utilization)
+  gauge('process.cpu.utilization', '1', () => share(monitor.system().cpuPercent))
+  gauge('posthaste.memory.utilization', '1', () => share(monitor.system().memoryPercent))
+  gauge('nodejs.eventloop.utilization', '1', () => monitor.system().eventLoop.utilization)
   for (const name of ['p50', 'p99', 'max'] as const) {
-    gauge(`nodejs.eventloop.delay.${name}`, 's', ({ eventLoop: { delayMs } }) =>
-      delayMs === null ? null : Math.round(delayMs[name] * 1_000) / 1_000_000,
-    )
+    gauge(`nodejs.eventloop.delay.${name}`, 's', () => {
+      const { delayMs } = monitor.system().eventLoop
+      return delayMs === null ? null : Math.round(delayMs[name] * 1_000) / 1_000_000
+    })
   }
   observe(meter.createObservableCounter('posthaste.cache.requests', { unit: '{request}' }), (result) => {
     for (const [cache, { hits, misses }] of monitor.cacheCounters()) {
@@ -108,13 +108,8 @@ export function otelMetrics(monitor: PerformanceMonitor, meter: MeterLike): () =
   observe(meter.createObservableCounter('posthaste.requests.shed', { unit: '{request}' }), (result) => {
     for (const { reason, priority, count } of monitor.admission().shedBy) result.observe(count, { reason, priority })
   })
-  observe(meter.createObservableGauge('posthaste.admission.limit', { unit: '{request}' }), (result) => {
-    const { limit } = monitor.admission()
-    if (limit !== null) result.observe(limit)
-  })
-  observe(meter.createObservableGauge('posthaste.admission.wait', { unit: 's' }), (result) =>
-    result.observe(monitor.admission().waitMs / 1_000),
-  )
+  gauge('posthaste.admission.limit', '{request}', () => monitor.admission().limit)
+  gauge('posthaste.admission.wait', 's', () => monitor.admission().waitMs / 1_000)
   observe(meter.createObservableGauge('posthaste.alert.state', { description: stateText }), (result) => {
     for (const { id, target, state } of monitor.alerts()) {
       const attributes: Attributes = target === null ? { alert: id } : { alert: id, target }

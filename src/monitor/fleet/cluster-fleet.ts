@@ -1,14 +1,12 @@
 import type { Worker } from 'node:cluster'
-import { expectOptions } from '../../shared/arguments.ts'
 import { nodeCluster } from '../../shared/platform/builtins.ts'
-import { parseDuration } from '../../shared/time/duration.ts'
 import { withDeadline } from '../../shared/time/waiting.ts'
 import {
   type FleetMember,
   type FleetOptions,
   type FleetTransport,
-  fleetOptions,
   forgottenIntervals,
+  parseFleetOptions,
 } from './transport.ts'
 
 /** A worker waits this long for the primary's answer, then goes on with its own numbers alone. */
@@ -44,9 +42,7 @@ interface Message {
  * @throws TypeError when `interval` is not a duration
  */
 export function clusterFleet(options: FleetOptions = {}): FleetTransport {
-  expectOptions(options, fleetOptions)
-  const { namespace = 'default', interval = '10s' } = options
-  const intervalMs = parseDuration(interval, 'interval')
+  const { namespace, intervalMs } = parseFleetOptions(options)
   return nodeCluster().isPrimary ? primaryFleet(namespace, intervalMs) : workerFleet(namespace, intervalMs)
 }
 

@@ -1,12 +1,11 @@
-import { expectObject, expectOptions } from '../../shared/arguments.ts'
-import { parseDuration } from '../../shared/time/duration.ts'
+import { expectObject } from '../../shared/arguments.ts'
 import { yieldIfDue } from '../../shared/time/slices.ts'
 import {
   type FleetMember,
   type FleetOptions,
   type FleetTransport,
-  fleetOptions,
   forgottenIntervals,
+  parseFleetOptions,
 } from './transport.ts'
 
 /** A client of ioredis, or of node-redis (`redis`, `@redis/client`) 4 and later, also for a cluster or sentinels. We never close it. */
@@ -58,9 +57,7 @@ return { now[1] * 1000 + math.floor(now[2] / 1000), redis.call('HGETALL', KEYS[1
  */
 export function redisFleet(client: FleetRedisClient, options: FleetOptions = {}): FleetTransport {
   expectObject(client, 'client', [], 'a client of ioredis or node-redis')
-  expectOptions(options, fleetOptions)
-  const { namespace = 'default', interval = '10s' } = options
-  const intervalMs = parseDuration(interval, 'interval')
+  const { namespace, intervalMs } = parseFleetOptions(options)
   const key = `{posthaste:${namespace}}:fleet`
   const send = createSender(client, key)
   const timesKey = `${key}:times`

@@ -1,5 +1,5 @@
-import type { OptionKinds } from '../../shared/arguments.ts'
-import type { Duration } from '../../shared/time/duration.ts'
+import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
+import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 
 /** The latest publication of one process. */
 export interface FleetMember {
@@ -37,7 +37,14 @@ export interface FleetOptions {
   readonly interval?: Duration | undefined
 }
 
-export const fleetOptions: OptionKinds<FleetOptions> = { namespace: 'text', interval: 'own' }
+const fleetOptions: OptionKinds<FleetOptions> = { namespace: 'text', interval: 'own' }
+
+/** @throws TypeError when `interval` is not a duration */
+export function parseFleetOptions(options: FleetOptions): { readonly namespace: string; readonly intervalMs: number } {
+  expectOptions(options, fleetOptions)
+  const { namespace = 'default', interval = '10s' } = options
+  return { namespace, intervalMs: parseDuration(interval, 'interval') }
+}
 
 /** A process that has not published for this many intervals is stale. */
 export const staleIntervals = 3

@@ -35,6 +35,8 @@ export interface SamplerOptions {
 export class SystemSampler {
   /** Number of samples so far. The constructor takes the first. */
   samples = 1
+  /** The longest stall in the last sample interval. */
+  lastStallMs = 0
   readonly #options: SamplerOptions
   readonly #disk: DiskSampler
   readonly #processes: ProcessSampler
@@ -48,7 +50,6 @@ export class SystemSampler {
   #cpu: ReturnType<CpuSampler['sample']>
   #memory: SystemStats['memory']
   #eventLoop: Pick<SystemStats['eventLoop'], 'utilization' | 'delayMs'> = { utilization: null, delayMs: null }
-  #lastStallMs = 0
   #sampledAt: number
 
   constructor(options: SamplerOptions) {
@@ -94,7 +95,7 @@ export class SystemSampler {
     if (this.#loop !== undefined) {
       const { stalls, ...eventLoop } = this.#loop.sample()
       this.#eventLoop = eventLoop
-      this.#lastStallMs = stalls[0] ?? 0
+      this.lastStallMs = stalls[0] ?? 0
       for (const ms of stalls) {
         this.#stalls.add(clock(), ms)
         onStall(ms)
@@ -113,11 +114,6 @@ export class SystemSampler {
   /** The longest recent stall; `null` when stalls are not measured. */
   longestStallMs(now: number): number | null {
     return this.#loop === undefined ? null : this.#stalls.maxSince(now - recentMs)
-  }
-
-  /** The longest stall in the last sample interval. */
-  get lastStallMs(): number {
-    return this.#lastStallMs
   }
 
   /** Stalls and garbage collections since the start. */
