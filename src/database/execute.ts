@@ -1,10 +1,13 @@
-import { CompiledQuery, type QueryResult, SelectQueryNode } from 'kysely'
+import { CompiledQuery, type Driver, type QueryResult, SelectQueryNode } from 'kysely'
 
 /** Runs our own statements, such as EXPLAIN, on a separate connection. They appear in no statistics. */
 export type WithOwnConnection = <Result>(use: (execute: Execute) => Promise<Result>) => Promise<Result>
 
 /** `executeQuery` of a connection. Kysely 0.29 passes options with a signal; 0.28 passes none. */
 export type Execute = (query: CompiledQuery, options?: unknown) => Promise<QueryResult<unknown>>
+
+/** Kysely 0.29 passes a signal; 0.28 passes nothing. */
+export type AcquireOptions = Parameters<Driver['acquireConnection']>[0]
 
 /** Planning waits for locks, such as that of an ALTER TABLE: within its transaction, PostgreSQL gives up after a second. */
 export const planningLimit = "set local statement_timeout = '1s'"

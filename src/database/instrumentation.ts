@@ -6,8 +6,6 @@ import type { QueryObserver } from './query-observer.ts'
 import type { StrayQueries } from './transactions/stray-queries.ts'
 import type { WriteInvalidation } from './transactions/write-invalidation.ts'
 
-export type { Execute, WithOwnConnection } from './execute.ts'
-
 /** The state that all connections of one instrumented `Kysely` share. */
 export interface Instrumentation {
   readonly dialect: SqlDialect

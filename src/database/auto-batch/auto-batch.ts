@@ -1,9 +1,10 @@
 import type { CompiledQuery, QueryCompiler, QueryResult } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { AcquireOptions } from '../execute.ts'
 import type { AutoBatchReport, AutoBatchShape } from '../types.ts'
 import type { JoinPlan } from './join-plan.ts'
 import { type PostgresDriverKind, planLateralJoin } from './lateral-join.ts'
-import { type AcquireOptions, type ConnectionSource, Lookup } from './lookup.ts'
+import { type ConnectionSource, Lookup } from './lookup.ts'
 import { GroupRunner } from './lookup-group.ts'
 import { LookupShape } from './lookup-shape.ts'
 import { planNumberedUnion } from './numbered-union.ts'
@@ -34,11 +35,8 @@ export interface AutoBatchSettings {
 
 /** Collects the lookups of a turn, and sends those with one SQL text as one statement. */
 export class AutoBatch {
-  readonly #dialect: Exclude<SqlDialect, 'mssql'>
-  readonly #maxBatch: number
-  readonly #compile: QueryCompiler['compileQuery']
+  readonly #settings: AutoBatchSettings
   readonly #shapesBySql = new Map<string, LookupShape>()
-  #source: ConnectionSource | undefined
   #runner: GroupRunner | undefined
   #driverKind: PostgresDriverKind = 'other'
   #shapeText: (query: CompiledQuery) => string = ({ sql }) => sql
@@ -52,10 +50,8 @@ export class AutoBatch {
   #isReady = false
   #builtBeforeReady = new WeakSet<CompiledQuery>()
 
-  constructor({ dialect, maxBatch, compile }: AutoBatchSettings) {
-    this.#dialect = dialect
-    this.#maxBatch = maxBatch
-    this.#compile = compile
+  constructor(settings: AutoBatchSettings) {
+    this.#settings = settings
   }
 
   /**
@@ -63,9 +59,8 @@ export class AutoBatch {
    * @param shapeText - the shape of a query, as reports name it
    */
   connect(source: ConnectionSource, driverName: string, shapeText: (query: CompiledQuery) => string): void {
-    this.#source = source
     this.#shapeText = shapeText
-    this.#runner = new GroupRunner(source, this.#dialect)
+    this.#runner = new GroupRunner(source, this.#settings.dialect)
     this.#driverKind = driverName === 'PostgresDriver' ? 'pg' : driverName === 'PGliteDriver' ? 'pglite' : 'other'
   }
 
@@ -132,8 +127,8 @@ export class AutoBatch {
     this.#queue = []
     const [first] = lookups as [Lookup]
     if (lookups.length === 1) {
-      if (this.#dialect === 'sqlite') this.#aloneInRow += 1
-      first.runSeparately(this.#source as ConnectionSource)
+      if (this.#settings.dialect === 'sqlite') this.#aloneInRow += 1
+      this.#runner?.runAlone(first)
       return
     }
     this.#aloneInRow = 0
@@ -169,14 +164,15 @@ export class AutoBatch {
   }
 
   #send({ shape, lookups }: Group): void {
-    const { min, max } = sizes[this.#dialect]
+    const { dialect, maxBatch } = this.#settings
+    const { min, max } = sizes[dialect]
     const [first] = lookups as [Lookup, ...Lookup[]]
     if (shape.plan === undefined || lookups.length < min) {
-      for (const lookup of lookups) lookup.runSeparately(this.#source as ConnectionSource)
+      for (const lookup of lookups) this.#runner?.runAlone(lookup)
       return
     }
     const perLookup = first.query.parameters.length || 1
-    const size = Math.max(1, Math.min(this.#maxBatch, max, Math.floor(maxParameters / perLookup)))
+    const size = Math.max(1, Math.min(maxBatch, max, Math.floor(maxParameters / perLookup)))
     void first.runInContext(() => this.#runner?.run(shape, lookups, size))
   }
 
@@ -191,9 +187,10 @@ export class AutoBatch {
 
   /** @returns why the query cannot be joined, instead of its plan */
   #planFor(query: CompiledQuery): JoinPlan | string {
-    return this.#dialect === 'postgres'
+    const { dialect, compile } = this.#settings
+    return dialect === 'postgres'
       ? planLateralJoin(query, this.#driverKind)
-      : planNumberedUnion(query, this.#dialect, this.#compile)
+      : planNumberedUnion(query, dialect, compile)
   }
 
   #forgetOldest(): void {

@@ -1,8 +1,8 @@
 import type { CompiledQuery, DatabaseConnection, Driver, QueryResult, TransactionSettings } from 'kysely'
 import type { InstrumentedDriver } from '../driver/instrumented-driver.ts'
-import type { Execute } from '../instrumentation.ts'
+import type { AcquireOptions, Execute } from '../execute.ts'
 import type { AutoBatch } from './auto-batch.ts'
-import type { AcquireOptions, ConnectionSource } from './lookup.ts'
+import type { ConnectionSource } from './lookup.ts'
 
 type SavepointMethod = 'savepoint' | 'rollbackToSavepoint' | 'releaseSavepoint'
 type Savepoint = NonNullable<Driver[SavepointMethod]>

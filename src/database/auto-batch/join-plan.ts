@@ -1,5 +1,5 @@
 import type { CompiledQuery, OperationNode, QueryCompiler, SelectQueryNode } from 'kysely'
-import type { Execute } from '../instrumentation.ts'
+import type { Execute } from '../execute.ts'
 
 /** The column that numbers the lookups of a joined statement, from 1. A name that drivers in camelCase leave as it is. */
 export const numberColumn = 'posthasten'
@@ -68,17 +68,7 @@ export function withNumber(node: SelectQueryNode, number: OperationNode): Select
 
 /** Words of statements that write or lock, and of samples that differ from run to run. */
 const refusedWords = new Set([
-  'insert',
-  'update',
-  'delete',
-  'merge',
-  'into',
-  'for',
-  'lock',
-  'call',
-  'returning',
-  'procedure',
-  'tablesample',
+  ...['insert', 'update', 'delete', 'merge', 'into', 'for', 'lock', 'call', 'returning', 'procedure', 'tablesample'],
 ])
 
 /** Why no query with these names is joined, on any database. */

@@ -17,7 +17,7 @@ import {
   WhereNode,
 } from 'kysely'
 import { conditionsOf, namedTable } from '../../shared/index-advice/query-conditions.ts'
-import type { Execute } from '../instrumentation.ts'
+import type { Execute } from '../execute.ts'
 import { compileAround, type JoinedSql, placeholder, withNumber } from './join-plan.ts'
 
 type Compile = QueryCompiler['compileQuery']

@@ -1,6 +1,6 @@
 import type { CompiledQuery, SelectQueryNode } from 'kysely'
+import type { Execute } from '../execute.ts'
 import { foldedPositions } from '../fingerprint/folded-parameters.ts'
-import type { Execute } from '../instrumentation.ts'
 import { type JoinedSql, type JoinPlan, numberColumn, refusalOf, unreadableText } from './join-plan.ts'
 import { type ParameterType, readPostgresFacts } from './postgres-facts.ts'
 import { isSpace, isWord, namesIn, parameterPosition, readableTokens } from './readable-tokens.ts'

@@ -12,7 +12,7 @@ import type { LookupShape } from './lookup-shape.ts'
 
 type Results = readonly QueryResult<unknown>[]
 
-/** Runs groups of lookups that can be joined. */
+/** Runs lookups: alone, or groups that can be joined. */
 export class GroupRunner {
   readonly #source: ConnectionSource
   readonly #dialect: SqlDialect
@@ -22,6 +22,10 @@ export class GroupRunner {
   constructor(source: ConnectionSource, dialect: SqlDialect) {
     this.#source = source
     this.#dialect = dialect
+  }
+
+  runAlone(lookup: Lookup): void {
+    lookup.runSeparately(this.#source)
   }
 
   /** Settles all lookups; never rejects. */

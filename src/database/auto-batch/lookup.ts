@@ -1,12 +1,9 @@
 import { AsyncResource } from 'node:async_hooks'
-import type { CompiledQuery, DatabaseConnection, Driver, QueryResult } from 'kysely'
+import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
 import { currentWork } from '../../shared/scope/work.ts'
-import type { Execute } from '../instrumentation.ts'
+import type { AcquireOptions, Execute } from '../execute.ts'
 import { currentScope, type QueryScope } from '../n-plus-one/query-scope.ts'
 import { haveSameContext } from './async-context.ts'
-
-/** Kysely 0.29 passes a signal; 0.28 passes nothing. */
-export type AcquireOptions = Parameters<Driver['acquireConnection']>[0]
 
 /** Lends connections of the instrumented driver. */
 export interface ConnectionSource {

@@ -8,7 +8,7 @@ import {
 } from 'kysely'
 import { walkQuery } from '../../shared/sql/query-tree.ts'
 import { hasUnknownTables } from '../../shared/sql/unknown-tables.ts'
-import type { Execute } from '../instrumentation.ts'
+import type { Execute } from '../execute.ts'
 import {
   compileAround,
   type JoinedSql,

@@ -1,6 +1,6 @@
 import { CompiledQuery, type QueryResult } from 'kysely'
+import type { Execute } from '../execute.ts'
 import { planningLimit } from '../execute.ts'
-import type { Execute } from '../instrumentation.ts'
 import { type JoinedSql, numberColumn } from './join-plan.ts'
 import { type PlanNode, reasonAgainstPlan } from './plan-comparison.ts'
 

@@ -27,17 +27,13 @@ export async function controlOfPlainPool(
   return connection === undefined ? undefined : mysqlControl(connection)
 }
 
-/** A prototype whose method is replaced for a moment. */
-interface Queryable {
-  query?: unknown
-}
-
+/** A class whose method is replaced for a moment. */
 interface HasQuery {
-  readonly prototype: Queryable
+  readonly prototype: { query?: unknown }
 }
 
 async function clientThatRuns<Client>(
-  prototype: Queryable | undefined,
+  prototype: HasQuery['prototype'] | undefined,
   run: () => Promise<unknown>,
 ): Promise<Client | undefined> {
   if (prototype === undefined) return undefined

@@ -4,13 +4,11 @@ import { wait } from '../../shared/scope/wait-names.ts'
 import { holdLoop } from '../../shared/scope/waits.ts'
 import { AbandonedConnection, type PendingConnection, realConnection } from '../cancel/abandoned-connection.ts'
 import { type ConnectionControl, requestConnection, setControl } from '../cancel/connection-control.ts'
-import type { Execute, Instrumentation } from '../instrumentation.ts'
+import type { AcquireOptions, Execute } from '../execute.ts'
+import type { Instrumentation } from '../instrumentation.ts'
 import { currentScope, type QueryScope } from '../n-plus-one/query-scope.ts'
 import { ConnectionMutex } from './connection-mutex.ts'
 import { instrumentConnection } from './instrumented-connection.ts'
-
-/** Kysely 0.29 passes a signal; 0.28 passes nothing. */
-type AcquireOptions = Parameters<Driver['acquireConnection']>[0]
 
 type SavepointMethod = 'savepoint' | 'rollbackToSavepoint' | 'releaseSavepoint'
 

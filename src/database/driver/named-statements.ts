@@ -2,7 +2,7 @@ import { CompiledQuery, type QueryResult } from 'kysely'
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { RecentMap } from '../../shared/recent-map.ts'
 import { classifyError } from '../classify-error.ts'
-import type { Execute } from '../instrumentation.ts'
+import type { Execute } from '../execute.ts'
 import type { TransactionState } from '../transactions/transaction-state.ts'
 
 /**
