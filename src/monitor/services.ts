@@ -63,7 +63,9 @@ export function createServices(settings: MonitorSettings): MonitorServices {
     alerts,
     onSourceError: (name, error) => warn('MONITOR_SOURCE', `The source '${name}' threw`, error),
   })
-  const metrics = async () => (await loadExposition()).readMetrics({ settings, ...sources }, alerts)
+  // Imported when somebody scrapes, because many monitors are only looked at.
+  const metrics = async () =>
+    (await import('./exposition/metric-families.ts')).readMetrics({ settings, alerts, ...sources })
   const fleet = new Fleet({
     ...settings,
     transport: settings.fleet,
@@ -73,7 +75,9 @@ export function createServices(settings: MonitorSettings): MonitorServices {
     onError: (error) => warn('MONITOR_FLEET', 'The fleet cannot be reached', error),
   })
   async function* expose(options: ExposeOptions): AsyncGenerator<string> {
-    yield* (await loadExposition()).exposeMetrics(metrics, fleet, options)
+    const families = options.scope === 'fleet' ? await fleet.readMetrics() : await metrics()
+    const { toPrometheusText } = await import('./exposition/prometheus-text.ts')
+    yield* toPrometheusText(families, options)
   }
   return {
     events,
@@ -89,6 +93,3 @@ export function createServices(settings: MonitorSettings): MonitorServices {
     exposeMetrics: (options) => expose(parsePrometheusOptions(options)),
   }
 }
-
-/** Imported when somebody scrapes, because many monitors are only looked at. */
-const loadExposition = () => import('./exposition/expose-metrics.ts')

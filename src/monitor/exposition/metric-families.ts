@@ -1,5 +1,6 @@
 import { waitNames } from '../../shared/scope/wait-names.ts'
 import type { Admission, AdmissionStats } from '../admission/admission.ts'
+import type { AlertJudge } from '../alerts/alert-judge.ts'
 import type { CacheWatch } from '../cache-watch.ts'
 import type { MonitorSettings } from '../options.ts'
 import type { Recorder } from '../recorder.ts'
@@ -7,65 +8,45 @@ import type { SystemSampler } from '../system/sampler.ts'
 import { waitSums } from '../traffic/breakdown.ts'
 import type { Endpoint } from '../traffic/endpoint.ts'
 import type { PrometheusHistogram } from '../traffic/prometheus-histogram.ts'
-import type { ActiveAlert } from '../types.ts'
 import { gauge, type MetricFamily, type Sample, single } from './metric-family.ts'
-import { type OpenFiles, processFamilies } from './process-families.ts'
-import type { Naming } from './prometheus-options.ts'
+import { countOpenFiles, type OpenFiles, processFamilies } from './process-families.ts'
 
-/** The numbers to expose. Counters run since the start: Prometheus's `rate()` computes the windows. */
-export interface MetricsInput {
-  readonly now: number
-  readonly settings: Pick<MonitorSettings, 'service' | 'release' | 'instance'>
-  readonly recorder: Pick<Recorder, 'inFlight' | 'endpoints' | 'timings'>
-  /** Since when requests are counted, in seconds since 1970. */
-  readonly countedSince: number
+/** Where the numbers to expose come from. Counters run since the start: Prometheus's `rate()` computes the windows. */
+export interface MetricsSources {
+  readonly settings: MonitorSettings
+  readonly recorder: Recorder
   readonly caches: CacheWatch
   readonly admission: Admission
   readonly system: SystemSampler
-  readonly alerts: readonly ActiveAlert[]
-  readonly unanswered: number
-  readonly oldestMs: number | null
-  readonly openFiles: OpenFiles | undefined
+  readonly alerts: AlertJudge
 }
 
-/** All metrics, with the names of `otel`. One without a value has no lines, and is then left out of the text. */
-export function* metricFamilies(input: MetricsInput): Generator<MetricFamily> {
+/**
+ * All metrics of this process now, with the names of `otel`. One without a value has no lines, and is then left out of the text.
+ * Judges the alerts first.
+ */
+export async function readMetrics(sources: MetricsSources): Promise<Iterable<MetricFamily>> {
+  await sources.alerts.judgeInSlices()
+  return metricFamilies(sources, await countOpenFiles())
+}
+
+function* metricFamilies(sources: MetricsSources, openFiles: OpenFiles | undefined): Generator<MetricFamily> {
+  const { settings, recorder, caches, admission } = sources
+  const created = settings.wall.at(recorder.countingSince) / 1_000
   // What counts since another time says so itself.
-  for (const family of ownFamilies(input)) yield { created: input.countedSince, ...family }
-  yield* cacheFamilies(input.caches)
-  if (input.admission.hasSources) yield* admissionFamilies(input.admission.read())
-  yield* processFamilies(input.openFiles)
+  for (const family of ownFamilies(sources)) yield { created, ...family }
+  yield* cacheFamilies(caches)
+  if (admission.hasSources) yield* admissionFamilies(admission.read())
+  yield* processFamilies(openFiles)
 }
 
-const classicNames: Readonly<Record<string, string>> = {
-  http_server_request_duration_seconds: 'http_request_duration_seconds',
-  http_server_active_requests: 'http_requests_in_flight',
-  http_request_method: 'method',
-  http_route: 'route',
-  http_response_status_code: 'status_code',
-}
-
-/** Renames the metrics of requests, and their labels. */
-export function* withNaming(families: Iterable<MetricFamily>, naming: Naming): Generator<MetricFamily> {
-  if (naming === 'otel') {
-    yield* families
-    return
-  }
-  const rename = (name: string) => classicNames[name] ?? name
-  for (const family of families)
-    yield { ...family, name: rename(family.name), samples: renamed(family.samples, rename) }
-}
-
-function* renamed(samples: Iterable<Sample>, rename: (name: string) => string): Generator<Sample> {
-  for (const { labels = {}, ...sample } of samples) {
-    yield { ...sample, labels: Object.fromEntries(Object.entries(labels).map(([name, text]) => [rename(name), text])) }
-  }
-}
-
-function* ownFamilies(input: MetricsInput): Generator<MetricFamily> {
-  const { service, release, instance } = input.settings
-  const { inFlight, timings } = input.recorder
-  const endpoints = input.recorder.endpoints.all()
+function* ownFamilies({ settings, recorder, system, alerts }: MetricsSources): Generator<MetricFamily> {
+  const { service, release, instance } = settings
+  const now = settings.clock()
+  const listed = alerts.list()
+  const { unanswered, oldestMs } = recorder.unanswered(now)
+  const { inFlight, timings } = recorder
+  const endpoints = recorder.endpoints.all()
   const target = nonNull({ service_name: service, service_version: release, service_instance_id: instance })
   yield { name: 'target_info', type: 'info', help: 'Who this is', samples: [{ labels: target, value: 1 }] }
   yield {
@@ -75,11 +56,11 @@ function* ownFamilies(input: MetricsInput): Generator<MetricFamily> {
     samples: requestSamples(endpoints),
   }
   yield gauge('http_server_active_requests', 'Requests that have not ended', [{ value: inFlight }])
-  yield single('posthaste_requests_unanswered', 'Requests under way for longer than slow.threshold', input.unanswered)
+  yield single('posthaste_requests_unanswered', 'Requests under way for longer than slow.threshold', unanswered)
   yield single(
     'posthaste_oldest_request_seconds',
     'Age of the oldest request under way, without event streams and upgrades',
-    input.oldestMs === null ? 0 : input.oldestMs / 1_000,
+    oldestMs === null ? 0 : oldestMs / 1_000,
   )
   yield {
     name: 'posthaste_request_ended_otherwise_seconds',
@@ -99,11 +80,11 @@ function* ownFamilies(input: MetricsInput): Generator<MetricFamily> {
     help: 'Durations recorded with recordTiming and time',
     samples: timings.histograms().flatMap(([name, histogram]) => [...histogramSamples(histogram, { name })]),
   }
-  yield* systemFamilies(input.system, input.now)
+  yield* systemFamilies(system, now)
   yield gauge(
     'posthaste_alert_state',
     'Alerts: 1 pending, 2 firing, 0 resolved',
-    input.alerts.map(({ id, target, state }) => ({
+    listed.map(({ id, target, state }) => ({
       labels: nonNull({ alert: id, target }),
       value: { resolved: 0, pending: 1, firing: 2 }[state],
     })),

@@ -1,6 +1,7 @@
 import { yieldIfDue } from '../../shared/time/slices.ts'
 import type { Exemplar } from '../traffic/prometheus-histogram.ts'
 import type { MetricFamily, Sample } from './metric-family.ts'
+import type { ExposeOptions, Naming } from './prometheus-options.ts'
 
 /** A piece is yielded when it is at least this long. */
 const pieceLength = 16_384
@@ -11,10 +12,10 @@ const pieceLength = 16_384
  */
 export async function* toPrometheusText(
   families: Iterable<MetricFamily>,
-  openMetrics: boolean,
+  { openMetrics, naming }: Pick<ExposeOptions, 'openMetrics' | 'naming'>,
 ): AsyncGenerator<string> {
   let piece = ''
-  for (const family of families) {
+  for (const family of withNaming(families, naming)) {
     let header = headerOf(family, openMetrics)
     for (const sample of family.samples) {
       piece += `${header}${family.name}${lineOf(sample, openMetrics)}\n`
@@ -28,6 +29,31 @@ export async function* toPrometheusText(
     }
   }
   yield openMetrics ? `${piece}# EOF\n` : piece
+}
+
+const classicNames: Readonly<Record<string, string>> = {
+  http_server_request_duration_seconds: 'http_request_duration_seconds',
+  http_server_active_requests: 'http_requests_in_flight',
+  http_request_method: 'method',
+  http_route: 'route',
+  http_response_status_code: 'status_code',
+}
+
+/** Renames the metrics of requests, and their labels. */
+function* withNaming(families: Iterable<MetricFamily>, naming: Naming): Generator<MetricFamily> {
+  if (naming === 'otel') {
+    yield* families
+    return
+  }
+  const rename = (name: string) => classicNames[name] ?? name
+  for (const family of families)
+    yield { ...family, name: rename(family.name), samples: renamed(family.samples, rename) }
+}
+
+function* renamed(samples: Iterable<Sample>, rename: (name: string) => string): Generator<Sample> {
+  for (const { labels = {}, ...sample } of samples) {
+    yield { ...sample, labels: Object.fromEntries(Object.entries(labels).map(([name, text]) => [rename(name), text])) }
+  }
 }
 
 /** In OpenMetrics the name of a counter or info is without `_total` or `_info`, which its lines have. Text 0.0.4 has no info. */

@@ -64,21 +64,16 @@ export class Health {
     expectOptions(options, { maxWait: 'own' })
     const { maxWait } = options
     const maxWaitMs = maxWait === undefined ? undefined : parseDuration(maxWait, 'maxWait')
-    if (kind === 'live') {
-      const isStuck = lastStallMs >= deadlyStallMs
-      return { status: isStuck ? 'fail' : 'pass', reason: isStuck ? 'event loop stalled' : null, checks: {} }
-    }
-    if (kind === 'startup') {
-      return { status: this.#isStarted ? 'pass' : 'fail', reason: this.#isStarted ? null : 'not started', checks: {} }
-    }
+    if (kind === 'live') return reportOf(lastStallMs >= deadlyStallMs ? 'event loop stalled' : null)
+    if (kind === 'startup') return reportOf(this.#isStarted ? null : 'not started')
     const results = await Promise.all(
       [...this.#checks].map(async ([name, check]) => [name, await check.result(maxWaitMs)] as const),
     )
     const checks = Object.fromEntries(results)
-    if (this.#drainReason !== undefined) return { status: 'fail', reason: this.#drainReason, checks }
+    if (this.#drainReason !== undefined) return reportOf(this.#drainReason, checks)
     const { unreadySheddingMs } = this.#context
     const sheddingMs = this.#context.sheddingMs() ?? -1
-    if (kind === 'ready' && sheddingMs >= unreadySheddingMs) return { status: 'fail', reason: 'shedding', checks }
+    if (kind === 'ready' && sheddingMs >= unreadySheddingMs) return reportOf('shedding', checks)
     const statuses = new Set(results.map(([, { status }]) => status))
     return { status: severities.find((status) => statuses.has(status)) ?? 'pass', reason: null, checks }
   }
@@ -86,6 +81,11 @@ export class Health {
   close(): void {
     for (const check of this.#checks.values()) check.close()
   }
+}
+
+/** @param reason - why the probe fails; `null` when it passes */
+function reportOf(reason: string | null, checks: HealthReport['checks'] = {}): HealthReport {
+  return { status: reason === null ? 'pass' : 'fail', reason, checks }
 }
 
 /** The worst first. */

@@ -26,12 +26,13 @@ const knownMethods = /* @__PURE__ */ (() =>
 export class Endpoints {
   /** Number of requests that were counted in {@link overflowRoute}. */
   overflowCount = 0
+  /** The endpoint of {@link overflowRoute}, if `maxEndpoints` was reached. */
+  overflowEndpoint: Endpoint | undefined
   /** The methods of a route form a linked list: a route has few, and one look-up is cheaper than two. */
   readonly #byRoute = new Map<string, Endpoint>()
   readonly #settings: EndpointSettings
   readonly #maxEndpoints: number
   readonly #all: Endpoint[] = []
-  #overflowEndpoint: Endpoint | undefined
 
   constructor(settings: EndpointSettings, maxEndpoints: number) {
     this.#settings = settings
@@ -55,8 +56,8 @@ export class Endpoints {
     }
     if (this.#all.length >= this.#maxEndpoints) {
       this.overflowCount++
-      this.#overflowEndpoint ??= new Endpoint(otherMethod, overflowRoute, this.#settings, now)
-      return this.#overflowEndpoint
+      this.overflowEndpoint ??= new Endpoint(otherMethod, overflowRoute, this.#settings, now)
+      return this.overflowEndpoint
     }
     const endpoint = new Endpoint(method, route, this.#settings, now)
     endpoint.next = this.#byRoute.get(route)
@@ -75,20 +76,15 @@ export class Endpoints {
     return added
   }
 
-  /** The endpoint of {@link overflowRoute}, if `maxEndpoints` was reached. */
-  get overflowEndpoint(): Endpoint | undefined {
-    return this.#overflowEndpoint
-  }
-
   /** All endpoints, the overflow's last. */
   all(): readonly Endpoint[] {
-    return this.#overflowEndpoint === undefined ? this.#all : [...this.#all, this.#overflowEndpoint]
+    return this.overflowEndpoint === undefined ? this.#all : [...this.#all, this.overflowEndpoint]
   }
 
   clear(): void {
     this.#byRoute.clear()
     this.#all.length = 0
-    this.#overflowEndpoint = undefined
+    this.overflowEndpoint = undefined
     this.overflowCount = 0
   }
 }
