@@ -21,9 +21,7 @@ export interface CacheCounters {
   readonly errors: number
 }
 
-interface TimedCounters extends CacheCounters {
-  readonly at: number
-}
+type TimedCounters = CacheCounters & { readonly at: number }
 
 interface StatedCounters extends CacheCounters {
   /** The state of the cache's store. */

@@ -56,35 +56,27 @@ export class KeyList {
     const { schema, name } = this.#table
     const where = `where table_schema = ${schema === undefined ? 'database()' : '?'} and table_name = ?`
     const parameters = schema === undefined ? [name] : [schema, name]
-    const read = async (sql: string) =>
-      (await execute(CompiledQuery.raw(`${sql} ${where}`, parameters))).rows as Record<string, unknown>[]
+    // MySQL may compare the name without regard to case.
+    const read = async (sql: string) => {
+      const { rows } = await execute(CompiledQuery.raw(`${sql} ${where}`, parameters))
+      return (rows as Record<string, unknown>[]).filter(({ t }) => t === name)
+    }
     const columns = await read(
       'select table_name as t, column_name as c, column_type as type, is_nullable as nullable from information_schema.columns',
     )
     const indexes = await read(
       'select table_name as t, column_name as c, index_name as i, non_unique as nonunique from information_schema.statistics',
     )
-    const ownIndexes = [
-      ...Map.groupBy(
-        indexes.filter(({ t }) => t === name),
-        ({ i }) => i,
-      ).values(),
-    ]
-    const unique = new Set(
-      ownIndexes.flatMap(([first, second]) =>
-        second === undefined && Number(first?.nonunique) === 0 ? [String(first?.c).toLowerCase()] : [],
-      ),
-    )
+    const unique = new Set<string>()
+    for (const [first, second] of Map.groupBy(indexes, ({ i }) => i).values()) {
+      if (second === undefined && Number(first?.nonunique) === 0) unique.add(String(first?.c).toLowerCase())
+    }
     this.#columns = new Map(
-      columns
-        .filter(({ t }) => t === name)
-        .map(({ c, type, nullable }) => {
-          const column = String(c).toLowerCase()
-          return [
-            column,
-            { isInteger: integerType.test(String(type)), isUnique: nullable === 'NO' && unique.has(column) },
-          ]
-        }),
+      columns.map(({ c, type, nullable }) => {
+        const column = String(c).toLowerCase()
+        const isUnique = nullable === 'NO' && unique.has(column)
+        return [column, { isInteger: integerType.test(String(type)), isUnique }]
+      }),
     )
   }
 

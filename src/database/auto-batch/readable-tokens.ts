@@ -36,13 +36,8 @@ function isRisky({ kind, text }: Token, before: string, dialect: SqlDialect): bo
     const quote = text.charAt(0)
     if (quote === '`' && dialect === 'postgres') return true
     // E'…', U&'…', _utf8'…', $$…$$, and what is never closed
-    const isClosed =
-      text.length > 1 &&
-      text.endsWith(quote) &&
-      !text
-        .slice(1, -1)
-        .replaceAll(quote + quote, '')
-        .includes(quote)
+    const inner = text.slice(1, -1).replaceAll(quote + quote, '')
+    const isClosed = text.length > 1 && text.endsWith(quote) && !inner.includes(quote)
     return !/['"`]/.test(quote) || !isClosed || /[\w&$\u0080-\uffff]/.test(before)
   }
   if (text === '$') return true

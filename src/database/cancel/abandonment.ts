@@ -20,9 +20,7 @@ export interface Waiting {
  * runs as if nothing had happened, because ending it would lose a change.
  */
 export class Abandonment {
-  #cancelled = 0
-  #dequeued = 0
-  #refused = 0
+  readonly #counts = { cancelled: 0, dequeued: 0, refused: 0 }
   readonly #statementOf: (query: CompiledQuery) => Statement
 
   constructor(statementOf: (query: CompiledQuery) => Statement) {
@@ -30,7 +28,7 @@ export class Abandonment {
   }
 
   counts(): AbandonedQueries {
-    return { cancelled: this.#cancelled, dequeued: this.#dequeued, refused: this.#refused }
+    return { ...this.#counts }
   }
 
   /** @returns `undefined` when the query must run to its end */
@@ -44,7 +42,7 @@ export class Abandonment {
   /** @throws the reason when nobody waits */
   refuseIfAbandoned({ owner }: Waiting): void {
     if (!owner?.isAbandoned) return
-    this.#refused += 1
+    this.#counts.refused += 1
     throw owner.reason
   }
 
@@ -71,7 +69,7 @@ export class Abandonment {
     const end = () => {
       if (isEnding) return
       isEnding = true
-      this.#cancelled += 1
+      this.#counts.cancelled += 1
       stop()
       const settle = () => (signal?.aborted ? resolve(ended) : reject(owner?.reason))
       cancel().then(settle, reject)
@@ -98,7 +96,7 @@ export class Abandonment {
   ): Promise<IteratorResult<never, void>> {
     const closed = { done: true, value: undefined } as const
     if (!owner?.isAbandoned && !signal?.aborted) return chunks.return().then(() => closed)
-    this.#cancelled += 1
+    this.#counts.cancelled += 1
     const chunk = Promise.resolve({ done: false, value: undefined })
     return cancellable.cancelStream(chunk, chunks).then(() => closed)
   }
@@ -133,8 +131,8 @@ export class Abandonment {
   /** @returns why the query is not sent; `undefined` when it must be */
   #refuse(query: CompiledQuery, owner: Abandonable, isQueued: boolean): Error | undefined {
     if (!mayEnd(this.#statementOf(query)) || currentOwner() !== owner) return undefined
-    if (isQueued) this.#dequeued += 1
-    else this.#refused += 1
+    if (isQueued) this.#counts.dequeued += 1
+    else this.#counts.refused += 1
     return owner.reason as Error
   }
 }
