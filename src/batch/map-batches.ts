@@ -14,9 +14,8 @@ export type MapBatchesOptions<Item> = Omit<BatchOptions<Item>, 'collect' | 'tran
  * Processes items in chunks, and yields the results one by one in the order of the input while it goes on.
  *
  * At most `concurrency` chunks are being processed or wait for the consumer, so a slow consumer slows the run. Of an async
- * source, one more chunk is read meanwhile. Leaving the
- * loop stops the run: running calls are aborted and awaited, and the source is closed. The checkpoint of a batch is saved
- * when the consumer asks for the result after it.
+ * source, one more chunk is read meanwhile. Leaving the loop stops the run: running calls are aborted and awaited, and the
+ * source is closed. The checkpoint of a batch is saved when the consumer asks for the result after it.
  *
  * @param items - an array, an iterable or an async iterable, such as `readRows(...)`
  * @param processChunk - called with up to `batchSize` items and a {@link BatchContext}; returns a list of results, or nothing

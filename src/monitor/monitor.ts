@@ -13,7 +13,6 @@ import { type MonitorOptions, type MonitorSettings, resolveOptions } from './opt
 import type { Recorder } from './recorder.ts'
 import type { CompletedRequest, RecordedTiming } from './recorder-events.ts'
 import { createServices, type MonitorServices } from './services.ts'
-import type { StatsDocuments } from './stats-documents.ts'
 import { findOverload, type GcPause, type OverloadReason } from './system/sampler.ts'
 import type { RequestWaits } from './traffic/breakdown.ts'
 import type { OpenRequest } from './traffic/open-requests.ts'
@@ -43,18 +42,16 @@ import type {
 export class PerformanceMonitor {
   readonly #settings: MonitorSettings
   readonly #services: MonitorServices
+  /** Of the services. Every request needs it. */
   readonly #recorder: Recorder
-  readonly #documents: StatsDocuments
   #timer: Timer | undefined
 
   /** @throws TypeError or RangeError when an option is invalid */
   constructor(options: MonitorOptions = {}) {
     const settings = resolveOptions(options)
     this.#settings = settings
-    const services = createServices(settings)
-    this.#services = services
-    this.#recorder = services.recorder
-    this.#documents = services.documents
+    this.#services = createServices(settings)
+    this.#recorder = this.#services.recorder
     if (settings.sampleMs !== false) {
       this.#services.system.watch()
       this.#timer = startInterval(() => void this.sample(), settings.sampleMs)
@@ -162,13 +159,13 @@ export class PerformanceMonitor {
     name: Name,
     read: () => Name extends 'database' ? DatabaseSection : unknown,
   ): () => void {
-    return this.#documents.addSource(name, read)
+    return this.#services.documents.addSource(name, read)
   }
 
   /** The numbers of this process in the window. */
   snapshot(query: StatsQuery = {}): StatsDocument {
     this.#services.alerts.judge()
-    return runAtOnce(this.#documents.ofProcess(query))
+    return runAtOnce(this.#services.documents.ofProcess(query))
   }
 
   /**
@@ -177,7 +174,7 @@ export class PerformanceMonitor {
    */
   async snapshotInTurns(query: StatsQuery = {}): Promise<StatsDocument> {
     await this.#services.alerts.judgeInSlices()
-    return runInSlices(this.#documents.ofProcess(query))
+    return runInSlices(this.#services.documents.ofProcess(query))
   }
 
   /**
@@ -187,12 +184,12 @@ export class PerformanceMonitor {
    */
   async fleetSnapshot(query: StatsQuery = {}): Promise<StatsDocument> {
     const { reading, fleet } = await this.#services.fleet.read()
-    return runInSlices(this.#documents.ofFleet(reading, query, fleet))
+    return runInSlices(this.#services.documents.ofFleet(reading, query, fleet))
   }
 
   /** One endpoint; `undefined` when it has recorded no request. */
   endpoint(method: string, route: string): EndpointStats | undefined {
-    return this.#documents.endpoint(method, route)
+    return this.#services.documents.endpoint(method, route)
   }
 
   /**
@@ -210,7 +207,7 @@ export class PerformanceMonitor {
    * The histogram is empty when the endpoint has recorded no request. Loads `hdr-histogram-js` when it is first called.
    */
   toHdr(method: string, route: string): Promise<string> {
-    return this.#documents.toHdr(method, route)
+    return this.#services.documents.toHdr(method, route)
   }
 
   /** Upper bounds of the histogram's buckets, in seconds; see the option `buckets`. */

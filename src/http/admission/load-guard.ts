@@ -72,7 +72,6 @@ export class LoadGuard<Original> implements AdmissionSource {
   readonly #shedBy = new Map<string, ShedCount>()
   /** The request that {@link admits} did not let in, for {@link hold}. */
   #atEntrance: { readonly measured: MeasuredRequest; readonly limit: ConcurrencyLimit } | undefined
-  #shed = 0
   #recentShedRatio = 0
   #shedAt = -Infinity
   #sheddingSince = 0
@@ -177,14 +176,15 @@ export class LoadGuard<Original> implements AdmissionSource {
   read(): AdmissionStats {
     const all = this.#classes === undefined ? [this.#limit] : [...this.#classes.all()]
     const limited = all.filter(({ limit }) => limit < Infinity)
+    const shedBy = [...this.#shedBy.values()]
     return {
       limit: limited.length === 0 ? null : limited.reduce((sum, { limit }) => sum + limit, 0),
       inFlight: all.reduce((sum, { inFlight }) => sum + inFlight, 0),
-      shed: this.#shed,
+      shed: shedBy.reduce((sum, { count }) => sum + count, 0),
       waitMs: this.#queue.expectedWaitMs,
       state: this.#queue.isOverloaded || this.#sinceShedMs < shedAfterglowMs ? 'shedding' : 'open',
       limits: limited.map(({ target, limit, inFlight }) => ({ target, limit, inFlight })),
-      shedBy: [...this.#shedBy.values()],
+      shedBy,
     }
   }
 
@@ -219,7 +219,6 @@ export class LoadGuard<Original> implements AdmissionSource {
     const key = `${reason} ${priority}`
     const { count = 0 } = this.#shedBy.get(key) ?? {}
     this.#shedBy.set(key, { reason, priority: priority as ShedCount['priority'], count: count + 1 })
-    this.#shed++
     this.#noteRecent(1)
     if (this.#sinceShedMs >= pauseMs) this.#sheddingSince = this.#clocks.now()
     this.#shedAt = this.#clocks.now()
