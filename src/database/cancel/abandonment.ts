@@ -115,16 +115,7 @@ export class Abandonment {
     const { promise, resolve, reject } = Promise.withResolvers<DatabaseConnection>()
     const abandon = () => resolve(standIn(pending))
     owner.addListener(abandon)
-    pending.connection.then(
-      (connection) => {
-        owner.removeListener(abandon)
-        resolve(connection)
-      },
-      (error) => {
-        owner.removeListener(abandon)
-        reject(error)
-      },
-    )
+    pending.connection.then(resolve, reject).finally(() => owner.removeListener(abandon))
     return promise
   }
 
