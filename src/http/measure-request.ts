@@ -26,7 +26,7 @@ export interface MeasuredRequest {
   limit: { leave(enteredAt: number, outcome: 'completed' | 'aborted' | undefined): void } | undefined
   /** The stamp for {@link limit}. */
   admittedAt: number
-  /** Whether its end is recorded: {@link limit} is told of none after that. */
+  /** Whether it has ended. A {@link limit} that is set after that is never told. */
   readonly hasEnded: boolean
 }
 

@@ -194,17 +194,26 @@ describe.each(Object.keys(apps).filter((name) => !name.includes('plugin')))('the
   })
 })
 
+/** The `Server-Timing` of an answer on Express. */
+async function timingOf(
+  handler: express.RequestHandler,
+  authorize: 'public' | { readonly bearer: string } = 'public',
+): Promise<string | null> {
+  const monitor = new PerformanceMonitor({ sampleInterval: false })
+  onTestFinished(() => monitor.close())
+  const app = express()
+  app.use(onExpress.monitorRequests(monitor, { serverTiming: 'authorized' }))
+  app.use(onExpress.performanceRoutes(monitor, { authorize }))
+  app.get('/', handler)
+  const { headers } = await fetch(await listen(app), { headers: { authorization: 'Bearer token' } })
+  return headers.get('server-timing')
+}
+
 it.each([['public'], [{ bearer: 'token' }]] as const)(
   'sends `Server-Timing` with an answer that is given at once (%j)',
   async (authorize) => {
-    const monitor = new PerformanceMonitor({ sampleInterval: false })
-    onTestFinished(() => monitor.close())
-    const app = express()
-    app.use(onExpress.monitorRequests(monitor, { serverTiming: 'authorized' }))
-    app.use(onExpress.performanceRoutes(monitor, { authorize }))
-    app.get('/', (_request, response) => void response.end('ok'))
-    const response = await fetch(await listen(app), { headers: { authorization: 'Bearer token' } })
-    expect(response.headers.get('server-timing')).toMatch(/^pool;dur=0, db;dur=0, .*rest;dur=/)
+    const timing = await timingOf((_request, response) => void response.end('ok'), authorize)
+    expect(timing).toMatch(/^pool;dur=0, db;dur=0, .*rest;dur=/)
   },
 )
 
@@ -213,47 +222,29 @@ it.each<[string, (response: express.Response) => void]>([
   ['`writeHead` with an object', (response) => void response.writeHead(200, { 'Server-Timing': 'cdn;dur=1' })],
   ['`writeHead` with a list', (response) => void response.writeHead(200, ['server-timing', 'cdn;dur=1'])],
 ])('keeps a `Server-Timing` of the handler by %s beside its own', async (_, write) => {
-  const monitor = new PerformanceMonitor({ sampleInterval: false })
-  onTestFinished(() => monitor.close())
-  const app = express()
-  app.use(onExpress.monitorRequests(monitor, { serverTiming: 'authorized' }))
-  app.use(onExpress.performanceRoutes(monitor, { authorize: 'public' }))
-  app.get('/', (_request, response) => {
+  const timing = await timingOf((_request, response) => {
     write(response)
     response.end('ok')
   })
-  const response = await fetch(await listen(app))
-  expect(response.headers.get('server-timing')).toMatch(/^cdn;dur=1, pool;dur=0, .*rest;dur=/)
+  expect(timing).toMatch(/^cdn;dur=1, pool;dur=0, .*rest;dur=/)
 })
 
 it('leaves names out of `Server-Timing` that would make the head too long for clients', async () => {
-  const monitor = new PerformanceMonitor({ sampleInterval: false })
-  onTestFinished(() => monitor.close())
-  const app = express()
-  app.use(onExpress.monitorRequests(monitor, { serverTiming: 'authorized' }))
-  app.use(onExpress.performanceRoutes(monitor, { authorize: 'public' }))
-  app.get('/', async (_request, response) => {
+  const timing = await timingOf(async (_request, response) => {
     for (let step = 0; step < 2_000; step++) await requestScope()?.time(`step-${step}`, () => {})
     response.end('ok')
   })
-  const timing = (await fetch(await listen(app))).headers.get('server-timing') as string
   expect(timing).toContain('step-100;')
-  expect(timing.length).toBeLessThanOrEqual(4_096)
+  expect(timing?.length).toBeLessThanOrEqual(4_096)
 })
 
 it('counts a name once in `Server-Timing` while several calls have it, up to the answer', async () => {
-  const monitor = new PerformanceMonitor({ sampleInterval: false })
-  onTestFinished(() => monitor.close())
-  const app = express()
-  app.use(onExpress.monitorRequests(monitor, { serverTiming: 'authorized' }))
-  app.use(onExpress.performanceRoutes(monitor, { authorize: 'public' }))
-  app.get('/', async (_request, response) => {
+  const timing = await timingOf(async (_request, response) => {
     await Promise.race([20, 60, 60, 60].map((ms) => requestScope()?.time('search', () => pause(ms))))
     await pause(20)
     response.end('ok')
   })
-  const timing = (await fetch(await listen(app))).headers.get('server-timing') as string
-  const entries = timing.split(', ').map((entry) => Number(entry.split(';dur=')[1]))
+  const entries = (timing as string).split(', ').map((entry) => Number(entry.split(';dur=')[1]))
   const search = entries.pop()!
   expect(search).toBeGreaterThan(38)
   expect(search).toBeLessThanOrEqual(entries.reduce((sum, ms) => sum + ms) + 0.01)

@@ -68,7 +68,17 @@ export function withNumber(node: SelectQueryNode, number: OperationNode): Select
 
 /** Words of statements that write or lock, and of samples that differ from run to run. */
 const refusedWords = new Set([
-  ...['insert', 'update', 'delete', 'merge', 'into', 'for', 'lock', 'call', 'returning', 'procedure', 'tablesample'],
+  'insert',
+  'update',
+  'delete',
+  'merge',
+  'into',
+  'for',
+  'lock',
+  'call',
+  'returning',
+  'procedure',
+  'tablesample',
 ])
 
 /** Why no query with these names is joined, on any database. */

@@ -1,6 +1,5 @@
 import { CompiledQuery, type QueryResult } from 'kysely'
-import type { Execute } from '../execute.ts'
-import { planningLimit } from '../execute.ts'
+import { type Execute, planningLimit } from '../execute.ts'
 import { type JoinedSql, numberColumn } from './join-plan.ts'
 import { type PlanNode, reasonAgainstPlan } from './plan-comparison.ts'
 

@@ -72,9 +72,20 @@ function addressIn(config: CancellableMysqlConnection['config']): object {
 }
 
 const addressOptions = [
-  ...['host', 'port', 'localAddress', 'socketPath', 'ssl'],
-  ...['user', 'password', 'password2', 'password3', 'passwordSha1'],
-  ...['authPlugins', 'authSwitchHandler', 'enableCleartextPlugin', 'insecureAuth'],
+  'host',
+  'port',
+  'localAddress',
+  'socketPath',
+  'ssl',
+  'user',
+  'password',
+  'password2',
+  'password3',
+  'passwordSha1',
+  'authPlugins',
+  'authSwitchHandler',
+  'enableCleartextPlugin',
+  'insecureAuth',
 ]
 
 const killers = new Map<string, Killer>()

@@ -1,7 +1,6 @@
 import type { CompiledQuery } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import type { Execute, WithOwnConnection } from '../execute.ts'
-import { readingQuery, whilePlanning } from '../execute.ts'
+import { type Execute, readingQuery, type WithOwnConnection, whilePlanning } from '../execute.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
 
 const minIntervalMs = 3_600_000

@@ -18,7 +18,7 @@ interface CauseInputs {
   readonly shedBy: readonly ShedCount[]
 }
 
-/** A full disk or the errors of a cache have nothing to do with the event loop, the garbage collector or the CPU. */
+/** A full disk, the errors of a cache and failed requests have nothing to do with the event loop, the garbage collector or the CPU. */
 const unexplained: ReadonlySet<AlertId> = new Set(['disk', 'cache_errors', 'error_rate'])
 
 /** What does not depend on the alert's target. */

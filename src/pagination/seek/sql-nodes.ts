@@ -200,7 +200,7 @@ export function asColumn(node: OperationNode, name: string): OperationNode {
   return raw(['', ` as ${name}`], node)
 }
 
-/** A table of ours as a node. If raw SQL named it, `instrument` could not tell which table that is. */
+/** The node of a table of ours: `instrument` finds tables by their nodes, and not in raw SQL. */
 export function tableNode(name: string): TableNode {
   const identifier = { kind: 'IdentifierNode', name } as const
   return { kind: 'TableNode', table: { kind: 'SchemableIdentifierNode', identifier } }
