@@ -8,12 +8,12 @@ import {
   SelectQueryNode,
 } from 'kysely'
 import { QueryUnsupportedError } from '../errors.ts'
-import { columnName, nodeKey, selectionName } from '../seek/sql-nodes.ts'
+import { childOf, columnName, nodeKey, selectionName } from '../seek/sql-nodes.ts'
 import { mayDependOnZone } from './mysql-zone.ts'
 import {
+  columnOf,
   type Expressions,
   isRaw,
-  namedBy,
   type QualifiedName,
   type Source,
   selectedNode,
@@ -147,11 +147,12 @@ export function mysqlKeyTypes(
 
 function typeOf(key: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
   const sources = sourcesOf(query, withExpressions(query, outer))
-  const named = namedBy(key)
-  if (named !== undefined) return typeOf(named, query, outer, columnsOf)
-  if (ReferenceNode.is(key)) {
-    const name = columnName(key)
-    const qualifier = key.table?.table.identifier.name
+  const child = childOf(key)
+  if (child !== undefined) return typeOf(child, query, outer, columnsOf)
+  const column = columnOf(key)
+  if (column !== undefined) {
+    const name = columnName(column)
+    const qualifier = column.table?.table.identifier.name
     const fitting = sources.filter((source) => qualifier === undefined || source.name === qualifier)
     for (const source of fitting) {
       const type = name === undefined ? undefined : columnType(source, name, columnsOf)
@@ -192,7 +193,8 @@ function extremeOf(key: OperationNode): OperationNode | undefined {
   if (!RawNode.is(key)) return undefined
   const call = /^\s*(?:min|max)\s*\(\s*(?:distinct\s)?([^()]*)\)(?:\s*over\b.*)?$/is
   const fragments = call.exec(key.sqlFragments.join('\0'))?.[1]?.split('\0')
-  return fragments && namedBy(RawNode.create(fragments, key.parameters.slice(0, fragments.length - 1)))
+  if (fragments === undefined) return undefined
+  return columnOf(RawNode.create(fragments, key.parameters.slice(0, fragments.length - 1)))
 }
 
 function unordered(): QueryUnsupportedError {

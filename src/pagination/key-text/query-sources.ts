@@ -3,13 +3,12 @@ import {
   type ColumnNode,
   IdentifierNode,
   type OperationNode,
-  ParensNode,
-  RawNode,
   ReferenceNode,
   SelectionNode,
   SelectQueryNode,
-  TableNode,
+  type TableNode,
 } from 'kysely'
+import { columnOrPlace } from '../seek/clauses.ts'
 import { columnName, selectionName } from '../seek/sql-nodes.ts'
 
 export interface QualifiedName {
@@ -38,7 +37,7 @@ interface Expression {
 
 /** Whether the key is a column, of a query over tables alone. */
 export function isColumnOfTables(key: OperationNode, query: SelectQueryNode): boolean {
-  return ReferenceNode.is(namedBy(key) ?? key) && isOverTables(query)
+  return columnOf(key) !== undefined && isOverTables(query)
 }
 
 /** Whether the query reads from tables alone, and from no other query. */
@@ -62,8 +61,8 @@ function isInnerResult(
   outer: Expressions,
   seen: Set<SelectQueryNode>,
 ): boolean {
-  const column = namedBy(key) ?? key
-  if (!ReferenceNode.is(column)) return true
+  const column = columnOf(key)
+  if (column === undefined) return true
   const name = columnName(column)
   const qualifier = column.table?.table.identifier.name
   const expressions = withExpressions(query, outer)
@@ -137,17 +136,10 @@ export function isRaw({ table, query }: Source): boolean {
   return (table ?? query) === undefined
 }
 
-/** The column that raw SQL consists of. */
-export function namedBy(key: OperationNode): OperationNode | undefined {
-  if (ParensNode.is(key)) return key.node
-  if (!RawNode.is(key)) return undefined
-  const { sqlFragments, parameters } = key
-  const [only] = parameters
-  if (only !== undefined) return parameters.length === 1 && sqlFragments.join('').trim() === '' ? only : undefined
-  const [, qualifier, name] = /^\s*(?:[`"]?(\w+)[`"]?\.)?[`"]?([a-z_]\w*)[`"]?\s*$/i.exec(sqlFragments.join('')) ?? []
-  if (name === undefined) return undefined
-  const column = { kind: 'ColumnNode', column: IdentifierNode.create(name) } as const
-  return ReferenceNode.create(column, qualifier === undefined ? undefined : TableNode.create(qualifier))
+/** The column that a key on MariaDB or MySQL consists of. */
+export function columnOf(key: OperationNode): ReferenceNode | undefined {
+  const { column, collation } = columnOrPlace(key, 'mysql') ?? {}
+  return collation === undefined ? column : undefined
 }
 
 export function selectsAll({ selection }: SelectionNode): boolean {

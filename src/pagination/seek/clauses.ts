@@ -3,19 +3,21 @@ import {
   CollateNode,
   ColumnNode,
   FunctionNode,
+  IdentifierNode,
   type OperationNode,
   type OrderByItemNode,
   RawNode,
   ReferenceNode,
   type SelectionNode,
   type SelectQueryNode,
+  TableNode,
   TupleNode,
   ValueNode,
 } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { columnName, raw, selectionName, sqlText } from './sql-nodes.ts'
+import { childOf, columnName, columnText, quoted, raw, selectionName, sqlText } from './sql-nodes.ts'
 
 // Pages are made by adding conditions on the keys to a query, so each clause must be understood, or be refused here.
 
@@ -58,27 +60,24 @@ export function isRawDistinct(modifier: OperationNode | undefined): boolean {
 export function resolvePosition(
   { orderBy }: OrderByItemNode,
   { selections = [], setOperations }: SelectQueryNode,
+  dialect: SqlDialect,
 ): OperationNode {
-  const place = positionIn(orderBy)
+  const { place, collation } = columnOrPlace(orderBy, dialect) ?? {}
   if (place === undefined) return orderBy
-  const before = selections.slice(0, place)
-  const selection = before.at(-1)?.selection
-  if (before.length < place || selection === undefined || before.some((one) => selectionName(one) === undefined)) {
+  const names = selections.map((selection) => selectionName(selection))
+  const name = names[place - 1]
+  if (name === undefined || names.slice(0, place).includes(undefined)) {
     throw new QueryUnsupportedError(`\`orderBy\` names column ${place} of the result by its place: name it by its name`)
   }
   // What the first query of a union selects twice may be two columns in another.
-  const name = setOperations && selectionName(before.at(-1) as SelectionNode)
-  if (name !== undefined) return ReferenceNode.create(ColumnNode.create(name))
-  return AliasNode.is(selection) ? selection.node : selection
+  const isAmbiguous = setOperations === undefined && names.filter((other) => other === name).length > 1
+  if (!isAmbiguous) return withCollation(ReferenceNode.create(ColumnNode.create(name)), collation)
+  const { selection } = selections[place - 1] as SelectionNode
+  return withCollation(AliasNode.is(selection) ? selection.node : selection, collation)
 }
 
-function positionIn(node: OperationNode): number | undefined {
-  if (ValueNode.is(node)) return node.immediate && Number.isInteger(node.value) ? (node.value as number) : undefined
-  if (!RawNode.is(node)) return undefined
-  const [only] = node.parameters
-  if (only !== undefined) return node.sqlFragments.join('').trim() === '' ? positionIn(only) : undefined
-  const text = rawTextOf(node).trim()
-  return /^\d{1,4}$/.test(text) ? Number(text) : undefined
+function withCollation(node: OperationNode, collation: OperationNode | undefined): OperationNode {
+  return collation === undefined ? node : raw`(${node}) ${collation}`
 }
 
 /** Whether the key has the same value in every row, so that it orders nothing. */
@@ -86,7 +85,8 @@ export function isConstant(key: OperationNode): boolean {
   if (ValueNode.is(key)) return true
   if (!RawNode.is(key)) return false
   const { sqlFragments, parameters } = key
-  if (parameters.length > 0) return sqlFragments.join('').trim() === '' && parameters.every((node) => isConstant(node))
+  if (parameters.length > 0)
+    return /^[\s()]*$/.test(sqlFragments.join('')) && parameters.every((node) => isConstant(node))
   const literal = /^\s*\(*\s*(?:'(?:[^']|'')*'|[-+]?\d+(?:\.\d+)?|null|true|false)\s*\)*\s*(?:::\s*[\w ]+)?\s*$/i
   return literal.test(sqlFragments.join(''))
 }
@@ -187,28 +187,95 @@ export function selectionOf(
  * @throws QueryUnsupportedError when it selects several columns of the name
  */
 export function resolveAlias(key: OperationNode, query: SelectQueryNode, dialect: SqlDialect): OperationNode {
-  const [name, collation] = unqualifiedName(key, dialect)
-  const selected = name === undefined ? undefined : selectionOf(name, query, dialect !== 'postgres')?.selection
+  const { column, collation } = columnOrPlace(key, dialect) ?? {}
+  // Only SQLite looks for an alias in front of a collation.
+  if (column === undefined || column.table !== undefined || (collation && dialect !== 'sqlite')) return key
+  const name = columnName(column) as string
+  const selected = selectionOf(name, query, dialect !== 'postgres')?.selection
   if (selected === undefined) return key
   const node = AliasNode.is(selected) ? selected.node : selected
   if (ReferenceNode.is(node) && node.table === undefined && columnName(node) === name) return key
-  return collation === undefined ? node : raw`(${node}) ${collation}`
+  return withCollation(node, collation)
 }
 
-const bareName = /^[\s(]*(["`]?)([\w$]*)\1(?:\s+(collate\s+\w+))?[\s)]*$/i
+/** The name of a column or a number, which databases take for a column of the result. */
+interface ColumnOrPlace {
+  readonly column?: ReferenceNode
+  readonly place?: number
+  /** The collations behind it. */
+  readonly collation?: OperationNode | undefined
+}
 
-/** The name of a column without its table, also in raw SQL; on SQLite, also in front of a collation. */
-function unqualifiedName(
-  key: OperationNode,
-  dialect: SqlDialect,
-): [name?: string, collation?: OperationNode | undefined] {
-  if (ReferenceNode.is(key)) return key.table === undefined ? [columnName(key) as string] : []
-  const match = RawNode.is(key) && bareName.exec(key.sqlFragments.join(''))
-  if (!match) return []
-  const [, quote, word = '', collate] = match
-  const [column, ...others] = key.parameters
-  const [collation] = collate === undefined ? others : [sqlText(collate)]
-  if (collation !== undefined && (dialect !== 'sqlite' || !others.every(CollateNode.is))) return []
-  if (column !== undefined) return word === '' ? [unqualifiedName(column, dialect)[0] as string, collation] : []
-  return [quote === '' && dialect === 'postgres' ? word.toLowerCase() : word, collation]
+/**
+ * Reads a key as the database does, for which parentheses, comments and quotes around a name change nothing.
+ *
+ * @returns `undefined` for a key that is more than a name or a number
+ */
+export function columnOrPlace(key: OperationNode, dialect: SqlDialect): ColumnOrPlace | undefined {
+  if (ReferenceNode.is(key)) return { column: key }
+  const child = childOf(key)
+  if (child !== undefined) return columnOrPlace(child, dialect)
+  const text = textOf(key, dialect)
+  const match = text === undefined ? null : termAlone.exec(withoutComments(text))
+  if (match === null) return undefined
+  const [, before = '', qualifier, name = '', number, behind = ''] = match
+  const collate = behind.replaceAll(')', ' ').trim()
+  const collation = collate === '' ? undefined : sqlText(collate)
+  const isSigned = before.includes('+')
+  if (number !== undefined) {
+    // `+2` is an expression to PostgreSQL, and `0x2` a text to MySQL.
+    const isPlace = dialect === 'mysql' ? !/x/i.test(number) : dialect === 'sqlite' || !isSigned
+    return isPlace ? { place: Number(number), collation } : undefined
+  }
+  // Only MySQL reads `+name` as `name`, and only there are double quotes around a text.
+  if (dialect === 'mysql' ? name.startsWith('"') : isSigned) return undefined
+  const column = { kind: 'ColumnNode', column: IdentifierNode.create(nameIn(name, dialect)) } as const
+  const table = qualifier === undefined ? undefined : TableNode.create(nameIn(qualifier, dialect))
+  return { column: ReferenceNode.create(column, table), collation }
+}
+
+/**
+ * The text of an expression whose parts are raw SQL, names and integers. Names are in backticks, which raw SQL has around
+ * nothing else.
+ */
+function textOf(node: OperationNode, dialect: SqlDialect): string | undefined {
+  if (IdentifierNode.is(node)) return quoted(node.name, '`')
+  if (ReferenceNode.is(node)) return columnName(node) === undefined ? undefined : columnText(node, '`')
+  if (CollateNode.is(node)) return `collate ${quoted(node.collation.name, '`')}`
+  if (ValueNode.is(node)) {
+    // Drivers of MySQL write parameters into the text of the statement.
+    const isWritten = node.immediate || dialect === 'mysql'
+    return isWritten && Number.isInteger(node.value) ? String(node.value) : undefined
+  }
+  const child = childOf(node)
+  if (child !== undefined) return textOf(child, dialect)
+  if (!RawNode.is(node)) return undefined
+  let text = node.sqlFragments[0] as string
+  for (const [at, parameter] of node.parameters.entries()) {
+    const inner = textOf(parameter, dialect)
+    if (inner === undefined) return undefined
+    text += inner + node.sqlFragments[at + 1]
+  }
+  return text
+}
+
+const termAlone = /* @__PURE__ */ (() => {
+  const name = '`(?:[^`]|``)+`|"(?:[^"]|"")+"|\\[[^\\]]+\\]|[\\p{L}_][\\p{L}\\p{N}_$]*'
+  const column = `(?:(?:${name})\\s*\\.\\s*)??(?:(${name})\\s*\\.\\s*)?(${name})`
+  return new RegExp(`^([\\s(+]*)(?:${column}|(\\d+|0x[\\da-f]+))((?:[\\s)]|collate\\s+(?:${name}))*)$`, 'iu')
+})()
+
+function withoutComments(text: string): string {
+  return text.replaceAll(
+    /(`(?:[^`]|``)*`|"(?:[^"]|"")*"|'(?:[^']|'')*')|--(?=\s|$)[^\n]*|\/\*(?!!).*?\*\//gs,
+    (_part, literal: string | undefined) => literal ?? ' ',
+  )
+}
+
+/** The name without its quotes, as the database folds it. */
+function nameIn(text: string, dialect: SqlDialect): string {
+  const quote = text.charAt(0)
+  if (quote === '[') return text.slice(1, -1)
+  if (quote === '`' || quote === '"') return text.slice(1, -1).replaceAll(quote + quote, quote)
+  return dialect === 'postgres' ? text.toLowerCase() : text
 }

@@ -90,7 +90,7 @@ export function resolveOrder(
   }
   // Not the nodes of `by` and `unique`: the user's plugins rewrote those in the tuple only.
   const { values } = (items.at(-1) as OrderByItemNode).orderBy as TupleNode
-  const ordered = ownItems.length > 0 ? ownItems.map((item) => parseOwnItem(item, node)) : by
+  const ordered = ownItems.length > 0 ? ownItems.map((item) => parseOwnItem(item, node, style.dialect)) : by
   const nodes = ownItems.length > 0 ? [...ordered.map((key) => key.node), ...values] : values
   const allResolved = nodes.map((key) => resolveKey(key, node, style.dialect))
   const isAsGiven = keyTypes === undefined && allResolved.every((key, at) => key === given.nodes[at])
@@ -181,14 +181,14 @@ function resolveKey(key: OperationNode, query: SelectQueryNode, dialect: SqlDial
 }
 
 /** A key of the query's own `orderBy()`. It may be nullable, so it counts as nullable. */
-function parseOwnItem(item: OrderByItemNode, query: SelectQueryNode): GivenKey {
+function parseOwnItem(item: OrderByItemNode, query: SelectQueryNode, dialect: SqlDialect): GivenKey {
   const direction = item.direction === undefined ? 'asc' : rawSqlOf(item.direction)
   const match = /^\s*(asc|desc)(?:\s+nulls\s+(first|last))?\s*$/i.exec(direction)
   if (match === null || /\b(asc|desc|nulls\s+(first|last))\s*$/i.test(rawSqlOf(item.orderBy))) {
     throw new QueryUnsupportedError('A key of `orderBy()` has its direction in raw SQL: give it as the second argument')
   }
   return {
-    node: item.collation ? raw`${item.orderBy} ${item.collation}` : resolvePosition(item, query),
+    node: item.collation ? raw`${item.orderBy} ${item.collation}` : resolvePosition(item, query, dialect),
     isDescending: match[1]?.toLowerCase() === 'desc',
     nulls: item.nulls ?? (match[2]?.toLowerCase() as NullsPlacement | undefined),
     isNullable: true,

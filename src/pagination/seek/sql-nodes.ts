@@ -9,6 +9,7 @@ import {
   type OperationNode,
   OperatorNode,
   type OrderByNode,
+  ParensNode,
   RawNode,
   ReferenceNode,
   type SelectionNode,
@@ -100,6 +101,13 @@ function parametersIn(node: unknown): number {
   return count
 }
 
+/** The expression that is all of the node: what stands in parentheses, or in raw SQL without text. */
+export function childOf(node: OperationNode): OperationNode | undefined {
+  if (ParensNode.is(node)) return node.node
+  if (!RawNode.is(node) || node.parameters.length !== 1) return undefined
+  return node.sqlFragments.join('').trim() === '' ? node.parameters[0] : undefined
+}
+
 /** SQL text without parameters. */
 export function sqlText(sql: string): RawNode {
   return { kind: 'RawNode', sqlFragments: [sql], parameters: [] }
@@ -114,7 +122,7 @@ export function toSql(node: OperationNode, quote: SqlStyle['quote']): RawNode {
   return quote === undefined ? raw`${node}` : sqlText(columnText(node, quote))
 }
 
-function columnText(node: ReferenceNode, quote: string): string {
+export function columnText(node: ReferenceNode, quote: string): string {
   const name = quoted(columnName(node) as string, quote)
   if (node.table === undefined) return name
   const { schema, identifier } = node.table.table
@@ -122,7 +130,7 @@ function columnText(node: ReferenceNode, quote: string): string {
   return schema === undefined ? table : `${quoted(schema.name, quote)}.${table}`
 }
 
-function quoted(name: string, quote: string): string {
+export function quoted(name: string, quote: string): string {
   return quote + (name.includes(quote) ? name.replaceAll(quote, quote + quote) : name) + quote
 }
 

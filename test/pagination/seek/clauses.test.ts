@@ -1,4 +1,5 @@
-import { type SelectQueryBuilder, sql } from 'kysely'
+import fc from 'fast-check'
+import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely'
 import { countRows, createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { engines, type Opened, type Untyped } from '../support/engines.ts'
@@ -6,6 +7,20 @@ import { engines, type Opened, type Untyped } from '../support/engines.ts'
 const { cursorPaginate, paginate, readRows } = createPaginator({ onWarn: () => {} })
 // biome-ignore lint/suspicious/noExplicitAny: tables without types
 type Query = SelectQueryBuilder<any, any, any>
+
+type Raw = RawBuilder<unknown>
+
+/** What may be written around a name. */
+const layers: Readonly<Record<string, (inner: Raw) => Raw>> = {
+  parentheses: (inner) => sql`(${inner})`,
+  blanks: (inner) => sql` ${inner} `,
+  'comment before': (inner) => sql`/* the key */ ${inner}`,
+  'comment behind': (inner) => sql`${inner} /* "of" (the) order */`,
+  'line comment': (inner) => sql`${inner} -- it's the key
+    `,
+  nested: (inner) => sql`${inner}`,
+  collation: (inner) => sql`${inner} collate nocase`,
+}
 
 describe.each(engines)('clauses on $name', ({ dialect, server, available, open }) => {
   let opened: Opened
@@ -104,6 +119,43 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
       }
     },
   )
+
+  test.skipIf(!available)('that spell an alias or a place in any way page by what stands there', async () => {
+    const sortKey = sql.id('sort key')
+    await sql`create table spelt (id int primary key, t varchar(10) not null, ${sortKey} int not null)`.execute(db)
+    await sql`insert into spelt (id, t, ${sortKey}) select id, t, id * 5 % 9 from clauses`.execute(db)
+    const query: Query = db.selectFrom('spelt').select(['id', sql`9 - id`.as('t'), 't as sort key'])
+    const spelling = fc.tuple(
+      fc.constantFrom('t', 'sort key', 2, 3),
+      fc.constantFrom(...['id', 'ref', 'raw'], ...(dialect === 'sqlite' ? ['brackets', 'backticks'] : [])),
+      fc.array(
+        fc.constantFrom(
+          ...['parentheses', 'blanks', 'comment before', 'comment behind', 'line comment', 'nested'],
+          ...(dialect === 'sqlite' ? ['collation'] : []),
+        ),
+        { maxLength: 3 },
+      ),
+    )
+    await fc.assert(
+      fc.asyncProperty(spelling, async ([name, form, around]) => {
+        const key = around.reduce((inner, layer) => layers[layer]?.(inner) ?? inner, spell(name, form))
+        const expected = await query.orderBy(key).orderBy('id').execute()
+        await expectWalk(query.orderBy(key), {}, expected)
+        if (typeof name === 'string') await expectWalk(query, { by: [{ expr: key, nulls: 'last' }] }, expected)
+      }),
+      { numRuns: Number(process.env.RUNS ?? 15) },
+    )
+  })
+
+  function spell(name: string | number, form: string): Raw {
+    if (typeof name === 'number') return form === 'raw' ? sql.raw(String(name)) : sql.lit(name)
+    const quote = dialect === 'mysql' ? '`' : '"'
+    if (form === 'id') return sql.id(name)
+    if (form === 'ref') return sql.ref(name)
+    if (form === 'brackets') return sql.raw(`[${name}]`)
+    if (form === 'backticks') return sql.raw(`\`${name}\``)
+    return sql.raw(name === 't' ? 'T' : `${quote}${name}${quote}`)
+  }
 
   test.skipIf(!available)('may leave nothing but a constant to order by', async () => {
     // MySQL gives a number another type in a derived table.
