@@ -265,7 +265,7 @@ const termAlone = /* @__PURE__ */ (() => {
   return new RegExp(`^([\\s(+]*)(?:${column}|(\\d+|0x[\\da-f]+))((?:[\\s)]|collate\\s+(?:${name}))*)$`, 'iu')
 })()
 
-function withoutComments(text: string): string {
+export function withoutComments(text: string): string {
   return text.replaceAll(
     /(`(?:[^`]|``)*`|"(?:[^"]|"")*"|'(?:[^']|'')*')|--(?=\s|$)[^\n]*|\/\*(?!!).*?\*\//gs,
     (_part, literal: string | undefined) => literal ?? ' ',

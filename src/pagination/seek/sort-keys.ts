@@ -14,7 +14,7 @@ import { QueryUnsupportedError } from '../errors.ts'
 import type { MysqlType } from '../key-text/mysql-types.ts'
 import type { InnerKey } from '../key-text/query-sources.ts'
 import type { NullsPlacement } from '../types.ts'
-import { isConstant, refuseKey, refuseRawClauses, resolveAlias, resolvePosition } from './clauses.ts'
+import { isConstant, refuseKey, refuseRawClauses, resolveAlias, resolvePosition, withoutComments } from './clauses.ts'
 import type { GivenKey, GivenKeys } from './given-keys.ts'
 import { isGrouped, isWindowFunction, wrapGrouped } from './grouped-query.ts'
 import { columnsAsText, conditionAsText, nodeKey, raw, type SqlStyle, sqlText, toSql } from './sql-nodes.ts'
@@ -184,7 +184,7 @@ function resolveKey(key: OperationNode, query: SelectQueryNode, dialect: SqlDial
 function parseOwnItem(item: OrderByItemNode, query: SelectQueryNode, dialect: SqlDialect): GivenKey {
   const direction = item.direction === undefined ? 'asc' : rawSqlOf(item.direction)
   const match = /^\s*(asc|desc)(?:\s+nulls\s+(first|last))?\s*$/i.exec(direction)
-  if (match === null || /\b(asc|desc|nulls\s+(first|last))\s*$/i.test(rawSqlOf(item.orderBy))) {
+  if (match === null || /\b(asc|desc|nulls\s+(first|last)|using\s*[<>]=?)\s*$/i.test(rawSqlOf(item.orderBy))) {
     throw new QueryUnsupportedError('A key of `orderBy()` has its direction in raw SQL: give it as the second argument')
   }
   return {
@@ -196,7 +196,7 @@ function parseOwnItem(item: OrderByItemNode, query: SelectQueryNode, dialect: Sq
 }
 
 function rawSqlOf(node: OperationNode): string {
-  return RawNode.is(node) ? node.sqlFragments.join('') : ''
+  return RawNode.is(node) ? withoutComments(node.sqlFragments.join('')) : ''
 }
 
 function signatureOf(names: readonly string[], givenKeys: readonly GivenKey[], { dialect, quote }: SqlStyle): string {

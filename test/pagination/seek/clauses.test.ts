@@ -187,6 +187,8 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
       [all(), { by: [{ expr: sql`now() - k`, nulls: 'never' }] }],
       [all(), { by: [{ expr: sql`row(k, id)`, nulls: 'never' }] }],
       [all().orderBy(sql`k, id`), {}],
+      [all().orderBy(sql`k desc /* newest */`), {}],
+      [all().orderBy(sql`k using >`), {}],
       [all().orderBy(sql`9`), {}],
       [db.selectFrom('clauses').selectAll().orderBy(sql`2`), {}],
       [all().modifyEnd(sql`limit 5`), {}],
