@@ -1,4 +1,4 @@
-import { BinaryOperationNode, type JoinNode, type OperationNode, ReferenceNode } from 'kysely'
+import { BinaryOperationNode, type JoinNode, type OperationNode, ReferenceNode, ValueNode } from 'kysely'
 import type { FixedColumn, TableNeed } from '../../shared/index-advice/index-need.ts'
 import { isColumn } from '../../shared/index-advice/index-need.ts'
 import {
@@ -74,9 +74,16 @@ export function shapeOf(resolved: ResolvedQuery, dialect: SqlDialect): PageShape
     const isForeign = (part: OperationNode) => ReferenceNode.is(part) && (columnOf(part)?.table ?? home) !== home
     const foreign = keys.some(({ node }) => someNode(node, (part) => isForeign(part as OperationNode)))
     if (foreign) return 'its keys belong to more than one table'
-    if (dialect === 'postgres' || left.every(({ node }) => ReferenceNode.is(node))) return undefined
-    return 'one of its keys is computed: keep its value in a column'
+    const isComputed = left.some(({ node }) => !ReferenceNode.is(node))
+    if (isComputed && dialect !== 'postgres') return 'one of its keys is computed: keep its value in a column'
+    const hasObject = left.some(({ node }) => someNode(node, (part) => isObject(part as OperationNode)))
+    return hasObject ? 'one of its keys is computed from a list, bytes or an object' : undefined
   }
+}
+
+/** Whether the node is a parameter that has no literal in the definition of an index. */
+function isObject(node: OperationNode): boolean {
+  return ValueNode.is(node) && Object(node.value) === node.value && !(node.value instanceof Date)
 }
 
 /** The table of the first key that names one; else the first of the query. */

@@ -539,6 +539,15 @@ describe.each(judged)('explainPage on $name', (engine) => {
     expect(index).toContain(`on "${schema}"."users" ("name", "id")`)
   })
 
+  it.runIf(dialect === 'postgres')('names no index for an order that the request gives as a list', async () => {
+    const listed = sql`array_position(${['b', 'a']}::text[], name::text)`
+    const options = { by: [{ expr: listed, nulls: 'last' }] as never[], unique: 'id' }
+    expect(await explainPage(users(db), options)).toMatchObject({
+      access: 'sort',
+      reason: expect.stringMatching(/list/),
+    })
+  })
+
   it.runIf(dialect !== 'mysql')('knows a partial index whose condition is the filter', async () => {
     await create('create index users_alive on users (name, id) where deleted_at is null')
     const query = users(db).where('deleted_at', 'is', null)
