@@ -13,11 +13,10 @@ import { comparable } from './sqlite-unions.ts'
 export const sqlite: KeyText = {
   columns: (keys, isDetailed) =>
     keys.map(({ sql }, at) => {
-      const text = isDetailed ? raw`'h' || hex(${sql})` : raw`'t' || ${sql}`
-      return asColumn(
-        raw`case when +${sql} between -9007199254740991 and 9007199254740991 then ${sql} when typeof(${sql}) = 'text' then ${text} when ${sql} is null then null else quote(${sql}) end`,
-        `posthastek${at}`,
-      )
+      const text = isDetailed
+        ? raw`case when typeof(${sql}) = 'text' then 'h' || hex(${sql}) when ${sql} is null then null else quote(${sql}) end`
+        : raw`case when +${sql} between -9007199254740991 and 9007199254740991 then ${sql} when typeof(${sql}) = 'text' then 't' || ${sql} when ${sql} is null then null else quote(${sql}) end`
+      return asColumn(text, `posthastek${at}`)
     }),
   positionOf: (row, keys) => textsIn(row, keys).map((text) => (text?.startsWith('h') ? withoutHex(text) : text)),
   isNullIn: hasNoText,
@@ -35,9 +34,14 @@ function withoutHex(text: string): string {
   return Buffer.from(decoded).equals(bytes) ? `t${decoded}` : text
 }
 
-/** Whether a key of the rows may be a text that is no UTF-8, which their statement has not written as bytes. */
-export function lacksBytes(rows: readonly Row[], { keys }: ResolvedQuery): boolean {
-  return rows.some((row) => keys.some((_key, at) => textIn(row, at)?.includes(replacement) === true))
+/**
+ * Whether a key of the rows may be another value than its statement shows: a text that is no UTF-8, or a number that the driver has
+ * cut. Prisma's drivers make integers of all numbers in a column whose first is one.
+ */
+export function lacksExactTexts(rows: readonly Row[], { keys }: ResolvedQuery): boolean {
+  const isExact = (row: Row, at: number) =>
+    typeof row[`posthastek${at}`] !== 'bigint' && textIn(row, at)?.includes(replacement) !== true
+  return rows.some((row) => !keys.every((_key, at) => isExact(row, at)))
 }
 
 /** What a driver writes for bytes that are no text. */

@@ -7,7 +7,7 @@ import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { lacksOwnType } from '../key-text/postgres.ts'
 import { mayBeByLocalTime } from '../key-text/proofs.ts'
-import { lacksBytes } from '../key-text/sqlite.ts'
+import { lacksExactTexts } from '../key-text/sqlite.ts'
 import { mayBeMixed, mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
 import { hasNoBinaryForm, isAborted, isDataError, isRankOfFts5, namesCursor, returnsSetOfRows } from './data-errors.ts'
 import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
@@ -224,7 +224,7 @@ export class SeekQuery {
     const isLacking =
       dialect === 'postgres'
         ? first !== undefined && lacksOwnType(first, resolved)
-        : dialect === 'sqlite' && lacksBytes(rows, resolved)
+        : dialect === 'sqlite' && lacksExactTexts(rows, resolved)
     if (isLacking) wantDetails(resolved)
     return isLacking
   }
