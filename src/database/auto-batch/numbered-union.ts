@@ -8,7 +8,7 @@ import {
 } from 'kysely'
 import { walkQuery } from '../../shared/sql/query-tree.ts'
 import { hasUnknownTables } from '../../shared/sql/unknown-tables.ts'
-import type { Execute } from '../execute.ts'
+import { type Execute, readingQuery } from '../execute.ts'
 import {
   compileAround,
   type JoinedSql,
@@ -67,7 +67,7 @@ class NumberedUnion implements JoinPlan {
     this.#keyList = keyList
     this.learn =
       dialect === 'sqlite'
-        ? undefined
+        ? refusalOfDriver
         : async (execute) => {
             // Without what the catalogue says, there is still the union.
             await keyList?.learn(execute).catch(() => {})
@@ -94,6 +94,13 @@ class NumberedUnion implements JoinPlan {
       }
     )
   }
+}
+
+/** Prisma's drivers of SQLite take the type of a computed column from its first row, and cut the numbers of the others. */
+async function refusalOfDriver(execute: Execute): Promise<string | undefined> {
+  const { rows } = await execute(readingQuery('select 1 as x union all select 0.5'))
+  const { x } = rows[1] as { readonly x?: unknown }
+  return x === 0.5 ? undefined : 'the driver reads a column as its first row has it'
 }
 
 /** The session may limit the rows of each SELECT, and then the rows of all lookups together. */

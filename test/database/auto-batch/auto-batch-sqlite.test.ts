@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import BetterSqlite from 'better-sqlite3'
-import { Kysely, SqliteDialect, sql } from 'kysely'
+import { type Dialect, Kysely, SqliteDialect, sql } from 'kysely'
 import { cachedStatements, nodeSqlite, queryReport } from 'posthaste'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { open, sqliteTables } from './support/databases.ts'
@@ -100,6 +100,16 @@ describe.each(['node:sqlite', 'better-sqlite3'])('autoBatch on SQLite, %s', (dri
     expect(await db.selectFrom('city').select('id').where('id', '=', 2).executeTakeFirst()).toEqual({ id: 2 })
   })
 
+  it('joins nothing through a driver that reads a column as its first row has it', async () => {
+    const { db } = open(cutting(dialect()))
+    const half = (id: number) =>
+      db.selectFrom('city').select(sql<number>`coalesce(id / 2.0, 0)`.as('half')).where('id', '=', id)
+    const halves = () => Promise.all(Array.from({ length: 60 }, (_, index) => half(2 + (index % 5)).executeTakeFirst()))
+    const expected = Array.from({ length: 60 }, (_, index) => ({ half: (2 + (index % 5)) / 2 }))
+    expect([await halves(), await halves()]).toEqual([expected, expected])
+    expect(queryReport(db).autoBatch.shapes).toMatchObject([{ refused: expect.stringContaining('first row') }])
+  })
+
   it('streams, and keeps savepoints', async () => {
     const { db } = open(dialect())
     const streamed: unknown[] = []
@@ -115,3 +125,33 @@ describe.each(['node:sqlite', 'better-sqlite3'])('autoBatch on SQLite, %s', (dri
     expect(count?.n).toBe(24)
   })
 })
+
+/** As Prisma's drivers, which make integers of all numbers in a column whose first is one. */
+function cutting(dialect: Dialect): Dialect {
+  const cut = (rows: readonly Record<string, unknown>[]) => {
+    const isCut = (name: string) => Number.isInteger(rows[0]?.[name])
+    const values = (row: object) =>
+      Object.entries(row).map(([name, value]) => [name, isCut(name) ? Math.trunc(value) : value])
+    return rows.map((row) => Object.fromEntries(values(row)))
+  }
+  return {
+    createAdapter: () => dialect.createAdapter(),
+    createIntrospector: (db) => dialect.createIntrospector(db),
+    createQueryCompiler: () => dialect.createQueryCompiler(),
+    createDriver() {
+      const driver = dialect.createDriver()
+      const acquire = driver.acquireConnection.bind(driver)
+      driver.acquireConnection = async (options) => {
+        const connection = await acquire(options)
+        const execute = connection.executeQuery.bind(connection)
+        if (Object.hasOwn(connection, 'executeQuery')) return connection
+        connection.executeQuery = async (query) => {
+          const result = await execute(query)
+          return { ...result, rows: cut(result.rows as never) as never }
+        }
+        return connection
+      }
+      return driver
+    },
+  }
+}
