@@ -5,22 +5,24 @@ import { replacement } from './sqlite.ts'
 
 /** Makes the text of a key from the value that a row shows for it, where that tells the whole text. */
 export interface ShownText {
-  /** @param like - the text of the key in another row */
-  canWrite(value: unknown, key: OrderKey, like: string): boolean
+  /** @param like - the text of the key in another row; `null` for NULL */
+  canWrite(value: unknown, key: OrderKey, like: string | null): boolean
   write(value: unknown, like: string): string
 }
 
 export const shownTexts: { readonly [Dialect in SqlDialect]?: ShownText } = {
   sqlite: {
-    canWrite: (value) => {
-      if (typeof value === 'number') return Math.abs(value) <= Number.MAX_SAFE_INTEGER
-      return typeof value === 'string' ? !value.includes(replacement) : typeof value === 'bigint'
+    // A plugin may turn some texts into numbers, or some numbers into texts.
+    canWrite: (value, _key, like) => {
+      if (typeof value === 'string') return like?.startsWith('t') !== false && !value.includes(replacement)
+      if (like?.startsWith('t')) return false
+      return typeof value === 'number' ? Math.abs(value) <= Number.MAX_SAFE_INTEGER : typeof value === 'bigint'
     },
     write: (value) => (typeof value === 'string' ? `t${value}` : String(value)),
   },
   postgres: {
     canWrite: (value, _key, like) =>
-      shownAs[typeOf(like)]?.includes(typeof value) === true &&
+      shownAs[typeOf(like ?? '')]?.includes(typeof value) === true &&
       (typeof value !== 'number' || Number.isSafeInteger(value)),
     write: (value, like) => `${typeOf(like)}:${value}`,
   },

@@ -90,7 +90,7 @@ export class ShownKeys {
     const { keys } = this.#resolved
     if (rows[0] === undefined || !this.#isAt(rows[0], position) || this.#haveTwins(rows)) return false
     return keys.every((key, at) => {
-      const [name, like] = [this.#names[at] as string, position[at] as string]
+      const [name, like] = [this.#names[at] as string, position[at] ?? null]
       return rows.every((row) => this.#isText(row[name], key, like))
     })
   }
@@ -109,12 +109,12 @@ export class ShownKeys {
     const values = this.valuesOf(row)
     const { keys } = this.#resolved
     return (
-      keys.every((key, at) => this.#isText(values[at], key, position[at] as string)) &&
+      keys.every((key, at) => this.#isText(values[at], key, position[at] ?? null)) &&
       isSame(this.positionOf(values, position), position)
     )
   }
 
-  #isText(value: unknown, key: OrderKey, like: string): boolean {
+  #isText(value: unknown, key: OrderKey, like: string | null): boolean {
     return value === null ? key.isNullable : this.#text.canWrite(value, key, like)
   }
 

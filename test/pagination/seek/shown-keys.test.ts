@@ -88,6 +88,22 @@ describe('reading SQLite rows that show their keys', () => {
     expect(hiddenIn(opened.statements())).toEqual([true, true, true, true])
   })
 
+  it.each<[string, 'first_name' | 'id', (value: unknown) => unknown]>([
+    ['texts into numbers', 'first_name', (value) => (value === 'c' ? 12 : value)],
+    ['numbers into texts', 'id', (value) => (Number(value) > 3 ? `h${value}` : value)],
+  ])('does not trust a plugin that turns some %s', async (_what, key, change) => {
+    const changing: KyselyPlugin = {
+      transformQuery: ({ node }) => node,
+      transformResult: async ({ result }) => ({
+        ...result,
+        rows: result.rows.map((row) => ({ ...row, [key]: change(row[key]) })),
+      }),
+    }
+    const rows = people().withPlugin(changing).select(['id', 'first_name'])
+    const plain = await rows.orderBy(key).execute()
+    expect(await Array.fromAsync(readRows(rows, { unique: key, size: 2 }))).toEqual(plain)
+  })
+
   it('knows a key whose name another table has too', async () => {
     const joined = people().innerJoin('people as boss', 'boss.id', 'people.id').select(['people.id', 'people.team'])
     const by = [{ key: 'people.team', nulls: 'first' as const }]
