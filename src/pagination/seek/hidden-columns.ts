@@ -16,7 +16,7 @@ const hiddenName = /^posthaste[kongxdzylm]\d+$/
 /** Copies the rows without the columns that our statements add. */
 export function stripHiddenColumns(rows: readonly Row[]): Row[] {
   return rows.map((row) => {
-    const copy: Row = {}
+    const copy = emptyLike(row)
     for (const name in row) {
       // Nearly all rows have these two, and the pattern takes several times as long.
       if (name === 'posthastek0' || name === 'posthastex0' || isHidden(name)) continue
@@ -26,6 +26,12 @@ export function stripHiddenColumns(rows: readonly Row[]): Row[] {
     }
     return copy
   })
+}
+
+/** A plugin of the user's may make the rows instances of a class. Those that a driver makes without a prototype become plain objects. */
+function emptyLike(row: Row): Row {
+  const prototype = Object.getPrototypeOf(row)
+  return prototype === Object.prototype || prototype === null ? {} : Object.create(prototype)
 }
 
 function isHidden(name: string): boolean {

@@ -24,6 +24,19 @@ describe('the rows of a page', () => {
     expect(stripHiddenColumns(rows)).toStrictEqual([{ id: 1, a: 1 }, { id: 2, b: 2 }, { id: 3 }, { id: 4, a: 1, b: 2 }])
   })
 
+  it('stay instances of the class that a plugin of the user’s makes them', () => {
+    class Person {
+      readonly name = 'a'
+      readonly posthastek0 = '1'
+      get initial() {
+        return this.name[0]
+      }
+    }
+    const [shown] = stripHiddenColumns([new Person() as never])
+    expect(shown).toBeInstanceOf(Person)
+    expect({ ...shown, initial: shown?.initial }).toEqual({ name: 'a', initial: 'a' })
+  })
+
   it('keep columns that are named as shortly', () => {
     const phones = { id: 1, phn1: '555', pho0: null, phx0: '1', phk0: 'x', posthaste: 1 }
     expect(stripHiddenColumns([{ ...phones, posthastek0: '1' }])).toStrictEqual([phones])
