@@ -226,7 +226,7 @@ export interface NPlusOneOptions {
 export interface InstrumentOptions {
   /**
    * Records the durations as `db.query`, and shows the report in its `database` section, with those of other databases, until
-   * `db.destroy()`.
+   * `db.destroy()`, or until nothing refers to the `Kysely` any longer.
    */
   readonly monitor?: QueryMonitor | undefined
   /** Invalidates the tag `table:<name>` of every table that a write changed, after COMMIT. */

@@ -1,4 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import {
   type CompiledQuery,
   type Dialect,
@@ -249,6 +251,25 @@ describe('instrument', () => {
     expect(section().slow).toHaveLength(2)
     await other.destroy()
     expect(section()).toMatchObject({ queries: [{ count: 1 }], slow: [] })
+    monitor.close()
+  })
+
+  it('leaves it to the garbage collector to take a database out of the monitor that nobody destroys', async () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const monitor = new PerformanceMonitor()
+    const open = () =>
+      new Kysely(
+        instrument({ dialect: new SqliteDialect({ database: nodeSqlite(new DatabaseSync(':memory:')) }) }, { monitor }),
+      )
+    const kept = open()
+    await sql`select 1`.execute(kept)
+    await sql`select 1`.execute(open())
+    await vi.waitFor(() => {
+      collect()
+      expect((monitor.snapshot().database as unknown as QueryReport).queries).toHaveLength(1)
+    })
+    expect(queryReport(kept).queries).toHaveLength(1)
     monitor.close()
   })
 

@@ -2,8 +2,15 @@ import type { QueryMonitor, QueryReport } from '../types.ts'
 
 type Report = () => QueryReport
 
+interface Reference {
+  /** @returns `undefined` when the `Kysely` of the report was collected as garbage */
+  deref(): Report | undefined
+}
+
 /** The reports that a monitor shows in one section. */
-const reportsByMonitor = new WeakMap<QueryMonitor, Set<Report>>()
+const reportsByMonitor = new WeakMap<QueryMonitor, Set<Reference>>()
+
+let collected: FinalizationRegistry<() => void> | undefined
 
 /**
  * Shows a report in the `database` section of a monitor, together with those of other databases.
@@ -13,9 +20,20 @@ const reportsByMonitor = new WeakMap<QueryMonitor, Set<Report>>()
 export function showReport(monitor: QueryMonitor, report: Report): () => void {
   const reports = reportsByMonitor.get(monitor) ?? new Set()
   reportsByMonitor.set(monitor, reports)
-  reports.add(report)
-  monitor.addSource?.('database', () => mergeReports([...reports].map((read) => read())))
-  return () => void reports.delete(report)
+  const hide = () => void reports.delete(reference)
+  const reference = refer(report, hide)
+  reports.add(reference)
+  monitor.addSource?.('database', () => mergeReports([...reports].flatMap((other) => other.deref()?.() ?? [])))
+  return hide
+}
+
+/** Nobody destroys a `Kysely` that is made for one transaction, as `prisma-extension-kysely` does. Nor is it kept alive here. */
+function refer(report: Report, onCollected: () => void): Reference {
+  // Cloudflare Workers have it since the compatibility date 2025-05-05.
+  if (typeof FinalizationRegistry === 'undefined') return { deref: () => report }
+  collected ??= new FinalizationRegistry((forget) => forget())
+  collected.register(report, onCollected)
+  return new WeakRef(report)
 }
 
 function mergeReports(reports: readonly QueryReport[]): QueryReport {
