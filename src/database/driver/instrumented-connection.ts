@@ -55,18 +55,21 @@ export class InstrumentedConnection {
     if (statementLimit > 0 && dialect === 'postgres') {
       run = new NamedStatements(run, statementLimit, this.#transaction, dialectNumber).execute
     }
-    let stream = connection.streamQuery.bind(connection) as StreamQuery
+    // Drivers in JavaScript may have no streams.
+    let stream = connection.streamQuery?.bind(connection) as StreamQuery | undefined
     if (cancels) this.#cancellable = new CancellableConnection(connection, this.executeUnobserved, instrumentation)
     if (this.#cancellable !== undefined && timeoutMs !== undefined) {
       const timeout = new QueryTimeout(this.#cancellable, run, timeoutMs)
       const unlimited = stream
       run = timeout.execute
-      stream = (query, ...rest) => timeout.stream(query, () => unlimited(query, ...rest))
+      if (unlimited !== undefined) stream = (query, ...rest) => timeout.stream(query, () => unlimited(query, ...rest))
     }
     this.executeUnrecorded = run
     connection.executeQuery = ((query, options) => this.#execute(query, options)) as typeof connection.executeQuery
+    if (stream === undefined) return
+    const open = stream
     connection.streamQuery = ((query: CompiledQuery, ...rest: unknown[]) =>
-      this.#stream(query, () => stream(query, ...rest))) as typeof connection.streamQuery
+      this.#stream(query, () => open(query, ...rest))) as typeof connection.streamQuery
   }
 
   /** Counts a caller who has got the connection. */
