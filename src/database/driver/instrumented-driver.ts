@@ -67,15 +67,25 @@ export class InstrumentedDriver implements Driver {
     const scope = currentScope()
     if (scope?.holdsTransaction(this.#instrumentation)) strayQueries.watchWait(scope, observer.builtShape(), acquired)
     const instrumented = timesAcquisition
-      ? this.#instrumentTimed(acquired).catch(this.#onRefused)
+      ? this.#instrumentTimed(acquired)
       : acquired.then(this.#instrument, this.#onRefused)
     const connection = scope === undefined ? instrumented : timeWait(scope, instrumented)
     return { connection, leave: () => pending.leave() }
   }
 
-  readonly #instrument = (connection: DatabaseConnection): DatabaseConnection => {
-    instrumentConnection(connection, this.#instrumentation).addCaller()
+  readonly #instrument = (connection: DatabaseConnection): DatabaseConnection | Promise<never> => {
+    try {
+      instrumentConnection(connection, this.#instrumentation).addCaller()
+    } catch (error) {
+      return this.#refuse(connection, error)
+    }
     return connection
+  }
+
+  /** Gives back a connection that cannot be patched, such as a frozen one. Otherwise the next callers would wait for ever. */
+  async #refuse(connection: DatabaseConnection, error: unknown): Promise<never> {
+    await this.#inner.releaseConnection(connection).finally(this.#unlock)
+    throw error
   }
 
   readonly #onRefused = (error: unknown): never => {
@@ -87,9 +97,9 @@ export class InstrumentedDriver implements Driver {
 
   async #instrumentTimed(acquired: Promise<DatabaseConnection>): Promise<DatabaseConnection> {
     const startedAt = performance.now()
-    const connection = await acquired
+    const connection = await this.#instrument(await acquired.catch(this.#onRefused))
     instrumentConnection(connection, this.#instrumentation).setAcquireMs(performance.now() - startedAt)
-    return this.#instrument(connection)
+    return connection
   }
 
   #acquire(options: AcquireOptions, onQueued: (leave: () => void) => void): Promise<DatabaseConnection> {

@@ -42,4 +42,16 @@ describe('the queue for a single connection', () => {
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled', 'fulfilled'])
     expect(await query()).toEqual({ rows: [] })
   })
+
+  it('goes on when the driver gives a connection that cannot be patched', async () => {
+    let frozen = 2
+    const query = open(async () => (frozen-- > 0 ? Object.freeze({ ...connection }) : connection))
+    const outcomes = await Promise.allSettled([query(), query(), query()])
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled'])
+  })
+
+  it('serves connections without streams, as drivers in JavaScript may have them', async () => {
+    const query = open(async () => ({ executeQuery: connection.executeQuery }) as never)
+    expect(await Promise.all([query(), query()])).toEqual([{ rows: [] }, { rows: [] }])
+  })
 })
