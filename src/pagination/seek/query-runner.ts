@@ -29,6 +29,14 @@ export function expectColumn(row: Row | undefined, name: string): void {
   )
 }
 
+/** @throws QueryUnsupportedError when a column that is a text in the statement is something else in a row */
+export function expectTexts(rows: readonly Row[], name: string): void {
+  if (rows.every((row) => typeof row[name] === 'string')) return
+  throw new QueryUnsupportedError(
+    `The column \`${name}\`, which the statement of a page selects, is no text in the rows: let the driver's parsers and plugins leave texts as they are`,
+  )
+}
+
 /** The methods of Kysely's select query builder that we call, without its type parameters. */
 export interface SelectQuery {
   orderBy(expression: object): SelectQuery

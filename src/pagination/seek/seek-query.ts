@@ -15,7 +15,7 @@ import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-colum
 import { MysqlKeys } from './mysql-keys.ts'
 import { offsetStatement } from './order-by.ts'
 import { OrderedQuery, type OrderedQueryOptions, type OrderedQuerySettings } from './ordered-query.ts'
-import { expectColumn, type QueryRunner, type Row, type SelectQuery } from './query-runner.ts'
+import { expectColumn, expectTexts, type QueryRunner, type Row, type SelectQuery } from './query-runner.ts'
 import { describeKey, listKeys, type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
 import { probeStatement, readKeysStatement, seekStatement, withoutColumns, withoutKeyValues } from './statements.ts'
 
@@ -112,6 +112,7 @@ export class SeekQuery {
     const { keys } = resolved
     const { dialect } = this.runner
     expectColumn(first, 'posthastek0')
+    if (dialect === 'postgres') expectTexts(rows, 'posthastek0')
     if (dialect === 'mysql' && rows.some(mayBeByLocalTime)) return this.#seek({ ...request, sortsInstants: true })
     if (this.#lacksDetails(rows, resolved)) return this.#seek(request)
     if (showsMixedTypes(first)) return this.#seekMixed(request)

@@ -189,6 +189,23 @@ describe.each(engines.filter(({ dialect }) => dialect !== 'sqlite'))(
         expect(hiddenIn(opened.statements())).toEqual([true, !isShown, !isShown, !isShown, !isShown])
         expect(read).toEqual(await expected.execute())
       })
+
+      it('says what is wrong with a plugin that turns texts into numbers', async () => {
+        const toNumbers: KyselyPlugin = {
+          transformQuery: ({ node }) => node,
+          transformResult: async ({ result }) => ({ ...result, rows: result.rows.map(withNumbers) }),
+        }
+        const page = cursorPaginate(rows().withPlugin(toNumbers).select('id'), { unique: 'id' })
+        if (engine.dialect === 'postgres') await expect(page).rejects.toThrow(/`posthastek0`.*is no text/)
+        else expect((await page).items).toHaveLength(9)
+      })
     })
   },
 )
+
+function withNumbers(row: Record<string, unknown>): Record<string, unknown> {
+  const values = Object.entries(row).map(([name, value]) => {
+    return [name, typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value]
+  })
+  return Object.fromEntries(values)
+}
