@@ -3,6 +3,8 @@ import { createServer, request as send } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import zlib from 'node:zlib'
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import express from 'express'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { Hono, type MiddlewareHandler } from 'hono'
@@ -592,6 +594,27 @@ describe('on Hono', () => {
     }
   })
 
+  it('leaves an answer to the handler that gives it through Node, each time', async () => {
+    const cache = makeCache()
+    await cache.invalidateTags('a')
+    const app = new Hono<{ Bindings: HttpBindings }>()
+    app.use('/compressed', onHono.compressResponses())
+    app.use('/cached', onHono.cacheResponses(cache))
+    app.use('/fresh', onHono.freshness(cache, { tags: ['a'], key: () => [] }))
+    app.get('/*', (c) => {
+      const { outgoing } = c.env
+      setImmediate(() => outgoing.writeHead(200, { 'content-type': 'text/plain' }).end('by Node'))
+      return RESPONSE_ALREADY_SENT
+    })
+    const port = await listen(createAdaptorServer({ fetch: app.fetch }) as ReturnType<typeof createServer>)
+    for (const path of ['/compressed', '/cached', '/cached', '/fresh', '/fresh']) {
+      for (const headers of [{}, { cookie: 'a=1' }]) {
+        const { status, body } = await ask(port, { path, headers })
+        expect([path, status, String(body)]).toEqual([path, 200, 'by Node'])
+      }
+    }
+  })
+
   it('compresses a whole answer whose handler says that it is chunked, as tRPC does', async () => {
     const app = new Hono()
     app.use(onHono.compressResponses())
@@ -688,6 +711,13 @@ describe('cache.http', () => {
     expect([await get('/a'), await get('/b')]).toEqual([1, 2])
     await cache.invalidateTags('a' as never)
     expect([await get('/a'), await get('/b')]).toEqual([3, 2])
+  })
+
+  it('gives the server the answer of an upgrade itself, which it knows by its identity', async () => {
+    const cache = makeCache()
+    const upgraded = Object.defineProperty(new Response(null), 'status', { value: 101 })
+    const handler = cache.http(() => upgraded)
+    expect(await handler(new Request('http://a/', { headers: { upgrade: 'websocket' } }))).toBe(upgraded)
   })
 
   it('never stores an answer with several cookies', async () => {

@@ -1,6 +1,7 @@
 import { runWork } from '../../shared/scope/work.ts'
 import { readReady } from '../ready-body.ts'
 import type { CachedRequest } from '../response-cache/rules/request-rules.ts'
+import { isSentOtherwise } from '../sent-response.ts'
 import type { Freshness, Validator } from './freshness.ts'
 import { varyWith } from './validator-rules.ts'
 
@@ -26,7 +27,7 @@ export async function checkFetch<Original>(
 async function tagResponse(response: Response, validator: Validator): Promise<Response> {
   const { status, statusText, body } = response
   const answer = { status, headers: [...response.headers] }
-  if (status !== 200) return response
+  if (status !== 200 || isSentOtherwise(response)) return response
   if (body === null) {
     return tagged(null, response, validator, await validator.finish(answer).catch(() => undefined))
   }

@@ -1,5 +1,6 @@
 import { expectObject } from '../../shared/arguments.ts'
 import { readReady } from '../ready-body.ts'
+import { isSentOtherwise } from '../sent-response.ts'
 import { BodyCopy } from './body-copy.ts'
 import { type CachedAnswer, leaveOutKnown, setAnswerHeaders, type WritableHead } from './cached-answer.ts'
 import type { HandlerRun } from './decisions.ts'
@@ -162,6 +163,7 @@ async function captureResponse(
     answer: Promise.resolve({ ...answerHead, body: bytes }),
     isStreaming: false,
   })
+  if (isSentOtherwise(response)) return settled(response, undefined)
   if (body === null) return settled(response, Buffer.alloc(0))
   const isError = status >= 500
   if (!isError && unstorableReason({ status, headers }, 0) !== undefined) return settled(response, undefined)
@@ -224,6 +226,7 @@ function cancel({ body }: Response): void {
 }
 
 function withCacheStatus(response: Response, cacheStatus: string): Response {
+  if (isSentOtherwise(response)) return response
   const { status, statusText, body } = response
   const headers = new Headers(response.headers)
   headers.append('cache-status', cacheStatus)
