@@ -615,6 +615,36 @@ describe('on Hono', () => {
     }
   })
 
+  it('leaves it to Hono that a handler has returned nothing', async () => {
+    const cache = makeCache()
+    await cache.invalidateTags('a')
+    const monitor = new PerformanceMonitor({ sampleInterval: false, onWarn() {} })
+    closing.push(() => monitor.close())
+    const middlewares = {
+      monitor: onHono.monitorRequests(monitor),
+      compressed: onHono.compressResponses(),
+      plain: onHono.compressResponses(false),
+      statistics: onHono.performanceRoutes(monitor),
+      cached: onHono.cacheResponses(cache),
+      fresh: onHono.freshness(cache, { tags: ['a'] }),
+    }
+    const app = new Hono()
+    app.onError((_error, c) => c.text('an error', 500))
+    for (const [name, middleware] of Object.entries(middlewares)) {
+      app.use(`/${name}`, middleware)
+      app.get(`/${name}`, (() => {}) as never)
+    }
+    const paths = Object.keys(middlewares).flatMap((name) => [`/${name}`, `/${name}`])
+    const port = await listen(createAdaptorServer({ fetch: app.fetch }) as ReturnType<typeof createServer>)
+    for (const path of paths) {
+      const { status, body } = await ask(port, { path })
+      expect([path, status, String(body)]).toEqual([path, 500, 'an error'])
+      const inProcess = await app.request(path)
+      expect([path, inProcess.status, await inProcess.text()]).toEqual([path, 500, 'an error'])
+    }
+    expect(monitor.endpoint('GET', '/monitor')?.status).toEqual({ 500: 4 })
+  })
+
   it('compresses a whole answer whose handler says that it is chunked, as tRPC does', async () => {
     const app = new Hono()
     app.use(onHono.compressResponses())

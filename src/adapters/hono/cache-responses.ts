@@ -4,7 +4,7 @@ import { wrongFramework } from '../../http/expect-call.ts'
 import { respondFetch } from '../../http/response-cache/fetch-cache.ts'
 import type { HttpCacheOptions, ResponseStore } from '../../http/response-cache/http-cache-options.ts'
 import { createResponseCache } from '../../http/response-cache/response-cache.ts'
-import { currentPattern, replaceResponse } from './context.ts'
+import { currentPattern, givenAnswer, replaceResponse } from './context.ts'
 
 /**
  * Answers from the cache, and stores the answers of the handlers after it, where that is safe. Use it on the route, after the
@@ -29,7 +29,7 @@ export function cacheResponses<Name extends string, Tag extends string>(
     const run = async (request: Request) => {
       c.req.raw = request
       await next()
-      return c.res
+      return givenAnswer(c)
     }
     // Reading `c.res` would make a response, which later ones are merged into.
     const { status, headers } = c.body(null)

@@ -8,7 +8,7 @@ import {
   savingsRecorder,
 } from '../../http/compression/savings.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
-import { patternOf, replaceResponse } from './context.ts'
+import { answerByNext, patternOf, replaceResponse } from './context.ts'
 
 /**
  * Compresses answers, whole or streamed, in a coding that the client accepts. Use it before the routes; on a route,
@@ -28,7 +28,7 @@ export function compressResponses(
   if (options === false) {
     return (c, next) => {
       uncompressed.add(c)
-      return next()
+      return answerByNext(next)
     }
   }
   const compressor = createResponseCompressor(options, compressResponsesOptions)

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Context } from 'hono'
+import type { Context, Next } from 'hono'
 import type { HttpRequest } from '../../http/answer.ts'
 import { unmatched } from '../../http/measure-request.ts'
 
@@ -18,6 +18,26 @@ export function toHttpRequest(c: Context): HttpRequest {
 /** The pattern under which the handler that runs was registered; it tells routes apart that answer the same URL. */
 export function currentPattern({ req }: Context): string {
   return req.matchedRoutes[req.routeIndex]?.path ?? ''
+}
+
+/**
+ * Lets the next handlers answer. Their promise brings the context, and Hono takes what a middleware returns for an answer if no
+ * handler has given one.
+ */
+export function answerByNext(next: Next): Promise<void> {
+  return next().then(withoutResult)
+}
+
+function withoutResult(): void {}
+
+/**
+ * The answer that the handlers have given. To read `c.res` without one makes an empty 200, in place of the error of Hono.
+ *
+ * @throws Error when none has given one
+ */
+export function givenAnswer(c: Context): Response {
+  if (!c.finalized) throw new Error('No handler has returned a Response, or awaited `next()`')
+  return c.res
 }
 
 /** Clears the response first: otherwise Hono would copy the headers of the old response into the new one. */

@@ -3,7 +3,7 @@ import { wrongFramework } from '../../http/expect-call.ts'
 import { checkFetch } from '../../http/freshness/fetch-freshness.ts'
 import { createFreshness, type FreshnessOptions, type StampStore } from '../../http/freshness/freshness.ts'
 import { toCachedRequest } from '../../http/response-cache/fetch-cache.ts'
-import { currentPattern, replaceResponse } from './context.ts'
+import { currentPattern, givenAnswer, replaceResponse } from './context.ts'
 
 /**
  * Answers 304 without running the handler when nothing that it reads has changed since the client's last answer: the entity tag
@@ -26,7 +26,7 @@ export function freshness<Tag extends string>(
     if (typeof next !== 'function') throw wrongFramework('freshness', 'hono')
     const run = async () => {
       await next()
-      return c.res
+      return givenAnswer(c)
     }
     const request = toCachedRequest(c.req.raw, c as Context, currentPattern(c))
     const response = await checkFetch(checked, request, run, (headers) => {

@@ -16,7 +16,7 @@ import {
 import { serverTimingOf } from '../../http/server-timing.ts'
 import type { PerformanceMonitor } from '../../monitor/monitor.ts'
 import type { Outcome } from '../../monitor/types.ts'
-import { nodeBindings, patternOf, toHttpRequest } from './context.ts'
+import { answerByNext, nodeBindings, patternOf, toHttpRequest } from './context.ts'
 
 /**
  * Measures every request under the pattern of its route: on Node until its response closes; in other runtimes, and in
@@ -39,10 +39,11 @@ export function monitorRequests(
   return markMayPrecedeGuard((c, next) => {
     if (typeof next !== 'function') throw wrongFramework('monitorRequests', 'hono')
     const { method, path } = c.req
-    if (monitor.ignores(method, path)) return next()
+    if (monitor.ignores(method, path)) return answerByNext(next)
     const { incoming, outgoing } = nodeBindings(c)
     if (outgoing === undefined) return measureUntilAnswered(monitor, c, next, labelOf, settings)
-    return runInScope(measure(method, incoming, outgoing, c, labelOf), next)
+    const scope = measure(method, incoming, outgoing, c, labelOf)
+    return runInScope(scope, () => answerByNext(next))
   })
 }
 
@@ -88,7 +89,8 @@ async function measureUntilAnswered(
   let outcome: Outcome = 'completed'
   try {
     await runInScope(scope, next)
-    status = c.res.status
+    // Hono answers with an error when no handler has answered.
+    if (c.finalized) status = c.res.status
     // The WebSocket helpers of other runtimes give middleware the answer of a plain request.
     if (c.req.header('upgrade') !== undefined && status < 400) outcome = 'upgrade'
     else if (c.res.headers.get('content-type')?.startsWith('text/event-stream')) outcome = 'stream'

@@ -10,7 +10,7 @@ import {
   type PerformanceRoutesOptions,
 } from '../../http/performance/performance-routes.ts'
 import type { PerformanceMonitor } from '../../monitor/monitor.ts'
-import { nodeBindings, toHttpRequest } from './context.ts'
+import { answerByNext, nodeBindings, toHttpRequest } from './context.ts'
 
 const loadPage = () => import('../../dashboard/page.ts')
 
@@ -35,7 +35,7 @@ export function performanceRoutes(
     if (typeof next !== 'function') throw wrongFramework('performanceRoutes', 'hono')
     const { method, path } = c.req
     const handle = findHandler(routes, method, path)
-    if (handle === undefined) return next()
+    if (handle === undefined) return answerByNext(next)
     if (!monitor.ignores(method, path)) monitor.setRoute(c, null)
     const { incoming, outgoing } = nodeBindings(c)
     closeIfDraining(monitor, outgoing)

@@ -5,7 +5,7 @@ import type { ShedOptions } from '../../http/admission/shed-options.ts'
 import { expectMonitor, wrongFramework } from '../../http/expect-call.ts'
 import { isPerformancePath } from '../../http/performance/own-paths.ts'
 import type { PerformanceMonitor } from '../../monitor/monitor.ts'
-import { nodeBindings } from './context.ts'
+import { answerByNext, nodeBindings } from './context.ts'
 
 /**
  * Turns requests away, with 503 and `Retry-After`, when the server has more of them than it can serve, so that those it accepts
@@ -32,14 +32,14 @@ export function shedLoad(monitor: PerformanceMonitor, options: ShedOptions<Conte
         code: 'SHED_LOAD_RUNTIME',
         message: '`shedLoad` needs `@hono/node-server`: nothing is turned away',
       })
-      return next()
+      return answerByNext(next)
     }
     const { matchedRoutes, routeIndex } = c.req
     if (!isPlaceKnown) {
       isPlaceKnown = true
       guard.checkOrder(matchedRoutes.slice(0, routeIndex).map(({ handler }) => handler))
     }
-    if (guard.admits(request.method as string, request.url as string, response)) return next()
+    if (guard.admits(request.method as string, request.url as string, response)) return answerByNext(next)
     const { path } = c.req
     const isOwn = isPerformancePath(monitor, path, (own) =>
       matchedRoutes.some(({ handler }) => handler === own) ? [path] : undefined,
