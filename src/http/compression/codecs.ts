@@ -15,8 +15,9 @@ export interface Codec {
    * Makes a stream that sends on each written piece within some milliseconds, even when the next piece is slow to come.
    *
    * @param onEnd - called when the stream ends
+   * @param leastBytes - a shorter body fails: it is cut off, and encoded it would look whole
    */
-  createStream(onEnd?: OnEncoded | undefined): Transform
+  createStream(onEnd?: OnEncoded | undefined, leastBytes?: number | undefined): Transform
 }
 
 /** Receives the size of a body before and after it was encoded. */
@@ -37,7 +38,8 @@ export function createCodec(coding: ContentCoding, level: number, maxBlockMs: nu
       pace.learn(bytes.length, performance.now() - startedAt)
       return encoded
     },
-    createStream: (onEnd) => flushSoon(methods.createCompressStream(level), methods.flushOperation(), onEnd),
+    createStream: (onEnd, leastBytes = 0) =>
+      flushSoon(methods.createCompressStream(level), methods.flushOperation(), onEnd, leastBytes),
   }
 }
 
@@ -79,7 +81,12 @@ class Pace {
 const flushAfterMs = 10
 
 /** An encoder holds back its input until a block is full. A page that is sent in pieces would stall. */
-function flushSoon(stream: ZlibStream, flushOperation: number, onEnd: OnEncoded | undefined): Transform {
+function flushSoon(
+  stream: ZlibStream,
+  flushOperation: number,
+  onEnd: OnEncoded | undefined,
+  leastBytes: number,
+): Transform {
   const transform = stream._transform.bind(stream)
   const push = stream.push.bind(stream)
   let encodedBytes = 0
@@ -93,6 +100,8 @@ function flushSoon(stream: ZlibStream, flushOperation: number, onEnd: OnEncoded 
     if (chunk !== null) encodedBytes += chunk.length
     return push(chunk)
   }
+  stream._final = (done) =>
+    done(stream.bytesWritten < leastBytes ? new Error('The body is shorter than its `Content-Length`') : null)
   stream.once('end', () => onEnd?.(stream.bytesWritten, encodedBytes))
   stream.once('close', () => clearTimeout(timer))
   function flush(): void {

@@ -146,9 +146,10 @@ export function createFrom({ threshold, encodings, levels, maxBlockMs, types }: 
     },
 
     stream(head, onEncoded) {
-      const plan = planEncoding(head, declaredLength(head), rules)
+      const length = declaredLength(head)
+      const plan = planEncoding(head, length, rules)
       if (!('coding' in plan)) return plan
-      return { ...plan.encoded, encoder: codecOf(plan.coding).createStream(onEncoded) }
+      return { ...plan.encoded, encoder: codecOf(plan.coding).createStream(onEncoded, length) }
     },
   }
 }

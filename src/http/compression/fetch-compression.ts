@@ -19,6 +19,10 @@ export async function compressFetchResponse(
 
   const ready = await readReady(body)
   if (ready.isWhole) {
+    // An answer that is shorter than it says is cut off; encoded, it would look whole.
+    if (ready.bytes.length < (declaredLength(head) ?? 0)) {
+      return withBody(response, plan.notSmaller, ready.bytes as Buffer<ArrayBuffer>)
+    }
     const encoded = await compressor.body(ready.bytes, head, onEncoded)
     return withBody(response, encoded, encoded.body as Uint8Array<ArrayBuffer>)
   }

@@ -54,12 +54,7 @@ export function compressNodeResponse(
       if (isHttp10(request) && (response.hasHeader('content-length') || response.hasHeader('transfer-encoding'))) {
         return { ...withoutCoding(), encoder: undefined }
       }
-      const given = head()
-      const declared = declaredLength(given) ?? 0
-      const { set, remove, encoder } = compressor.stream(given, (rawBytes, sentBytes) => {
-        if (rawBytes < declared) response.destroy()
-        else onEncoded?.(rawBytes, sentBytes)
-      })
+      const { set, remove, encoder } = compressor.stream(head(), onEncoded)
       return { set, remove, encoder }
     },
   })

@@ -34,7 +34,7 @@ function open(port: number, coding = 'gzip'): Promise<IncomingMessage> {
   })
 }
 
-describe.each(Object.entries(answering))('on %s', (_name, startServer) => {
+describe.each(Object.entries(answering))('on %s', (name, startServer) => {
   let server: Answering | undefined
 
   afterEach(async () => {
@@ -140,6 +140,28 @@ describe.each(Object.entries(answering))('on %s', (_name, startServer) => {
     const [second] = await once(decoder, 'data')
     expect(String(second)).toBe('second')
   })
+
+  // Express and Fastify correct the length of an answer in one piece.
+  it.each(name === 'Hono' ? ['in pieces', 'in one piece'] : ['in pieces'])(
+    'keeps an answer cut off that is shorter than it says (%s)',
+    async (how) => {
+      const body = 'All work and no play makes Jack a dull boy. '.repeat(100)
+      const port = await start(() => ({
+        headers: { ...text, connection: 'close', 'content-length': String(body.length + 1) },
+        ...(how === 'in one piece'
+          ? { body }
+          : {
+              async *pieces() {
+                yield body
+                await new Promise((resolve) => setTimeout(resolve, 5))
+              },
+            }),
+      }))
+      const response = await open(port)
+      await finished(response.resume()).catch(() => {})
+      expect(response.complete).toBe(false)
+    },
+  )
 
   it('leaves the answers of a route that turned it off', async () => {
     const body = 'x'.repeat(5_000)
