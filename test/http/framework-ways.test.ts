@@ -743,6 +743,33 @@ describe('cache.http', () => {
     expect([await get('/a'), await get('/b')]).toEqual([3, 2])
   })
 
+  it.each(['if-none-match', 'if-modified-since'])(
+    'hides %s in requests of a class that is the server’s own',
+    async (name) => {
+      /** As in srvx: `instanceof Request`, but the runtime does not take it for one, and with more than a `Request` has. */
+      class ServerRequest {
+        readonly #address = '192.0.2.1'
+        readonly url = 'http://a/'
+        readonly method = 'GET'
+        readonly headers = new Headers({ [name]: new Date().toUTCString(), accept: 'text/plain' })
+        get ip() {
+          return this.#address
+        }
+        text() {
+          return Promise.resolve(this.#address)
+        }
+      }
+      Object.setPrototypeOf(ServerRequest.prototype, Request.prototype)
+      const handler = makeCache().http(async (request) => {
+        const { ip } = request as unknown as ServerRequest
+        return Response.json([ip, await request.text(), request.method, request.url, [...request.headers.keys()]])
+      })
+      const response = await handler(new ServerRequest() as unknown as Request)
+      expect(response.headers.get('cache-status')).toBe('posthaste; fwd=miss; stored')
+      expect(await response.json()).toEqual(['192.0.2.1', '192.0.2.1', 'GET', 'http://a/', ['accept']])
+    },
+  )
+
   it('gives the server the answer of an upgrade itself, which it knows by its identity', async () => {
     const cache = makeCache()
     const upgraded = Object.defineProperty(new Response(null), 'status', { value: 101 })

@@ -138,7 +138,22 @@ function unconditional(request: Request): Request {
   const headers = new Headers(request.headers)
   headers.delete('if-none-match')
   headers.delete('if-modified-since')
-  return new Request(request, { headers })
+  try {
+    return new Request(request, { headers })
+  } catch {
+    return withHeaders(request, headers)
+  }
+}
+
+/** A request of a server's own class, as srvx and `@whatwg-node/server` have, which the runtime's `Request` does not take. */
+function withHeaders(request: Request, headers: Headers): Request {
+  return new Proxy(request, {
+    get(target, name) {
+      if (name === 'headers') return headers
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
 }
 
 interface CapturedResponse {
