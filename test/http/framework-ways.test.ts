@@ -9,6 +9,7 @@ import express from 'express'
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { Hono, type MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
+import { streamText } from 'hono/streaming'
 import { createCache, PerformanceMonitor } from 'posthaste'
 import * as onExpress from 'posthaste/express'
 import * as onFastify from 'posthaste/fastify'
@@ -612,6 +613,33 @@ describe('on Hono', () => {
         const { status, body } = await ask(port, { path, headers })
         expect([path, status, String(body)]).toEqual([path, 200, 'by Node'])
       }
+    }
+  })
+
+  it('lets middleware replace the body of an answer from the cache, and keep its headers', async () => {
+    const app = new Hono()
+    app.use(async (c, next) => {
+      await next()
+      c.res = new Response(`${await c.res.text()} for you`, c.res)
+    })
+    app.get('/', onHono.cacheResponses(makeCache()), (c) => c.text('a text'))
+    const port = await listen(createAdaptorServer({ fetch: app.fetch }) as ReturnType<typeof createServer>)
+    for (const cacheStatus of ['posthaste; fwd=miss; stored', 'posthaste; hit']) {
+      const { headers, body } = await ask(port)
+      expect([headers['cache-status'], String(body)]).toEqual([cacheStatus, 'a text for you'])
+    }
+  })
+
+  it('delimits a chunked answer once that was ready at once', async () => {
+    const cache = makeCache()
+    await cache.invalidateTags('a')
+    const app = new Hono()
+    app.use('/cached', onHono.cacheResponses(cache))
+    app.use('/fresh', onHono.freshness(cache, { tags: ['a'] }))
+    app.get('/*', (c) => streamText(c, async (stream) => void (await stream.write('a text'))))
+    const port = await listen(createAdaptorServer({ fetch: app.fetch }) as ReturnType<typeof createServer>)
+    for (const path of ['/plain', '/cached', '/fresh']) {
+      expect([path, String((await ask(port, { path })).body)]).toEqual([path, 'a text'])
     }
   })
 

@@ -56,6 +56,8 @@ function tagged(
   tag: string | undefined,
 ): Response {
   const changed = new Headers(headers)
+  // The server delimits a whole body by its length.
+  if (body instanceof Uint8Array) changed.delete('transfer-encoding')
   if (tag !== undefined) {
     changed.set('etag', tag)
     const varied = varyWith(changed.get('vary') ?? undefined, vary)

@@ -92,6 +92,8 @@ function toResponse({ status, message, headers, removed, body }: CachedAnswer, b
   setAnswerHeaders(headOf(merged), headers, removed)
   // Servers give a type to a body that has none, even to an empty one.
   const content = body === null || body.length === 0 ? null : (body as Buffer<ArrayBuffer>)
+  // The server adds it. Middleware that replaces the body of a response keeps its headers.
+  if (content !== null) merged.delete('content-length')
   return new Response(content, { status, statusText: message ?? '', headers: merged })
 }
 
