@@ -235,6 +235,7 @@ export function runInScope<Result>(scope: RequestScope | undefined, run: () => R
 /** The part of Node's response, HTTP/1 or HTTP/2, that shows how it ended. */
 interface ClosedResponse {
   readonly writableEnded: boolean
+  readonly headersSent: boolean
   getHeader(name: string): OutgoingHttpHeader | undefined
 }
 
@@ -243,9 +244,15 @@ interface ClosedResponse {
  * closes: neither was aborted. `writableFinished` would be wrong here: it is false for a whole answer to an injected request,
  * and true for an aborted HTTP/2 stream.
  */
-function outcomeOf(request: Pick<IncomingMessage, 'headers' | 'aborted'>, response: ClosedResponse): Outcome {
+function outcomeOf(
+  request: Pick<IncomingMessage, 'headers' | 'aborted' | 'method' | 'httpVersionMajor'>,
+  response: ClosedResponse,
+): Outcome {
   if (isEventStream(response)) return 'stream'
-  if (response.writableEnded && !request.aborted) return 'completed'
+  // Over HTTP/2 the answer to HEAD ends with its head.
+  const isEnded =
+    response.writableEnded || (request.method === 'HEAD' && request.httpVersionMajor > 1 && response.headersSent)
+  if (isEnded && !request.aborted) return 'completed'
   return request.headers.upgrade === undefined ? 'aborted' : 'upgrade'
 }
 

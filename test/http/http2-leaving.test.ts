@@ -87,3 +87,22 @@ it.each(cases)('on %s, %s whose client leaves in the %s with code %i ends', asyn
   const [headers] = (await once(ask().resume(), 'response')) as [Record<string, unknown>]
   expect(headers[':status']).toBe(200)
 })
+
+it('counts a HEAD as completed whose handler ends it after its head was sent', async () => {
+  const monitor = new PerformanceMonitor({ sampleInterval: false })
+  onTestFinished(() => monitor.close())
+  const app = fastify({ http2: true })
+  await app.register(onFastify.monitorRequests, { monitor })
+  app.get('/', (_request, reply) => {
+    const { raw } = reply.hijack()
+    raw.writeHead(200)
+    raw.stream.on('close', () => setImmediate(() => raw.end(long)))
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  onTestFinished(() => app.close())
+  const client = connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  onTestFinished(() => client.destroy())
+  const stream = client.request({ ':method': 'HEAD', ':path': '/' })
+  await once(stream.resume(), 'close')
+  await expect.poll(() => monitor.endpoint('HEAD', '/')?.status).toEqual({ 200: 1 })
+})
