@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Transform } from 'node:stream'
 import { isDestroyed, PendingEnd } from './pending-end.ts'
+import { makeRoomForListener } from './response-close.ts'
 import {
   canReopen,
   changeHead,
@@ -244,7 +245,6 @@ export function toBody(chunk: string | Uint8Array | undefined, encoding: string 
 
 /** Listens for the close, beside as many listeners as the application may have before Node warns of a leak. */
 export function onceClosed(response: ServerResponse, listener: () => void): void {
-  const max = response.getMaxListeners()
-  if (max > 0) response.setMaxListeners(max + 1)
+  makeRoomForListener(response)
   response.once('close', listener)
 }

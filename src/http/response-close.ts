@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 
@@ -7,6 +8,7 @@ export function onResponseClose(request: IncomingMessage, response: ServerRespon
     onStreamClose((response as unknown as { readonly stream: ServerHttp2Stream }).stream, listener)
     return
   }
+  makeRoomForListener(response)
   const { socket } = response
   // Adapters for functions, as those of AWS Lambda, put an object of their own in the socket's place, which closes nothing.
   if (socket && typeof socket.once !== 'function') response.on('finish', () => process.nextTick(listener))
@@ -15,8 +17,15 @@ export function onResponseClose(request: IncomingMessage, response: ServerRespon
   if (response.closed) setImmediate(listener)
 }
 
+/** Lets the application add as many listeners as it may without ours before Node warns of a leak. */
+export function makeRoomForListener(emitter: EventEmitter): void {
+  const max = emitter.getMaxListeners()
+  if (max > 0) emitter.setMaxListeners(max + 1)
+}
+
 /** The response of HTTP/2 never says that it has closed when the client of a HEAD request left before it was ended. Its stream does. */
 function onStreamClose(stream: ServerHttp2Stream, listener: () => void): void {
+  makeRoomForListener(stream)
   let hasClosed = false
   const close = () => {
     if (!hasClosed) listener()

@@ -33,3 +33,30 @@ describe.each(['Express 4', 'Express 5'])('all middleware together on %s', (name
     expect(warnings).toEqual([])
   })
 })
+
+it('leaves the application as many listeners as it may have without `monitorRequests`', async () => {
+  const warnings: Error[] = []
+  const listener = (warning: Error) => warnings.push(warning)
+  process.on('warning', listener)
+  const monitor = new PerformanceMonitor({ sampleInterval: false })
+  let free = 0
+  const { port, close } = await answering['Express 5']!(() => ({ body: 'text' }), {
+    express(app) {
+      app.use((_request, response, next) => {
+        free = response.getMaxListeners() - response.listenerCount('close')
+        next()
+      })
+      app.use(monitorRequests(monitor), (_request, response, next) => {
+        for (let count = 0; count < free; count++) response.on('close', () => {})
+        next()
+      })
+    },
+  })
+  onTestFinished(async () => {
+    process.off('warning', listener)
+    await close()
+    await monitor.close()
+  })
+  await ask(port)
+  expect([free > 5, warnings]).toEqual([true, []])
+})
