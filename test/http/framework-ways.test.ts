@@ -383,6 +383,26 @@ describe('on Fastify', () => {
     }
   })
 
+  it.each([
+    ['short', 2_000, 200],
+    ['long', 3_000_000, 500],
+  ])('sends no encoded body as a plain one when a handler fails after its %s answer', async (_what, length, status) => {
+    const app = fastify()
+    closing.push(() => app.close())
+    await app.register(onFastify.compressResponses, {})
+    app.get('/', async (_request, reply) => {
+      reply.type('text/plain').send('x'.repeat(length))
+      throw new Error('late')
+    })
+    const response = await app.inject({ url: '/', headers: { 'accept-encoding': 'gzip' } })
+    const { 'content-encoding': coding = 'identity' } = response.headers
+    const body = coding === 'gzip' ? zlib.gunzipSync(response.rawPayload) : response.rawPayload
+    expect([response.statusCode, String(body)]).toEqual([
+      status,
+      status === 200 ? 'x'.repeat(length) : expect.stringContaining('late'),
+    ])
+  })
+
   it('sends the page of an error as it is when a hook after the compression throws', async () => {
     const app = fastify()
     await app.register(onFastify.compressResponses, {})

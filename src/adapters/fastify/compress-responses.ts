@@ -1,4 +1,4 @@
-import type { FastifyPluginCallback, FastifyReply, FastifyRequest, onSendAsyncHookHandler } from 'fastify'
+import type { FastifyPluginCallback, FastifyReply, FastifyRequest, onSendHookHandler } from 'fastify'
 import { createResponseCompressor } from '../../http/compression/compressor.ts'
 import { compressionHooks, compressPayload } from '../../http/compression/reply-compression.ts'
 import {
@@ -28,12 +28,19 @@ export const compressResponses: FastifyPluginCallback<CompressResponsesOptions<F
     const compressor = createResponseCompressor(options, compressResponsesOptions)
     const isWanted = filterOption(options)
     const save = monitor && savingsRecorder(monitor)
-    const onSend: onSendAsyncHookHandler = async (request, reply, payload) => {
+    const encode = (request: FastifyRequest, reply: FastifyReply, payload: unknown): unknown => {
       const { config, url } = request.routeOptions
       if (config.compress === false || isEncodedByCache(request) || !isWanted(request, reply)) return payload
       const onEncoded =
         save && ((rawBytes: number, sentBytes: number) => save(request.method, url ?? unmatched, rawBytes, sentBytes))
       return compressPayload(compressor, request, reply, payload, onEncoded)
+    }
+    // Not async, so that an answer is sent at once as without it.
+    const onSend: onSendHookHandler<unknown> = (request, reply, payload, done) => {
+      const encoded = encode(request, reply, payload)
+      if (encoded instanceof Promise) return encoded
+      done(null, encoded)
+      return undefined
     }
     compressionHooks.add(onSend)
     app.addHook('onSend', onSend)

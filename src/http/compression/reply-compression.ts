@@ -1,6 +1,6 @@
 import { pipeline, Readable } from 'node:stream'
 import type { OnEncoded } from './codecs.ts'
-import type { Compressor } from './compressor.ts'
+import { type Compressor, whenReady } from './compressor.ts'
 import type { EncodedHead } from './encoding-plan.ts'
 
 /** A reply whose payload a hook may replace before it is sent, as Fastify's. */
@@ -22,14 +22,19 @@ interface ReplyRequest {
 /** The hooks that only compress, and leave answers of the response cache as they are. */
 export const compressionHooks: WeakSet<object> = /* @__PURE__ */ new WeakSet()
 
-/** Encodes the payload of a reply in a coding that the client accepts, and changes the reply's headers to match. */
-export async function compressPayload(
+/**
+ * Encodes the payload of a reply in a coding that the client accepts, and changes the reply's headers to match.
+ *
+ * @returns the payload to send, a promise only when the thread pool encodes it: until then Fastify does not take the reply for
+ *   sent, and answers again if the handler fails
+ */
+export function compressPayload(
   compressor: Compressor,
   request: ReplyRequest,
   reply: Reply,
   given: unknown,
   onEncoded?: OnEncoded,
-): Promise<unknown> {
+): unknown {
   const payload = unwrapResponse(given, reply)
   undoEncoding(reply)
   const head = {
@@ -40,11 +45,20 @@ export async function compressPayload(
   }
   if (!isStream(payload)) {
     const body = typeof payload === 'string' || payload instanceof Uint8Array ? payload : ''
-    const encoded = await compressor.body(body, head, onEncoded)
-    changeHead(reply, encoded)
-    // Fastify would set the length of a text, which is not the one that GET answers with.
-    if (encoded.skipped === 'method') return Readable.from([])
-    return encoded.encoding === 'identity' ? payload : encoded.body
+    const encoding = compressor.body(body, head, onEncoded)
+    let isReplaced = false
+    if (encoding instanceof Promise) {
+      undoByReply.set(reply, () => {
+        isReplaced = true
+      })
+    }
+    return whenReady(encoding, (encoded) => {
+      if (isReplaced) return payload
+      changeHead(reply, encoded)
+      // Fastify would set the length of a text, which is not the one that GET answers with.
+      if (encoded.skipped === 'method') return Readable.from([])
+      return encoded.encoding === 'identity' ? payload : encoded.body
+    })
   }
   const { encoder, ...changes } = compressor.stream(head, onEncoded)
   changeHead(reply, changes)
