@@ -34,19 +34,20 @@ export function sortField(
   const noneTwice = '(?!(?:.*,)?-?([^,]+),(?:.*,)?-?\\1(?:,|$))'
   const pattern = `^(?=(?:${some})?$)${noneTwice}`
   const allowed = new RegExp(pattern, 'u')
-  return makeField<readonly string[]>(
+  const schema = {
+    type: ['string', 'array'],
+    pattern,
+    // A text with commas too: Fastify's validator makes a list of one of it.
+    items: { type: 'string', pattern },
+    minItems: 1,
+    maxItems: maxSorts,
+    uniqueItems: true,
+    not: { anyOf: [...names.map(inBothDirections), severalNotSingle] },
+  }
+  const field = makeField<readonly string[]>(
     {
       expected: `${maxSorts === 1 ? 'one' : `up to ${maxSorts}`} of ${names.join(', ')}, each once, with \`-\` before it for descending`,
-      schema: {
-        type: ['string', 'array'],
-        pattern,
-        // A text with commas too: Fastify's validator makes a list of one of it.
-        items: { type: 'string', pattern: `^(?=${some}$)${noneTwice}` },
-        minItems: 1,
-        maxItems: maxSorts,
-        uniqueItems: true,
-        not: { anyOf: [...names.map(inBothDirections), severalWithCommas] },
-      },
+      schema,
       read(value) {
         const isList = Array.isArray(value) && value.every((one) => typeof one === 'string')
         if (isList && value.length > 1 && value.some((one) => one.includes(','))) return fault
@@ -56,13 +57,20 @@ export function sortField(
       write: (terms) => terms.join(','),
     },
     typeof fallback === 'string' ? [fallback] : fallback,
-    undefined,
+    isBlank,
     'defaultSort',
   )
+  // The schema does not say the default: validators that fill it in, as Fastify's does, would give it beside a client's `sort[]`.
+  return { ...field, schema }
 }
 
 /** Lists are split by commas or by the client, not by both: a schema could not say how many terms that makes. */
-const severalWithCommas = { type: 'array', minItems: 2, contains: { type: 'string', pattern: ',' } }
+const severalNotSingle = { type: 'array', minItems: 2, contains: { type: 'string', pattern: '^$|,' } }
+
+/** A list of one empty text too, which Fastify's validator makes of `sort=`. */
+function isBlank(value: unknown): boolean {
+  return (Array.isArray(value) && value.length === 1 ? value[0] : value) === ''
+}
 
 /** A list that names a key twice, ascending and descending. */
 function inBothDirections(name: string): object {

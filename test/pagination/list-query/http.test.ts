@@ -96,6 +96,7 @@ it.each(['ignore', 'reject'] as const)(
   async (unknown) => {
     const list = listQuery({
       sort: { name: 'users.name', id: 'users.id' },
+      defaultSort: '-id',
       filter: { role: oneOf('admin', 'user') },
       unknown,
     })
@@ -115,7 +116,8 @@ it.each(['ignore', 'reject'] as const)(
       expect(response.json()).toMatchObject({ statusCode: 400, message })
       expect((await app.inject(`/strict?${query}`)).statusCode).toBe(400)
     }
-    for (const query of ['sort[]=name&sort[]=-id', 'sort=name&sort=-id', 'sort=name,-id']) {
+    const lists = ['sort[]=name&sort[]=-id', 'sort=name&sort=-id', 'sort=name,-id', 'sort[]=name']
+    for (const query of ['', 'sort=', 'sort[]=', 'sort=name', ...lists]) {
       for (const path of ['/documented', '/strict']) {
         const response = await app.inject(`${path}?${query}`)
         expect(response.json().by).toEqual(list.parse(query).by)

@@ -1,3 +1,4 @@
+import querystring from 'node:querystring'
 import { Ajv } from 'ajv'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
@@ -613,6 +614,23 @@ describe('jsonSchema', () => {
         { numRuns: numRuns * 2 },
       )
       expect(accepted).toBeGreaterThan(numRuns / 10)
+    },
+  )
+
+  it.each(Object.entries(variants))(
+    'means the same behind a validator that coerces and fills in defaults, as Fastify has it: a query %s',
+    (_name, query) => {
+      const fastify = { coerceTypes: 'array', useDefaults: true, allowUnionTypes: true } as const
+      const validate = new Ajv(fastify).compile(query.jsonSchema())
+      fc.assert(
+        fc.property(fc.array(fc.tuple(names, texts), { maxLength: 4 }), (parameters) => {
+          const input = querystring.parse(String(new URLSearchParams(parameters)))
+          const validated = { ...input }
+          expect(validate(validated), JSON.stringify(validate.errors)).toBe(faulty(query, input).length === 0)
+          if (faulty(query, input).length === 0) expect(query.parse(validated)).toEqual(query.parse(input))
+        }),
+        { numRuns: numRuns * 2 },
+      )
     },
   )
 
