@@ -22,7 +22,8 @@ export function readParams(input: unknown, declared: Iterable<string> = []): Rea
   const params = new Map<string, unknown>()
   for (const [name, value] of Object.entries(input)) {
     if (nested.has(name)) flatten(name, value, params, 0)
-    else params.set(name, value)
+    // A validator that fills in defaults knows nothing of nested names.
+    else if (!params.has(name)) params.set(name, value)
   }
   for (const name of bracketed) {
     // What was `ids[]=7&ids[]=8` is a list under the name `ids` by now.

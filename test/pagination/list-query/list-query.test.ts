@@ -715,6 +715,14 @@ describe('what parsers and clients make of names', () => {
     expect(faulty(listQuery(spec), parse('sort=name&sort=password'))).toEqual(['sort'])
   })
 
+  it('takes what the client gave, nested, before the default that a validator filled in beside it', () => {
+    const list = listQuery({ filter: { 'filter[status]': oneOf('open', 'closed', { default: 'open' }) } })
+    const input = nested('filter[status]=closed')
+    expect(new Ajv({ useDefaults: true, allowUnionTypes: true }).compile(list.jsonSchema())(input)).toBe(true)
+    expect(input).toEqual({ filter: { status: 'closed' }, 'filter[status]': 'open' })
+    expect(list.parse(input).filter).toEqual({ 'filter[status]': 'closed' })
+  })
+
   it('takes null as absent', () => {
     const input = { page: null, per_page: null, sort: null, after: null, before: null, 'filter[status]': null }
     expect(listQuery(spec).parse(input)).toEqual(listQuery(spec).parse(''))
