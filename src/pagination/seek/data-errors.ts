@@ -6,7 +6,9 @@ import type { Position } from '../key-text/key-text.ts'
  */
 export function isDataError(error: unknown): boolean {
   const { code, errno, number } = Object(error) as { code?: unknown; errno?: unknown; number?: unknown }
-  if (typeof code === 'string' && /^(22...|42883|42804|42846)$/.test(code)) return true
+  if (typeof code === 'string' && postgresErrors.test(code)) return true
+  // PGlite reads booleans and bytes itself.
+  if (error instanceof Error && /^Invalid input for \w+ type$/.test(error.message)) return true
   return mysqlErrors.includes(errno as number) || mssqlErrors.includes(number as number)
 }
 
@@ -42,6 +44,9 @@ export function hasNoBinaryForm(error: unknown): error is Error {
 export function isRankOfFts5(error: unknown): boolean {
   return /\brank function\b/.test(String(error))
 }
+
+/** Data exceptions, no or no single operator for the types, no cast, and the syntax of a tsquery or tsvector. */
+const postgresErrors = /^(22...|42601|42725|42883|42804|42846)$/
 
 /** Truncated or incorrect values, out of range, no common collation. */
 const mysqlErrors: readonly number[] = [1264, 1267, 1292, 1366, 1411, 1525, 1690, 3854]

@@ -113,6 +113,24 @@ export function describeCursors({ dialect }: Engine, database: () => Opened): vo
     })
   })
 
+  test.runIf(dialect === 'postgres').each([
+    ['tsquery', 'a', '99999999:a b'],
+    ['tsvector', 'a', '99999999:a:b'],
+    ['macaddr8', '08:00:2b:01:02:03:04:05', '829:08:00:2b:01:02:03'],
+    ['boolean', 'true', '99999999:x'],
+    ['bytea', '\\x00', '99999999:\\'],
+  ])('are refused where the key is a %s and they hold none', async (type, value, text) => {
+    const key = sql`cast(${sql.lit(value)} as ${sql.raw(type)})`
+    const rows = opened.db.selectFrom('notes').select(['id', key.as('k')])
+    const options = { by: [{ key: 'k', nulls: 'last' as const }], unique: 'id', perPage: 1 }
+    const { pagination } = await plain.cursorPaginate(rows, options)
+    const [version, fingerprint, page] = contentOf(pagination.next as string)
+    const forged = forge([version, fingerprint, page, text, '23:1'])
+    await expect(plain.cursorPaginate(rows, { ...options, after: forged })).rejects.toMatchObject({
+      code: 'ERR_CURSOR_INVALID',
+    })
+  })
+
   test.runIf(dialect === 'postgres')(
     'are refused in a transaction too, which the error of the database aborts',
     async () => {
