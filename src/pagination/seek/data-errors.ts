@@ -12,6 +12,12 @@ export function isDataError(error: unknown): boolean {
   return mysqlErrors.includes(errno as number) || mssqlErrors.includes(number as number)
 }
 
+/** Whether the database does not know of which table a column is. */
+export function isAmbiguous(error: unknown): error is Error {
+  const { code, errno, number, message } = Object(error) as { [field: string]: unknown }
+  return code === '42702' || errno === 1052 || number === 209 || /^ambiguous column name\b/i.test(String(message))
+}
+
 /** Whether the transaction of PostgreSQL was aborted by an earlier error. */
 export function isAborted(error: unknown): boolean {
   return Object(error).code === '25P02'

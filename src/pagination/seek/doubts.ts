@@ -1,11 +1,14 @@
+import { ReferenceNode } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import { CursorUnstableError, KeyNotUniqueError } from '../errors.ts'
+import { CursorUnstableError, KeyNotUniqueError, QueryUnsupportedError } from '../errors.ts'
 import type { Position } from '../key-text/key-text.ts'
 import { hasUnknownLabels, isUnsteady, keyOfCutTexts } from '../key-text/proofs.ts'
+import { isAmbiguous } from './data-errors.ts'
 import { haveSameKeys, isCursorRow } from './hidden-columns.ts'
 import { MysqlKeys } from './mysql-keys.ts'
 import type { Row } from './query-runner.ts'
 import { describeKey, listKeys, type OrderKey } from './sort-keys.ts'
+import { columnName } from './sql-nodes.ts'
 
 /**
  * Only the first row may be that of the cursor, and neighbours must differ in a key: else rows would be lost at a page's end.
@@ -52,5 +55,24 @@ export function refuseOtherZone(row: Row | undefined, position: Position, keys: 
   if (key === undefined) return
   throw new CursorUnstableError(
     `${describeKey(key)} may depend on the time zone of the session, which is not that of the cursor: set one zone on all connections, or page by columns of tables`,
+  )
+}
+
+/**
+ * In `select users.* … order by id`, `id` is the selected column, even if another table has one too. A page also compares it, and
+ * there it may be either.
+ *
+ * @param error - what the database answered
+ * @throws QueryUnsupportedError when it is because of a key without its table
+ */
+export function refuseBareKey(error: unknown, keys: readonly OrderKey[]): void {
+  if (!isAmbiguous(error)) return
+  const key = keys.find(({ node }) => {
+    return ReferenceNode.is(node) && node.table === undefined && error.message.includes(columnName(node) as string)
+  })
+  if (key === undefined) return
+  throw new QueryUnsupportedError(
+    `${describeKey(key)} is a column of several tables of the query: write it with its table, as in \`users.id\``,
+    { cause: error },
   )
 }

@@ -10,7 +10,7 @@ import { mayBeByLocalTime } from '../key-text/proofs.ts'
 import { lacksExactTexts } from '../key-text/sqlite.ts'
 import { mayBeMixed, mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
 import { hasNoBinaryForm, isAborted, isDataError, isRankOfFts5, namesCursor, returnsSetOfRows } from './data-errors.ts'
-import { refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
+import { refuseBareKey, refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
 import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
 import { MysqlKeys } from './mysql-keys.ts'
 import { offsetStatement } from './order-by.ts'
@@ -101,6 +101,7 @@ export class SeekQuery {
           { cause: error },
         )
       }
+      refuseBareKey(error, this.resolved?.keys ?? [])
       if (!isDataError(error)) throw error
       const cause = await this.#findCause(error, request)
       if (cause !== error || !this.#ordered.fence()) throw cause

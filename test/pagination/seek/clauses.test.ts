@@ -204,6 +204,24 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
     }
   })
 
+  test.skipIf(!available)('by a name that several tables have are refused, unless it has its table', async () => {
+    const joined = db.selectFrom('clauses').innerJoin('clauses as o', 'o.id', 'clauses.k').selectAll('clauses')
+    const expected = await joined.orderBy('k').orderBy('clauses.id').execute()
+    expect(expected).toHaveLength(6)
+    await expectWalk(joined, { by: ['clauses.k'], unique: 'clauses.id' }, expected)
+    const bare: [Query, object][] = [
+      [joined.orderBy('k'), { unique: 'clauses.id' }],
+      [joined, { by: ['k'], unique: 'clauses.id' }],
+      [joined, { unique: 'id' }],
+    ]
+    for (const [query, options] of bare) {
+      const failure = await cursorPaginate(query, { perPage: 2, ...options } as never).catch((error) => error)
+      expect(failure).toMatchObject({ code: 'ERR_QUERY_UNSUPPORTED', message: expect.stringContaining('`users.id`') })
+    }
+    const ownFault = cursorPaginate(joined.where('k', '>', 0), { unique: 'clauses.id' })
+    await expect(ownFault).rejects.not.toMatchObject({ code: 'ERR_QUERY_UNSUPPORTED' })
+  })
+
   test.skipIf(!available)('that select two columns of one name are refused where a table would need both', async () => {
     await sql`create table clause_notes (note_id int primary key, clause_id int not null)`.execute(db)
     await sql`insert into clause_notes values (3, 7), (4, 2), (5, 7)`.execute(db)
