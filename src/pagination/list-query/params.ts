@@ -37,6 +37,11 @@ export function readParams(input: unknown, declared: Iterable<string> = []): Rea
 
 /** Names the members of an object as a query string spells them: `filter[role]`. */
 function flatten(name: string, value: unknown, params: Map<string, unknown>, depth: number): void {
+  // `filter=x&filter[role]=admin` is `['x', { role: 'admin' }]` to some parsers.
+  if (Array.isArray(value) && value.some(isPlainObject) && !value.every(isPlainObject) && depth < 5) {
+    for (const part of value) flatten(name, part, params, depth + 1)
+    return
+  }
   if (!isPlainObject(value) || depth === 5) {
     params.set(name, value)
     return

@@ -715,6 +715,14 @@ describe('what parsers and clients make of names', () => {
     expect(faulty(listQuery(spec), parse('sort=name&sort=password'))).toEqual(['sort'])
   })
 
+  it('finds a filter beside a text of its first name, which qs makes a list', () => {
+    const text = 'filter=x&filter[status]=closed'
+    const input = { filter: ['x', { status: 'closed' }] }
+    for (const given of [text, input]) {
+      expect(listQuery(spec).parse(given).filter['filter[status]']).toBe('closed')
+    }
+  })
+
   it('takes what the client gave, nested, before the default that a validator filled in beside it', () => {
     const list = listQuery({ filter: { 'filter[status]': oneOf('open', 'closed', { default: 'open' }) } })
     const input = nested('filter[status]=closed')
