@@ -8,7 +8,7 @@ import {
   SelectQueryNode,
 } from 'kysely'
 import { QueryUnsupportedError } from '../errors.ts'
-import { childOf, columnName, nodeKey, selectionName } from '../seek/sql-nodes.ts'
+import { columnName, nodeKey, selectionName, unwrap } from '../seek/sql-nodes.ts'
 import { mayDependOnZone } from './mysql-zone.ts'
 import {
   columnOf,
@@ -145,10 +145,9 @@ export function mysqlKeyTypes(
   return types
 }
 
-function typeOf(key: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
+function typeOf(given: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
   const sources = sourcesOf(query, withExpressions(query, outer))
-  const child = childOf(key)
-  if (child !== undefined) return typeOf(child, query, outer, columnsOf)
+  const key = unwrap(given)
   const column = columnOf(key)
   if (column !== undefined) {
     const name = columnName(column)

@@ -17,7 +17,7 @@ import {
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { childOf, columnName, columnText, quoted, raw, selectionName, sqlText } from './sql-nodes.ts'
+import { columnName, columnText, quoted, raw, selectionName, sqlText, unwrap } from './sql-nodes.ts'
 
 // Pages are made by adding conditions on the keys to a query, so each clause must be understood, or be refused here.
 
@@ -194,7 +194,8 @@ export function resolveAlias(key: OperationNode, query: SelectQueryNode, dialect
   const selected = selectionOf(name, query, dialect !== 'postgres')?.selection
   if (selected === undefined) return key
   const node = AliasNode.is(selected) ? selected.node : selected
-  if (ReferenceNode.is(node) && node.table === undefined && columnName(node) === name) return key
+  if (collation === undefined && ReferenceNode.is(node) && node.table === undefined && columnName(node) === name)
+    return column
   return withCollation(node, collation)
 }
 
@@ -211,10 +212,9 @@ interface ColumnOrPlace {
  *
  * @returns `undefined` for a key that is more than a name or a number
  */
-export function columnOrPlace(key: OperationNode, dialect: SqlDialect): ColumnOrPlace | undefined {
+export function columnOrPlace(given: OperationNode, dialect: SqlDialect): ColumnOrPlace | undefined {
+  const key = unwrap(given)
   if (ReferenceNode.is(key)) return { column: key }
-  const child = childOf(key)
-  if (child !== undefined) return columnOrPlace(child, dialect)
   const text = textOf(key, dialect)
   const match = text === undefined ? null : termAlone.exec(withoutComments(text))
   if (match === null) return undefined
@@ -238,7 +238,8 @@ export function columnOrPlace(key: OperationNode, dialect: SqlDialect): ColumnOr
  * The text of an expression whose parts are raw SQL, names and integers. Names are in backticks, which raw SQL has around
  * nothing else.
  */
-function textOf(node: OperationNode, dialect: SqlDialect): string | undefined {
+function textOf(given: OperationNode, dialect: SqlDialect): string | undefined {
+  const node = unwrap(given)
   if (IdentifierNode.is(node)) return quoted(node.name, '`')
   if (ReferenceNode.is(node)) return columnName(node) === undefined ? undefined : columnText(node, '`')
   if (CollateNode.is(node)) return `collate ${quoted(node.collation.name, '`')}`
@@ -247,8 +248,6 @@ function textOf(node: OperationNode, dialect: SqlDialect): string | undefined {
     const isWritten = node.immediate || dialect === 'mysql'
     return isWritten && Number.isInteger(node.value) ? String(node.value) : undefined
   }
-  const child = childOf(node)
-  if (child !== undefined) return textOf(child, dialect)
   if (!RawNode.is(node)) return undefined
   let text = node.sqlFragments[0] as string
   for (const [at, parameter] of node.parameters.entries()) {

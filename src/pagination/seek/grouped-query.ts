@@ -101,15 +101,17 @@ export function isWindowFunction(node: OperationNode): boolean {
 }
 
 function selectedAs(key: OperationNode, { selections = [], setOperations }: SelectQueryNode): string | undefined {
+  const isCombined = setOperations !== undefined
+  const name = ReferenceNode.is(key) ? columnName(key) : undefined
+  // A combined query has no tables any more, only names.
+  if (isCombined && name !== undefined && selections.some((entry) => selectionName(entry) === name)) return name
   const wanted = nodeKey(key)
   const selected = selections.find(
     ({ selection }) => nodeKey(AliasNode.is(selection) ? selection.node : selection) === wanted,
   )
   if (selected !== undefined) return selectionName(selected)
   if (!ReferenceNode.is(key)) return undefined
-  const name = columnName(key)
-  // A combined query has no tables any more, only names.
-  const table = setOperations === undefined ? tableName(key) : undefined
+  const table = isCombined ? undefined : tableName(key)
   const isSelected = (entry: SelectionNode) => {
     const { selection } = entry
     if (selection.kind === 'SelectAllNode') return true

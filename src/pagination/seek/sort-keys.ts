@@ -14,10 +14,18 @@ import { QueryUnsupportedError } from '../errors.ts'
 import type { MysqlType } from '../key-text/mysql-types.ts'
 import type { InnerKey } from '../key-text/query-sources.ts'
 import type { NullsPlacement } from '../types.ts'
-import { isConstant, refuseKey, refuseRawClauses, resolveAlias, resolvePosition, withoutComments } from './clauses.ts'
+import {
+  columnOrPlace,
+  isConstant,
+  refuseKey,
+  refuseRawClauses,
+  resolveAlias,
+  resolvePosition,
+  withoutComments,
+} from './clauses.ts'
 import type { GivenKey, GivenKeys } from './given-keys.ts'
 import { isGrouped, isWindowFunction, wrapGrouped } from './grouped-query.ts'
-import { columnsAsText, conditionAsText, nodeKey, raw, type SqlStyle, sqlText, toSql } from './sql-nodes.ts'
+import { columnsAsText, conditionAsText, nodeKey, raw, type SqlStyle, sqlText, toSql, unwrap } from './sql-nodes.ts'
 
 /** A key of the order, resolved against the query. */
 export interface OrderKey {
@@ -173,11 +181,14 @@ function styleName({ dialect, quote }: SqlStyle): string {
 }
 
 /** @throws QueryUnsupportedError for a key that cannot order pages */
-function resolveKey(key: OperationNode, query: SelectQueryNode, dialect: SqlDialect): OperationNode {
+function resolveKey(given: OperationNode, query: SelectQueryNode, dialect: SqlDialect): OperationNode {
+  const key = unwrap(given)
   const resolved = resolveAlias(key, query, dialect)
   if (!ReferenceNode.is(resolved)) refuseKey(resolved)
+  if (query.setOperations === undefined) return resolved
   // What the first query of a union selects twice may be two columns in another.
-  return query.setOperations === undefined ? resolved : key
+  const { column, collation } = columnOrPlace(key, dialect) ?? {}
+  return column === undefined || collation !== undefined ? key : column
 }
 
 /** A key of the query's own `orderBy()`. It may be nullable, so it counts as nullable. */

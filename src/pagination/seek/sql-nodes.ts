@@ -101,11 +101,11 @@ function parametersIn(node: unknown): number {
   return count
 }
 
-/** The expression that is all of the node: what stands in parentheses, or in raw SQL without text. */
-export function childOf(node: OperationNode): OperationNode | undefined {
-  if (ParensNode.is(node)) return node.node
-  if (!RawNode.is(node) || node.parameters.length !== 1) return undefined
-  return node.sqlFragments.join('').trim() === '' ? node.parameters[0] : undefined
+/** The expression without parentheses, and out of raw SQL that has no text of its own. */
+export function unwrap(node: OperationNode): OperationNode {
+  if (ParensNode.is(node)) return unwrap(node.node)
+  if (!RawNode.is(node) || node.parameters.length !== 1) return node
+  return node.sqlFragments.join('').trim() === '' ? unwrap(node.parameters[0] as OperationNode) : node
 }
 
 /** SQL text without parameters. */
