@@ -11,9 +11,11 @@ import {
   PostgresDialect,
   type SqliteDatabase,
   SqliteDialect,
+  sql,
 } from 'kysely'
 import { createPool } from 'mysql2'
 import pg from 'pg'
+import { cursorPaginate } from 'posthaste/pagination'
 import type { SqlDialect } from '../../../src/pagination/types.ts'
 import { services } from '../../support/services.ts'
 
@@ -128,7 +130,18 @@ export async function openMysql(service: string, setting?: string): Promise<Open
     await admin.promise().query(`drop database ${database}`)
     await admin.promise().end()
   }
-  return { ...opened(new MysqlDialect({ pool }), cleanUp), url: url.href }
+  const own = opened(new MysqlDialect({ pool }), cleanUp)
+  await readFirstPage(own)
+  return { ...own, url: url.href }
+}
+
+/** The first page in another database may take two statements: until its rows tell, tables are taken for those of the database before. */
+async function readFirstPage({ db, statements }: Opened): Promise<void> {
+  await sql`create table first_page (id int primary key)`.execute(db)
+  await db.insertInto('first_page').values({ id: 1 }).execute()
+  await cursorPaginate(db.selectFrom('first_page').select('id'), { unique: 'id' })
+  await sql`drop table first_page`.execute(db)
+  statements()
 }
 
 function opened(dialect: Dialect, cleanUp: () => Promise<unknown> = async () => {}): Opened {
