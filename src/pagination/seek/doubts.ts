@@ -1,14 +1,26 @@
-import { ReferenceNode } from 'kysely'
+import { type OperationNode, ReferenceNode } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import { CursorUnstableError, KeyNotUniqueError, QueryUnsupportedError } from '../errors.ts'
+import { CursorUnstableError, KeyNotUniqueError, KeyNullError, QueryUnsupportedError } from '../errors.ts'
 import type { Position } from '../key-text/key-text.ts'
 import { hasUnknownLabels, isUnsteady, keyOfCutTexts } from '../key-text/proofs.ts'
-import { isAmbiguous } from './data-errors.ts'
-import { haveSameKeys, isCursorRow } from './hidden-columns.ts'
+import { hasNoBinaryForm, isAmbiguous, returnsSetOfRows } from './data-errors.ts'
+import { haveSameKeys, isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
 import { MysqlKeys } from './mysql-keys.ts'
 import type { Row } from './query-runner.ts'
-import { describeKey, listKeys, type OrderKey } from './sort-keys.ts'
+import { describeKey, listKeys, type OrderKey, type ResolvedQuery } from './sort-keys.ts'
 import { columnName } from './sql-nodes.ts'
+
+/** @throws when rows would be lost or repeated at an end of the page */
+export function refuseDoubts(
+  rows: readonly Row[],
+  { resolved: { keys }, position }: { readonly resolved: ResolvedQuery; readonly position: Position | undefined },
+  dialect: SqlDialect,
+  startsAtCursor: boolean,
+): void {
+  refuseNull(unexpectedNullAhead(rows[0], keys) ?? unexpectedNull(rows, keys, dialect))
+  if (position !== undefined) refuseOtherZone(rows[0], position, keys)
+  refuseDoubt(rows, keys, dialect, startsAtCursor)
+}
 
 /**
  * Only the first row may be that of the cursor, and neighbours must differ in a key: else rows would be lost at a page's end.
@@ -16,7 +28,7 @@ import { columnName } from './sql-nodes.ts'
  * @throws CursorUnstableError for keys that do not keep their place in the order
  * @throws KeyNotUniqueError for rows with the same keys
  */
-export function refuseDoubt(
+function refuseDoubt(
   rows: readonly Row[],
   keys: readonly OrderKey[],
   dialect: SqlDialect,
@@ -58,21 +70,38 @@ export function refuseOtherZone(row: Row | undefined, position: Position, keys: 
   )
 }
 
-/**
- * In `select users.* … order by id`, `id` is the selected column, even if another table has one too. A page also compares it, and
- * there it may be either.
- *
- * @param error - what the database answered
- * @throws QueryUnsupportedError when it is because of a key without its table
- */
-export function refuseBareKey(error: unknown, keys: readonly OrderKey[]): void {
-  if (!isAmbiguous(error)) return
-  const key = keys.find(({ node }) => {
-    return ReferenceNode.is(node) && node.table === undefined && error.message.includes(columnName(node) as string)
-  })
+/** @throws KeyNullError for a key that is NULL, and was not expected to be */
+export function refuseNull(key: OrderKey | undefined): void {
   if (key === undefined) return
-  throw new QueryUnsupportedError(
-    `${describeKey(key)} is a column of several tables of the query: write it with its table, as in \`users.id\``,
-    { cause: error },
+  throw new KeyNullError(
+    `${describeKey(key)} is NULL in some row: say where such rows come, as in \`{ key: 'name', nulls: 'last' }\``,
   )
+}
+
+/**
+ * @param error - what the database answered
+ * @throws QueryUnsupportedError when it is because of a key that no page can have
+ */
+export function refuseKeyOf(error: unknown, keys: readonly OrderKey[]): void {
+  const reason = reasonIn(error, keys)
+  if (reason !== undefined) throw new QueryUnsupportedError(reason, { cause: error })
+}
+
+function reasonIn(error: unknown, keys: readonly OrderKey[]): string | undefined {
+  if (returnsSetOfRows(error)) {
+    return 'A key has several values for one row: call its function in a sub-query, and page by the column of that'
+  }
+  if (hasNoBinaryForm(error)) {
+    return `A cursor cannot hold one of the keys ${listKeys(keys)}: page by a cast of it (${error.message})`
+  }
+  // In `select users.* … order by id`, `id` is the selected column, even if another table has one too. A page also compares
+  // it, and there it may be either.
+  const key = isAmbiguous(error) ? keys.find(({ node }) => isBareIn(error.message, node)) : undefined
+  return (
+    key && `${describeKey(key)} is a column of several tables of the query: write it with its table, as in \`users.id\``
+  )
+}
+
+function isBareIn(message: string, node: OperationNode): boolean {
+  return ReferenceNode.is(node) && node.table === undefined && message.includes(columnName(node) as string)
 }

@@ -1,6 +1,6 @@
 import type { RootOperationNode, SelectQueryNode } from 'kysely'
 import { type CursorCodec, type CursorContent, fingerprintOf } from '../cursor.ts'
-import { CursorInvalidError, KeyNullError, QueryUnsupportedError } from '../errors.ts'
+import { CursorInvalidError } from '../errors.ts'
 import { isSame, type Position, wantDetails } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
@@ -9,14 +9,14 @@ import { lacksOwnType } from '../key-text/postgres.ts'
 import { mayBeByLocalTime } from '../key-text/proofs.ts'
 import { lacksExactTexts } from '../key-text/sqlite.ts'
 import { mayBeMixed, mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
-import { hasNoBinaryForm, isAborted, isDataError, isRankOfFts5, namesCursor, returnsSetOfRows } from './data-errors.ts'
-import { refuseBareKey, refuseDoubt, refuseOtherZone, unstable } from './doubts.ts'
-import { isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
+import { isAborted, isDataError, isRankOfFts5, namesCursor } from './data-errors.ts'
+import { refuseDoubts, refuseKeyOf, refuseNull, refuseOtherZone, unstable } from './doubts.ts'
+import { isCursorRow, unexpectedNullAhead } from './hidden-columns.ts'
 import { MysqlKeys } from './mysql-keys.ts'
 import { offsetStatement } from './order-by.ts'
 import { OrderedQuery, type OrderedQueryOptions, type OrderedQuerySettings } from './ordered-query.ts'
 import { expectColumn, expectTexts, type QueryRunner, type Row, type SelectQuery } from './query-runner.ts'
-import { describeKey, listKeys, type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
+import { type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
 import { probeStatement, readKeysStatement, seekStatement, withoutColumns, withoutKeyValues } from './statements.ts'
 
 export interface SeekSettings extends OrderedQuerySettings {
@@ -93,65 +93,81 @@ export class SeekQuery {
     try {
       result = await this.#run((node) => this.#buildPage(this.#resolve(node), request))
     } catch (error) {
-      if (this.#avoidKeyValues(error)) return this.#seek(request)
-      if (isRankOfFts5(error) && this.#keys[0]?.typesInUnion !== 'several') return this.#seekMixed(request)
-      if (returnsSetOfRows(error)) {
-        throw new QueryUnsupportedError(
-          'A key has several values for one row: call its function in a sub-query, and page by the column of that',
-          { cause: error },
-        )
-      }
-      refuseBareKey(error, this.resolved?.keys ?? [])
-      if (!isDataError(error)) throw error
-      const cause = await this.#findCause(error, request)
-      if (cause !== error || !this.#ordered.fence()) throw cause
-      return this.#seek(request).catch(() => Promise.reject(error))
+      return this.#seekDespite(error, request)
     }
-    let { rows } = result
-    const [first] = rows
-    const { resolved, position, page } = result.built
-    const { keys } = resolved
-    const { dialect } = this.runner
-    expectColumn(first, 'posthastek0')
-    if (dialect === 'postgres') expectTexts(rows, 'posthastek0')
-    if (dialect === 'mysql' && rows.some(mayBeByLocalTime)) return this.#seek({ ...request, sortsInstants: true })
-    if (this.#lacksDetails(rows, resolved)) return this.#seek(request)
-    if (showsMixedTypes(first)) return this.#seekMixed(request)
-    refuseNull(unexpectedNullAhead(first, keys))
-    refuseNull(unexpectedNull(rows, keys, dialect))
-    if (position !== undefined) refuseOtherZone(first, position, keys)
-    let hasRowsBehind = position !== undefined && first !== undefined && isCursorRow(first)
-    refuseDoubt(rows, keys, dialect, hasRowsBehind)
-    if (hasRowsBehind) {
-      rows = rows.slice(1)
-    } else if (position !== undefined) {
-      const [row] = await this.#rows(() => probeStatement(resolved, dialect, position))
-      if (rows.length === 0 && this.#mysqlKeys && !(await this.#mysqlKeys.isIn(databaseOf(row)))) {
-        this.#reset()
-        return this.#seek(request)
-      }
-      if (showsMixedTypes(row)) return this.#seekMixed(request)
-      refuseOtherZone(row, position, keys)
-      refuseNull(unexpectedNullAhead(row, keys))
-      if (Number(row?.phe) === 1 || (first && isSame(this.#positionOf(first), position))) throw unstable(keys)
-      hasRowsBehind = Number(row?.phb) === 1
+    const { rows, built } = result
+    const better = this.#betterRequest(request, rows, built.resolved)
+    if (better !== undefined) return this.#seek(better)
+    const startsAtCursor = built.position !== undefined && rows[0] !== undefined && isCursorRow(rows[0])
+    refuseDoubts(rows, built, this.runner.dialect, startsAtCursor)
+    let hasRowsBehind = startsAtCursor
+    if (built.position !== undefined && !startsAtCursor) {
+      const isBehind = await this.#probe(built.resolved, built.position, rows[0])
+      if (isBehind === undefined) return this.#seek(request)
+      hasRowsBehind = isBehind
     }
-    const hasRowsAhead = rows.length > limit
-    const shown = rows.slice(0, limit)
+    const ahead = startsAtCursor ? rows.slice(1) : rows
+    const hasRowsAhead = ahead.length > limit
+    const shown = ahead.slice(0, limit)
     const last = shown.at(-1)
     if (this.#mysqlKeys && last) this.#expectCursor(this.#positionOf(last))
     return {
       rows: isBackward ? shown.reverse() : shown,
       hasNext: isBackward ? hasRowsBehind : hasRowsAhead,
       hasPrev: isBackward ? hasRowsAhead : hasRowsBehind,
-      page: position === undefined && !isBackward ? 1 : page,
-      asked: position,
+      page: built.position === undefined && !isBackward ? 1 : built.page,
+      asked: built.position,
     }
   }
 
-  #seekMixed(request: SeekRequest): Promise<SeekResult> {
+  /** Seeks with another statement after the error of the first, or throws what caused the error. */
+  async #seekDespite(error: unknown, request: SeekRequest): Promise<SeekResult> {
+    if (this.#avoidKeyValues(error)) return this.#seek(request)
+    if (isRankOfFts5(error) && this.#keys[0]?.typesInUnion !== 'several') {
+      this.#ordered.expectMixedTypes()
+      return this.#seek(request)
+    }
+    refuseKeyOf(error, this.resolved?.keys ?? [])
+    if (!isDataError(error)) throw error
+    const cause = await this.#findCause(error, request)
+    if (cause !== error || !this.#ordered.fence()) throw cause
+    return this.#seek(request).catch(() => Promise.reject(error))
+  }
+
+  /** The request to read the page with again, if the rows show that their statement was not the right one. */
+  #betterRequest(request: SeekRequest, rows: readonly Row[], resolved: ResolvedQuery): SeekRequest | undefined {
+    const [first] = rows
+    const { dialect } = this.runner
+    expectColumn(first, 'posthastek0')
+    if (dialect === 'postgres') expectTexts(rows, 'posthastek0')
+    if (dialect === 'mysql' && rows.some(mayBeByLocalTime)) return { ...request, sortsInstants: true }
+    if (this.#lacksDetails(rows, resolved)) return request
+    if (!showsMixedTypes(first)) return undefined
     this.#ordered.expectMixedTypes()
-    return this.#seek(request)
+    return request
+  }
+
+  /**
+   * Whether there are rows behind a cursor whose own row is gone.
+   *
+   * @param first - the first row in front of it
+   * @returns `undefined` when the page must be read again
+   */
+  async #probe(resolved: ResolvedQuery, position: Position, first: Row | undefined): Promise<boolean | undefined> {
+    const { keys } = resolved
+    const [row] = await this.#rows(() => probeStatement(resolved, this.runner.dialect, position))
+    if (first === undefined && this.#mysqlKeys && !(await this.#mysqlKeys.isIn(databaseOf(row)))) {
+      this.#reset()
+      return undefined
+    }
+    if (showsMixedTypes(row)) {
+      this.#ordered.expectMixedTypes()
+      return undefined
+    }
+    refuseOtherZone(row, position, keys)
+    refuseNull(unexpectedNullAhead(row, keys))
+    if (Number(row?.phe) === 1 || (first && isSame(this.#positionOf(first), position))) throw unstable(keys)
+    return Number(row?.phb) === 1
   }
 
   /** Whether the driver refused an integer beyond 2^53 in a hidden column. Then another statement may not. */
@@ -235,12 +251,6 @@ export class SeekQuery {
   async #findCause(error: unknown, request: SeekRequest): Promise<unknown> {
     const order = this.resolved
     if (order === undefined) return error
-    if (hasNoBinaryForm(error)) {
-      throw new QueryUnsupportedError(
-        `A cursor cannot hold one of the keys ${listKeys(order.keys)}: page by a cast of it (${error.message})`,
-        { cause: error },
-      )
-    }
     const { resolved, position } = this.#buildPage(order, request)
     if (position === undefined) return error
     const { dialect } = this.runner
@@ -330,11 +340,4 @@ export class SeekQuery {
 /** The keys of an order in which times are surely sorted by their instants. */
 function withInstants(keys: readonly OrderKey[]): OrderKey[] {
   return keys.map((key) => ({ ...key, isByInstant: key.type === 'timestamp' || key.type === 'zoned' }))
-}
-
-function refuseNull(key: OrderKey | undefined): void {
-  if (key === undefined) return
-  throw new KeyNullError(
-    `${describeKey(key)} is NULL in some row: say where such rows come, as in \`{ key: 'name', nulls: 'last' }\``,
-  )
 }
