@@ -178,6 +178,7 @@ async function stats(
   const format = choice('format', ['json', 'prometheus', 'hdr'])
   const limit = query.get('limit')
   if (limit !== null && !/^[1-9]\d{0,5}$/.test(limit)) faults.push('`limit` must be a whole number from 1 up')
+  for (const name of ['route', 'method']) if (query.get(name) === '') faults.push(`\`${name}\` must not be empty`)
   if (faults.length > 0) return problem(400, faults.join('; '))
 
   const route = query.get('route') ?? undefined

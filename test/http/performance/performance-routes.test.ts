@@ -160,6 +160,16 @@ describe('the statistics', () => {
       '`sort` must be one of p95, count, total, errors; `limit` must be a whole number from 1 up',
     ])
   })
+
+  it.each(['route', 'method'])('are not those of an empty `%s`', async (name) => {
+    for (const query of [name, `${name}=`, `format=hdr&route=&method=&${name}=`]) {
+      const { status, body } = await setUp().ask(`/performance/stats?${query}`)
+      expect([status, JSON.parse(body as string).detail], query).toEqual([
+        400,
+        expect.stringContaining(`\`${name}\` must not be empty`),
+      ])
+    }
+  })
 })
 
 describe('the paths', () => {
