@@ -65,6 +65,8 @@ export async function sendAnswer(
   method: string,
   { status, headers, body }: HttpAnswer,
 ): Promise<void> {
+  // The user's `authorize` may have redirected, or a middleware for timeouts have answered.
+  if (response.headersSent) return
   response.writeHead(status, { ...headers })
   if (typeof body === 'string' || method === 'HEAD') {
     response.end(method === 'HEAD' ? '' : body)

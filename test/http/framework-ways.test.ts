@@ -240,6 +240,24 @@ describe('on Express', () => {
     expect(JSON.parse((await first).body.toString())).toEqual(rows)
   })
 
+  it('leaves the answer that `authorize` gave itself', async () => {
+    const monitor = new PerformanceMonitor({ sampleInterval: false })
+    closing.push(() => monitor.close())
+    const app = express()
+    const authorize = ({ res }: express.Request) => {
+      res?.redirect('/login')
+      return false
+    }
+    app.use(onExpress.performanceRoutes(monitor, { authorize }))
+    const errors: unknown[] = []
+    app.use(((error, _request, _response, next) => {
+      errors.push(error)
+      next()
+    }) satisfies express.ErrorRequestHandler)
+    const { status, headers } = await ask(await listen(createServer(app)), { path: '/performance' })
+    expect({ status, location: headers.location, errors }).toEqual({ status: 302, location: '/login', errors: [] })
+  })
+
   it('sends what the handler answered when the store gives back something else', async () => {
     const app = express()
     const store = {
