@@ -58,13 +58,13 @@ export function createGate(
     const isAllowed = rule as (request: unknown) => boolean | Promise<boolean>
     return async ({ original }) => ((await decide(isAllowed, original, warn)) ? undefined : problem(403, 'Not allowed'))
   }
-  if (typeof rule !== 'object' || rule === null || typeof rule.bearer !== 'string' || rule.bearer === '') {
+  if (typeof rule !== 'object' || rule === null || typeof rule.bearer !== 'string' || rule.bearer.trim() === '') {
     throw new TypeError("Expected `authorize` to be 'public', { bearer: token } with a token, or a function")
   }
   const expected = digest(rule.bearer)
   return (request) => {
-    const token = readToken(request.header('authorization'))
-    if (token !== undefined && nodeCrypto().timingSafeEqual(digest(token), expected)) return undefined
+    const tokens = readTokens(request.header('authorization'))
+    if (tokens.some((token) => nodeCrypto().timingSafeEqual(digest(token), expected))) return undefined
     return problem(401, 'A valid bearer token is needed', { 'www-authenticate': 'Bearer' })
   }
 }
@@ -87,7 +87,7 @@ async function decide(
 }
 
 function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Authorize | 'closed' | 'open' {
-  const token = env.PERFORMANCE_STATS_TOKEN
+  const token = env.PERFORMANCE_STATS_TOKEN?.trim()
   if (token !== undefined && token !== '') return { bearer: token }
   const mode = (env.NODE_ENV ?? '').trim().toLowerCase()
   if (mode === 'production' || mode === 'prod') return 'closed'
@@ -95,17 +95,22 @@ function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Aut
   return mode === 'development' || mode === 'test' ? 'public' : 'open'
 }
 
-/** A browser sends the token as the password of its login (RFC 7617), with any user name. */
-function readToken(header: string | undefined): string | undefined {
+/**
+ * What the client may have sent as the token. A browser sends it as the password of its login (RFC 7617), with any user name. Of a
+ * header that is no ASCII, most clients send UTF-8, which Node reads as Latin-1.
+ */
+function readTokens(header: string | undefined): string[] {
   const [, scheme = '', credentials = ''] = /^(bearer|basic) +(.*)$/i.exec(header ?? '') ?? []
-  if (scheme === '') return undefined
-  if (scheme.toLowerCase() === 'bearer') return credentials
-  return Buffer.from(credentials, 'base64')
-    .toString()
-    .replace(/^[^:]*:/, '')
+  if (scheme === '') return []
+  if (scheme.toLowerCase() === 'bearer') return [credentials, Buffer.from(credentials, 'latin1').toString()]
+  const login = Buffer.from(credentials, 'base64').toString()
+  return [login.replace(/^[^:]*:/, '')]
 }
 
-/** Digests have the same length, so that the time of a comparison does not reveal the token's length. */
-function digest(text: string): Buffer {
-  return nodeCrypto().createHash('sha256').update(text).digest()
+/**
+ * Digests have the same length, so that the time of a comparison does not reveal the token's length. A token that was read from a file
+ * ends with a line break, which no header can hold.
+ */
+function digest(token: string): Buffer {
+  return nodeCrypto().createHash('sha256').update(token.trim()).digest()
 }

@@ -41,7 +41,12 @@ const bearer = (token: string): Asked => ({ headers: { authorization: `Bearer ${
 
 describe('who may see the statistics', () => {
   it('is everybody, without a rule and outside of production', async () => {
-    for (const env of [{}, { NODE_ENV: 'development' }, { PERFORMANCE_STATS_TOKEN: '' }] as Record<string, string>[]) {
+    for (const env of [
+      {},
+      { NODE_ENV: 'development' },
+      { PERFORMANCE_STATS_TOKEN: '' },
+      { PERFORMANCE_STATS_TOKEN: ' \n' },
+    ] as Record<string, string>[]) {
       expect((await setUp({}, env).ask('/performance/stats')).status).toBe(200)
     }
   })
@@ -94,6 +99,23 @@ describe('who may see the statistics', () => {
     expect((await askWithRule('/performance/stats', bearer('of-the-rule'))).status).toBe(200)
   })
 
+  it.each(['secret\n', ' secret \r\n'])('is who sends the token that was read from a file, as %j', async (token) => {
+    for (const { ask } of [setUp({ authorize: { bearer: token } }), setUp({}, { PERFORMANCE_STATS_TOKEN: token })]) {
+      expect((await ask('/performance/stats', bearer('secret'))).status).toBe(200)
+      expect((await ask('/performance/stats', bearer('secre'))).status).toBe(401)
+      const login = Buffer.from('me:secret').toString('base64')
+      expect((await ask('/performance', { headers: { authorization: `Basic ${login}` } })).status).toBe(200)
+    }
+  })
+
+  it('is who sends a token that is no ASCII, as UTF-8 or Latin-1', async () => {
+    const { ask } = setUp({ authorize: { bearer: 'schlüssel' } })
+    // As Node reads the bytes of the header.
+    const inUtf8 = Buffer.from('schlüssel').toString('latin1')
+    for (const token of ['schlüssel', inUtf8]) expect((await ask('/performance/stats', bearer(token))).status).toBe(200)
+    expect((await ask('/performance/stats', bearer('schl?ssel'))).status).toBe(401)
+  })
+
   it('is whom the function lets in, and nobody for an answer that is not `true`', async () => {
     const { ask } = setUp({ authorize: async ({ isAdmin }: { isAdmin: boolean }) => isAdmin })
     expect((await ask('/performance/stats', { original: { isAdmin: true } })).status).toBe(200)
@@ -114,6 +136,7 @@ describe('who may see the statistics', () => {
 
   it.each<[what: string, authorize: unknown]>([
     ['an empty token', { bearer: '' }],
+    ['a blank token', { bearer: ' \n' }],
     ['a token that is no text', { bearer: 1 }],
     ['another word', 'private'],
   ])('refuses %s as the rule', (_what, authorize) => {
