@@ -372,6 +372,18 @@ describe('on Fastify', () => {
       expect([status, body.toString().at(-1)]).toEqual([200, 'b'])
   })
 
+  it('answers HEAD to the performance routes where the application has none', async () => {
+    const monitor = new PerformanceMonitor({ sampleInterval: false })
+    closing.push(() => monitor.close())
+    const app = fastify({ exposeHeadRoutes: false })
+    closing.push(() => app.close())
+    await app.register(onFastify.performanceRoutes, { monitor })
+    for (const url of ['/health', '/health/live', '/performance', '/performance/metrics']) {
+      const { statusCode, body } = await app.inject({ method: 'HEAD', url })
+      expect([statusCode, body], url).toEqual([200, ''])
+    }
+  })
+
   it('compresses a stream of the web', async () => {
     const app = fastify()
     await app.register(onFastify.compressResponses, {})

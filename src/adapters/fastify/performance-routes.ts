@@ -32,7 +32,7 @@ export const performanceRoutes: FastifyPluginCallback<FastifyPerformanceRoutesOp
     const config = { monitor: false } as const
     for (const [path, handle] of createPerformanceRoutes(monitor, options, loadPage)) {
       const serve = (url: string) => {
-        app.get(url, { config }, async (request, reply) => {
+        app.get(url, { config, exposeHeadRoute: true }, async (request, reply) => {
           closeIfDraining(monitor, reply.raw)
           const { status, headers, body } = await handle(readHttpRequest(request, request.url, path))
           const payload = typeof body === 'string' ? body : Readable.from(body)
