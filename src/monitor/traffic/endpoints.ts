@@ -12,8 +12,9 @@ export const otherMethod = '_OTHER'
 /** Longer routes and names are cut: each is a key of documents and a label of metrics, which Prometheus and the fleet limit. */
 const maxNameLength = 1_000
 
+/** Half a character, as of an emoji that was cut, becomes U+FFFD here: it would in UTF-8, where two names might then be the same. */
 export function cutName(name: string): string {
-  return name.length > maxNameLength ? name.slice(0, maxNameLength) : name
+  return name.slice(0, maxNameLength).toWellFormed()
 }
 
 /** Replaces a route that is no text. */

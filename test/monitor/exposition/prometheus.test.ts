@@ -62,6 +62,22 @@ describe('metrics', () => {
     expect(await expose(monitor)).toContain('http_route="/a\\"b\\\\c\\nd"')
   })
 
+  it('have no series twice for names that are the same in UTF-8', async () => {
+    const { monitor, request } = recorder()
+    const long = 'x'.repeat(999)
+    for (const name of [`${long}😀`, `${long}🌍`, '\ud800', '\udc00']) {
+      request(name, 200, 1)
+      monitor.recordTiming(name, 1)
+    }
+    const series = [...(await expose(monitor)).matchAll(/^.*(?:_count|_bucket)\{.*\}/gm)].map(([line]) =>
+      Buffer.from(line).toString(),
+    )
+    expect(series.length).toBeGreaterThan(50)
+    expect(new Set(series).size).toBe(series.length)
+    expect(JSON.stringify(monitor.snapshot())).not.toMatch(/\\ud[89a-f]/)
+    expect(monitor.endpoint('GET', `${long}😀`)?.total).toBe(2)
+  })
+
   it('tell requests that ended otherwise, timings, caches and alerts', async () => {
     const { monitor, request, clock } = recorder()
     request('/x', 200, 900)
