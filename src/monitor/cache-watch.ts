@@ -1,4 +1,5 @@
-import { expectNumber } from '../shared/assertions.ts'
+import { expectString } from '../shared/arguments.ts'
+import { expectWholeNumber } from '../shared/assertions.ts'
 import type { Slicing } from './traffic/sliding-window.ts'
 import type { CacheRow } from './types.ts'
 
@@ -87,7 +88,7 @@ export class CacheWatch {
     this.#past.set(name, past)
     const latest = past.at(-1)!
     // Lower counters belong to a new cache that replaced the old one: forget the old counters.
-    if (counters.hits < latest.hits || counters.misses < latest.misses) past.length = 0
+    if ((['hits', 'misses', 'errors'] as const).some((name) => counters[name] < latest[name])) past.length = 0
     if (past.length === 0) past.push({ at: counters.at, hits: 0, misses: 0, errors: 0 })
     else if (counters.at - latest.at >= sliceMs) past.push(counters)
     while (past.length > 1 && past[1]!.at <= counters.at - windowMs) past.shift()
@@ -114,9 +115,10 @@ export function mergeCacheRows(a: CacheRow, b: CacheRow): CacheRow {
   return toCacheRow(a.hits + b.hits, a.misses + b.misses, a.errors + b.errors, state)
 }
 
-/** @throws TypeError when they are no numbers, which nothing could be computed from */
+/** @throws TypeError or RangeError when they are none, which nothing could be computed from and no member of a fleet could read */
 function readCounters(cache: CacheLike): StatedCounters {
   const { hits, misses, errors, store } = cache.stats()
-  for (const [name, value] of Object.entries({ hits, misses, errors })) expectNumber(value, `stats().${name}`)
+  for (const [name, value] of Object.entries({ hits, misses, errors })) expectWholeNumber(value, `stats().${name}`)
+  expectString(store.state, 'stats().store.state')
   return { hits, misses, errors, state: store.state }
 }

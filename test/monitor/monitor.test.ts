@@ -219,6 +219,9 @@ describe('documents', () => {
       monitor.snapshot()
     }
     expect(monitor.snapshot().cache.main).toMatchObject({ hits: 0, misses: 0, hitRate: null, errorRate: null })
+    // Another cache in its place, which has done as much, but had fewer errors.
+    counters.errors = 1
+    expect(monitor.snapshot().cache.main).toMatchObject({ hits: 1_090, errors: 1, errorRate: 1 / 1_100 })
     counters.hits = 5
     expect(monitor.snapshot().cache.main).toMatchObject({ hits: 5 })
   })
@@ -268,6 +271,10 @@ describe('documents', () => {
       },
       () => ({ ...good, hits: undefined }),
       () => ({ ...good, misses: Number.NaN }),
+      () => ({ ...good, misses: -1 }),
+      () => ({ ...good, errors: 0.5 }),
+      () => ({ ...good, hits: 2 ** 60 }),
+      () => ({ ...good, store: { state: 5 } }),
       () => ({ ...good, store: undefined }),
       () => undefined,
     ]
