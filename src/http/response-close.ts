@@ -1,6 +1,8 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
+// Not the global: fake timers of a test runner replace it, and the listener would never be called.
+import { setImmediate } from 'node:timers'
 
 /** Calls the listener when the response has closed, also if it has by now. */
 export function onResponseClose(request: IncomingMessage, response: ServerResponse, listener: () => void): void {

@@ -1,4 +1,6 @@
+// Not the globals: fake timers of a test runner replace them, and requests that wait would never start.
 import { performance } from 'node:perf_hooks'
+import { setImmediate, setTimeout } from 'node:timers'
 
 /** The event loop, as admission control sees and uses it; tests pass their own. */
 export interface LoopClocks {

@@ -1,4 +1,6 @@
 import { performance } from 'node:perf_hooks'
+// Not the global: fake timers of a test runner replace it, and no turn would ever end.
+import { setImmediate } from 'node:timers'
 import { systemClock } from '../../shared/time/clock.ts'
 import { startInterval, type Timer } from '../../shared/time/timers.ts'
 import { StampNotes } from './stamp-notes.ts'

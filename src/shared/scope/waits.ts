@@ -1,5 +1,7 @@
 // Not the global of the same name: it is a getter that takes a quarter of the time of reading the clock.
 import { performance } from 'node:perf_hooks'
+// Not the global either: fake timers of a test runner replace it, and no turn would ever end.
+import { setImmediate } from 'node:timers'
 import { type Wait, wait, waitNames } from './wait-names.ts'
 
 /**

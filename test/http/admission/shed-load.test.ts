@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { Agent, createServer, type IncomingMessage, type Server, request as send } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
+import { performance } from 'node:perf_hooks'
 import { getRequestListener } from '@hono/node-server'
 import express5 from 'express'
 import express4 from 'express4'
@@ -12,7 +13,7 @@ import { type MonitorOptions, PerformanceMonitor, type Warning } from 'posthaste
 import * as onExpress from 'posthaste/express'
 import * as onFastify from 'posthaste/fastify'
 import * as onHono from 'posthaste/hono'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { listen } from '../../support/listen.ts'
 
 interface ShedOptions {
@@ -298,6 +299,23 @@ describe.each(Object.entries(frameworks))('shedLoad on %s', (name, start) => {
     )
     expect(monitor.admission()).toMatchObject({ shed: 0, waitMs: 0 })
     await expect.poll(() => monitor.admission().inFlight).toBe(0)
+  })
+
+  it('starts requests that have to wait, though a test has replaced the timers of the process', async () => {
+    vi.useFakeTimers()
+    onTestFinished(() => {
+      vi.useRealTimers()
+    })
+    const { monitor } = makeMonitor()
+    const work = () => {
+      const end = performance.now() + 10
+      while (performance.now() < end);
+      return 'done'
+    }
+    const port = await listen(await start({ monitor, shed: {}, work }))
+    const answers = await Promise.all(Array.from({ length: 10 }, () => ask(port, '/work')))
+    expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(200))
+    expect(monitor.inFlight).toBe(0)
   })
 
   it('keeps the order of pipelined requests that have to wait', async () => {
