@@ -85,7 +85,7 @@ function memoryGroup(
   let tightest: MemoryGroup | undefined
   for (const folder of folders) {
     const limitBytes = numberOf(files.readText(`${folder}/${limitName}`))
-    if (limitBytes === undefined || limitBytes === 0 || limitBytes >= total) continue
+    if (limitBytes === undefined || limitBytes <= 0 || limitBytes >= total) continue
     if (tightest !== undefined && tightest.limitBytes <= limitBytes) continue
     tightest = { limitBytes, source, usageFile: `${folder}/${usageName}`, statFile: `${folder}/memory.stat` }
   }

@@ -75,7 +75,7 @@ describe('memory', () => {
     expect(memory).toMatchObject({ limitBytes: gibibyte, workingSetBytes: 700, limitSource: 'cgroup-v1' })
   })
 
-  it.each(['max', '9223372036854771712', '18446744073709551615', '0', 'garbage'])(
+  it.each(['max', '9223372036854771712', '18446744073709551615', '0', '-1', 'garbage'])(
     'is resident memory of the machine when the limit is %s',
     (limit) => {
       const { memory, memoryPercent } = sampled({
