@@ -28,10 +28,13 @@ export function shedLoad(monitor: PerformanceMonitor, options: ShedOptions<Conte
     if (typeof next !== 'function') throw wrongFramework('shedLoad', 'hono')
     const { incoming: request, outgoing: response } = nodeBindings(c)
     if (response === undefined) {
-      monitor.warn({
-        code: 'SHED_LOAD_RUNTIME',
-        message: '`shedLoad` needs `@hono/node-server`: nothing is turned away',
-      })
+      // An upgrade has a request of Node alone.
+      if (request === undefined) {
+        monitor.warn({
+          code: 'SHED_LOAD_RUNTIME',
+          message: '`shedLoad` needs `@hono/node-server`: nothing is turned away',
+        })
+      }
       return answerByNext(next)
     }
     const { matchedRoutes, routeIndex } = c.req

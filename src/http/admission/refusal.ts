@@ -23,6 +23,9 @@ const flatHeaders = [...Object.entries(headers).flat(), 'retry-after']
 /** Turns a request away: 503 with a problem document (RFC 9457), on a connection that stays open. Costs as little as it can. */
 export function sendRefusal(response: ServerResponse, retryAfterSeconds: number): void {
   if (response.headersSent) return
+  // After an upgrade, nobody reads from the connection any more.
+  const { upgrade } = (response.req ?? {}) as { readonly upgrade?: boolean }
+  if (upgrade) response.once('finish', () => response.socket?.destroy())
   response.writeHead(503, [...flatHeaders, String(retryAfterSeconds)])
   response.end(body)
 }
