@@ -8,6 +8,7 @@ import {
   savingsRecorder,
 } from '../../http/compression/savings.ts'
 import { unmatched } from '../../http/measure-request.ts'
+import { payloadHook } from '../../http/payload-hook.ts'
 import { isEncodedByCache } from '../../http/response-cache/reply-cache.ts'
 import { plugin } from './plugin.ts'
 
@@ -35,13 +36,7 @@ export const compressResponses: FastifyPluginCallback<CompressResponsesOptions<F
         save && ((rawBytes: number, sentBytes: number) => save(request.method, url ?? unmatched, rawBytes, sentBytes))
       return compressPayload(compressor, request, reply, payload, onEncoded)
     }
-    // Not async, so that an answer is sent at once as without it.
-    const onSend: onSendHookHandler<unknown> = (request, reply, payload, done) => {
-      const encoded = encode(request, reply, payload)
-      if (encoded instanceof Promise) return encoded
-      done(null, encoded)
-      return undefined
-    }
+    const onSend: onSendHookHandler<unknown> = payloadHook(encode)
     compressionHooks.add(onSend)
     app.addHook('onSend', onSend)
     done()

@@ -1,18 +1,8 @@
 import { pipeline, Readable } from 'node:stream'
+import { LatePayload, type Reply } from '../payload-hook.ts'
 import type { OnEncoded } from './codecs.ts'
-import { type Compressor, whenReady } from './compressor.ts'
+import type { Compressor, EncodedBody } from './compressor.ts'
 import type { EncodedHead } from './encoding-plan.ts'
-
-/** A reply whose payload a hook may replace before it is sent, as Fastify's. */
-export interface Reply {
-  readonly statusCode: number
-  code(status: number): unknown
-  getHeader(name: string): unknown
-  getHeaders(): Readonly<Record<string, unknown>>
-  header(name: string, value: string): unknown
-  headers(values: Readonly<Record<string, string>>): unknown
-  removeHeader(name: string): unknown
-}
 
 interface ReplyRequest {
   readonly method: string
@@ -25,8 +15,7 @@ export const compressionHooks: WeakSet<object> = /* @__PURE__ */ new WeakSet()
 /**
  * Encodes the payload of a reply in a coding that the client accepts, and changes the reply's headers to match.
  *
- * @returns the payload to send, a promise only when the thread pool encodes it: until then Fastify does not take the reply for
- *   sent, and answers again if the handler fails
+ * @returns the payload to send, late only when the thread pool encodes it
  */
 export function compressPayload(
   compressor: Compressor,
@@ -45,20 +34,16 @@ export function compressPayload(
   }
   if (!isStream(payload)) {
     const body = typeof payload === 'string' || payload instanceof Uint8Array ? payload : ''
-    const encoding = compressor.body(body, head, onEncoded)
-    let isReplaced = false
-    if (encoding instanceof Promise) {
-      undoByReply.set(reply, () => {
-        isReplaced = true
-      })
-    }
-    return whenReady(encoding, (encoded) => {
-      if (isReplaced) return payload
+    const finish = (encoded: EncodedBody) => {
       changeHead(reply, encoded)
       // Fastify would set the length of a text, which is not the one that GET answers with.
       if (encoded.skipped === 'method') return Readable.from([])
       return encoded.encoding === 'identity' ? payload : encoded.body
-    })
+    }
+    const encoding = compressor.body(body, head, onEncoded)
+    return encoding instanceof Promise
+      ? new LatePayload(encoding.then((encoded) => () => finish(encoded)))
+      : finish(encoding)
   }
   const { encoder, ...changes } = compressor.stream(head, onEncoded)
   changeHead(reply, changes)

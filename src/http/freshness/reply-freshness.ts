@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { runWork } from '../../shared/scope/work.ts'
-import { isStream, noPayload, type Reply, unwrapResponse } from '../compression/reply-compression.ts'
+import { isStream, noPayload, unwrapResponse } from '../compression/reply-compression.ts'
+import { LatePayload, payloadHook, type Reply } from '../payload-hook.ts'
 import { NodeCachedRequest } from '../response-cache/node-request.ts'
 import { fieldValue } from '../response-cache/rules/answer-head.ts'
 import type { Freshness, Validator } from './freshness.ts'
@@ -23,7 +24,12 @@ export interface HookReply extends Reply {
 /** The hooks of a route, to spread into its options. Each is to run after the route's own. */
 export interface RouteFreshness {
   preHandler(request: HookRequest, reply: HookReply, next: (error?: Error) => void): void
-  onSend(request: HookRequest, reply: HookReply, payload: unknown): Promise<unknown>
+  onSend(
+    request: HookRequest,
+    reply: HookReply,
+    payload: unknown,
+    done: (error: Error | null, payload?: unknown) => void,
+  ): void
 }
 
 export function createFreshnessHooks(freshness: Freshness<HookRequest>): RouteFreshness {
@@ -44,24 +50,27 @@ export function createFreshnessHooks(freshness: Freshness<HookRequest>): RouteFr
       }, next)
     },
 
-    async onSend(request, reply, given) {
+    onSend: payloadHook((request: HookRequest, reply: HookReply, given) => {
       const validator = validators.get(request)
       if (validator === undefined) return given
       validators.delete(request)
       const payload = unwrapResponse(given, reply)
       const headers = Object.entries(reply.getHeaders()).map(([name, value]) => [name, fieldValue(value)] as const)
       const answer = { status: reply.statusCode, headers }
-      const tag = isStream(payload)
-        ? validator.finishEarly(answer)
-        : await validator.finish(answer).catch(() => undefined)
-      if (tag === undefined) return payload
-      reply.header('etag', tag)
-      const before = reply.getHeader('vary')
-      const varied = varyWith(before === undefined ? undefined : fieldValue(before), validator.vary)
-      if (varied !== undefined) reply.header('vary', varied)
-      return payload
-    },
+      if (isStream(payload)) return tagReply(reply, validator, payload, validator.finishEarly(answer))
+      const finishing = validator.finish(answer).catch(() => undefined)
+      return new LatePayload(finishing.then((tag) => () => tagReply(reply, validator, payload, tag)))
+    }),
   }
+}
+
+function tagReply(reply: Reply, validator: Validator, payload: unknown, tag: string | undefined): unknown {
+  if (tag === undefined) return payload
+  reply.header('etag', tag)
+  const before = reply.getHeader('vary')
+  const varied = varyWith(before === undefined ? undefined : fieldValue(before), validator.vary)
+  if (varied !== undefined) reply.header('vary', varied)
+  return payload
 }
 
 function setField(reply: Reply, name: string, value: string): void {

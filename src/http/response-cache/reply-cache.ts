@@ -6,11 +6,11 @@ import {
   compressPayload,
   isStream,
   noPayload,
-  type Reply,
   toReadable,
   undoEncoding,
   unwrapResponse,
 } from '../compression/reply-compression.ts'
+import { LatePayload, type PayloadHook, payloadHook, type Reply } from '../payload-hook.ts'
 import { isBrokenOff, isDestroyed } from '../pending-end.ts'
 import { replaceMethods } from '../response-head.ts'
 import { copyingStream } from './body-copy.ts'
@@ -50,7 +50,7 @@ interface HookReply extends Reply {
 /** The hooks of a cached route, each to run after the route's own. */
 interface CacheHooks<Request, CachedReply> {
   preHandler(request: Request, reply: CachedReply, next: (error?: Error) => void): void
-  onSend(request: Request, reply: CachedReply, payload: unknown): Promise<unknown>
+  readonly onSend: PayloadHook<Request, CachedReply>
 }
 
 /** Lets the rest of the request run. */
@@ -85,7 +85,7 @@ const encodedByCache = new WeakSet<object>()
 const givenToHooks = new WeakMap<object, GivenToHooks>()
 
 /** What the first hook on a payload gives to the others, for requests to cached routes. */
-const firstPayloads = new WeakMap<object, (payload: unknown) => GivenToHooks | Promise<GivenToHooks>>()
+const firstPayloads = new WeakMap<object, (payload: unknown) => GivenToHooks | Promise<() => GivenToHooks>>()
 
 /** Whether the cache encodes the answer to this request. */
 export function isEncodedByCache(request: object): boolean {
@@ -96,28 +96,19 @@ export function isEncodedByCache(request: object): boolean {
  * The hook to run before all others on the payload: what is stored is what the handler has sent, and the others see the same on a
  * hit as on a miss.
  */
-export function firstOnSend(
-  request: object,
-  _reply: object,
-  payload: unknown,
-  done: (error: Error | null, payload?: unknown) => void,
-): void {
+export const firstOnSend: PayloadHook<object, Reply> = payloadHook((request, _reply, payload) => {
   const give = firstPayloads.get(request)
   // Sent again, the payload is the page of an error.
   givenToHooks.delete(request)
-  if (give === undefined) {
-    done(null, payload)
-    return
-  }
+  if (give === undefined) return payload
   firstPayloads.delete(request)
   const pass = (given: GivenToHooks) => {
     givenToHooks.set(request, given)
-    done(null, given.payload)
+    return given.payload
   }
   const given = give(payload)
-  if (given instanceof Promise) given.then(pass, done)
-  else pass(given)
-}
+  return given instanceof Promise ? new LatePayload(given.then((read) => () => pass(read()))) : pass(given)
+})
 
 /**
  * The hooks of a cached route. {@link firstOnSend} must be a hook too.
@@ -178,12 +169,12 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
   }
 
   /** Hands the handler's answer to the cache, and returns what to go on with. */
-  async function takeHandlerAnswer(
+  function takeHandlerAnswer(
     running: RunningRequest,
     request: Request,
     reply: Reply,
     given: unknown,
-  ): Promise<GivenToHooks> {
+  ): GivenToHooks | Promise<() => GivenToHooks> {
     const payload = unwrapResponse(given, reply)
     const status = reply.statusCode
     const head = { status, ...running.readHead(), form: formOf(payload) }
@@ -197,19 +188,25 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       const copied = pipeline(toReadable(payload), copying, () => {})
       return { status, payload: copied, request: running.request, isCopied: true, cacheStatus }
     }
-    const bytes = Buffer.from((payload as string | Buffer | null | undefined) ?? '')
+    if (!isWhole(payload)) {
+      running.answer.resolve({ ...head, body: undefined })
+      return { status, payload, request: running.request, isLeftAsItIs: true }
+    }
+    const bytes = Buffer.from(payload ?? '')
     running.answer.resolve({ ...head, body: bytes.length > maxBytes ? undefined : bytes })
-    const decision = await running.decision.catch(
+    const deciding = running.decision.catch(
       (): CacheDecision => ({ kind: 'handled', cacheStatus: 'posthaste; fwd=miss' }),
     )
-    if (decision.kind === 'answer') return giveAnswer(request, reply, decision.answer)
-    return {
-      status,
-      payload: payload ?? undefined,
-      request: running.request,
-      cacheStatus: decision.cacheStatus,
-      isLeftAsItIs: bodyFault(head, bytes) === 'length',
-    }
+    return deciding.then((decision) => () => {
+      if (decision.kind === 'answer') return giveAnswer(request, reply, decision.answer)
+      return {
+        status,
+        payload: payload ?? undefined,
+        request: running.request,
+        cacheStatus: decision.cacheStatus,
+        isLeftAsItIs: bodyFault(head, bytes) === 'length',
+      }
+    })
   }
 
   /** Sets the head that the handler has given, and returns its payload; without other hooks, those of the answer at once. */
@@ -227,7 +224,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       answerOrRun(request, reply).then((run) => run?.(next), next)
     },
 
-    async onSend(request, reply, payload) {
+    onSend: payloadHook((request, reply, payload) => {
       const given = givenToHooks.get(request)
       if (given === undefined) {
         if (encodedByCache.has(request)) undoEncoding(reply)
@@ -241,7 +238,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
         addCacheStatus(headOf(reply), cacheStatus)
         if (leaveOutKnown(given.request as CachedRequest, reply.statusCode, headOf(reply))) {
           reply.code(304)
-          return await readAway(payload, given.isCopied === true)
+          return readAway(payload, given.isCopied === true)
         }
       } else finishAnswerHeaders(headOf(reply), answer, isChanged)
       if (answer !== undefined && !isChanged) {
@@ -250,7 +247,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       }
       const isEncoded = compressor !== undefined && (isChanged || !isLeftAsItIs)
       return isEncoded ? compressPayload(compressor, request, reply, payload) : payload
-    },
+    }),
   }
 }
 
@@ -270,6 +267,11 @@ function onRawAnswer(reply: HookReply, isBeforeHooks: () => boolean, tell: () =>
       return writeHead.apply(raw, args as never)
     },
   })
+}
+
+/** Fastify refuses any other payload. */
+function isWhole(payload: unknown): payload is string | Uint8Array | null | undefined {
+  return payload === undefined || payload === null || typeof payload === 'string' || payload instanceof Uint8Array
 }
 
 function formOf(payload: unknown): PayloadForm {
@@ -300,11 +302,16 @@ function trackReply(reply: HookReply): RunningRequest['readHead'] {
 }
 
 /** Gets rid of a payload that is not sent. Of a stream that is copied, only when the copy is complete. */
-async function readAway(payload: unknown, isCopied: boolean): Promise<null> {
+function readAway(payload: unknown, isCopied: boolean): null | LatePayload {
   if (!isStream(payload)) return null
   const stream = toReadable(payload) as Readable
-  if (isCopied) await finished(stream.resume()).catch(() => {})
-  else stream.destroy()
+  if (isCopied)
+    return new LatePayload(
+      finished(stream.resume())
+        .catch(() => {})
+        .then(() => () => null),
+    )
+  stream.destroy()
   return null
 }
 
