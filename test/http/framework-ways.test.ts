@@ -654,6 +654,49 @@ describe('on Fastify', () => {
 })
 
 describe('on Hono', () => {
+  const around: Record<string, MiddlewareHandler> = {
+    'replaces the answer': async (c, next) => {
+      await next()
+      c.res = new Response('other', c.res)
+    },
+    'fails after the answer': async (_c, next) => {
+      await next()
+      throw new HTTPException(500, { message: 'other' })
+    },
+    'passes the body on': async (c, next) => {
+      await next()
+      c.res = new Response(c.res.body, c.res)
+    },
+    'passes the body through': async (c, next) => {
+      await next()
+      c.res = new Response(c.res.body?.pipeThrough(new TransformStream()), c.res)
+    },
+    'reads the body and passes it on': async (c, next) => {
+      await next()
+      c.res = new Response(await c.res.arrayBuffer(), c.res)
+    },
+    'has encoded another body': async (c, next) => {
+      await next()
+      c.res = undefined
+      c.res = new Response(zlib.gzipSync('other'), { headers: { 'content-encoding': 'gzip' } })
+    },
+  }
+  it.each(Object.entries(around))(
+    'labels the body with its coding when middleware around %s',
+    async (what, middleware) => {
+      const app = new Hono()
+      const layers = { '/compressed': onHono.compressResponses(), '/cached': onHono.cacheResponses(makeCache()) }
+      const text = 'text '.repeat(1_000)
+      for (const [path, layer] of Object.entries(layers)) app.get(path, middleware, layer, (c) => c.text(text))
+      const port = await listen(createAdaptorServer({ fetch: app.fetch }) as ReturnType<typeof createServer>)
+      for (const path of ['/compressed', '/cached', '/cached']) {
+        const { headers, body } = await ask(port, { path, headers: { 'accept-encoding': 'gzip' } })
+        const decoded = headers['content-encoding'] === 'gzip' ? zlib.gunzipSync(body) : body
+        expect(String(decoded), path).toBe(/replaces|fails|another/.test(what) ? 'other' : text)
+      }
+    },
+  )
+
   it.each<[what: string, rest: () => AsyncGenerator<string>]>([
     ['at once', async function* () {}],
     [

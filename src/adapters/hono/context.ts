@@ -45,6 +45,29 @@ export function replaceResponse(c: Context, response: Response): void {
   if (response === c.res) return
   c.res = undefined
   c.res = response
+  if (response.headers.has('content-encoding')) dropEncodingWithBody(c, response)
+}
+
+/**
+ * Middleware around may answer in place of an encoded response, with the page of an error for example. Hono copies the headers of
+ * the old response into the new one, whose body is not encoded.
+ */
+function dropEncodingWithBody(c: Context, encoded: Response): void {
+  const { get, set } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(c), 'res') ?? {}
+  if (get === undefined || set === undefined) return
+  Object.defineProperty(c, 'res', {
+    configurable: true,
+    get,
+    set(response: Response | undefined) {
+      // What has read the body may have made the new one of its bytes.
+      const isRead = encoded.bodyUsed || encoded.body?.locked === true
+      const isReplaced = response !== undefined && !isRead && response.body !== encoded.body
+      set.call(c, response)
+      if (response !== undefined && !isReplaced) return
+      delete (c as { res?: Response }).res
+      if (isReplaced) for (const name of ['content-encoding', 'content-length']) c.res.headers.delete(name)
+    },
+  })
 }
 
 /** Node's own request and response, if `@hono/node-server` runs the app. */
