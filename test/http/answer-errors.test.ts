@@ -1,6 +1,9 @@
+import { runInNewContext } from 'node:vm'
+import fastify from 'fastify'
 import { Hono } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { listQuery } from 'posthaste'
+import { answerErrors as answerFastifyErrors } from 'posthaste/fastify'
 import { answerErrors } from 'posthaste/hono'
 import { describe, expect, it } from 'vitest'
 
@@ -35,5 +38,47 @@ describe('`answerErrors` on Hono', () => {
     const [teapot, bad] = await Promise.all([app.request('/teapot'), app.request('/bad')])
     expect([teapot.status, await teapot.text(), bad.status]).toEqual([500, 'own: short and stout', 400])
     expect(() => answerErrors(new Error('not called') as never)).toThrow('Expected `otherwise` to be a function')
+  })
+})
+
+describe('`answerErrors` on Fastify', () => {
+  const thrown: Record<string, unknown> = {
+    text: 'text',
+    null: null,
+    undefined: undefined,
+    object: { message: 'own' },
+    'error of another realm': runInNewContext('new TypeError("other")'),
+    error: new Error('usual'),
+  }
+  it.each(Object.keys(thrown))('leaves what is thrown to the handler of the parent: %s', async (what) => {
+    const statuses: number[] = []
+    for (const isOurs of [false, true]) {
+      const app = fastify()
+      const seen: unknown[] = []
+      app.setErrorHandler((error, _request, reply) => {
+        seen.push(error)
+        return reply.code(503).send('parent')
+      })
+      await app.register(async (child) => {
+        if (isOurs) child.setErrorHandler(answerFastifyErrors())
+        child.get('/', () => {
+          throw thrown[what]
+        })
+      })
+      const { statusCode } = await app.inject('/')
+      statuses.push(statusCode)
+      expect(seen).toEqual([thrown[what]])
+      await app.close()
+    }
+    expect(statuses).toEqual([503, 503])
+  })
+
+  it.each(Object.keys(thrown))('answers 500 without another handler: %s', async (what) => {
+    const app = fastify().setErrorHandler(answerFastifyErrors())
+    app.get('/', async () => {
+      throw thrown[what]
+    })
+    expect((await app.inject('/')).statusCode).toBe(500)
+    await app.close()
   })
 })

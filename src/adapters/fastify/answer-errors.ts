@@ -11,11 +11,19 @@ import { problemDetails } from '../../shared/errors.ts'
  * app.setErrorHandler(answerErrors())
  * ```
  */
-export function answerErrors(): <Reply extends HookReply>(error: unknown, request: unknown, reply: Reply) => Reply {
+export function answerErrors(): <Reply extends HookReply>(
+  error: unknown,
+  request: unknown,
+  reply: Reply,
+) => Reply | Promise<never> {
   return (error, _request, reply) => {
     if (typeof reply?.code !== 'function') throw wrongFramework('answerErrors', 'fastify')
     const problem = problemDetails(error)
-    if (problem === undefined) throw error
+    if (problem === undefined) {
+      if (error instanceof Error) throw error
+      // Fastify takes anything else that is thrown here for an answer, with status 200.
+      return Promise.reject(error)
+    }
     reply.code(problem.status)
     reply.headers(problem.headers)
     reply.send(problem.body)
