@@ -131,9 +131,8 @@ export class Reader {
         const entry = this.#memory.get(key)
         if (entry === undefined) return this.#readFreshFromStore(key, 'absent')
         // In this order, because the check of its tags may find it stale.
-        if (!this.#memory.isCurrent(entry) || this.#time.now() >= entry.freshUntil) {
-          return this.#readFreshFromStore(key, 'invalidated')
-        }
+        if (!this.#memory.isCurrent(entry)) return this.#readFreshFromStore(key, 'invalidated')
+        if (this.#time.now() >= entry.freshUntil) return this.#readFreshFromStore(key, 'expired')
         entry.profile.counters.memory++
         countHit(entry)
         return entry

@@ -579,6 +579,17 @@ describe('stats and events', () => {
     expect(total).toMatchObject({ requests: 6, errors: 0, errorRate: 0, store: { state: 'off' } })
   })
 
+  it('tell entries that are too old from invalidated ones when they are only looked at', async () => {
+    const { cache, pass } = open({ profiles: { default: { ttl: '1m', ...exact } } })
+    await cache.set('key', 'value', { tags: ['a'] })
+    pass(60_000)
+    expect(await cache.getMany(['key'])).toEqual([undefined])
+    await cache.set('key', 'value', { tags: ['a'] })
+    await cache.invalidateTags('a')
+    expect(await cache.has('key')).toBe(false)
+    expect(cache.stats().missesByReason).toMatchObject({ expired: 1, invalidated: 1 })
+  })
+
   it('tell of invalidations, until the listener is taken off', async () => {
     const { cache } = open()
     const events: unknown[] = []
