@@ -58,6 +58,14 @@ describe('a value', () => {
     )
   })
 
+  it.each(['\n', '"', '\0', '\ud800'])('has its name %j where `JSON.parse` takes it for a backslash', (name) => {
+    const shape = `shape of ${JSON.stringify(name)}`
+    roundTrip({ [shape]: 1, '\\': 2 })
+    expect(roundTrip({ [shape]: 1, [name]: 3 })).toStrictEqual({ [shape]: 1, [name]: 3 })
+    const bare = Object.assign(Object.create(null), { [name]: new Date(0), $: undefined })
+    expect(roundTrip([bare])).toStrictEqual([bare])
+  })
+
   it('of plain JSON is stored as JSON, and bytes as they are', () => {
     const rows = [{ id: 1, name: 'Ann', tags: ['a'], score: 1.5, gone: null }]
     expect(encodeValue(rows, inspectValue(rows, false))).toMatchObject({
