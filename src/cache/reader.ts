@@ -157,6 +157,8 @@ export class Reader {
       return { key, tier: 'none', reason: (result?.state ?? 'unavailable') as MissReason }
     const { header, payload } = result.entry
     const { ageMs } = result
+    const reason = await this.#unreadableReason(result, result.entry)
+    if (reason !== undefined) return { key, tier: 'none', reason }
     const freshForMs = header.ttlMs - (ageMs ?? 0)
     return {
       key,
@@ -166,6 +168,16 @@ export class Reader {
       bytes: payload.length,
       codec: header.codec,
       tags: shownTags(header.tags),
+    }
+  }
+
+  /** Why an entry cannot be used in spite of its age and tags. */
+  async #unreadableReason(result: ReadResult, entry: StoredEntry): Promise<MissReason | undefined> {
+    try {
+      const decoded = await this.#decode(result, entry, this.#start(), undefined)
+      return typeof decoded === 'string' ? decoded : undefined
+    } catch {
+      return 'corrupt'
     }
   }
 

@@ -292,6 +292,7 @@ describe.skipIf(!services.redis)('a cache on Redis', () => {
     const one = await open(profile({ version: 1 }))
     await one.set('key', { name: 'Ann' }, { profile: 'users' })
     const two = await open(profile({ version: 2 }))
+    expect(await two.explain('key')).toEqual({ key: 'key', tier: 'none', reason: 'version' })
     expect(await two.get('key')).toBeUndefined()
     expect(await two.getOrSet('key', () => ({ full: 'Ann' }), { profile: 'users' })).toEqual({ full: 'Ann' })
     expect(two.stats().missesByReason.version).toBe(2)
