@@ -117,8 +117,11 @@ export class Reader {
       }
 
       if (mode === 'likely-hit') mode = 'load'
-      // The entry is fresh, but of another version, say: ask for the right to replace it.
-      if (result.state === 'fresh') mode = 'refresh'
+      if (result.state === 'fresh' && mode === 'load') {
+        // Of another version, say: ask for the right to replace it. Nobody need be waited for.
+        mode = 'refresh'
+        continue
+      }
       if (this.#time.exact() > forceAt) mode = 'force'
       await sleep(waitMs, { keepsAlive: false })
     }

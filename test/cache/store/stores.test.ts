@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import type { Cache } from 'posthaste'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { services } from '../../support/services.ts'
@@ -298,6 +300,17 @@ describe.skipIf(onRedis.length === 0)('every way to use one Redis', () => {
     }
     await Promise.all(groups.map((group) => group.close()))
   })
+})
+
+it('a process that does nothing else gets the value for an entry of another version', async () => {
+  const face = new URL('../../../src/cache/create-cache.ts', import.meta.url)
+  const code = `import { createCache } from '${face}'
+    const store = new Map()
+    const open = (version) => createCache({ store, memory: false, profiles: { default: { ttl: '1h', version } } })
+    await open(1).set('key', 'old')
+    console.log(await open(2).getOrSet('key', () => 'new'))`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code])
+  expect(stdout.trim()).toBe('new')
 })
 
 it.concurrent.each(kinds)(
