@@ -82,9 +82,11 @@ export class RedisConnections {
     })
   }
 
-  /** Connects a client again that has given up. */
+  /** Connects a client again that has given up, and subscribes again if the connection was lost before that was done. */
   async reopen(): Promise<void> {
-    if (!this.#isClosed) await this.#connection?.open()
+    if (this.#isClosed) return
+    if (!this.#isListening) this.resubscribeIfSilent()
+    await this.#connection?.open()
   }
 
   /** Drops the connection for commands if it seems dead, and returns whether it did. */

@@ -12,6 +12,8 @@ class Relay {
   readonly #target: URL
   /** Whether new connections are accepted, and then ignored. */
   isDeaf = false
+  /** Whether a connection is closed that wants to subscribe. */
+  closesSubscribers = false
 
   constructor(target: string) {
     this.#target = new URL(target)
@@ -43,7 +45,10 @@ class Relay {
       from.on('error', () => {})
       from.on('close', () => to.destroy())
       from.on('data', (bytes) => {
-        if (from === socket && bytes.includes('subscribe')) connection.isSubscriber = true
+        if (from === socket && bytes.includes('subscribe')) {
+          connection.isSubscriber = true
+          if (this.closesSubscribers) return from.destroy()
+        }
         if (!connection.isSilent) to.write(bytes)
       })
     }
@@ -121,6 +126,21 @@ describe.skipIf(!services.redis)('a connection that falls silent', { concurrent:
     // On a busy machine an answer may be late, which says nothing about the messages.
     const { timeout: _late, ...others } = cache.stats().errorsByKind
     expect(Object.values(others).filter((count) => count > 0)).toEqual([])
+  })
+
+  it('carries messages although it was lost when it was to subscribe, before anything is invalidated', async (context) => {
+    const { expect } = context
+    const { relay, redis, namespace } = await setUp(context)
+    relay.closesSubscribers = true
+    const cache = createCache({ redis, namespace })
+    context.onTestFinished(() => cache.close())
+    const lost: unknown[] = []
+    cache.on('error', ({ operation }) => lost.push(operation))
+    await until(() => lost.length > 0)
+    relay.closesSubscribers = false
+    expect(await cache.get('key')).toBe('old')
+    expect(cache.stats().store.state).toBe('degraded')
+    await until(async () => (await cache.has('key')) && cache.stats().store.state === 'up', 10_000)
   })
 
   it('is left to the user who gave the client', async (context) => {
