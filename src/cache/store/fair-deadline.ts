@@ -27,6 +27,7 @@ export class FairDeadline {
   /** A list, because adding an object to a set makes V8 compute a hash for it. */
   readonly #waiters: Waiter[] = []
   #timer: NodeJS.Timeout | undefined
+  #scheduler: typeof setInterval | undefined
 
   constructor(ms: number) {
     this.ms = ms
@@ -48,7 +49,8 @@ export class FairDeadline {
         expire: () => reject(late()),
       }
       this.#waiters.push(waiter)
-      this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref()
+      // Fake timers of a test runner never run what they have when a test ends.
+      if (this.#timer === undefined || this.#scheduler !== setInterval) this.#startTimer()
       work.then(
         (value) => {
           if (waiter.index === -1) return tooLate?.(value)
@@ -61,6 +63,13 @@ export class FairDeadline {
         },
       )
     })
+  }
+
+  #startTimer(): void {
+    this.#scheduler = setInterval
+    const clear = clearInterval
+    const timer = setInterval(() => (timer === this.#timer ? this.#tick() : clear(timer)), this.#tickMs)
+    this.#timer = timer.unref()
   }
 
   #tick(): void {

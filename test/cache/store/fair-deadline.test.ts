@@ -19,3 +19,16 @@ it.each([
   await vi.advanceTimersByTimeAsync(0.3 * ms)
   await expect(raced).rejects.toThrow('late')
 })
+
+it('passes after the fake timers of a test were taken away, or others took their place', async () => {
+  const deadline = new FairDeadline(100)
+  const late = () => new Error('late')
+  await deadline.race(Promise.resolve(), late)
+  vi.useRealTimers()
+  await expect(deadline.race(new Promise(() => {}), late)).rejects.toThrow('late')
+  vi.useFakeTimers()
+  const raced = deadline.race(new Promise(() => {}), late)
+  raced.catch(() => {})
+  await vi.advanceTimersByTimeAsync(120)
+  await expect(raced).rejects.toThrow('late')
+})
