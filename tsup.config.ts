@@ -62,15 +62,15 @@ async function mergeShared(): Promise<void> {
 }
 
 /**
- * Comments are for readers of the sources, and one space shows a level as well as two: without them the package is a fifteenth
- * smaller. Source maps lead to their lines.
+ * Comments are for readers of the sources, one space shows a level as well as two, and levels behind the second need none of their
+ * own: without them the package is a fifteenth smaller. Source maps lead to their lines.
  */
 function shrink(): void {
   for (const file of globSync('dist/*.js')) {
     const text = readFileSync(file, 'utf8')
     const { comments, texts } = linesOf(text)
     const keep = <Line>(lines: readonly Line[]) => lines.filter((_, index) => !comments.has(index))
-    const lines = text.split('\n').map((line, index) => (texts.has(index) ? line : line.replace(/^ +/, halved)))
+    const lines = text.split('\n').map((line, index) => (texts.has(index) ? line : line.replace(/^ +/, shortened)))
     writeFileSync(file, keep(lines).join('\n'))
     const { sources, mappings } = JSON.parse(readFileSync(`${file}.map`, 'utf8')) as SourceMap
     writeFileSync(
@@ -80,8 +80,8 @@ function shrink(): void {
   }
 }
 
-function halved(indentation: string): string {
-  return ' '.repeat(Math.ceil(indentation.length / 2))
+function shortened(indentation: string): string {
+  return ' '.repeat(Math.min(2, Math.ceil(indentation.length / 2)))
 }
 
 /** The lines, counted from 0, that hold nothing but a comment for readers, and those that begin within a text. */

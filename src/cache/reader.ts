@@ -89,7 +89,7 @@ export class Reader {
       if (result === undefined) return { reason: 'unavailable' }
       this.#likelyHits.learn(call, result, load)
 
-      const revived = this.#revive(store, call.key, result, load, call.profile)
+      const revived = this.#revive(result, load, discarding(store, call.key), call.profile)
       const entry = revived instanceof Promise ? await revived : revived
       if (entry instanceof MemoryEntry) {
         this.#memory.setIfNewest(call.key, entry)
@@ -156,12 +156,10 @@ export class Reader {
       return { key, tier: 'none', reason: entry === undefined ? 'absent' : isCurrent ? 'expired' : 'invalidated' }
     }
     const result = (await this.#store.read([key], 'get', []))?.[0]
-    if (result?.entry === undefined)
-      return { key, tier: 'none', reason: (result?.state ?? 'unavailable') as MissReason }
-    const { header, payload } = result.entry
-    const { ageMs } = result
-    const reason = await this.#unreadableReason(result, result.entry)
-    if (reason !== undefined) return { key, tier: 'none', reason }
+    const revived = result === undefined ? 'unavailable' : await this.#revive(result, this.#start(), corrupt)
+    if (!(revived instanceof MemoryEntry)) return { key, tier: 'none', reason: revived }
+    const { ageMs, entry: stored } = result as ReadResult
+    const { header, payload } = stored as StoredEntry
     const freshForMs = header.ttlMs - (ageMs ?? 0)
     return {
       key,
@@ -171,16 +169,6 @@ export class Reader {
       bytes: payload.length,
       codec: header.codec,
       tags: shownTags(header.tags),
-    }
-  }
-
-  /** Why an entry cannot be used in spite of its age and tags. */
-  async #unreadableReason(result: ReadResult, entry: StoredEntry): Promise<MissReason | undefined> {
-    try {
-      const decoded = await this.#decode(result, entry, this.#start(), undefined)
-      return typeof decoded === 'string' ? decoded : undefined
-    } catch {
-      return 'corrupt'
     }
   }
 
@@ -195,7 +183,7 @@ export class Reader {
     if (store.isConnecting) await store.connected()
     const start = this.#start()
     const result = await timeWait(wait.cache, () => store.readOne(key, 'get', []))
-    const entry = result === undefined ? 'unavailable' : await this.#revive(store, key, result, start)
+    const entry = result === undefined ? 'unavailable' : await this.#revive(result, start, discarding(store, key))
     if (!(entry instanceof MemoryEntry) || result?.state !== 'fresh') {
       counters.misses[entry instanceof MemoryEntry ? 'expired' : entry]++
       return undefined
@@ -217,28 +205,23 @@ export class Reader {
   }
 
   /**
-   * The entry of a result, or the reason why there is none. An entry that cannot be read is removed and counted.
+   * The entry of a result, or the reason why there is none.
    *
    * @returns a promise only where one is needed, because most results need none
    */
   #revive(
-    store: StoreTier,
-    key: string,
     result: ReadResult,
     start: Start,
+    onCorrupt: (error: unknown) => Promise<'corrupt'>,
     profile?: Profile,
   ): MemoryEntry | MissReason | Promise<MemoryEntry | MissReason> {
-    const discard = async (error: unknown) => {
-      await store.discard(key, error)
-      return 'corrupt' as const
-    }
-    if (result.state === 'corrupt') return discard(new TypeError('an entry has a foreign beginning'))
+    if (result.state === 'corrupt') return onCorrupt(new TypeError('an entry has a foreign beginning'))
     if (result.entry === undefined) return result.state as MissReason
     try {
       const revived = this.#decode(result, result.entry, start, profile)
-      return revived instanceof Promise ? revived.catch(discard) : revived
+      return revived instanceof Promise ? revived.catch(onCorrupt) : revived
     } catch (error) {
-      return discard(error)
+      return onCorrupt(error)
     }
   }
 
@@ -324,6 +307,15 @@ class LikelyHits {
     const { sequence, freshUntil, header } = known
     return now < freshUntil && hasExactTags(header, tags) && this.#log.isCurrent(sequence, key, tags)
   }
+}
+
+async function corrupt(): Promise<'corrupt'> {
+  return 'corrupt'
+}
+
+/** Removes an entry that cannot be read, and counts it. */
+function discarding(store: StoreTier, key: string): (error: unknown) => Promise<'corrupt'> {
+  return (error) => store.discard(key, error).then(corrupt)
 }
 
 function shownTags(tags: readonly string[]): string[] {

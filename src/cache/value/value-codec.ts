@@ -17,7 +17,11 @@ export interface EncodedValue {
 }
 
 /** The value is not plain data: it holds an instance of a class, a function, a symbol, or itself. */
-export class UnstorableValueError extends TypeError {}
+export class UnstorableValueError extends TypeError {
+  constructor(what: string) {
+    super(`${what} cannot be stored`)
+  }
+}
 
 const maxDepth = 500
 /** To parse a million digits takes seconds. */
@@ -109,17 +113,17 @@ class Inspector {
         this.isJson = false
         tooManyDigits ??= BigInt(`1${'0'.repeat(maxDigits)}`)
         if (value < tooManyDigits && value > -tooManyDigits) return 32
-        throw new UnstorableValueError(`a bigint of more than ${maxDigits} digits cannot be stored`)
+        throw new UnstorableValueError(`a bigint of more than ${maxDigits} digits`)
       case 'object':
         return value === null ? 8 : this.#enter(value)
       default:
-        throw new UnstorableValueError(`a ${typeof value} cannot be stored`)
+        throw new UnstorableValueError(`a ${typeof value}`)
     }
   }
 
   #enter(value: object): number {
-    if (this.#path.includes(value)) throw new UnstorableValueError('a value that contains itself cannot be stored')
-    if (this.#path.length > maxDepth) throw new UnstorableValueError(`a value deeper than ${maxDepth} cannot be stored`)
+    if (this.#path.includes(value)) throw new UnstorableValueError('a value that contains itself')
+    if (this.#path.length > maxDepth) throw new UnstorableValueError(`a value deeper than ${maxDepth}`)
     this.#path.push(value)
     const bytes = this.#measureObject(value)
     this.#path.pop()
@@ -134,9 +138,9 @@ class Inspector {
     // Some parsers make objects whose prototype is an empty object. They would come back without it.
     if (prototype === null || (isPlainObject(value) && !inheritsNothing(value))) return this.#measurePlain(value)
     const name = value.constructor?.name ?? 'a class'
-    if (!builtInPrototypes.has(prototype)) throw new UnstorableValueError(`an instance of ${name} cannot be stored`)
+    if (!builtInPrototypes.has(prototype)) throw new UnstorableValueError(`an instance of ${name}`)
     if (!this.#isDecoded && hasProperties(value)) {
-      throw new UnstorableValueError(`an instance of ${name} with properties cannot be stored`)
+      throw new UnstorableValueError(`an instance of ${name} with properties`)
     }
     if (prototype === Date.prototype) return 96
     if (prototype === Set.prototype) return this.#measureAll(value as Set<unknown>, 96, 32)
@@ -156,7 +160,7 @@ class Inspector {
 
   #measureArray(value: readonly unknown[]): number {
     if (!this.#isDecoded && !isPlainArray(value)) {
-      throw new UnstorableValueError('an array of a subclass, with properties or with holes cannot be stored')
+      throw new UnstorableValueError('an array of a subclass, with properties or with holes')
     }
     let bytes = 32
     for (let index = 0; index < value.length; index++) bytes += 8 + this.measure(value[index])
@@ -167,7 +171,7 @@ class Inspector {
   #measurePlain(value: object): number {
     const fields = Object.keys(value)
     if (!this.#isDecoded && !hasOnlyFields(value, fields)) {
-      throw new UnstorableValueError('an object with hidden properties or with symbols for names cannot be stored')
+      throw new UnstorableValueError('an object with hidden properties or with symbols for names')
     }
     let bytes = 56
     for (const field of fields) {
@@ -284,11 +288,12 @@ class Decoder {
       case 'binary':
         return this.#decodeBinary(data as [string, number, number])
       case 'bare':
-        return Object.setPrototypeOf(this.#decodeFields(data[0] as object), null)
       case 'plain':
-        return this.#decodeFields(data[0] as object)
-      case 'entries':
-        return this.#decodeEntries(data as [[string, unknown][], boolean])
+      case 'entries': {
+        const nodes = type === 'entries' ? Object.fromEntries(data[0] as [string, unknown][]) : (data[0] as object)
+        const fields = this.#decodeFields(nodes)
+        return type === 'bare' || data[1] === true ? Object.setPrototypeOf(fields, null) : fields
+      }
       default:
         throw new TypeError('unknown mark')
     }
@@ -297,11 +302,6 @@ class Decoder {
   #decodeFields(fields: object): Record<string, unknown> {
     // fromEntries defines each field; assigning one named __proto__ would set the prototype.
     return Object.fromEntries(Object.entries(fields).map(([field, item]) => [field, this.decode(item)]))
-  }
-
-  #decodeEntries([entries, isBare]: [[string, unknown][], boolean]): unknown {
-    const fields = Object.fromEntries(this.decode(entries) as [string, unknown][])
-    return isBare ? Object.setPrototypeOf(fields, null) : fields
   }
 
   #decodeBinary([type, offset, length]: [string, number, number]): unknown {

@@ -10,6 +10,7 @@ import { createWarner, type OnWarn } from '../../shared/warnings.ts'
 import { resolveHttpCacheOptions } from '../response-cache/http-cache-options.ts'
 import { responseKey } from '../response-cache/response-key.ts'
 import { varyingHeaders } from '../response-cache/rules/answer-rules.ts'
+import { withHeaderRules } from '../response-cache/rules/harmless-headers.ts'
 import { bypassReason, type CachedRequest } from '../response-cache/rules/request-rules.ts'
 import { type GivenAnswer, keptHeaders, validatorFault } from './validator-rules.ts'
 
@@ -86,10 +87,11 @@ export function createFreshness<Request, Tag extends string>(
 ): Freshness<Request> {
   expectObject(cache, 'cache', ['stamps'])
   expectOptions(options, freshnessOptions)
-  const settings = resolveHttpCacheOptions<Request>(
+  const checked = resolveHttpCacheOptions<Request>(
     { ...(options as FreshnessOptions<Request>), tags: options.tags ?? 'auto', query: 'all' },
     cache,
   )
+  const settings = withHeaderRules(checked, cache)
   const { tagsOf } = settings
   const warn = createWarner(options.onWarn)
   const identity = (cache as { readonly [cacheIdentity]?: object })[cacheIdentity] ?? cache

@@ -4,7 +4,7 @@ import { isSentOtherwise } from '../sent-response.ts'
 import { BodyCopy } from './body-copy.ts'
 import { type CachedAnswer, leaveOutKnown, setAnswerHeaders, type WritableHead } from './cached-answer.ts'
 import type { HandlerRun } from './decisions.ts'
-import type { HttpCacheSettings, ResponseStore } from './http-cache-options.ts'
+import type { CheckedHttpCacheOptions, ResponseStore } from './http-cache-options.ts'
 import { createFromSettings, type ResponseCache } from './response-cache.ts'
 import { type HandlerAnswer, noAnswer, unstorableReason } from './rules/answer-rules.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
@@ -15,7 +15,7 @@ export type FetchHandler = (request: Request) => Response | Promise<Response>
 /** A handler that answers from the cache where it can. */
 export function createFetchCache(
   cache: ResponseStore,
-  settings: HttpCacheSettings<Request>,
+  settings: CheckedHttpCacheOptions<Request>,
   handler: FetchHandler,
 ): (request: Request) => Promise<Response> {
   const responses = createFromSettings(cache, settings)

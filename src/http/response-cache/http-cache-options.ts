@@ -12,7 +12,7 @@ import {
   compressOptions,
   resolveCompressOptions,
 } from '../compression/compress-options.ts'
-import { createHeaderCheck, createHeaderWarning, type FindUnknownHeader } from './rules/harmless-headers.ts'
+import type { HeaderRules } from './rules/harmless-headers.ts'
 
 /** The part of a cache that stores responses; every cache has it. */
 export type ResponseStore<Name extends string = string, Tag extends string = string> = Pick<
@@ -67,7 +67,7 @@ interface EntryOptions {
 }
 
 /** The options, checked, with their defaults. */
-export interface HttpCacheSettings<Request = unknown> {
+export interface CheckedHttpCacheOptions<Request = unknown> {
   readonly entry: EntryOptions
   /** What an answer is stored with: {@link entry} and its tags. */
   readonly optionsOf: (request: Request) => EntryOptions & { readonly tags: readonly string[] | 'auto' }
@@ -81,9 +81,12 @@ export interface HttpCacheSettings<Request = unknown> {
   readonly clock: Clock
   /** Of times that are stored, which other processes and clients read too. */
   readonly wallClock: Clock
-  readonly findUnknownHeader: FindUnknownHeader
-  readonly onUnknownHeader: (name: string) => void
+  /** Names of request headers, in lower case, beside those that are harmless everywhere. */
+  readonly harmlessHeaders: readonly string[]
+  readonly onWarn: OnWarn | undefined
 }
+
+export interface HttpCacheSettings<Request = unknown> extends CheckedHttpCacheOptions<Request>, HeaderRules {}
 
 /** The options of one route, with the default for each that is missing or `undefined`. */
 export function withDefaults<Options extends object>(options: Options, defaults: Options): Options {
@@ -94,7 +97,7 @@ export function withDefaults<Options extends object>(options: Options, defaults:
 export function resolveHttpCacheOptions<Request>(
   options: HttpCacheOptions<Request, string, string>,
   cache: object,
-): HttpCacheSettings<Request> {
+): CheckedHttpCacheOptions<Request> {
   expectObject(cache, 'cache', ['get', 'getOrSet', 'delete'], 'a cache')
   expectOptions(options, httpCacheOptions)
   const { profile, ttl, tags = [], query = [], vary = [], maxBytes = 1024 * 1024, compress = {}, clock } = options
@@ -117,8 +120,8 @@ export function resolveHttpCacheOptions<Request>(
     compress: compress === false ? false : resolveCompressOptions(compress, compressOptions, 'compress'),
     clock: clock ?? systemClock,
     wallClock: clock ?? wallClock,
-    findUnknownHeader: createHeaderCheck([...varying, ...ignored]),
-    onUnknownHeader: headerWarningOf(cache, options.onWarn),
+    harmlessHeaders: [...varying, ...ignored],
+    onWarn: options.onWarn,
   }
 }
 
@@ -141,18 +144,6 @@ function expectProfile(profile: unknown, cache: object): void {
   const { byProfile } = (cache as Partial<Pick<Cache, 'stats'>>).stats?.() ?? {}
   if (byProfile !== undefined) expectOneOf(profile, 'profile', Object.keys(byProfile))
 }
-
-/** One warning for all routes of a cache, through the `onWarn` of the first that has one. */
-function headerWarningOf(cache: object, onWarn: OnWarn | undefined): (name: string) => void {
-  const key = onWarn ?? cache
-  const known = headerWarnings.get(key)
-  if (known !== undefined) return known
-  const warning = createHeaderWarning(onWarn)
-  headerWarnings.set(key, warning)
-  return warning
-}
-
-const headerWarnings = new WeakMap<object, (name: string) => void>()
 
 function expectNames(value: unknown, option: string): readonly string[] {
   if (Array.isArray(value) && value.every((name) => typeof name === 'string')) return value

@@ -1,14 +1,15 @@
 import { createFrom } from '../compression/compressor.ts'
 import { bypass, type CacheDecision, type HandlerRun } from './decisions.ts'
 import {
+  type CheckedHttpCacheOptions,
   type HttpCacheOptions,
-  type HttpCacheSettings,
   type ResponseStore,
   resolveHttpCacheOptions,
 } from './http-cache-options.ts'
 import { createRepresentations } from './representations.ts'
 import { responseKey } from './response-key.ts'
 import { ResponseLookup, type ServedSettings } from './response-lookup.ts'
+import { withHeaderRules } from './rules/harmless-headers.ts'
 import { createOriginLimit } from './rules/origin-limit.ts'
 import { createRecentKeys } from './rules/recent-keys.ts'
 import { bypassReason, type CachedRequest } from './rules/request-rules.ts'
@@ -32,10 +33,14 @@ export function createResponseCache<Request, Name extends string, Tag extends st
 /** As {@link createResponseCache}, from options that were checked. */
 export function createFromSettings<Request>(
   cache: ResponseStore,
-  checked: HttpCacheSettings<Request>,
+  checked: CheckedHttpCacheOptions<Request>,
 ): ResponseCache<Request> {
   const compressor = checked.compress === false ? undefined : createFrom(checked.compress)
-  const settings = { ...checked, compressor, representationOf: createRepresentations(compressor) }
+  const settings = {
+    ...withHeaderRules(checked, cache),
+    compressor,
+    representationOf: createRepresentations(compressor),
+  }
   const isAmongFirst = createOriginLimit()
   const keys = {
     unstorable: createRecentKeys(settings.clock),

@@ -6,8 +6,9 @@ import { Hono } from 'hono'
 import { type Cache, createCache } from 'posthaste'
 import { cacheResponses } from 'posthaste/express'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { resolveHttpCacheOptions } from '../../../src/http/response-cache/http-cache-options.ts'
+import { type HttpCacheOptions, resolveHttpCacheOptions } from '../../../src/http/response-cache/http-cache-options.ts'
 import { responseKey } from '../../../src/http/response-cache/response-key.ts'
+import { withHeaderRules } from '../../../src/http/response-cache/rules/harmless-headers.ts'
 import { createOriginLimit } from '../../../src/http/response-cache/rules/origin-limit.ts'
 import { bypassReason, type CachedRequest } from '../../../src/http/response-cache/rules/request-rules.ts'
 
@@ -17,6 +18,10 @@ function requestWith(headers: Readonly<Record<string, string>>, query = '', path
   const names = Object.keys(headers)
   const header = (name: string) => headers[name]
   return { method: 'GET', path, query, route: '', header, names: () => names, original: undefined }
+}
+
+function settingsOf(options: HttpCacheOptions<unknown, string, string>, cache: object) {
+  return withHeaderRules(resolveHttpCacheOptions(options, cache), cache)
 }
 
 const chromium = {
@@ -84,17 +89,14 @@ describe('the headers of', () => {
       'header',
     ]),
   ])('%s answer a hit, or say why not', (_client, headers, reason) => {
-    const settings = resolveHttpCacheOptions({ onWarn: () => {} }, store)
+    const settings = settingsOf({ onWarn: () => {} }, store)
     const expected = reason === undefined ? undefined : `fwd=bypass; detail=${reason}`
     expect(bypassReason(requestWith(headers), settings)).toBe(expected)
   })
 })
 
 it('allows headers that are in `vary` or `ignoreHeaders`', () => {
-  const settings = resolveHttpCacheOptions(
-    { vary: ['X-Tenant'], ignoreHeaders: ['CF-*', 'x-a'], onWarn: () => {} },
-    store,
-  )
+  const settings = settingsOf({ vary: ['X-Tenant'], ignoreHeaders: ['CF-*', 'x-a'], onWarn: () => {} }, store)
   const reason = (name: string) => bypassReason(requestWith({ ...base, [name]: 'x' }), settings)
   for (const name of ['x-tenant', 'cf-ray', 'x-a']) expect(reason(name)).toBeUndefined()
   for (const name of ['x-tenants', 'x-ab', 'xcf-ray']) expect(reason(name)).toBe('fwd=bypass; detail=header')
@@ -108,7 +110,7 @@ describe('the warning about headers', () => {
     const warnings: { code: string; message: string }[] = []
     const cache = createCache()
     const onWarn = (warning: { code: string; message: string }) => void warnings.push(warning)
-    const settings = [1, 2].map(() => resolveHttpCacheOptions({ onWarn }, cache))
+    const settings = [1, 2].map(() => settingsOf({ onWarn }, cache))
     for (let index = 0; index < 50; index++) {
       const name = `x-${index}-${'long'.repeat(40)}`
       for (const one of settings) bypassReason(requestWith({ ...base, [name]: 'x' }), one)
@@ -211,7 +213,7 @@ describe('query strings', () => {
   it.each([['all' as const], [['a', 'b', 'page', 'page[a]']]])(
     'share an entry only if every parser reads them alike: %s',
     async (listed) => {
-      const settings = resolveHttpCacheOptions({ query: listed, onWarn: () => {} }, store)
+      const settings = settingsOf({ query: listed, onWarn: () => {} }, store)
       const keyOf = (text: string) => {
         const request = requestWith(base, text)
         return bypassReason(request, settings) === undefined ? responseKey(request, settings) : undefined
@@ -236,7 +238,7 @@ describe('query strings', () => {
   it.each([['all' as const], [['a', 'page', 'page[a]']]])(
     'share an entry of one `key` only if every parser reads the listed parameters alike: %s',
     async (listed) => {
-      const settings = resolveHttpCacheOptions({ query: listed, key: () => [], onWarn: () => {} }, store)
+      const settings = settingsOf({ query: listed, key: () => [], onWarn: () => {} }, store)
       const keyOf = (text: string) => {
         const request = requestWith(base, text)
         return bypassReason(request, settings) === undefined
@@ -267,7 +269,7 @@ describe('query strings', () => {
   it('reach past the number of parameters that parsers read in no cached request', () => {
     const unlisted = Array.from({ length: 1_000 }, (_, index) => `u${index}`).join('&')
     for (const options of [{ query: 'all' as const }, { query: ['page'], key: () => [] }]) {
-      const settings = resolveHttpCacheOptions(options, store)
+      const settings = settingsOf(options, store)
       expect(bypassReason(requestWith(base, `${unlisted}&page=5`), settings)).toBe('fwd=bypass; detail=query')
       expect(bypassReason(requestWith(base, `${unlisted.slice(0, 200)}&page=5`), settings)).toBeUndefined()
     }
@@ -277,7 +279,7 @@ describe('query strings', () => {
     'are not cached where a parser could find a listed parameter in an unlisted one, with a `key` too: %s',
     (text) => {
       const reasonFor = (query: readonly string[]) =>
-        bypassReason(requestWith(base, text), resolveHttpCacheOptions({ query, key: () => [] }, store))
+        bypassReason(requestWith(base, text), settingsOf({ query, key: () => [] }, store))
       expect(reasonFor(['page'])).toBe('fwd=bypass; detail=query')
       expect(reasonFor(['page[b]'])).toBe('fwd=bypass; detail=query')
       // The key holds all that is not listed.
@@ -289,7 +291,7 @@ describe('query strings', () => {
   it.each(['?page=5', '%FF=1', 'a=%C3', 'page[a]=1', 'page.a=1', 'a;b=1', '%zz', 'b=1#&a=2', 'a=\xa0'])(
     'of doubt are not cached: %s',
     (text) => {
-      const settings = resolveHttpCacheOptions({ query: 'all', onWarn: () => {} }, store)
+      const settings = settingsOf({ query: 'all', onWarn: () => {} }, store)
       expect(bypassReason(requestWith(base, text), settings)).toBe('fwd=bypass; detail=query')
     },
   )
@@ -360,7 +362,7 @@ it.each([
   ['a set', new Set(['ann']), TypeError],
 ])('takes no `key` that returns %s for one that all clients share', (_what, returned, expected) => {
   const key = typeof returned === 'function' ? returned : () => returned
-  const settings = resolveHttpCacheOptions({ key: key as never }, store)
+  const settings = settingsOf({ key: key as never }, store)
   const make = () => responseKey(requestWith({ ...base, authorization: 'ann' }), settings)
   if (expected === null) expect(make()).toBeNull()
   else expect(make).toThrow('Expected `key` to return a list, or null')
@@ -369,7 +371,7 @@ it.each([
 it.each([undefined, null, 'users', [5], Promise.resolve(['users'])])(
   'takes no `tags` that returns %s for an answer without tags',
   (returned) => {
-    const { tagsOf } = resolveHttpCacheOptions({ tags: (() => returned) as never }, store)
+    const { tagsOf } = settingsOf({ tags: (() => returned) as never }, store)
     expect(() => (tagsOf as (request: unknown) => unknown)({})).toThrow('Expected `tags` to be a list of names')
   },
 )

@@ -24,11 +24,26 @@ const harmlessHeaders: ReadonlySet<string> = new Set([
 /** No client can send a header whose name begins with a colon: it is the request line of HTTP/2. */
 const harmlessPrefixes = ['sec-fetch-', 'sec-ch-', 'x-b3-', 'x-datadog-', ':']
 
-/** Tells the first header that is not known to be harmless. */
-export type FindUnknownHeader = (names: readonly string[]) => string | undefined
+/** What a response cache does about request headers that may tell clients apart. */
+export interface HeaderRules {
+  /** Tells the first header that is not known to be harmless. */
+  readonly findUnknownHeader: (names: readonly string[]) => string | undefined
+  readonly onUnknownHeader: (name: string) => void
+}
+
+/** Adds the rules to the options of a cache of responses. */
+export function withHeaderRules<
+  Options extends { readonly harmlessHeaders: readonly string[]; readonly onWarn: OnWarn | undefined },
+>(options: Options, cache: object): Options & HeaderRules {
+  return {
+    ...options,
+    findUnknownHeader: createHeaderCheck(options.harmlessHeaders),
+    onUnknownHeader: headerWarningOf(cache, options.onWarn),
+  }
+}
 
 /** @param allowed - further names in lower case; a trailing `*` allows all that begin so */
-export function createHeaderCheck(allowed: readonly string[]): FindUnknownHeader {
+function createHeaderCheck(allowed: readonly string[]): HeaderRules['findUnknownHeader'] {
   const names = new Set([...harmlessHeaders, ...allowed])
   const own = allowed.filter((name) => name.endsWith('*')).map((name) => name.slice(0, -1))
   const prefixes = [...harmlessPrefixes, ...own]
@@ -39,6 +54,18 @@ export function createHeaderCheck(allowed: readonly string[]): FindUnknownHeader
   }
 }
 
+/** One warning for all routes of a cache, through the `onWarn` of the first that has one. */
+function headerWarningOf(cache: object, onWarn: OnWarn | undefined): (name: string) => void {
+  const key = onWarn ?? cache
+  const known = headerWarnings.get(key)
+  if (known !== undefined) return known
+  const warning = createHeaderWarning(onWarn)
+  headerWarnings.set(key, warning)
+  return warning
+}
+
+const headerWarnings = /* @__PURE__ */ new WeakMap<object, (name: string) => void>()
+
 const warnAfterMs = 60_000
 const maxNames = 20
 const maxNameLength = 64
@@ -47,7 +74,7 @@ const maxNameLength = 64
  * Warns once which headers made requests bypass the cache, a minute after the first one. Clients choose the names, so few are
  * remembered, and not for long.
  */
-export function createHeaderWarning(onWarn: OnWarn | undefined): (name: string) => void {
+function createHeaderWarning(onWarn: OnWarn | undefined): (name: string) => void {
   const warn = createWarner(onWarn)
   let names: Set<string> | undefined = new Set()
   return (name) => {
