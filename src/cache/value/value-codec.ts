@@ -189,10 +189,13 @@ class Inspector {
   }
 }
 
-/** Text with a character beyond Latin-1 takes two bytes a character. An exact test would need a scan in JavaScript. */
+/**
+ * Text with a character beyond Latin-1 takes two bytes a character. An exact test would need a scan in JavaScript. A header has 24
+ * bytes. A text that was put together has 32 more, which are half counted, because not all are.
+ */
 function stringBytes(text: string): number {
   const isAscii = text.length < 16 ? false : Buffer.byteLength(text) === text.length
-  return 24 + (isAscii ? text.length : text.length * 2)
+  return 40 + (isAscii ? text.length : text.length * 2)
 }
 
 /**
