@@ -205,7 +205,7 @@ export class Reader {
   }
 
   /**
-   * The entry of a result, or the reason why there is none.
+   * Makes the entry of what the store answered, or says why it cannot.
    *
    * @returns a promise only where one is needed, because most results need none
    */

@@ -1,17 +1,11 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { type Cache, createCache } from 'posthaste'
 import { describe, expect, it } from 'vitest'
+import { collectGarbage } from '../support/collect-garbage.ts'
 import { services } from '../support/services.ts'
 import { cleanUp, uniqueNamespace } from './support.ts'
 
 /** `SCALE=large` takes a minute or two, and a gigabyte. */
 const isLarge = process.env.SCALE === 'large'
-
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc')
-  ;(runInNewContext('gc') as () => void)()
-}
 
 describe('memory', () => {
   it.each([

@@ -1,6 +1,4 @@
 import { DatabaseSync } from 'node:sqlite'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import {
   type CompiledQuery,
   type Dialect,
@@ -25,6 +23,7 @@ import {
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { QueryStatistics } from '../../src/database/statistics/query-statistics.ts'
 import { proveOnSqlite } from '../../src/shared/index-advice/sqlite-proof.ts'
+import { collectGarbage } from '../support/collect-garbage.ts'
 import { openSqlite } from './support/sqlite.ts'
 
 function watched() {
@@ -255,8 +254,6 @@ describe('instrument', () => {
   })
 
   it('leaves it to the garbage collector to take a database out of the monitor that nobody destroys', async () => {
-    setFlagsFromString('--expose-gc')
-    const collect = runInNewContext('gc') as () => void
     const monitor = new PerformanceMonitor()
     const open = () =>
       new Kysely(
@@ -266,7 +263,7 @@ describe('instrument', () => {
     await sql`select 1`.execute(kept)
     await sql`select 1`.execute(open())
     await vi.waitFor(() => {
-      collect()
+      collectGarbage()
       expect((monitor.snapshot().database as unknown as QueryReport).queries).toHaveLength(1)
     })
     expect(queryReport(kept).queries).toHaveLength(1)

@@ -10,7 +10,7 @@ it('serves the script and the style that are tested in a browser', async () => {
   const { PerformanceMonitor } = (await import(`${packed}/dist/index.js`)) as Root
   const { performanceRoutes } = (await import(`${packed}/dist/hono.js`)) as OnHono
   const monitor = new PerformanceMonitor()
-  const app = new Hono().use(performanceRoutes(monitor, { dashboard: true, authorize: () => true }))
+  const app = new Hono().use(performanceRoutes(monitor, { authorize: () => true }))
 
   const page = await (await app.request('/performance', { headers: { accept: 'text/html' } })).text()
 

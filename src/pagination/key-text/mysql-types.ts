@@ -8,15 +8,14 @@ import {
   SelectQueryNode,
 } from 'kysely'
 import { QueryUnsupportedError } from '../errors.ts'
-import { columnName, nodeKey, selectionName, unwrap } from '../seek/sql-nodes.ts'
+import { columnName, nodeKey, selectedNode, selectionName, unwrap } from '../seek/sql-nodes.ts'
 import { mayDependOnZone } from './mysql-zone.ts'
 import {
-  columnOf,
+  columnOfKey,
   type Expressions,
   isRaw,
   type QualifiedName,
   type Source,
-  selectedNode,
   selectsAll,
   sourcesOf,
   withExpressions,
@@ -148,7 +147,7 @@ export function mysqlKeyTypes(
 function typeOf(given: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
   const sources = sourcesOf(query, withExpressions(query, outer))
   const key = unwrap(given)
-  const column = columnOf(key)
+  const column = columnOfKey(key)
   if (column !== undefined) {
     const name = columnName(column)
     const qualifier = column.table?.table.identifier.name
@@ -193,7 +192,7 @@ function extremeOf(key: OperationNode): OperationNode | undefined {
   const call = /^\s*(?:min|max)\s*\(\s*(?:distinct\s)?([^()]*)\)(?:\s*over\b.*)?$/is
   const fragments = call.exec(key.sqlFragments.join('\0'))?.[1]?.split('\0')
   if (fragments === undefined) return undefined
-  return columnOf(RawNode.create(fragments, key.parameters.slice(0, fragments.length - 1)))
+  return columnOfKey(RawNode.create(fragments, key.parameters.slice(0, fragments.length - 1)))
 }
 
 function unordered(): QueryUnsupportedError {

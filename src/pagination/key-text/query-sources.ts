@@ -9,7 +9,7 @@ import {
   type TableNode,
 } from 'kysely'
 import { columnOrPlace } from '../seek/clauses.ts'
-import { columnName, selectionName } from '../seek/sql-nodes.ts'
+import { columnName, selectedNode, selectionName } from '../seek/sql-nodes.ts'
 
 export interface QualifiedName {
   readonly schema: string | undefined
@@ -37,7 +37,7 @@ interface Expression {
 
 /** Whether the key is a column, of a query over tables alone. */
 export function isColumnOfTables(key: OperationNode, query: SelectQueryNode): boolean {
-  return columnOf(key) !== undefined && isOverTables(query)
+  return columnOfKey(key) !== undefined && isOverTables(query)
 }
 
 /** Whether the query reads from tables alone, and from no other query. */
@@ -61,7 +61,7 @@ function isInnerResult(
   outer: Expressions,
   seen: Set<SelectQueryNode>,
 ): boolean {
-  const column = columnOf(key)
+  const column = columnOfKey(key)
   if (column === undefined) return true
   const name = columnName(column)
   const qualifier = column.table?.table.identifier.name
@@ -107,10 +107,8 @@ export function withExpressions(
 function withNames(query: SelectQueryNode, names: readonly ColumnNode[] | undefined): SelectQueryNode | undefined {
   if (names === undefined) return query
   if (names.length !== query.selections?.length) return undefined
-  const selections = query.selections.map(({ selection }, at) =>
-    SelectionNode.create(
-      AliasNode.create(AliasNode.is(selection) ? selection.node : selection, (names[at] as ColumnNode).column),
-    ),
+  const selections = query.selections.map((selection, at) =>
+    SelectionNode.create(AliasNode.create(selectedNode(selection), (names[at] as ColumnNode).column)),
   )
   return { ...query, selections }
 }
@@ -137,7 +135,7 @@ export function isRaw({ table, query }: Source): boolean {
 }
 
 /** The column that a key on MariaDB or MySQL consists of. */
-export function columnOf(key: OperationNode): ReferenceNode | undefined {
+export function columnOfKey(key: OperationNode): ReferenceNode | undefined {
   const { column, collation } = columnOrPlace(key, 'mysql') ?? {}
   return collation === undefined ? column : undefined
 }
@@ -146,8 +144,4 @@ export function selectsAll({ selection }: SelectionNode): boolean {
   return (
     selection.kind === 'SelectAllNode' || (ReferenceNode.is(selection) && selection.column.kind === 'SelectAllNode')
   )
-}
-
-export function selectedNode({ selection }: SelectionNode): OperationNode {
-  return AliasNode.is(selection) ? selection.node : selection
 }

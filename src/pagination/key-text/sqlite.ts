@@ -1,7 +1,7 @@
 import type { OperationNode } from 'kysely'
 import type { Row } from '../seek/query-runner.ts'
 import type { ResolvedQuery } from '../seek/sort-keys.ts'
-import { asColumn, parameter, raw } from '../seek/sql-nodes.ts'
+import { asColumn, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
 import { beyondValue, hasNoText, type KeyText, textIn, textsIn, unreadable } from './key-text.ts'
 import { comparable } from './sqlite-unions.ts'
 
@@ -13,10 +13,13 @@ import { comparable } from './sqlite-unions.ts'
 export const sqlite: KeyText = {
   columns: (keys, isDetailed) =>
     keys.map(({ sql }, at) => {
-      const text = isDetailed
-        ? raw`case when typeof(${sql}) = 'text' then 'h' || hex(${sql}) when ${sql} is null then null else quote(${sql}) end`
-        : raw`case when +${sql} between -9007199254740991 and 9007199254740991 then ${sql} when typeof(${sql}) = 'text' then 't' || ${sql} when ${sql} is null then null else quote(${sql}) end`
-      return asColumn(text, `posthastek${at}`)
+      const [numbers, text] = isDetailed
+        ? [sqlText(''), raw`'h' || hex(${sql})`]
+        : [raw`when +${sql} between -9007199254740991 and 9007199254740991 then ${sql}`, raw`'t' || ${sql}`]
+      return asColumn(
+        raw`case ${numbers} when typeof(${sql}) = 'text' then ${text} when ${sql} is null then null else quote(${sql}) end`,
+        `posthastek${at}`,
+      )
     }),
   positionOf: (row, keys) => textsIn(row, keys).map((text) => (text?.startsWith('h') ? withoutHex(text) : text)),
   isNullIn: hasNoText,

@@ -1,5 +1,4 @@
 import {
-  AliasNode,
   CollateNode,
   ColumnNode,
   FunctionNode,
@@ -17,7 +16,7 @@ import {
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { columnName, columnText, quoted, raw, selectionName, sqlText, unwrap } from './sql-nodes.ts'
+import { columnName, columnText, quoted, raw, selectedNode, selectionName, sqlText, unwrap } from './sql-nodes.ts'
 
 // Pages are made by adding conditions on the keys to a query, so each clause must be understood, or be refused here.
 
@@ -53,7 +52,7 @@ export function isRawDistinct(modifier: OperationNode | undefined): boolean {
 }
 
 /**
- * The expression behind a number in `orderBy`, which means the column of the result at this place.
+ * The key of `orderBy`; for a number, the column of the result that stands at this place.
  *
  * @throws QueryUnsupportedError when the query does not say which column stands there
  */
@@ -72,8 +71,7 @@ export function resolvePosition(
   // What the first query of a union selects twice may be two columns in another.
   const isAmbiguous = setOperations === undefined && names.filter((other) => other === name).length > 1
   if (!isAmbiguous) return withCollation(ReferenceNode.create(ColumnNode.create(name)), collation)
-  const { selection } = selections[place - 1] as SelectionNode
-  return withCollation(AliasNode.is(selection) ? selection.node : selection, collation)
+  return withCollation(selectedNode(selections[place - 1] as SelectionNode), collation)
 }
 
 function withCollation(node: OperationNode, collation: OperationNode | undefined): OperationNode {
@@ -191,9 +189,9 @@ export function resolveAlias(key: OperationNode, query: SelectQueryNode, dialect
   // Only SQLite looks for an alias in front of a collation.
   if (column === undefined || column.table !== undefined || (collation && dialect !== 'sqlite')) return key
   const name = columnName(column) as string
-  const selected = selectionOf(name, query, dialect !== 'postgres')?.selection
+  const selected = selectionOf(name, query, dialect !== 'postgres')
   if (selected === undefined) return key
-  const node = AliasNode.is(selected) ? selected.node : selected
+  const node = selectedNode(selected)
   if (collation === undefined && ReferenceNode.is(node) && node.table === undefined && columnName(node) === name)
     return column
   return withCollation(node, collation)

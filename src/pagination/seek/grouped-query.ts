@@ -12,7 +12,7 @@ import {
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
 import { isRawDistinct, returnsSet, selectionOf } from './clauses.ts'
-import { columnName, nodeKey, selectionName } from './sql-nodes.ts'
+import { columnName, nodeKey, selectedNode, selectionName } from './sql-nodes.ts'
 
 /** Whether one more condition would change the rows of the query, instead of choosing among them. */
 export function isGrouped(node: SelectQueryNode): boolean {
@@ -106,9 +106,7 @@ function selectedAs(key: OperationNode, { selections = [], setOperations }: Sele
   // A combined query has no tables any more, only names.
   if (isCombined && name !== undefined && selections.some((entry) => selectionName(entry) === name)) return name
   const wanted = nodeKey(key)
-  const selected = selections.find(
-    ({ selection }) => nodeKey(AliasNode.is(selection) ? selection.node : selection) === wanted,
-  )
+  const selected = selections.find((entry) => nodeKey(selectedNode(entry)) === wanted)
   if (selected !== undefined) return selectionName(selected)
   if (!ReferenceNode.is(key)) return undefined
   const table = isCombined ? undefined : tableName(key)

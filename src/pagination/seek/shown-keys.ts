@@ -13,7 +13,7 @@ import { type ShownText, shownTexts } from '../key-text/shown-texts.ts'
 import { orderBy, orderTerms } from './order-by.ts'
 import type { Row } from './query-runner.ts'
 import type { OrderKey, ResolvedQuery } from './sort-keys.ts'
-import { columnName, nodeKey, selectionName } from './sql-nodes.ts'
+import { columnName, nodeKey, selectedNode, selectionName } from './sql-nodes.ts'
 import { seekStatement } from './statements.ts'
 
 /**
@@ -153,8 +153,8 @@ function underOwnName(selection: SelectionNode): SelectionNode {
 function shownColumn(key: OperationNode, { selections = [], from, joins }: SelectQueryNode): string | undefined {
   if (!ReferenceNode.is(key)) return undefined
   const isOneTable = from?.froms.length === 1 && joins === undefined
-  const isKey = ({ selection }: SelectionNode) => {
-    const column = AliasNode.is(selection) ? selection.node : selection
+  const isKey = (selection: SelectionNode) => {
+    const column = selectedNode(selection)
     if (!ReferenceNode.is(column)) return isOneTable && column.kind === 'SelectAllNode'
     const name = columnName(column)
     return isOneTable ? name === undefined || name === columnName(key) : nodeKey(column) === nodeKey(key)

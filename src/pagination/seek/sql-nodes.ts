@@ -203,12 +203,17 @@ export function selectionName({ selection }: SelectionNode): string | undefined 
   return ReferenceNode.is(selection) ? columnName(selection) : undefined
 }
 
+/** What the selection selects, without its alias. */
+export function selectedNode({ selection }: SelectionNode): OperationNode {
+  return AliasNode.is(selection) ? selection.node : selection
+}
+
 /** The expression as a column of the result. Our names need no quotes in any dialect. */
 export function asColumn(node: OperationNode, name: string): OperationNode {
   return raw(['', ` as ${name}`], node)
 }
 
-/** The node of a table of ours: `instrument` finds tables by their nodes, and not in raw SQL. */
+/** A table that our statement reads. As a node, because `instrument` does not look for tables in raw SQL. */
 export function tableNode(name: string): TableNode {
   const identifier = { kind: 'IdentifierNode', name } as const
   return { kind: 'TableNode', table: { kind: 'SchemableIdentifierNode', identifier } }

@@ -2,13 +2,9 @@
  * Prints how many bytes the heap grows while a run reads an async source, from a tenth of the items to the last one:
  * `node heap-growth.ts COUNT RUN`. A process of its own, because other tests leave work and garbage in theirs.
  */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { batchProcess, batchProcessChunks } from '../../../src/batch/batch-process.ts'
 import { mapBatches } from '../../../src/batch/map-batches.ts'
-
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
+import { collectGarbage } from '../../support/collect-garbage.ts'
 
 interface Item {
   readonly item: number

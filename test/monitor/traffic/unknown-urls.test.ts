@@ -1,14 +1,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect } from 'node:net'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import express from 'express'
 import { PerformanceMonitor } from 'posthaste'
 import { monitorRequests } from 'posthaste/express'
 import { expect, it, onTestFinished } from 'vitest'
-
-setFlagsFromString('--expose-gc')
-const collect = runInNewContext('gc') as () => void
+import { collectGarbage } from '../../support/collect-garbage.ts'
 
 it('20,000 unknown URLs are one endpoint, and take no more memory than one', async () => {
   const monitor = new PerformanceMonitor()
@@ -46,6 +42,6 @@ async function scan(port: number, name: string, count: number): Promise<void> {
 }
 
 function heap(): number {
-  collect()
+  collectGarbage()
   return process.memoryUsage().heapUsed
 }
