@@ -9,7 +9,7 @@ import { enableScopes, type OpenRequestScope } from '../shared/scope/request-sco
 import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import type { HttpRequest } from './answer.ts'
 import { expectMonitor, warnIfMountedTwice } from './expect-call.ts'
-import { onResponseClose } from './response-close.ts'
+import { onResponseClose } from './node-response/response-close.ts'
 import { addServerTiming, createTimingGate, type MaySeeTiming } from './server-timing.ts'
 
 /** The route of requests that no route answered, so that unknown URLs are one endpoint. */

@@ -4,8 +4,8 @@ import type { OpenRequestScope } from '../shared/scope/request-scope.ts'
 import { wait, waitNames } from '../shared/scope/wait-names.ts'
 import type { Warning } from '../shared/warnings.ts'
 import type { HttpRequest } from './answer.ts'
+import { beforeHead } from './node-response/response-head.ts'
 import { createGate, type Gate } from './performance/authorize.ts'
-import { beforeHead } from './response-head.ts'
 
 /** Whether a request may see where its time went; a promise if the user's `authorize` decides. */
 export type MaySeeTiming = (request: HttpRequest) => boolean | Promise<boolean>

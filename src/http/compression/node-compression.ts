@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { intercept } from '../intercept.ts'
-import { beforeHead, replaceMethods } from '../response-head.ts'
+import { intercept } from '../node-response/intercept.ts'
+import { beforeHead, replaceMethods } from '../node-response/response-head.ts'
 import type { OnEncoded } from './codecs.ts'
 import { byteLength, type EncodedBody, type ResponseCompressor, whenReady } from './compressor.ts'
 import { type CompressibleHead, declaredLength, type EncodedHead } from './encoding-plan.ts'

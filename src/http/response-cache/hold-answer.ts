@@ -1,7 +1,14 @@
 import type { ServerResponse } from 'node:http'
-import { isBody, onceClosed, readEnd, toBody } from '../intercept.ts'
-import { isDestroyed, PendingEnd } from '../pending-end.ts'
-import { canReopen, compileHead, headersWith, reopenHead, replaceMethods, stageHead } from '../response-head.ts'
+import { isBody, onceClosed, readEnd, toBody } from '../node-response/intercept.ts'
+import { isDestroyed, PendingEnd } from '../node-response/pending-end.ts'
+import {
+  canReopen,
+  compileHead,
+  headersWith,
+  reopenHead,
+  replaceMethods,
+  stageHead,
+} from '../node-response/response-head.ts'
 import { BodyCopy } from './body-copy.ts'
 
 /** The head of an answer as its handler made it, before middleware around the cache adds to it. */

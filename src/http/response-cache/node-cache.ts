@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { isBrokenOff, isDestroyed } from '../pending-end.ts'
+import { isBrokenOff, isDestroyed } from '../node-response/pending-end.ts'
 import { addCacheStatus, type CachedAnswer, leaveOutKnown, setAnswerHeaders } from './cached-answer.ts'
 import { type HeldAnswer, holdAnswer } from './hold-answer.ts'
 import { detachedExchange } from './node-renewal.ts'

@@ -10,9 +10,9 @@ import {
   undoEncoding,
   unwrapResponse,
 } from '../compression/reply-compression.ts'
+import { isBrokenOff, isDestroyed } from '../node-response/pending-end.ts'
+import { replaceMethods } from '../node-response/response-head.ts'
 import { LatePayload, type PayloadHook, payloadHook, type Reply } from '../payload-hook.ts'
-import { isBrokenOff, isDestroyed } from '../pending-end.ts'
-import { replaceMethods } from '../response-head.ts'
 import { copyingStream } from './body-copy.ts'
 import {
   addCacheStatus,

@@ -3,9 +3,9 @@ import { createServer, get, type IncomingMessage, type ServerResponse } from 'no
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { describe, expect, it } from 'vitest'
-import { type Interceptor, intercept, type WholeChange } from '../../src/http/intercept.ts'
-import { beforeHead } from '../../src/http/response-head.ts'
-import { listen } from '../support/listen.ts'
+import { type Interceptor, intercept, type WholeChange } from '../../../src/http/node-response/intercept.ts'
+import { beforeHead } from '../../../src/http/node-response/response-head.ts'
+import { listen } from '../../support/listen.ts'
 
 async function open(port: number): Promise<IncomingMessage> {
   const [response] = await once(get({ host: '127.0.0.1', port, agent: false }), 'response')

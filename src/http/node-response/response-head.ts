@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { isBun } from '../shared/platform/runtime.ts'
+import { isBun } from '../../shared/platform/runtime.ts'
 
 /** What Node derives from the head of an HTTP/1 response when it compiles the head to text. */
 interface CompiledState {
