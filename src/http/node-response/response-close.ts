@@ -19,6 +19,12 @@ export function onResponseClose(request: IncomingMessage, response: ServerRespon
   if (response.closed) setImmediate(listener)
 }
 
+/** Calls the listener when the response closes. */
+export function onceClosed(response: ServerResponse, listener: () => void): void {
+  makeRoomForListener(response)
+  response.once('close', listener)
+}
+
 /** Lets the application add as many listeners as it may without ours before Node warns of a leak. */
 export function makeRoomForListener(emitter: EventEmitter): void {
   const max = emitter.getMaxListeners()

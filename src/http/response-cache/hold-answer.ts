@@ -1,14 +1,14 @@
 import type { ServerResponse } from 'node:http'
-import { isBody, onceClosed, readEnd, toBody } from '../node-response/intercept.ts'
-import { isDestroyed, PendingEnd } from '../node-response/pending-end.ts'
 import {
-  canReopen,
-  compileHead,
-  headersWith,
-  reopenHead,
-  replaceMethods,
-  stageHead,
-} from '../node-response/response-head.ts'
+  type AnswerCalls,
+  type AnswerMethods,
+  type EndArguments,
+  takeAnswerCalls,
+  toBody,
+} from '../node-response/answer-calls.ts'
+import { isDestroyed, PendingEnd } from '../node-response/pending-end.ts'
+import { onceClosed } from '../node-response/response-close.ts'
+import { canReopen, compileHead, headersWith, reopenHead, stageHead } from '../node-response/response-head.ts'
 import { BodyCopy } from './body-copy.ts'
 
 /** The head of an answer as its handler made it, before middleware around the cache adds to it. */
@@ -57,131 +57,151 @@ export function holdAnswer(
   isBackground: boolean,
   listener: AnswerListener,
 ): HeldAnswer {
-  const { write, end, writeHead, flushHeaders } = response
-  let isHeadSeen = false
+  const holding = new Holding(response, maxBytes, isBackground, listener)
+  onceClosed(response, listener.onAbandon)
+  return holding
+}
+
+class Holding implements AnswerCalls, HeldAnswer {
+  pending: PendingEnd | undefined
+  readonly #response: ServerResponse
+  readonly #maxBytes: number
+  readonly #isBackground: boolean
+  readonly #listener: AnswerListener
+  readonly #node: AnswerMethods
+  #isHeadSeen = false
   /** `held`: it came in one piece. `streaming`: it comes in pieces. */
-  let form: 'unknown' | 'held' | 'streaming' = 'unknown'
-  let isNeeded = true
-  let copy: BodyCopy | undefined
-  let pending: PendingEnd | undefined
-  let wasCompiled = false
-  let endArguments: readonly unknown[] = []
-  const isOver = () => response.writableEnded || isDestroyed(response)
+  #form: 'unknown' | 'held' | 'streaming' = 'unknown'
+  #isNeeded = true
+  #copy: BodyCopy | undefined
+  #wasCompiled = false
+  #endArguments: readonly unknown[] = []
+  #done: (() => void) | undefined
 
-  const isSent = () => isNeeded && !isBackground
+  constructor(response: ServerResponse, maxBytes: number, isBackground: boolean, listener: AnswerListener) {
+    this.#response = response
+    this.#maxBytes = maxBytes
+    this.#isBackground = isBackground
+    this.#listener = listener
+    this.#node = takeAnswerCalls(response, this)
+  }
 
-  const stream = (status?: number) => {
-    if (form !== 'unknown') return
-    form = 'streaming'
+  writeHead(args: readonly unknown[]): void {
+    const response = this.#response
+    const isOpenable = canReopen(response)
+    if (!isOpenable) stageHead(response, args)
+    if (!this.#isHeadSeen) this.#seeHead(args, isOpenable ? args : [])
     try {
-      reopenHead(response)
-      if (isHeadSeen) startCopy()
-      if (!response.headersSent) response.writeHead((isNeeded ? status : undefined) ?? response.statusCode)
+      if (this.#form !== 'unknown') {
+        this.#node.writeHead.apply(response, (this.#isNeeded ? args : [response.statusCode]) as never)
+      } else if (isOpenable) {
+        compileHead(response, args)
+      } else {
+        this.#stream(args[0] as number)
+      }
     } catch (error) {
-      form = 'unknown'
-      isNeeded = true
-      copy = undefined
+      this.#isHeadSeen = false
       throw error
     }
   }
-  const startCopy = () => {
-    const plan = listener.onStream()
-    if (plan.isCopied) copy = new BodyCopy(maxBytes)
-    isNeeded = plan.isNeeded
+
+  flushHead(): void {
+    this.#stream()
   }
 
-  replaceMethods(response, {
-    writeHead(...args: unknown[]) {
-      if (isOver() || response.headersSent) return writeHead.apply(response, args as never)
-      const isOpenable = canReopen(response)
-      if (!isOpenable) stageHead(response, args)
-      if (!isHeadSeen) {
-        const [status, given] = args as [number, unknown]
-        const message = typeof given === 'string' ? given : response.statusMessage
-        listener.onHead({ status, message, headers: headersWith(response, isOpenable ? args : []) })
-        isHeadSeen = true
-        if (form === 'streaming') startCopy()
-      }
-      try {
-        if (!isOpenable && form === 'unknown') stream(args[0] as number)
-        else if (form !== 'unknown') writeHead.apply(response, (isNeeded ? args : [response.statusCode]) as never)
-        else compileHead(response, args)
-      } catch (error) {
-        isHeadSeen = false
-        throw error
-      }
-      return response
-    },
-    flushHeaders() {
-      if (pending !== undefined) return
-      if (!isOver()) stream()
-      flushHeaders.call(response)
-    },
-    write(...args: unknown[]) {
-      const [chunk, encoding] = args
-      if (pending !== undefined && (pending.refusesAny || isBody(response, chunk, encoding)))
-        return pending.refuseWrite(args.at(-1))
-      if (isOver() || !isBody(response, chunk, encoding)) return write.apply(response, args as never)
-      stream()
-      const hasRoom = isSent() ? write.apply(response, args as never) : skip(args.at(-1))
-      if (copy === undefined || copy.isTooLong) return hasRoom
-      copy.add(bytesOf(chunk, encoding))
-      if (copy.isTooLong) listener.onBody(undefined)
-      // The client's pace must not be the handler's, whose answer others wait for.
-      return hasRoom || !copy.isTooLong
-    },
-    end(...args: unknown[]) {
-      const { chunk, encoding, done } = readEnd(args)
-      if (pending !== undefined) {
-        if (!pending.refuseEnd(chunk, done)) end.apply(response, args as never)
-        return response
-      }
-      if (isOver() || !(chunk === undefined || isBody(response, chunk, encoding)))
-        return end.apply(response, args as never)
-      if (form === 'streaming') {
-        if (chunk !== undefined) copy?.add(bytesOf(chunk as string | Uint8Array, encoding))
-        if (isSent()) end.apply(response, args as never)
-        else if (!isBackground) end.call(response, undefined as never, 'utf8', done)
-        listener.onBody(copy?.read())
-        return response
-      }
-      const body = chunk === undefined ? Buffer.alloc(0) : bytesOf(chunk as string | Uint8Array, encoding)
-      wasCompiled = response.headersSent
-      // Node compiles the head now, so that it throws to the handler and reports the head as sent.
-      if (!wasCompiled) {
-        if (canReopen(response)) response.writeHead(response.statusCode)
-        else {
-          const { statusCode: status, statusMessage: message } = response
-          listener.onHead({ status, message, headers: headersWith(response, []) })
-        }
-      }
-      form = 'held'
-      endArguments = args
-      pending = new PendingEnd(response)
-      listener.onBody(body.length > maxBytes ? undefined : body)
-      return response
-    },
-  })
-  onceClosed(response, listener.onAbandon)
+  write(args: readonly unknown[], piece: string | Uint8Array): boolean {
+    this.#stream()
+    const hasRoom = this.#isSent ? this.#node.write.apply(this.#response, args as never) : skip(args.at(-1))
+    const copy = this.#copy
+    if (copy === undefined || copy.isTooLong) return hasRoom
+    copy.add(bytesOf(piece, args[1]))
+    if (copy.isTooLong) this.#listener.onBody(undefined)
+    // The client's pace must not be the handler's, whose answer others wait for.
+    return hasRoom || !copy.isTooLong
+  }
 
-  return {
-    send(finish) {
-      if (pending === undefined || isDestroyed(response)) return
-      pending.release()
-      pending = undefined
-      try {
-        reopenHead(response)
-        const body = finish()
-        if (body === undefined) {
-          if (wasCompiled) writeHead.call(response, response.statusCode)
-          end.apply(response, endArguments as never)
-        } else {
-          end.call(response, body, 'utf8', readEnd(endArguments).done)
-        }
-      } catch (error) {
-        response.destroy(error as Error)
+  end(args: readonly unknown[], given: EndArguments): void {
+    if (this.#form === 'streaming') this.#endStream(args, given)
+    else this.#hold(args, given)
+  }
+
+  send(finish: () => Buffer | null | undefined): void {
+    const [response, node] = [this.#response, this.#node]
+    if (this.pending === undefined || isDestroyed(response)) return
+    this.pending.release()
+    this.pending = undefined
+    try {
+      reopenHead(response)
+      const body = finish()
+      if (body !== undefined) {
+        node.end.call(response, body, 'utf8', this.#done)
+        return
       }
-    },
+      if (this.#wasCompiled) node.writeHead.call(response, response.statusCode)
+      node.end.apply(response, this.#endArguments as never)
+    } catch (error) {
+      response.destroy(error as Error)
+    }
+  }
+
+  get #isSent(): boolean {
+    return this.#isNeeded && !this.#isBackground
+  }
+
+  /** @param headers - the arguments of `writeHead` whose headers are not set yet */
+  #seeHead([status, given]: readonly unknown[], headers: readonly unknown[]): void {
+    const response = this.#response
+    const message = typeof given === 'string' ? given : response.statusMessage
+    this.#listener.onHead({ status: status as number, message, headers: headersWith(response, headers) })
+    this.#isHeadSeen = true
+    if (this.#form === 'streaming') this.#startCopy()
+  }
+
+  /** From here on the answer comes in pieces. */
+  #stream(status?: number): void {
+    if (this.#form !== 'unknown') return
+    const response = this.#response
+    this.#form = 'streaming'
+    try {
+      reopenHead(response)
+      if (this.#isHeadSeen) this.#startCopy()
+      if (!response.headersSent) response.writeHead((this.#isNeeded ? status : undefined) ?? response.statusCode)
+    } catch (error) {
+      this.#form = 'unknown'
+      this.#isNeeded = true
+      this.#copy = undefined
+      throw error
+    }
+  }
+
+  #startCopy(): void {
+    const plan = this.#listener.onStream()
+    if (plan.isCopied) this.#copy = new BodyCopy(this.#maxBytes)
+    this.#isNeeded = plan.isNeeded
+  }
+
+  #endStream(args: readonly unknown[], { chunk, encoding, done }: EndArguments): void {
+    const [response, node] = [this.#response, this.#node]
+    if (chunk !== undefined) this.#copy?.add(bytesOf(chunk, encoding))
+    if (this.#isSent) node.end.apply(response, args as never)
+    else if (!this.#isBackground) node.end.call(response, undefined as never, 'utf8', done)
+    this.#listener.onBody(this.#copy?.read())
+  }
+
+  #hold(args: readonly unknown[], { chunk, encoding, done }: EndArguments): void {
+    const response = this.#response
+    const body = chunk === undefined ? Buffer.alloc(0) : bytesOf(chunk, encoding)
+    this.#wasCompiled = response.headersSent
+    // Node compiles the head now, so that it throws to the handler and reports the head as sent.
+    if (!this.#wasCompiled) {
+      if (canReopen(response)) response.writeHead(response.statusCode)
+      else this.#seeHead([response.statusCode], [])
+    }
+    this.#form = 'held'
+    this.#endArguments = args
+    this.#done = done
+    this.pending = new PendingEnd(response)
+    this.#listener.onBody(body.length > this.#maxBytes ? undefined : body)
   }
 }
 
