@@ -91,15 +91,7 @@ export class Reader {
 
       const revived = this.#revive(result, load, discarding(store, call.key), call.profile)
       const entry = revived instanceof Promise ? await revived : revived
-      if (entry instanceof MemoryEntry) {
-        this.#memory.setIfNewest(call.key, entry)
-        const isNew = served === undefined || entry.loadedAt > served.loadedAt + 1
-        if (result.state === 'fresh' && !call.isFresh && isNew) {
-          if (result.lease !== undefined) void store.release({ key: call.key, lease: result.lease })
-          if (served === undefined) call.profile.counters.store++
-          return { entry }
-        }
-      }
+      if (entry instanceof MemoryEntry && this.#isHit(entry, result, call, served)) return { entry }
       const stale = entry instanceof MemoryEntry ? entry : undefined
       const reason = call.isFresh ? 'bypassed' : typeof entry === 'string' ? entry : 'expired'
       if (result.lease !== undefined || (mode === 'get' && stale === undefined) || result.isReadOnly)
@@ -125,6 +117,16 @@ export class Reader {
       if (this.#time.exact() > forceAt) mode = 'force'
       await sleep(waitMs, { keepsAlive: false })
     }
+  }
+
+  /** Whether an entry of the store, which memory holds from now on, answers the call. */
+  #isHit(entry: MemoryEntry, { state, lease }: ReadResult, call: Call, served: MemoryEntry | undefined): boolean {
+    this.#memory.setIfNewest(call.key, entry)
+    const isNew = served === undefined || entry.loadedAt > served.loadedAt + 1
+    if (state !== 'fresh' || call.isFresh || !isNew) return false
+    if (lease !== undefined) void this.#store?.release({ key: call.key, lease })
+    if (served === undefined) call.profile.counters.store++
+    return true
   }
 
   /** The fresh entry of each key, from memory or with one round trip for all. Counts one request for each key. */

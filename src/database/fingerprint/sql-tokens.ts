@@ -27,43 +27,28 @@ export function tokenize(sql: string, dialect: SqlDialect | undefined): Token[] 
   pattern.lastIndex = 0
   for (let match = pattern.exec(sql); match !== null; match = pattern.exec(sql)) {
     const [text] = match
-    const { space, comment, list, placeholder, literal, word, name } = match.groups as Record<
-      string,
-      string | undefined
-    >
-    if (comment !== undefined) {
-      pattern.lastIndex = endOfComment(sql, match.index)
+    const groups = match.groups as Record<string, string | undefined>
+    if (groups.comment !== undefined || groups.space !== undefined) {
+      if (groups.comment !== undefined) pattern.lastIndex = endOfComment(sql, match.index)
       isSpaced = true
       continue
     }
-    if (space !== undefined) {
-      isSpaced = true
-      continue
-    }
+    const kind = kinds.find((one) => groups[one] !== undefined) as Token['kind']
     let parameters: readonly number[] = none
-    if (list !== undefined || placeholder !== undefined) {
+    if (kind === 'list' || kind === 'placeholder') {
       parameters = (text.match(placeholderPattern) as string[]).map((one) =>
         one.length === 1 ? unnumbered++ : Number(one.replace(/\D+/g, '')) - 1,
       )
     }
-    const kind =
-      list !== undefined
-        ? 'list'
-        : placeholder !== undefined
-          ? 'placeholder'
-          : literal !== undefined
-            ? 'literal'
-            : word !== undefined
-              ? 'word'
-              : name !== undefined
-                ? 'name'
-                : 'sign'
     const key = kind === 'word' ? text.toLowerCase() : kind === 'name' ? text.slice(1, -1) : text
     tokens.push({ kind, text, key, isSpaced, start: match.index, parameters })
     isSpaced = false
   }
   return tokens
 }
+
+/** The groups of a pattern that make tokens. */
+const kinds: readonly Token['kind'][] = ['word', 'sign', 'name', 'placeholder', 'literal', 'list']
 
 const none: readonly number[] = []
 
