@@ -86,14 +86,14 @@ function skipOut(tokens: readonly Token[], start: number, step: 1 | -1): number 
   let index = start + step
   for (; index >= 0 && index < tokens.length; index += step) {
     const { kind, key } = tokens[index] as Token
-    if (kind === 'placeholder' || kind === 'literal' || kind === 'list') continue
-    if (key === '(' || key === ')' || key === ',' || key === '::' || key === '[' || key === ']') continue
+    const isValue = kind === 'placeholder' || kind === 'literal' || kind === 'list'
     const isType = tokens[index - 1]?.key === '::' || tokens[index - 1]?.key === 'as'
-    if (isType || key === 'cast' || key === 'as' || key === 'row' || key === 'timestamp' || key === 'date') continue
-    break
+    if (!isValue && !isType && !aroundValues.has(key)) break
   }
   return index
 }
+
+const aroundValues = new Set(['(', ')', ',', '::', '[', ']', 'cast', 'as', 'row', 'timestamp', 'date'])
 
 /** The columns of the operand beside an operator: one column, or those of a row. */
 function columnsBeside(tokens: readonly Token[], operator: number, step: 1 | -1): string[] {
@@ -103,8 +103,7 @@ function columnsBeside(tokens: readonly Token[], operator: number, step: 1 | -1)
     const { kind, key } = tokens[index] as Token
     if (key === '(' || key === ')') {
       depth += (key === ')') === (step === -1) ? 1 : -1
-      if (depth < 0) break
-      if (depth === 0) break
+      if (depth <= 0) break
     } else if (kind === 'name' || kind === 'word') {
       if (depth === 0 && kind === 'word' && endsOperand.has(key)) break
       columns.push(key)
