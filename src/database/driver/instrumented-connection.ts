@@ -49,7 +49,9 @@ export class InstrumentedConnection {
     const { dialect, dialectNumber, statementLimit, timeoutMs, cancels } = instrumentation
     this.#instrumentation = instrumentation
     this.#transaction = new TransactionState(instrumentation)
-    this.executeUnobserved = connection.executeQuery.bind(connection) as Execute
+    const execute = connection.executeQuery.bind(connection) as Execute
+    // Kysely awaits the answer, so a driver may also give the result itself.
+    this.executeUnobserved = (query, options) => Promise.resolve(execute(query, options))
     let run = this.executeUnobserved
     if (statementLimit > 0 && dialect === 'sqlite') run = cacheStatements(run, instrumentation)
     if (statementLimit > 0 && dialect === 'postgres') {
