@@ -1,6 +1,6 @@
 import { expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
-import { readEnv } from '../shared/platform/runtime.ts'
+import { isProduction } from '../shared/platform/runtime.ts'
 import type { Clock } from '../shared/time/clock.ts'
 import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'
@@ -171,7 +171,7 @@ const defaultMaxBytes = 64 * 1024 * 1024
 export function resolveOptions(options: CacheOptions<string, string>): CacheSettings {
   expectOptions(options, cacheOptions)
   const { name = 'cache', timeouts = {}, breaker = {}, coherence = {}, memory = {}, compression = {} } = options
-  const { freeze = readEnv('NODE_ENV') !== 'production' } = options
+  const { freeze = !isProduction() } = options
   if (memory !== false) expectOptions(memory, { maxEntries: 'own', maxBytes: 'own' }, 'memory')
   if (compression !== false)
     expectOptions(compression, { minBytes: 'own', codec: 'own', minGain: 'own' }, 'compression')

@@ -8,7 +8,7 @@ import {
 } from 'kysely'
 import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
-import { readEnv } from '../shared/platform/runtime.ts'
+import { isProduction } from '../shared/platform/runtime.ts'
 import { enableScopes } from '../shared/scope/request-scope.ts'
 import { announceReads, enableAbandonment } from '../shared/scope/work.ts'
 import { dialectOf, type SqlDialect } from '../shared/sql/dialect.ts'
@@ -246,7 +246,7 @@ function withUsableCache(instrumentation: Instrumentation, driver: Driver): Inst
 }
 
 function defaultExplain(): false | 'plan' {
-  return readEnv('NODE_ENV') === 'production' ? false : 'plan'
+  return isProduction() ? false : 'plan'
 }
 
 function parseTimeout(

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runInNewContext } from 'node:vm'
 import { type Cache, type CacheOptions, ClosedError, createCache, LoadTimeoutError } from 'posthaste'
-import { describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { gate, until } from './support.ts'
 
 /** A cache in memory whose time is moved by hand. */
@@ -455,6 +455,8 @@ describe('a value that cannot be stored', () => {
 })
 
 describe('values in memory', () => {
+  afterEach(() => vi.unstubAllEnvs())
+
   it('are frozen, unless told otherwise', async () => {
     const { cache } = open()
     const value = await cache.getOrSet('key', () => ({ list: [{ a: 1 }], when: new Date() }))
@@ -462,6 +464,15 @@ describe('values in memory', () => {
     const { cache: loose } = open({ freeze: false })
     expect(Object.isFrozen(await loose.getOrSet('key', () => ({})))).toBe(false)
   })
+
+  it.each(['production', 'PRODUCTION ', 'prod'])(
+    'are not frozen with NODE_ENV=%j, unless told otherwise',
+    async (value) => {
+      vi.stubEnv('NODE_ENV', value)
+      const frozen = async (options: object) => Object.isFrozen(await open(options).cache.getOrSet('key', () => ({})))
+      expect([await frozen({}), await frozen({ freeze: true })]).toEqual([false, true])
+    },
+  )
 
   it('are the very ones that were loaded, from one promise', async () => {
     const { cache } = open()

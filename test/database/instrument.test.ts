@@ -374,8 +374,8 @@ describe('slow queries', () => {
     expect(queryReport(db).slow[0]).not.toHaveProperty('plan')
   })
 
-  it('are not explained in production, unless asked for', async () => {
-    vi.stubEnv('NODE_ENV', 'production')
+  it.each(['production', ' Prod\n'])('are not explained with NODE_ENV=%j, unless asked for', async (value) => {
+    vi.stubEnv('NODE_ENV', value)
     const silent = openSqlite({ slow: '0ms' })
     const db = openSqlite({ slow: '0ms', explain: 'plan' })
     await silent.selectFrom('orders').selectAll().execute()

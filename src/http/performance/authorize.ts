@@ -1,5 +1,6 @@
 import { messageOf } from '../../shared/errors.ts'
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
+import { meansProduction } from '../../shared/platform/runtime.ts'
 import { withDeadline } from '../../shared/time/waiting.ts'
 import type { Warning } from '../../shared/warnings.ts'
 import { type HttpAnswer, type HttpRequest, problem } from '../answer.ts'
@@ -89,8 +90,8 @@ async function decide(
 function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Authorize | 'closed' | 'open' {
   const token = env.PERFORMANCE_STATS_TOKEN?.trim()
   if (token !== undefined && token !== '') return { bearer: token }
+  if (meansProduction(env.NODE_ENV)) return 'closed'
   const mode = (env.NODE_ENV ?? '').trim().toLowerCase()
-  if (mode === 'production' || mode === 'prod') return 'closed'
   // A process that says so itself is known to be open.
   return mode === 'development' || mode === 'test' ? 'public' : 'open'
 }

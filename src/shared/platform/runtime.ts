@@ -15,11 +15,15 @@ export const isBun: boolean = /* @__PURE__ */ (() => 'Bun' in globals)()
 /** Whether this is Node itself, whose counters of the event loop and the garbage collector Bun and Deno have by name only. */
 export const isNode: boolean = /* @__PURE__ */ (() => !isWorkers && globals.Deno === undefined && !isBun)()
 
-/** A variable of the environment; `undefined` also where the program may not read it: Deno would ask for the permission. */
-export function readEnv(variable: string): string | undefined {
+/** Whether `NODE_ENV` says that this is production. Not where the program may not read it: Deno would ask for the permission. */
+export function isProduction(): boolean {
   const { Deno } = globals
-  if (Deno !== undefined && Deno.permissions.querySync({ name: 'env', variable }).state !== 'granted') return undefined
-  return process.env[variable]
+  const isReadable = Deno?.permissions.querySync({ name: 'env', variable: 'NODE_ENV' }).state ?? 'granted'
+  return isReadable === 'granted' && meansProduction(process.env.NODE_ENV)
+}
+
+export function meansProduction(nodeEnv: string | undefined): boolean {
+  return nodeEnv !== undefined && /^\s*prod(?:uction)?\s*$/i.test(nodeEnv)
 }
 
 /** What the function returns; `null` where the platform does not have it, or does not allow it. */
