@@ -8,7 +8,7 @@ export type ReadMode =
   | 'load'
   /** As `'load'`, when the entry is probably fresh and has exactly the named tags. A store may optimize for that. */
   | 'likely-hit'
-  /** To look at no entry, only to find out whether the store can be read: a replica, as a primary may become, must not be. */
+  /** To read no entry, and find out whether the store is a replica, which must not be read. A primary can become one. */
   | 'verify'
   /** As `'load'`, even if the entry is fresh. */
   | 'refresh'
@@ -109,7 +109,7 @@ export interface StoreListener {
    * @param refusedRight - that this user of the store lacks
    */
   subscriptionFailed(error: unknown, refusedRight?: string): void
-  /** The store does not allow something, without which it still works in part. */
+  /** The store denies a right without which it still works in part. */
   refused?(error: unknown): void
   /** Another application has entered its name for this namespace. */
   sharedWith?(name: string): void

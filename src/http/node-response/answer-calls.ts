@@ -27,7 +27,7 @@ export interface EndArguments {
 }
 
 /**
- * Takes the calls with which a handler answers, but for those that Node refuses or ignores: they are Node's.
+ * Gives the calls with which a handler answers to `calls`. Those that Node refuses or ignores go to Node.
  *
  * The methods are replaced on this one object, and stay, because others may have replaced them since.
  *

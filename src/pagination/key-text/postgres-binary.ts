@@ -46,7 +46,7 @@ export function decodeValue(type: number, bytes: Buffer): string | undefined {
 export function decodeOwn(kind: string | undefined, inner: number, bytes: Buffer): string | undefined {
   if (kind === 'd') return decodeValue(inner, bytes)
   if (kind === 'r') return decodeRange(inner, bytes)
-  // Without elements an array has no type of theirs.
+  // An empty array does not say the type of its elements.
   return kind === 'A' ? decodeArray(bytes, inner) : undefined
 }
 
