@@ -118,13 +118,15 @@ export function createCache<Name extends string = 'default', Tag extends string 
   async function readStamps(tags: readonly string[], since: TagStamps | undefined): Promise<TagStamps | undefined> {
     expectOpen()
     expectTags(tags)
-    const now = store === undefined ? ownStamps(tags) : await store.stamps(tags, since !== undefined)
+    // Also those that were given twice: the stamps are in the order of the tags.
+    const names = tags.map((tag) => tag.toWellFormed())
+    const now = store === undefined ? ownStamps(names) : await store.stamps(names, since !== undefined)
     return now && since ? { ...now, stamps: unchangedStamps(now, since) } : now
   }
 
   function ownStamps(tags: readonly string[]): TagStamps {
     instance ??= nodeCrypto().randomUUID()
-    return { generation: instance, at: log.sequence, stamps: tags.map((tag) => log.stampOf(tag.toWellFormed())) }
+    return { generation: instance, at: log.sequence, stamps: tags.map((tag) => log.stampOf(tag)) }
   }
 
   function stats(): CacheStats {

@@ -238,6 +238,18 @@ describe.each(kinds)('a cache on $name', (kind) => {
     }
   })
 
+  it.each(['plain', 'cut in half: \ud83d', 'ä\0'])(
+    'gives the tag %j another stamp when it is invalidated',
+    async (tag) => {
+      await cache.getOrSet('key', () => 1, { tags: [tag] })
+      const before = await cache.stamps([tag, tag])
+      await cache.invalidateTags(tag)
+      const after = await cache.stamps([tag, tag])
+      expect(after?.stamps).toHaveLength(2)
+      for (const index of [0, 1]) expect(after?.stamps[index]).not.toBe(before?.stamps[index])
+    },
+  )
+
   it('returns an instance of a class without storing it, and says so', async () => {
     class User {}
     const errors: unknown[] = []
