@@ -50,6 +50,8 @@ const binaryTypes = {
   Float64Array,
   BigInt64Array,
   BigUint64Array,
+  // Node 24 has it.
+  ...(typeof Float16Array === 'undefined' ? {} : { Float16Array }),
 } as const
 
 /**
@@ -312,7 +314,7 @@ class Decoder {
     this.#unclaimedBytes -= part.length
     if (part.length !== length || this.#unclaimedBytes < 0) throw new RangeError('binary part is truncated or shared')
     const { buffer } = Uint8Array.from(part)
-    return type === 'Buffer' ? Buffer.from(buffer) : new binaryTypes[type as keyof typeof binaryTypes](buffer)
+    return type === 'Buffer' ? Buffer.from(buffer) : new binaryTypes[type as 'Uint8Array'](buffer)
   }
 }
 

@@ -58,6 +58,16 @@ describe('a value', () => {
     )
   })
 
+  it('is of any type of array for numbers that this Node has', () => {
+    const types = Object.getOwnPropertyNames(globalThis).filter((name) => /^(?:Ui|I|Big|F)\w+Array$/.test(name))
+    expect(types.length).toBeGreaterThan(10)
+    for (const name of types) {
+      const type = globalThis[name as 'Float64Array']
+      const input = { numbers: type.from(name.startsWith('Big') ? ([1n, 2n] as never) : [1, 2]) }
+      expect(roundTrip(input), name).toStrictEqual(input)
+    }
+  })
+
   it.each(['\n', '"', '\0', '\ud800'])('has its name %j where `JSON.parse` takes it for a backslash', (name) => {
     const shape = `shape of ${JSON.stringify(name)}`
     roundTrip({ [shape]: 1, '\\': 2 })
