@@ -16,8 +16,11 @@ import {
 } from '../store/store.ts'
 import { KeyvClient, type KeyvLike, unreadable } from './keyv-client.ts'
 
-/** A tag's record that is lost early only makes its entries misses. */
-const tagMs = 30 * 24 * 3_600_000
+/**
+ * The longest that a record is kept. Memcached takes more for a date, of long ago. A tag's record that is lost early only makes
+ * its entries misses.
+ */
+const longestMs = 30 * 24 * 3_600_000
 
 /** SQL adapters have columns of 255 characters for keys, and Keyv puts its own namespace before ours. */
 const maxKeyLength = 200
@@ -228,7 +231,8 @@ export class KeyvStore implements Store {
       isText,
       payload: payload.toString(isText ? 'utf8' : 'base64'),
     }
-    await this.#keyv.set(this.#entryKey(key), JSON.stringify(record), Math.ceil(header.ttlMs + header.staleMs))
+    const ms = Math.min(longestMs, Math.ceil(header.ttlMs + header.staleMs))
+    await this.#keyv.set(this.#entryKey(key), JSON.stringify(record), ms)
   }
 
   async #versions(tags: readonly string[]): Promise<Map<string, string>> {
@@ -252,7 +256,7 @@ export class KeyvStore implements Store {
 
   async #replaceVersion(key: string): Promise<string> {
     const version = nodeCrypto().randomUUID()
-    await this.#keyv.set(key, version, tagMs)
+    await this.#keyv.set(key, version, longestMs)
     return version
   }
 }

@@ -165,6 +165,24 @@ describe('a store that takes different keys for one', () => {
   })
 })
 
+describe('a store that takes more than 30 days for a date of long ago, as Memcached does', () => {
+  it.each(['29d', '31d', '400d'] as const)('keeps what lives for %s', async (ttl) => {
+    const records = new Map<string, string>()
+    const store = {
+      get: async (key: string) => records.get(key),
+      set: async (key: string, text: string, ms: number) => {
+        if (ms <= 30 * 24 * 3_600_000) records.set(key, text)
+        else records.delete(key)
+      },
+      delete: async (key: string) => records.delete(key),
+    }
+    const cache = createCache({ store, memory: false, profiles: { default: { ttl, stale: ttl, jitter: 0 } } })
+    expect(await cache.getOrSet('key', () => 1, { tags: ['a'] })).toBe(1)
+    expect(await cache.getOrSet('key', () => 2, { tags: ['a'] })).toBe(1)
+    await cache.close()
+  })
+})
+
 describe('a store on a table of PostgreSQL', () => {
   it('takes keys and tags of any length and characters, and stays up for others when it refuses a value', async () => {
     const database = new PGlite()
