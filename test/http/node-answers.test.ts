@@ -105,3 +105,31 @@ it('keeps its reason phrase in the cache, which is not that of a 304', async () 
   expect([response.statusCode, response.statusMessage]).toEqual([304, 'Not Modified'])
   response.resume()
 })
+
+describe('beside middleware that replaces the methods of the response', () => {
+  const caching = (maxBytes: number): Wrap => {
+    const cache = createCache() as unknown as Cache
+    onTestFinished(async () => void (await cache.close()))
+    return cacheResponses(cache, { maxBytes }) as unknown as Wrap
+  }
+
+  it.each<[middleware: string, wrap: () => Wrap]>([
+    ['compressResponses', () => compressing],
+    ['cacheResponses', () => caching(100_000)],
+    ['cacheResponses for shorter answers', () => caching(5_000)],
+  ])('%s sends a stream to its end, though `write` around it returns nothing', async (_middleware, wrap) => {
+    const ours = wrap()
+    const silent: Wrap = (request, response, next) => {
+      const { write } = response
+      Object.assign(response, { write: (...args: unknown[]) => void write.apply(response, args as never) })
+      ours(request, response, next)
+    }
+    const port = await listenBehind(silent, (response) => {
+      response.setHeader('content-type', 'text/plain')
+      Readable.from([text, text, text]).pipe(response)
+    })
+    const { response, body } = await receive(port)
+    const isEncoded = response.headers['content-encoding'] === 'gzip'
+    expect((isEncoded ? zlib.gunzipSync(body) : body).toString()).toBe(text.repeat(3))
+  })
+})

@@ -216,7 +216,8 @@ const maxWaitingBytes = 16 * 1024
 function divert(response: ServerResponse, encoder: Transform, write: (chunk: Buffer) => boolean): void {
   const { emit } = response
   encoder.on('data', (chunk: Buffer) => {
-    if (write(chunk)) return
+    // Middleware that has replaced `write` may return nothing; as for `pipe`, only `false` says that there is no room.
+    if (write(chunk) !== false) return
     encoder.pause()
     // Over HTTP/1 Node does not say that the socket has drained to a response that counts as ended.
     if (response.req.httpVersionMajor === 1) response.socket?.once('drain', () => encoder.resume())

@@ -117,7 +117,7 @@ class Holding implements AnswerCalls, HeldAnswer {
     copy.add(bytesOf(piece, args[1]))
     if (copy.isTooLong) this.#listener.onBody(undefined)
     // The client's pace must not be the handler's, whose answer others wait for.
-    return hasRoom || !copy.isTooLong
+    return hasRoom !== false || !copy.isTooLong
   }
 
   end(args: readonly unknown[], given: EndArguments): void {
