@@ -132,4 +132,41 @@ describe('beside middleware that replaces the methods of the response', () => {
     const isEncoded = response.headers['content-encoding'] === 'gzip'
     expect((isEncoded ? zlib.gunzipSync(body) : body).toString()).toBe(text.repeat(3))
   })
+
+  it.each<[middleware: string, wrap: () => Wrap]>([
+    ['nothing', () => plain],
+    ['compressResponses', () => compressing],
+    ['cacheResponses', () => caching(100_000)],
+    ['cacheResponses for shorter answers', () => caching(100)],
+  ])('%s sends the head that a `writeHead` within it has kept for itself', async (_middleware, wrap) => {
+    const ours = wrap()
+    // As `http-compression` and `@polka/compression` do it.
+    const keepingHead: Wrap = (request, response, next) =>
+      ours(request, response, () => {
+        const { writeHead, write, end } = response
+        let isStarted = false
+        const startThen =
+          (send: (...args: never[]) => unknown) =>
+          (...args: unknown[]) => {
+            if (!isStarted) writeHead.call(response, response.statusCode)
+            isStarted = true
+            return send.apply(response, args as never)
+          }
+        Object.assign(response, { writeHead: () => response, write: startThen(write), end: startThen(end) })
+        next()
+      })
+    for (const pieces of [1, 2]) {
+      const port = await listenBehind(keepingHead, (response) => {
+        response.setHeader('content-type', 'text/plain')
+        if (pieces === 1) response.end(text)
+        else Readable.from([text, text]).pipe(response)
+      })
+      for (let time = 0; time < 2; time++) {
+        const { response, body } = await receive(port)
+        const isEncoded = response.headers['content-encoding'] === 'gzip'
+        const sent = (isEncoded ? zlib.gunzipSync(body) : body).toString()
+        expect([response.headers['content-type'], sent]).toEqual(['text/plain', text.repeat(pieces)])
+      }
+    }
+  })
 })

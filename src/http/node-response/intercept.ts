@@ -102,13 +102,15 @@ class Interception implements AnswerCalls {
   #begin(given?: number): void {
     if (this.#isDecided) return
     const response = this.#response
-    reopenHead(response)
+    const wasCompiled = reopenHead(response)
     const status = given ?? response.statusCode
     const pieces = this.#interceptor.pieces()
     const { encoder } = pieces
     try {
       this.#decide(pieces, () => {
-        if (!response.headersSent) response.writeHead(status)
+        // Who has compiled the head has asked middleware in between, which may keep a second one to itself.
+        if (wasCompiled) this.#node.writeHead.call(response, status)
+        else if (!response.headersSent) response.writeHead(status)
         if (encoder !== undefined) this.#sendHead()
       })
     } catch (error) {

@@ -133,12 +133,9 @@ class Holding implements AnswerCalls, HeldAnswer {
     try {
       reopenHead(response)
       const body = finish()
-      if (body !== undefined) {
-        node.end.call(response, body, 'utf8', this.#done)
-        return
-      }
       if (this.#wasCompiled) node.writeHead.call(response, response.statusCode)
-      node.end.apply(response, this.#endArguments as never)
+      if (body === undefined) node.end.apply(response, this.#endArguments as never)
+      else node.end.call(response, body, 'utf8', this.#done)
     } catch (error) {
       response.destroy(error as Error)
     }
@@ -163,9 +160,11 @@ class Holding implements AnswerCalls, HeldAnswer {
     const response = this.#response
     this.#form = 'streaming'
     try {
-      reopenHead(response)
+      const isCompiled = reopenHead(response)
       if (this.#isHeadSeen) this.#startCopy()
-      if (!response.headersSent) response.writeHead((this.#isNeeded ? status : undefined) ?? response.statusCode)
+      const code = (this.#isNeeded ? status : undefined) ?? response.statusCode
+      if (isCompiled) this.#node.writeHead.call(response, code)
+      else if (!response.headersSent) response.writeHead(code)
     } catch (error) {
       this.#form = 'unknown'
       this.#isNeeded = true
