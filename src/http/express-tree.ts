@@ -93,7 +93,8 @@ export function hidesApps(router: unknown): boolean {
 export function stackOf(router: unknown): readonly Layer[] {
   if (typeof router !== 'function') return []
   const { stack } = router as { stack?: readonly Layer[] }
-  if (stack !== undefined) return stack
+  // Applications of Connect, as that of Vite, have a stack too, of other layers.
+  if (stack !== undefined) return typeof stack[0]?.match === 'function' ? stack : []
   // Reading `app.router` throws in Express 4, which is told by `lazyrouter`.
   const app = router as {
     lazyrouter?: unknown

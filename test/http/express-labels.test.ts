@@ -148,6 +148,25 @@ describe.each(versions)('%s counts', (version, express, other) => {
       '/legacy/:name',
     ],
     [
+      'an application of Connect, as that of Vite',
+      (app) => {
+        const connect = Object.assign(answer.bind(undefined), { stack: [{ route: '', handle: answer }] })
+        app.use('/assets', connect)
+      },
+      '/assets/main.js',
+      '/assets',
+    ],
+    [
+      'a route behind an application of Connect',
+      (app) => {
+        const passOn: express5.RequestHandler = (_request, _response, next) => next()
+        app.use(Object.assign(passOn, { stack: [{ route: '', handle: answer }] })).use('/users', refuse)
+        app.get('/users/:id', answer)
+      },
+      '/users/1',
+      '/users/:id',
+    ],
+    [
       'a mount whose parameter is left out',
       (app, { Router }) =>
         app.use(version === 'Express 4' ? '/files/:folder?' : '/files{/:folder}', Router().get('/', answer)),
