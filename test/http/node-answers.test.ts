@@ -169,4 +169,87 @@ describe('beside middleware that replaces the methods of the response', () => {
       }
     }
   })
+
+  it('cacheResponses leaves the head open while middleware around it holds the pieces back', async () => {
+    const ours = caching(100_000)
+    const holding: Wrap = (request, response, next) => {
+      const { end } = response
+      const held: string[] = []
+      Object.assign(response, {
+        write: (chunk: string) => held.push(chunk) > 0,
+        end: (chunk = '') => {
+          held.push(String(chunk))
+          response.setHeader('x-pieces', held.length)
+          return end.call(response, held.join(''), 'utf8')
+        },
+      })
+      ours(request, response, next)
+    }
+    const port = await listenBehind(holding, (response) => {
+      response.write('first ')
+      setImmediate(() => {
+        response.write('second')
+        response.end()
+      })
+    })
+    const { response, body } = await receive(port)
+    expect([response.headers['x-pieces'], body.toString()]).toEqual(['3', 'first second'])
+    const again = await receive(port)
+    expect([again.response.headers['cache-status'], again.body.toString()]).toEqual(['posthaste; hit', 'first second'])
+  })
+
+  it('cacheResponses stores the answer that a handler gives when middleware around it has refused the head', async () => {
+    const ours = caching(100_000)
+    let refusals = 0
+    const refusing: Wrap = (request, response, next) => {
+      const { writeHead } = response
+      response.writeHead = (...args: unknown[]) => {
+        if (refusals++ === 0) throw new Error('refused')
+        return writeHead.apply(response, args as never)
+      }
+      ours(request, response, next)
+    }
+    const port = await listenBehind(refusing, (response) => {
+      try {
+        response.setHeader('content-type', 'text/plain')
+        response.write('pieces')
+      } catch {
+        response.setHeader('content-type', 'text/html')
+        response.end('page')
+      }
+    })
+    for (let time = 0; time < 2; time++) {
+      const { response, body } = await receive(port)
+      expect([response.headers['content-type'], body.toString()]).toEqual(['text/html', 'page'])
+    }
+  })
+
+  it.each<[middleware: string, wrap: () => Wrap]>([
+    ['cacheResponses', () => caching(1_000_000)],
+  ])('%s asks a `writeHead` within it for the head once', async (_middleware, wrap) => {
+    const ours = wrap()
+    const appending: Wrap = (request, response, next) =>
+      ours(request, response, () => {
+        const { writeHead } = response
+        response.writeHead = (...args: unknown[]) => {
+          response.appendHeader('set-cookie', 'a=1')
+          return writeHead.apply(response, args as never)
+        }
+        next()
+      })
+    const long = text.repeat(100)
+    for (const send of [
+      (response: ServerResponse) => response.end(text),
+      (response: ServerResponse) => response.end(long),
+      (response: ServerResponse) => response.writeHead(200).end(long),
+      (response: ServerResponse) => Readable.from([text, text]).pipe(response),
+    ]) {
+      const port = await listenBehind(appending, (response) => {
+        response.setHeader('content-type', 'text/plain')
+        send(response)
+      })
+      const { response } = await receive(port)
+      expect(response.headers['set-cookie']).toEqual(['a=1'])
+    }
+  })
 })

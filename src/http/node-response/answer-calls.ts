@@ -12,7 +12,7 @@ export interface AnswerCalls {
   /** The head comes. */
   writeHead(args: readonly unknown[]): void
   /** The head must go before the body. */
-  flushHead(): void
+  flushHeaders(): void
   /** A piece of the body comes. */
   write(args: readonly unknown[], piece: string | Uint8Array): boolean
   /** The answer ends. */
@@ -45,8 +45,8 @@ export function takeAnswerCalls(response: ServerResponse, calls: AnswerCalls): A
     flushHeaders() {
       // The head of a pending answer can still change.
       if (calls.pending !== undefined) return
-      if (!isOver()) calls.flushHead()
-      flushHeaders.call(response)
+      if (isOver()) flushHeaders.call(response)
+      else calls.flushHeaders()
     },
     write(...args: unknown[]) {
       const [piece, encoding] = args

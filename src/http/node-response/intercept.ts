@@ -77,8 +77,9 @@ class Interception implements AnswerCalls {
     }
   }
 
-  flushHead(): void {
+  flushHeaders(): void {
     this.#begin()
+    this.#node.flushHeaders.call(this.#response)
   }
 
   write(args: readonly unknown[]): boolean {

@@ -8,7 +8,14 @@ import {
 } from '../node-response/answer-calls.ts'
 import { isDestroyed, PendingEnd } from '../node-response/pending-end.ts'
 import { onceClosed } from '../node-response/response-close.ts'
-import { canReopen, compileHead, headersWith, reopenHead, stageHead } from '../node-response/response-head.ts'
+import {
+  canReopen,
+  compileHead,
+  headersWith,
+  reopenHead,
+  replaceMethods,
+  stageHead,
+} from '../node-response/response-head.ts'
 import { BodyCopy } from './body-copy.ts'
 
 /** The head of an answer as its handler made it, before middleware around the cache adds to it. */
@@ -70,8 +77,8 @@ class Holding implements AnswerCalls, HeldAnswer {
   readonly #listener: AnswerListener
   readonly #node: AnswerMethods
   #isHeadSeen = false
-  /** `held`: it came in one piece. `streaming`: it comes in pieces. */
-  #form: 'unknown' | 'held' | 'streaming' = 'unknown'
+  /** `held`: it came in one piece. `starting`, then `streaming`: it comes in pieces. */
+  #form: 'unknown' | 'held' | 'starting' | 'streaming' = 'unknown'
   #isNeeded = true
   #copy: BodyCopy | undefined
   #wasCompiled = false
@@ -92,12 +99,17 @@ class Holding implements AnswerCalls, HeldAnswer {
     if (!isOpenable) stageHead(response, args)
     if (!this.#isHeadSeen) this.#seeHead(args, isOpenable ? args : [])
     try {
-      if (this.#form !== 'unknown') {
-        this.#node.writeHead.apply(response, (this.#isNeeded ? args : [response.statusCode]) as never)
-      } else if (isOpenable) {
+      if (isOpenable && this.#form === 'unknown') {
         compileHead(response, args)
+      } else if (isOpenable && this.#form === 'starting' && this.#isSent) {
+        // Only tried: Node compiles it at the first piece, which middleware around may hold back.
+        compileHead(response, args)
+        reopenHead(response)
       } else {
-        this.#stream(args[0] as number)
+        const given = isOpenable ? args : [args[0]]
+        const send = () =>
+          this.#node.writeHead.apply(response, (this.#isNeeded ? given : [response.statusCode]) as never)
+        this.#sendPiece(send, true)
       }
     } catch (error) {
       this.#isHeadSeen = false
@@ -105,13 +117,14 @@ class Holding implements AnswerCalls, HeldAnswer {
     }
   }
 
-  flushHead(): void {
-    this.#stream()
+  flushHeaders(): void {
+    this.#sendPiece(() => this.#node.flushHeaders.call(this.#response))
   }
 
   write(args: readonly unknown[], piece: string | Uint8Array): boolean {
-    this.#stream()
-    const hasRoom = this.#isSent ? this.#node.write.apply(this.#response, args as never) : skip(args.at(-1))
+    const hasRoom = this.#sendPiece(() =>
+      this.#isSent ? this.#node.write.apply(this.#response, args as never) : skip(args.at(-1)),
+    )
     const copy = this.#copy
     if (copy === undefined || copy.isTooLong) return hasRoom
     copy.add(bytesOf(piece, args[1]))
@@ -151,26 +164,46 @@ class Holding implements AnswerCalls, HeldAnswer {
     const message = typeof given === 'string' ? given : response.statusMessage
     this.#listener.onHead({ status: status as number, message, headers: headersWith(response, headers) })
     this.#isHeadSeen = true
-    if (this.#form === 'streaming') this.#startCopy()
+    if (this.#form === 'starting') this.#startCopy()
   }
 
-  /** From here on the answer comes in pieces. */
-  #stream(status?: number): void {
-    if (this.#form !== 'unknown') return
+  /** Sends the head or a piece of an answer that comes in pieces. If the first is refused, the response is as before. */
+  #sendPiece<Result>(send: () => Result, isHeadAsked = false): Result {
+    if (this.#form !== 'unknown') return send()
     const response = this.#response
-    this.#form = 'streaming'
+    const { writeHead } = response
     try {
-      const isCompiled = reopenHead(response)
-      if (this.#isHeadSeen) this.#startCopy()
-      const code = (this.#isNeeded ? status : undefined) ?? response.statusCode
-      if (isCompiled) this.#node.writeHead.call(response, code)
-      else if (!response.headersSent) response.writeHead(code)
+      this.#start(isHeadAsked)
+      this.#form = 'streaming'
+      return send()
     } catch (error) {
-      this.#form = 'unknown'
-      this.#isNeeded = true
-      this.#copy = undefined
+      if (response.headersSent) {
+        this.#form = 'streaming'
+      } else {
+        this.#form = 'unknown'
+        this.#isNeeded = true
+        this.#isHeadSeen = false
+        this.#copy = undefined
+        replaceMethods(response, { writeHead })
+      }
       throw error
     }
+  }
+
+  #start(isHeadAsked: boolean): void {
+    const response = this.#response
+    this.#form = 'starting'
+    const wasCompiled = reopenHead(response)
+    if (this.#isHeadSeen) this.#startCopy()
+    if (wasCompiled) this.#node.writeHead.call(response, response.statusCode)
+    else if (!isHeadAsked && !response.headersSent) this.#askForHead()
+  }
+
+  /** Asks middleware within for the head, once: when Node compiles it, that asks only middleware around. */
+  #askForHead(): void {
+    const response = this.#response
+    response.writeHead(response.statusCode)
+    replaceMethods(response, { writeHead: this.#node.writeHead })
   }
 
   #startCopy(): void {
@@ -193,7 +226,7 @@ class Holding implements AnswerCalls, HeldAnswer {
     this.#wasCompiled = response.headersSent
     // Node compiles the head now, so that it throws to the handler and reports the head as sent.
     if (!this.#wasCompiled) {
-      if (canReopen(response)) response.writeHead(response.statusCode)
+      if (canReopen(response)) this.#askForHead()
       else this.#seeHead([response.statusCode], [])
     }
     this.#form = 'held'
