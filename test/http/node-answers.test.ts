@@ -225,6 +225,7 @@ describe('beside middleware that replaces the methods of the response', () => {
   })
 
   it.each<[middleware: string, wrap: () => Wrap]>([
+    ['compressResponses', () => compressing],
     ['cacheResponses', () => caching(1_000_000)],
   ])('%s asks a `writeHead` within it for the head once', async (_middleware, wrap) => {
     const ours = wrap()

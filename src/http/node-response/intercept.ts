@@ -182,7 +182,12 @@ class Interception implements AnswerCalls {
   #sendLater(promised: Promise<WholeChange>, ended: WholeEnd): void {
     const response = this.#response
     // Node compiles the head now, so that it throws to the handler and reports the head as sent.
-    if (canReopen(response)) response.writeHead(response.statusCode)
+    if (canReopen(response)) {
+      if (ended.wasCompiled) compileHead(response, [response.statusCode])
+      else response.writeHead(response.statusCode)
+      // Middleware within was asked for the head. It is not asked again.
+      replaceMethods(response, { writeHead: this.#node.writeHead })
+    }
     this.#isDecided = true
     this.pending = new PendingEnd(response)
     const finish = (send: () => void) => {
