@@ -62,15 +62,15 @@ async function mergeShared(): Promise<void> {
 }
 
 /**
- * Comments are for readers of the sources, one space shows a level as well as two, and levels behind the second need none of their
- * own: without them the package is a fifteenth smaller. Source maps lead to their lines.
+ * Makes the package smaller: comments and levels of indentation are for readers of the sources, to whose lines the source maps
+ * lead.
  */
 function shrink(): void {
   for (const file of globSync('dist/*.js')) {
     const text = readFileSync(file, 'utf8')
     const { comments, texts } = linesOf(text)
     const keep = <Line>(lines: readonly Line[]) => lines.filter((_, index) => !comments.has(index))
-    const lines = text.split('\n').map((line, index) => (texts.has(index) ? line : line.replace(/^ +/, shortened)))
+    const lines = text.split('\n').map((line, index) => (texts.has(index) ? line : line.replace(/^ +/, ' ')))
     writeFileSync(file, keep(lines).join('\n'))
     const { sources, mappings } = JSON.parse(readFileSync(`${file}.map`, 'utf8')) as SourceMap
     writeFileSync(
@@ -78,10 +78,6 @@ function shrink(): void {
       JSON.stringify({ version: 3, sources, names: [], mappings: encode(keep(decode(mappings)).map(firstOfEachLine)) }),
     )
   }
-}
-
-function shortened(indentation: string): string {
-  return ' '.repeat(Math.min(2, Math.ceil(indentation.length / 2)))
 }
 
 /** The lines, counted from 0, that hold nothing but a comment for readers, and those that begin within a text. */
