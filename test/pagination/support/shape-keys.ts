@@ -100,8 +100,8 @@ export const shapeExpressions: Readonly<Record<Exclude<SqlDialect, 'mssql'>, rea
     (select array_agg(s.n order by s.id) from shape_rows s where s.w = h.w); stddev(x.n) over (partition by h.w);
     max(x.e) over (partition by h.w); md5(x.v); x.v::bytea; x.n::bit(8); x.y + interval '1 month'; least(x.t, x.y);
     x.o - x.i; ntile(4) over (order by x.v, h.id); x.b and x.n > 1; max(x.z) over (partition by h.w);
-    sum(x.q) over (order by h.id); sum(x.i) over (order by h.id); avg(x.r) over (partition by h.w); x.t::text;
-    x.c::text; x.c || 'x'`).concat(anywhere),
+    sum(x.q) over (order by h.id); sum(x.i) over (order by h.id); x.t::text;
+    avg(x.r) over (partition by h.w order by h.id); x.c::text; x.c || 'x'`).concat(anywhere),
   sqlite: expressions(`
     x.j ->> '$.p'; x.j -> '$.p'; json_extract(x.j, '$.p'); strftime('%Y-%m', x.t); julianday(x.t); unixepoch(x.t);
     x.v collate nocase; x.n || x.v; cast(x.v as int); cast(x.b as text); typeof(x.b); x.b + 0; +x.k; lower(x.k);
@@ -123,8 +123,8 @@ export const shapeExpressions: Readonly<Record<Exclude<SqlDialect, 'mssql'>, rea
     cast(x.f as decimal(20,3)); cast(x.t as time); x.i + 0; hex(x.x); weight_string(x.v); left(x.x, 1);
     concat(x.x, x.v); coalesce(x.x, x.v); x.h + 1; x.o + 0; x.t + 0; cast(x.n as char); cast(x.v as binary);
     max(x.o) over (partition by h.w); max(x.t) over (partition by h.w); max(x.z) over (partition by h.w);
-    sum(x.r) over (order by h.id); avg(x.d) over (partition by h.w); std(x.n) over (partition by h.w);
-    percent_rank() over (order by x.n); avg(x.r) over (order by h.id);
+    sum(x.r) over (order by h.id); avg(x.d) over (partition by h.w);
+    std(x.n) over (partition by h.w order by h.id); percent_rank() over (order by x.n); avg(x.r) over (order by h.id);
     (select max(s.o) from shape_rows s where s.w = h.w); (select max(s.z) from shape_rows s where s.w = h.w);
     (select group_concat(s.v order by s.id) from shape_rows s where s.w = h.w);
     (select s.e from shape_rows s where s.id = h.w); (select s.o from shape_rows s where s.id = h.w);
