@@ -36,6 +36,8 @@ export interface SeekRequest {
   readonly needsBothFlags?: boolean
   /** Whether to sort times by their instants, because MySQL may sort them by local time. */
   readonly sortsInstants?: boolean
+  /** Whether the page is read again, because its probe did not agree with it. */
+  readonly isSecond?: boolean
 }
 
 /** Rows in the order of the query, hidden columns included. */
@@ -102,8 +104,8 @@ export class SeekQuery {
     refuseDoubts(rows, built, this.runner.dialect, startsAtCursor)
     let hasRowsBehind = startsAtCursor
     if (built.position !== undefined && !startsAtCursor) {
-      const isBehind = await this.#probe(built.resolved, built.position, rows[0])
-      if (isBehind === undefined) return this.#seek(request)
+      const isBehind = await this.#probe(built, rows[0], request.isSecond)
+      if (isBehind === undefined) return this.#seek({ ...request, isSecond: true })
       hasRowsBehind = isBehind
     }
     const ahead = startsAtCursor ? rows.slice(1) : rows
@@ -153,9 +155,10 @@ export class SeekQuery {
    * @param first - the first row in front of it
    * @returns `undefined` when the page must be read again
    */
-  async #probe(resolved: ResolvedQuery, position: Position, first: Row | undefined): Promise<boolean | undefined> {
-    const { keys } = resolved
-    const [row] = await this.#rows(() => probeStatement(resolved, this.runner.dialect, position))
+  async #probe(page: PageStatement, first?: Row, isSecond?: boolean): Promise<boolean | undefined> {
+    const position = page.position as Position
+    const { keys } = page.resolved
+    const [row] = await this.#rows(() => probeStatement(page.resolved, this.runner.dialect, position))
     if (first === undefined && this.#mysqlKeys && !(await this.#mysqlKeys.isIn(databaseOf(row)))) {
       this.#reset()
       return undefined
@@ -166,7 +169,10 @@ export class SeekQuery {
     }
     refuseOtherZone(row, position, keys)
     refuseNull(unexpectedNullAhead(row, keys))
-    if (Number(row?.phe) === 1 || (first && isSame(this.#positionOf(first), position))) throw unstable(keys)
+    const isFound = Number(row?.phe) === 1
+    // Somebody may have written the row again since the page was read.
+    if (isFound && !isSecond) return undefined
+    if (isFound || (first && isSame(this.#positionOf(first), position))) throw unstable(keys)
     return Number(row?.phb) === 1
   }
 
