@@ -1,5 +1,5 @@
 import type { OperationNode } from 'kysely'
-import { CursorInvalidError } from '../errors.ts'
+import { CursorInvalidError, CursorMismatchError } from '../errors.ts'
 import type { Row } from '../seek/query-runner.ts'
 import type { OrderKey, ResolvedQuery } from '../seek/sort-keys.ts'
 import { raw } from '../seek/sql-nodes.ts'
@@ -88,3 +88,9 @@ export function hasNoText(row: Row, at: number): boolean {
 export function unreadable(): CursorInvalidError {
   return new CursorInvalidError('The cursor holds a key that cannot be read')
 }
+
+export function otherTypes(): CursorMismatchError {
+  return new CursorMismatchError(ofOtherTypes)
+}
+
+export const ofOtherTypes = 'The cursor belongs to another list: its keys have other types'

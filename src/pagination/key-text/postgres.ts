@@ -3,7 +3,7 @@ import { CursorUnstableError, QueryUnsupportedError } from '../errors.ts'
 import type { Row } from '../seek/query-runner.ts'
 import { describeKey, type OrderKey, type ResolvedQuery } from '../seek/sort-keys.ts'
 import { asColumn, joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
-import { comparedByValue, type KeyText, unreadable } from './key-text.ts'
+import { comparedByValue, type KeyText, otherTypes, type Position, unreadable } from './key-text.ts'
 import { type BinaryField, casts, decodedTypes, decodeOwn, decodeRecord, decodeValue } from './postgres-binary.ts'
 
 /**
@@ -37,6 +37,31 @@ export function lacksOwnType({ posthastek0 }: Row, { keys }: ResolvedQuery): boo
   const isDecoded = (_key: OrderKey, at: number) => decodedTypes.has(String(int32In(record, offsetOf(record, at))))
   return int32In(record, 0) === keys.length && !keys.every(isDecoded)
 }
+
+/**
+ * A type of the user's own may be a domain, which has the order of the type under it. The type 1 is that of `decodeLegacy`.
+ *
+ * @param record - the keys of a row, if there is one
+ * @throws CursorMismatchError for a key that has another type than the position was written with, and so another order
+ */
+export function refuseOtherTypes(record: unknown, position: Position): void {
+  if (typeof record !== 'string') return
+  for (let at = 0; at < position.length; at++) {
+    const before = Number(typeOf(position[at] ?? '1:'))
+    const now = int32In(record, offsetOf(record, at)) >>> 0
+    if (before === 1 || before === now || now >= firstOwnType) continue
+    if (!sameOrders.some((types) => types.includes(before) && types.includes(now))) throw otherTypes()
+  }
+}
+
+const firstOwnType = 16_384
+
+/** Numbers, texts, and times without a zone. */
+const sameOrders = [
+  [20, 21, 23, 700, 701, 1700],
+  [25, 1042, 1043],
+  [1082, 1114],
+]
 
 /**
  * All keys, and for each of a type that the user made its description (see `describedTypes`), and its text. PostgreSQL takes

@@ -2,6 +2,7 @@ import { type OperationNode, ReferenceNode } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { CursorUnstableError, KeyNotUniqueError, KeyNullError, QueryUnsupportedError } from '../errors.ts'
 import type { Position } from '../key-text/key-text.ts'
+import { refuseOtherTypes } from '../key-text/postgres.ts'
 import { hasUnknownLabels, isUnsteady, keyOfCutTexts } from '../key-text/proofs.ts'
 import { hasNoBinaryForm, isAmbiguous, returnsSetOfRows } from './data-errors.ts'
 import { haveSameKeys, isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
@@ -19,6 +20,7 @@ export function refuseDoubts(
 ): void {
   refuseNull(unexpectedNullAhead(rows[0], keys) ?? unexpectedNull(rows, keys, dialect))
   if (position !== undefined) refuseOtherZone(rows[0], position, keys)
+  if (position !== undefined && dialect === 'postgres') refuseOtherTypes(rows[0]?.posthastek0, position)
   refuseDoubt(rows, keys, dialect, startsAtCursor)
 }
 

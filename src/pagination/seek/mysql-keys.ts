@@ -1,6 +1,6 @@
 import { LimitNode, type OperationNode, type SelectQueryNode, ValueNode } from 'kysely'
-import { CursorMismatchError, CursorUnstableError, KeyNotUniqueError } from '../errors.ts'
-import { type Position, unreadable } from '../key-text/key-text.ts'
+import { CursorUnstableError, KeyNotUniqueError } from '../errors.ts'
+import { ofOtherTypes, otherTypes, type Position, unreadable } from '../key-text/key-text.ts'
 import { fitsType, isWritten, zoneOfKey } from '../key-text/mysql.ts'
 import {
   columnsIn,
@@ -18,9 +18,6 @@ import { asTable, isGrouped } from './grouped-query.ts'
 import type { QueryRunner, Row } from './query-runner.ts'
 import type { KeyTypes, OrderKey } from './sort-keys.ts'
 import { asColumn, columnList, nodeKey, raw } from './sql-nodes.ts'
-
-/** The cause of an error that the types of keys may have led to. */
-const otherTypes = 'The types of the keys differ from those that the cursor was written for'
 
 /** Statements that are sent for one page at most, because connections of a pool may be in several databases. */
 const maxAttempts = 8
@@ -121,9 +118,7 @@ export class MysqlKeys implements KeyTypes {
   static expectFitting(position: Position, keys: readonly OrderKey[]): void {
     if (position.some((text) => text !== null && !isWritten(text))) throw unreadable()
     if (!MysqlKeys.fits(position, keys)) {
-      throw new CursorMismatchError('The cursor belongs to another list: its keys have other types', {
-        cause: otherTypes,
-      })
+      throw otherTypes()
     }
   }
 
@@ -194,6 +189,6 @@ function isIllegal(error: unknown): boolean {
 
 function mayComeOfOldTypes(error: unknown): boolean {
   if (error instanceof CursorUnstableError || error instanceof KeyNotUniqueError || isDataError(error)) return true
-  const { cause } = Object(error) as { cause?: unknown }
-  return cause === otherTypes || isDataError(cause)
+  const { cause, message } = Object(error) as { cause?: unknown; message?: unknown }
+  return message === ofOtherTypes || isDataError(cause)
 }

@@ -5,7 +5,7 @@ import { isSame, type Position, wantDetails } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
-import { lacksOwnType } from '../key-text/postgres.ts'
+import { lacksOwnType, refuseOtherTypes } from '../key-text/postgres.ts'
 import { mayBeByLocalTime } from '../key-text/proofs.ts'
 import { lacksExactTexts } from '../key-text/sqlite.ts'
 import { mayBeMixed, mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
@@ -169,11 +169,12 @@ export class SeekQuery {
     }
     refuseOtherZone(row, position, keys)
     refuseNull(unexpectedNullAhead(row, keys))
-    const isFound = Number(row?.phe) === 1
     // Somebody may have written the row again since the page was read.
-    if (isFound && !isSecond) return undefined
-    if (isFound || (first && isSame(this.#positionOf(first), position))) throw unstable(keys)
-    return Number(row?.phb) === 1
+    if (Number(row?.phe) === 1 && !isSecond) return undefined
+    if (Number(row?.phe) === 1 || (first && isSame(this.#positionOf(first), position))) throw unstable(keys)
+    const behind = row?.phb ?? null
+    if (this.runner.dialect === 'postgres') refuseOtherTypes(behind, position)
+    return behind !== null
   }
 
   /** Whether the driver refused an integer beyond 2^53 in a hidden column. Then another statement may not. */

@@ -73,6 +73,14 @@ export function parameter(value: unknown): ValueNode {
   return { kind: 'ValueNode', value }
 }
 
+/** How many parameters a statement may have, by the protocols of PostgreSQL and MySQL, and the defaults of SQLite and SQL Server. */
+export const maxParameters: { readonly [Dialect in SqlDialect]: number } = {
+  postgres: 65_535,
+  mysql: 65_535,
+  sqlite: 32_766,
+  mssql: 2_100,
+}
+
 /** How many parameters the compiler makes of the nodes. */
 export function countParameters(nodes: readonly unknown[] = []): number {
   let count = 0

@@ -35,6 +35,7 @@ import {
   countParameters,
   joined,
   limitNode,
+  maxParameters,
   parameter,
   raw,
   sqlText,
@@ -116,14 +117,6 @@ function fits({ base, condition, keys }: ResolvedQuery, dialect: SqlDialect, tim
   return (count + 2 * keys.length + 1) * times <= maxParameters[dialect]
 }
 
-/** By the protocols of PostgreSQL and MySQL, and the defaults of SQLite and SQL Server. */
-const maxParameters: { readonly [Dialect in SqlDialect]: number } = {
-  postgres: 65_535,
-  mysql: 65_535,
-  sqlite: 32_766,
-  mssql: 2_100,
-}
-
 const keysWithoutValues = new WeakSet<readonly OrderKey[]>()
 
 /**
@@ -161,14 +154,15 @@ const zoneColumn = /* @__PURE__ */ sqlText('@@time_zone as posthastez0')
 
 /**
  * Reads one row: whether rows stand before the position (`phb`), whether one stands there (`phe`), and whether NULLs that should
- * not exist stand after it (`posthasten0`, …).
+ * not exist stand after it (`posthasten0`, …). On PostgreSQL, `phb` has the keys of the row before, which tell their types.
  */
 export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, position: Position): SelectQueryNode {
   const query = fits(probed, dialect, 3 * probed.keys.length + 1) ? probed : namedKeys(probed)
   const opposite = { ...query, keys: reversed(query.keys) }
   const branches = branchesFrom(opposite.keys, position, keyTexts[dialect])
   const conditions = query.isGrouped ? [either(branches)] : branches
-  const before = conditions.map((condition) => exists(opposite, dialect, condition))
+  const [column] = dialect === 'postgres' ? keyTexts.postgres.columns(query.keys, false) : []
+  const before = conditions.map((condition) => exists(opposite, dialect, condition, column))
   const found = before.length === 1 ? raw`${before[0] as OperationNode}` : raw`coalesce(${joined(before, ', ')})`
   const session = dialect === 'mysql' ? sessionColumns(query.keys) : []
   const at = exists(query, dialect, isAt(query.keys, position, keyTexts[dialect]))
@@ -271,15 +265,22 @@ function mixedColumns(query: ResolvedQuery, position: Position): OperationNode[]
  * Reads 1 or NULL. It has an order, so that a planner without statistics takes the index instead of hoping to meet a row
  * early.
  */
-function exists(query: ResolvedQuery, dialect: SqlDialect, condition: OperationNode): OperationNode {
+function exists(
+  query: ResolvedQuery,
+  dialect: SqlDialect,
+  condition: OperationNode,
+  column: OperationNode = one,
+): OperationNode {
   const { from, joins = [] } = query.base
   const tables = from === undefined ? sqlText('') : joined([from, ...joins], ' ')
   const { terms } = keySqlOf(query.keys, dialect)
   const all = withOwnCondition(query, condition)
   return dialect === 'mssql'
-    ? raw`(select top(1) 1 as x ${tables} where ${all} order by ${terms})`
-    : raw`(select 1 as x ${tables} where ${all} order by ${terms} limit 1)`
+    ? raw`(select top(1) ${column} ${tables} where ${all} order by ${terms})`
+    : raw`(select ${column} ${tables} where ${all} order by ${terms} limit 1)`
 }
+
+const one = /* @__PURE__ */ sqlText('1 as x')
 
 /** The user's own condition goes into parentheses, because raw SQL may have an `or` in it. */
 function withOwnCondition({ condition: own }: ResolvedQuery, condition: OperationNode): OperationNode {

@@ -169,4 +169,52 @@ describe('the type of a key on PostgreSQL', () => {
     const { page } = await fill('"char"', '(n - 126)::int::"char"')
     await expect(page()).rejects.toMatchObject({ code: 'ERR_CURSOR_UNSTABLE' })
   })
+
+  describe('that a migration changes between two pages', () => {
+    const changeTo = async (before: string, after: string, value: string) => {
+      await sql`set timezone = 'America/New_York'`.execute(opened.db)
+      const { page, key } = await fill(before, value)
+      const { pagination } = await page()
+      const converted = {
+        timestamptz: `${key}::timestamp at time zone 'UTC'`,
+        timestamp: `${key} ${before === 'date' ? '' : "at time zone 'UTC'"}`,
+      }[after]
+      const cast = `using ${converted ?? `${key}::text::${after}`}`
+      await sql.raw(`alter table things alter ${key} type ${after} ${cast}`).execute(opened.db)
+      const wanted = (await firstTwo(key)).slice(1)
+      const rest = page(pagination.next).then(
+        (second) => [keysOf(second), wanted],
+        (error: { code?: string }) => error.code,
+      )
+      return rest.finally(() => sql`reset timezone`.execute(opened.db))
+    }
+
+    it.each([
+      ['int', 'bigint', 'n'],
+      ['bigint', 'numeric(12, 2)', 'n'],
+      ['real', 'double precision', 'n + 0.5'],
+      ['varchar(9)', 'text', "'k' || n"],
+      ['text', 'varchar(9)', "'k' || n"],
+      ['text', 'char(9)', "'k' || n"],
+      ['date', 'timestamp', "date '2026-01-01' + n"],
+      ['size', 'other_size', "(array['small', 'big', 'huge', 'vast']::size[])[n]"],
+      ['int', 'counted', 'n'],
+      ['counted', 'bigint', 'n'],
+    ])('goes on in the same order: %s to %s', async (before, after, value) => {
+      if (after === 'other_size') {
+        await sql`create type other_size as enum ('small', 'big', 'more', 'huge', 'vast')`.execute(opened.db)
+      }
+      const [seen, wanted] = (await changeTo(before, after, value)) as [unknown, unknown]
+      expect(seen).toEqual(wanted)
+    })
+
+    it.each([
+      ['timestamp', 'timestamptz', "timestamp '2026-01-01' + n * interval '1 hour'"],
+      ['timestamptz', 'timestamp', "timestamptz '2026-01-01 00:00Z' + n * interval '1 hour'"],
+      ['date', 'timestamptz', "date '2026-01-01' + n"],
+      ['size', 'text', "(array['small', 'big', 'huge', 'vast']::size[])[n]"],
+    ])('refuses a cursor that may stand elsewhere in the other order: %s to %s', async (before, after, value) => {
+      expect(await changeTo(before, after, value)).toBe('ERR_CURSOR_MISMATCH')
+    })
+  })
 })
