@@ -65,7 +65,8 @@ function textOf(key: OperationNode): OperationNode {
 function doubleText(key: OperationNode): OperationNode {
   const number = raw`${key} + 0e0`
   const size = raw`abs(${number})`
-  const sign = raw`if(${number} < 0, '-', '')`
+  // `''` would be NULL under `sql_mode = 'EMPTY_STRING_IS_NULL'`.
+  const sign = raw`left('-', ${number} < 0)`
   return textOf(
     raw`if(${size} < 1e-90 and ${size} > 0, concat('p', ${sign}, ${textOf(raw`${size} * ${tinyScale}`)}), concat(${sign}, ${textOf(size)}))`,
   )
@@ -93,7 +94,7 @@ function guess(key: OperationNode, rest: OperationNode): OperationNode {
   // MySQL fails for a double that is too large for `cast(… as signed)`, not for its text. The text of bits is no number of theirs.
   const isInteger = raw`${text} = ${textOf(raw`cast(${text} as signed)`)} and ${text} + 0e0 = ${number}`
   const double = doubleText(key)
-  const numeric = raw`if(cast(${text} as decimal(65, 30)) = ${key}, concat('n', ${text}), concat(if(${double} like 'p%', '', 'd'), ${double}))`
+  const numeric = raw`if(cast(${text} as decimal(65, 30)) = ${key}, concat('n', ${text}), concat(left('d', ${double} not like 'p%'), ${double}))`
   const literal = raw`concat('c', cast(charset(${key}) as char), '/', cast(collation(${key}) as char), '/', hex(${key}))`
   const textual = raw`case when ${key} <> ${bytes} then ${json(key)} when ${number} <> ${text} + 0e0 then '#' when coercibility(${key}) >= 4 then ${literal} else concat('x', hex(${key})) end`
   return raw`case when charset(${key}) <> 'binary' then ${textual} when ${isBytes} then if(${bytes} + 0e0 = ${number}, concat('x', hex(${bytes})), concat('n', cast(${key} as unsigned))) when ${isInteger} then concat('n', ${text}) when ${text} regexp _ascii'^-{0,1}[0-9]+([.][0-9]+){0,1}(e[+-]{0,1}[0-9]+){0,1}$' then ${numeric} when left(${text}, 1) in (_ascii'"', _ascii'[', _ascii'{') or ${text} in (_ascii'true', _ascii'false', _ascii'null') then ${json(key)} else ${rest} end`

@@ -578,6 +578,8 @@ export const sessionModes: { readonly [Server in ServerKind]?: readonly string[]
   mariadb: [
     `set time_zone = '+00:00', names utf8mb4, sql_mode = 'ORACLE'`,
     `set time_zone = '+00:00', names binary, sql_mode = 'ORACLE,EMPTY_STRING_IS_NULL'`,
+    // Without ORACLE, `concat()` of NULL is NULL.
+    `set time_zone = '+00:00', names utf8mb4, sql_mode = 'EMPTY_STRING_IS_NULL'`,
     `set time_zone = '+00:00', names utf8mb4, sql_mode = 'ANSI,PAD_CHAR_TO_FULL_LENGTH'`,
     `set time_zone = '+05:30', names latin1, sql_mode = 'TRADITIONAL,NO_BACKSLASH_ESCAPES,NO_UNSIGNED_SUBTRACTION'`,
   ],
