@@ -1,5 +1,7 @@
 import { once } from 'node:events'
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
+import http2, { type IncomingHttpHeaders, type IncomingHttpStatusHeader } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import zlib from 'node:zlib'
 import { type Cache, createCache } from 'posthaste'
@@ -16,6 +18,27 @@ function listenBehind(wrap: Wrap, handler: (response: ServerResponse) => void): 
     wrap(request, response, () => handler(response))
   })
   return listen(server)
+}
+
+async function headersOverHttp2(
+  wrap: Wrap,
+  handler: (response: ServerResponse) => void,
+): Promise<IncomingHttpHeaders & IncomingHttpStatusHeader> {
+  const server = http2.createServer((request, response) => {
+    Object.assign(request, { originalUrl: request.url, path: request.url })
+    const [asked, answered] = [request, response] as unknown as Parameters<Wrap>
+    wrap(asked, answered, () => handler(answered))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const stream = client.request({ 'accept-encoding': 'gzip' })
+  const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders & IncomingHttpStatusHeader]
+  stream.resume()
+  await once(stream, 'close')
+  client.close()
+  server.close()
+  return headers
 }
 
 interface Received {
@@ -251,6 +274,11 @@ describe('beside middleware that replaces the methods of the response', () => {
       })
       const { response } = await receive(port)
       expect(response.headers['set-cookie']).toEqual(['a=1'])
+      const headers = await headersOverHttp2(appending, (response) => {
+        response.setHeader('content-type', 'text/plain')
+        send(response)
+      })
+      expect(headers['set-cookie']).toEqual(['a=1'])
     }
   })
 })

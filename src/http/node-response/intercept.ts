@@ -99,7 +99,11 @@ class Interception implements AnswerCalls {
     ;(this.#encoder as { flush?(): void } | undefined)?.flush?.()
   }
 
-  /** From here on the body comes in pieces. */
+  /**
+   * From here on the body comes in pieces.
+   *
+   * @param given - the status of a head that cannot be opened again
+   */
   #begin(given?: number): void {
     if (this.#isDecided) return
     const response = this.#response
@@ -109,8 +113,8 @@ class Interception implements AnswerCalls {
     const { encoder } = pieces
     try {
       this.#decide(pieces, () => {
-        // Who has compiled the head has asked middleware in between, which may keep a second one to itself.
-        if (wasCompiled) this.#node.writeHead.call(response, status)
+        // With the head that the handler gave, middleware within was asked. It may keep a second one to itself.
+        if (wasCompiled || given !== undefined) this.#node.writeHead.call(response, status)
         else if (!response.headersSent) response.writeHead(status)
         if (encoder !== undefined) this.#sendHead()
       })
