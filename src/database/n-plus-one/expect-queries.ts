@@ -19,7 +19,8 @@ const expectQueriesOptions: OptionKinds<ExpectQueriesOptions> = { max: 'own', no
  * server in the same process that the function sends requests to: `app.inject` and `supertest` may be returned as they are.
  *
  * @returns the function's result
- * @throws {@link QueryBudgetError} when more than `max` queries ran, {@link NPlusOneError} when one was repeated
+ * @throws {@link QueryBudgetError} when more than `max` queries ran, or a scope within broke its `maxQueries`;
+ *   {@link NPlusOneError} when a query was repeated
  *
  * @example
  * ```ts
@@ -45,6 +46,7 @@ export async function expectQueries<Result>(
     throw new QueryBudgetError(`${scope.queries} queries ran, where at most ${max} are expected`)
   }
   const finding = noNPlusOne ? scope.firstFinding() : undefined
+  if (finding?.kind === 'budget') throw new QueryBudgetError(findingMessage(finding))
   if (finding !== undefined) throw new NPlusOneError(findingMessage(finding), finding)
   return result
 }

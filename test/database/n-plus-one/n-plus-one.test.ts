@@ -471,6 +471,15 @@ describe('expectQueries', () => {
     })
   })
 
+  it('says that a scope within broke its own budget, and not that a query was repeated', async () => {
+    const { load } = open()
+    const run = () => withQueryScope('thrifty', () => Promise.all([load(1), load(2)]), { maxQueries: 1 })
+    await expect(expectQueries(run)).rejects.toMatchObject({
+      code: 'ERR_QUERY_BUDGET',
+      message: expect.stringContaining('thrifty ran 2 queries'),
+    })
+  })
+
   it('rejects a repeated query, unless told otherwise', async () => {
     const { findUser } = open()
     const run = async () => {
