@@ -27,10 +27,7 @@ export interface CacheOptions<Name extends string = string, Tag extends string =
   readonly tags?: TagSpec<Tag> | undefined
   /** Lifetimes that override those of profiles, usually from the environment. Case and underscores in names are ignored. */
   readonly ttls?: Readonly<Record<string, Duration>> | undefined
-  /**
-   * The limits of the memory tier: `maxEntries` (10,000), and `maxBytes` (64 MiB), the heap that keys and values may take, by
-   * estimate. `false`: no memory tier.
-   */
+  /** The limits of the memory tier, or `false` for no memory tier. */
   readonly memory?:
     | false
     | {
@@ -100,11 +97,7 @@ export interface CacheOptions<Name extends string = string, Tag extends string =
         readonly within?: Duration | undefined
       }
     | undefined
-  /**
-   * How values in the store are compressed: those of `minBytes` (2048) or more, by `codec` (`'auto'`: zstd where Node has it,
-   * else gzip; or `'zstd'`, `'gzip'`, `'brotli'`), if it saves the share `minGain` (0.1). `false`: not at all. Values in memory
-   * are not compressed.
-   */
+  /** How values in the store are compressed, or `false`. Values in memory are not compressed. */
   readonly compression?:
     | false
     | {

@@ -79,10 +79,7 @@ export interface MonitorOptions {
         readonly shedding?: number | undefined
       }
     | undefined
-  /**
-   * Who sees the results of single checks (`details`: `'authorized'`, the default, `'never'` or `'always'`), how long a result is
-   * kept (`interval`: `'10s'`), and whether long shedding makes the instance unready (`unreadyWhenShedding`: `false`).
-   */
+  /** Who sees details of the health checks, and how long a check's answer is kept. */
   readonly health?: HealthOptions | undefined
   /** How the processes of this service exchange their numbers: `redisFleet` or `clusterFleet`. */
   readonly fleet?: FleetTransport | undefined
