@@ -173,8 +173,8 @@ export interface Cache<Name extends string = string, Tag extends string = string
   /** The fresh values, in the order of the keys, in one round trip. */
   getMany<Value = unknown>(keys: readonly Key[]): Promise<(Value | undefined)[]>
   /**
-   * A value for each id. One call of `load` loads those that are missing. Ids that `load` leaves out of its map are left out
-   * of the result, nothing is stored for them, and what was stored is dropped.
+   * A value for each id. `load` gets those that are missing, in one call if it is soon known for each. Ids that `load` leaves out
+   * of its map are left out of the result, nothing is stored for them, and what was stored is dropped.
    */
   getOrSetMany<Id, Value>(
     ids: Iterable<Id>,

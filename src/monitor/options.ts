@@ -28,7 +28,7 @@ export interface MonitorOptions {
   /** The time that the statistics cover, `'10s'` to `'1h'`. @defaultValue `'5m'` */
   readonly window?: Duration | undefined
   /**
-   * Significant digits of latencies. With 2, they are exact to 0.8 % and an active endpoint takes 32 KB; with 3, exact to
+   * Significant digits of latencies. With 2, they are exact to 0.8 % and an active endpoint takes 41 KB; with 3, exact to
    * 0.1 % and 200 KB. @defaultValue 2
    */
   readonly precision?: 2 | 3 | undefined
