@@ -159,13 +159,17 @@ function createInputs<Input>(
   let taken = 0
   let hasEnded = false
   const read = async () => {
-    if (hasEnded) return endOfInput
-    if (delayMs > 0 && taken > 0 && taken % inputsPerBatch === 0) await sleep(delayMs, { signal }).catch(() => {})
-    if (signal.aborted) return endOfInput
+    if (hasEnded || signal.aborted) return endOfInput
+    const isPaused = delayMs > 0 && taken > 0 && taken % inputsPerBatch === 0
+    const pausedAt = isPaused ? performance.now() : 0
     taken++
     const input = source.isAsync ? await source.takeAsync() : source.take()
     hasEnded = input === endOfInput
-    return input
+    // Only now, because behind the last batch there is nothing to wait for.
+    const pauseMs = isPaused && !hasEnded ? pausedAt + delayMs - performance.now() : 0
+    if (pauseMs <= 0) return input
+    await sleep(pauseMs, { signal }).catch(() => {})
+    return signal.aborted ? endOfInput : input
   }
   let lastRead: Promise<Input | typeof endOfInput> | undefined
   return {

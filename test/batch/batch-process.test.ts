@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import {
@@ -190,10 +191,38 @@ describe('batchProcess', () => {
       const starts: number[] = []
       const began = Date.now()
       const run = batchProcess(range(6), () => void starts.push(Date.now() - began), { batchSize: 2, delay: '30ms' })
-      // The run waits once more, and only once, before it finds the end of the input.
-      await vi.advanceTimersByTimeAsync(90)
+      await vi.advanceTimersByTimeAsync(60)
       await run
       expect(starts).toEqual([0, 0, 30, 30, 60, 60])
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('does not wait behind the last batch, whatever the source', async () => {
+    const options = { batchSize: 2, delay: '1h' } as const
+    const sources = [() => [1, 2], () => new Set([1, 2]).values(), () => Readable.from([1, 2])]
+    for (const open of sources) {
+      expect(await batchProcess(open(), (item) => item, options)).toMatchObject({ results: [1, 2] })
+      expect(await batchProcessChunks(open(), (chunk) => [...chunk], options)).toMatchObject({ results: [1, 2] })
+      expect(await Array.fromAsync(mapBatches(open(), (chunk) => [...chunk], options))).toEqual([1, 2])
+    }
+  })
+
+  it('counts the time in which the source has nothing as a part of `delay`', async () => {
+    vi.useFakeTimers()
+    try {
+      const starts: number[] = []
+      const began = Date.now()
+      async function* slow() {
+        yield 1
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        yield 2
+      }
+      const run = batchProcess(slow(), () => void starts.push(Date.now() - began), { batchSize: 1, delay: '30ms' })
+      await vi.advanceTimersByTimeAsync(50)
+      await run
+      expect(starts).toEqual([0, 50])
     } finally {
       vi.useRealTimers()
     }
