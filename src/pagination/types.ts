@@ -31,31 +31,20 @@ type TellsNull = null extends string ? false : true
  * ```
  */
 export type SortKey<DB, TB extends keyof DB, O> =
-  | ColumnSortKey<DB, TB>
-  | AliasSortKey<O>
+  | NullableSortKey<StringReference<DB, TB> | (keyof O & string)>
+  | FreeSortKey<NeverNullName<DB, TB, O>>
   | ExpressionSortKey<DB, TB>
   | DynamicKey
 
-// Columns and aliases are apart, so that a function that is generic in `O` can name columns.
-
-type ColumnSortKey<DB, TB extends keyof DB> =
-  string extends StringReference<DB, TB>
-    ? UntypedSortKey
-    : {
-        [Name in StringReference<DB, TB>]: SortKeyOf<Name, ExtractTypeFromReferenceExpression<DB, TB, Name>>
-      }[StringReference<DB, TB>]
-
-type AliasSortKey<O> = string extends keyof O
-  ? UntypedSortKey
-  : { [Name in keyof O & string]: SortKeyOf<Name, O[Name]> }[keyof O & string]
-
-type SortKeyOf<Name extends string, Value> = 0 extends 1 & Value
-  ? UntypedSortKey<Name>
-  : TellsNull extends false
-    ? UntypedSortKey<Name>
-    : null extends Value
-      ? NullableSortKey<Name>
-      : UntypedSortKey<Name>
+// The names are one union, so that `{ key, dir }` takes a `key` that a client chooses.
+type FreeSortKey<Name extends string> =
+  | Name
+  | `${Name} ${SortDirection}`
+  | {
+      readonly key: Name | DynamicKey
+      readonly dir?: SortDirection | undefined
+      readonly nulls?: NullsPlacement | undefined
+    }
 
 /** A key that can be NULL. It has no short form as text, because it must say where its NULLs stand. */
 export interface NullableSortKey<Name extends string = string> {
@@ -64,16 +53,6 @@ export interface NullableSortKey<Name extends string = string> {
   /** This key can be NULL: say where such rows stand. */
   readonly nulls: NullsPlacement
 }
-
-/** Without column types (`Kysely<any>`), any name is accepted, and `nulls` says that the key can be NULL. */
-type UntypedSortKey<Name extends string = string> =
-  | Name
-  | `${Name} ${SortDirection}`
-  | {
-      readonly key: Name | DynamicKey
-      readonly dir?: SortDirection | undefined
-      readonly nulls?: NullsPlacement | undefined
-    }
 
 /** A computed key. `'never'` promises that it is never NULL. */
 interface ExpressionSortKey<DB, TB extends keyof DB> {
@@ -84,16 +63,19 @@ interface ExpressionSortKey<DB, TB extends keyof DB> {
 }
 
 /** A key that is never NULL, and can tell rows apart. */
-export type UniqueKey<DB, TB extends keyof DB, O> =
+export type UniqueKey<DB, TB extends keyof DB, O> = NeverNullName<DB, TB, O> | DynamicKey
+
+// Without column types (`Kysely<any>`), any name. Columns and aliases are apart, so that a function that is generic in `O` can
+// name columns.
+type NeverNullName<DB, TB extends keyof DB, O> =
   | (string extends StringReference<DB, TB>
       ? string
       : {
-          [Name in StringReference<DB, TB>]: UniqueKeyOf<Name, ExtractTypeFromReferenceExpression<DB, TB, Name>>
+          [Name in StringReference<DB, TB>]: NeverNull<Name, ExtractTypeFromReferenceExpression<DB, TB, Name>>
         }[StringReference<DB, TB>])
-  | (string extends keyof O ? string : { [Name in keyof O & string]: UniqueKeyOf<Name, O[Name]> }[keyof O & string])
-  | DynamicKey
+  | (string extends keyof O ? string : { [Name in keyof O & string]: NeverNull<Name, O[Name]> }[keyof O & string])
 
-type UniqueKeyOf<Name extends string, Value> = 0 extends 1 & Value
+type NeverNull<Name extends string, Value> = 0 extends 1 & Value
   ? Name
   : TellsNull extends false
     ? Name

@@ -98,6 +98,18 @@ export async function keys(): Promise<void> {
   await cursorPaginate(users, { unique: 'id', dialect: 'oracle' })
 }
 
+/** An order that a client chooses, also in a table whose columns are all NOT NULL. */
+export async function chosen(key: 'title' | 'id', dir: 'asc' | 'desc', any: keyof Database['users']): Promise<void> {
+  const teams = db.selectFrom('teams').select(['id', 'title as label'])
+  await cursorPaginate(teams, { by: [{ key, dir }], unique: 'id' })
+  await cursorPaginate(teams, { by: [{ key: dir === 'asc' ? 'title' : 'label' }, `${key} ${dir}`], unique: 'id' })
+  await cursorPaginate(users, { by: [{ key: any, dir, nulls: 'last' }], unique: 'id' })
+  // @ts-expect-error -- one of the columns can be NULL
+  await cursorPaginate(users, { by: [{ key: any, dir }], unique: 'id' })
+  // @ts-expect-error -- one of the names is no column
+  await cursorPaginate(teams, { by: [{ key: dir === 'asc' ? 'title' : 'name' }], unique: 'id' })
+}
+
 export async function results(): Promise<void> {
   const page = await paginate(users, { unique: 'users.id' })
   expectTypeOf(page.items).toEqualTypeOf<{ id: number; name: string; seen: Date | null }[]>()

@@ -66,6 +66,8 @@ export async function pages(db: Kysely<Database>, url: string): Promise<string[]
     after: q.after ?? null,
   })
   const next: string | null = byKeys.pagination.next
+  const key = q.after === undefined ? 'users.name' : 'users.created_at'
+  await cursorPaginate(query, { by: [{ key, dir: 'desc' }], unique: 'users.id' })
   const snake = await createPaginator({ casing: 'snake' }).paginate(query, { unique: 'users.id', total: 'none' })
   const hasNext: boolean = snake.pagination.has_next
   const relay = await relayConnection(query, { first: 10 }, { unique: 'users.id' })
