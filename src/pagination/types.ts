@@ -97,11 +97,20 @@ export type Total = 'exact' | 'none' | 'estimate' | { readonly atMost: number } 
 /** How exact the total is, when it was asked for by `'estimate'` or `{ atMost }`. */
 export type TotalKind = 'exact' | 'capped' | 'estimate'
 
-type TotalFields<T extends Total> = T extends 'none'
+// Optional where `T` leaves open whether they are there, as in `total: after ? 'none' : 'exact'`.
+type TotalFields<T extends Total> = [T] extends ['none']
   ? unknown
-  : T extends 'estimate' | { readonly atMost: number }
-    ? { total: number; totalPages: number; totalIs: TotalKind }
-    : { total: number; totalPages: number }
+  : 'none' extends T
+    ? Partial<CountedFields<T>>
+    : CountedFields<T>
+
+type CountedFields<T extends Total> = { total: number; totalPages: number } & ([Extract<T, Inexact>] extends [never]
+  ? unknown
+  : [T] extends [Inexact]
+    ? { totalIs: TotalKind }
+    : { totalIs?: TotalKind })
+
+type Inexact = 'estimate' | { readonly atMost: number }
 
 /** The key names that differ between TypeScript objects and JSON documents. */
 interface SnakeNames {

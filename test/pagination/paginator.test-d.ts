@@ -9,7 +9,7 @@ import {
 } from 'kysely'
 import { createPaginator, cursorPaginate, paginate, readRows, relayConnection } from 'posthaste/pagination'
 import { expectTypeOf } from 'vitest'
-import type { Page } from '../../src/pagination/types.ts'
+import type { Page, Total } from '../../src/pagination/types.ts'
 
 interface Database {
   users: {
@@ -129,6 +129,20 @@ export async function results(): Promise<void> {
   const known = await paginate(users, { unique: 'users.id', total: { known: 10 } })
   // @ts-expect-error -- a known total is taken as it is
   known.pagination.totalIs
+
+  const first = await cursorPaginate(users, { unique: 'users.id', total: page.items.length > 0 ? 'exact' : 'none' })
+  expectTypeOf(first.pagination.total).toEqualTypeOf<number | undefined>()
+  // @ts-expect-error -- neither has it
+  first.pagination.totalIs
+  const either = await paginate(users, { unique: 'users.id', total: page.items.length > 0 ? 'exact' : { atMost: 10 } })
+  expectTypeOf(either.pagination.total).toEqualTypeOf<number>()
+  expectTypeOf(either.pagination.totalIs).toEqualTypeOf<'exact' | 'capped' | 'estimate' | undefined>()
+  const anyTotal = await paginate(users, { unique: 'users.id', total: page.items.length > 0 ? 'none' : 'estimate' } as {
+    unique: 'users.id'
+    total: Total
+  })
+  expectTypeOf(anyTotal.pagination.totalPages).toEqualTypeOf<number | undefined>()
+  expectTypeOf(anyTotal.pagination.totalIs).toEqualTypeOf<'exact' | 'capped' | 'estimate' | undefined>()
 
   const snake = await createPaginator({ casing: 'snake' }).paginate(users, { unique: 'users.id' })
   expectTypeOf(snake.pagination).toEqualTypeOf<{
