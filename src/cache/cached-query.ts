@@ -55,7 +55,7 @@ const cachedQueryOptions: OptionKinds<CachedQueryOptions> = {
 export async function cachedQuery<Row, Name extends string, Tag extends string>(
   cache: Pick<Cache<Name, Tag>, 'getOrSet'>,
   query: CacheableQuery<Row>,
-  options: CachedQueryOptions<Name, Tag> = {},
+  options: CachedQueryOptions<NoInfer<Name>, NoInfer<Tag>> = {},
 ): Promise<Row[]> {
   expectObject(cache, 'cache', ['getOrSet'], 'a cache')
   expectObject(query, 'query', ['compile', 'execute', 'withPlugin'], 'a query that was not executed')

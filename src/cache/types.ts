@@ -219,7 +219,10 @@ export interface Cache<Name extends string = string, Tag extends string = string
    *   those of tags that were invalidated since are `undefined`; tags that have no stamp yet get one
    * @returns `undefined` when the store cannot be reached
    */
-  stamps(tags: readonly string[], options?: { readonly since?: TagStamps | undefined }): Promise<TagStamps | undefined>
+  stamps(
+    tags: readonly (Tag | TableTag)[],
+    options?: { readonly since?: TagStamps | undefined },
+  ): Promise<TagStamps | undefined>
   stats(): CacheStats<Name>
   /** Where the value of a key is stored, or why it would be a miss. Changes nothing, and is not counted. */
   explain(key: Key): Promise<Explanation>

@@ -79,6 +79,8 @@ createCache({ store: new Keyv6() })
 createCache({ store: new KeyvRedis('redis://localhost') })
 createCache({ store: new Map<string, string>() })
 
+await cache.stamps(['users', 'user:7', 'table:users'])
+
 // Rows of a query.
 declare const db: Kysely<{ users: { id: Generated<number>; name: string } }>
 const rows: { id: number; name: string }[] = await cachedQuery(cache, db.selectFrom('users').select(['id', 'name']), {
@@ -105,6 +107,12 @@ cache.getOrSet('a', (ctx) => {
   ctx.tag('nope')
   return 1
 })
+// @ts-expect-error -- a tag that was not declared, for the rows of a query
+cachedQuery(cache, db.selectFrom('users').select('id'), { tags: ['nope'] })
+// @ts-expect-error -- a profile that was not declared, for the rows of a query
+cachedQuery(cache, db.selectFrom('users').select('id'), { profile: 'user' })
+// @ts-expect-error -- a tag that was not declared, for its stamp
+cache.stamps(['nope'])
 // @ts-expect-error -- a bare number is no duration
 createCache({ profiles: { users: 300 } })
 // @ts-expect-error -- nor is a sentence

@@ -1,9 +1,11 @@
 import { createCache, createCompressor, tags } from 'posthaste'
 import * as onExpress from 'posthaste/express'
+import * as onFastify from 'posthaste/fastify'
 import * as onHono from 'posthaste/hono'
 import { expectTypeOf, it } from 'vitest'
 
 const cache = createCache({ profiles: { users: '5m' }, tags: tags<'users' | `user:${number}`>() })
+const untagged = createCache()
 
 it('types profiles, tags and options', () => {
   onExpress.cacheResponses(cache, { profile: 'users', tags: ['users', 'user:5', 'table:users'], query: 'all' })
@@ -16,6 +18,15 @@ it('types profiles, tags and options', () => {
   onHono.cacheResponses(cache, { tags: ['user'] })
   // @ts-expect-error -- no such tag
   cache.http(() => new Response(), { tags: ['nobody'] })
+  // @ts-expect-error -- no such tag
+  onExpress.freshness(cache, { tags: ['user'] })
+  // @ts-expect-error -- no such tag
+  onHono.freshness(cache, { tags: () => ['user'] })
+  // @ts-expect-error -- no such tag
+  onFastify.freshness(cache, { tags: ['user'] })
+  onExpress.freshness(cache, { tags: ['user:5', 'table:users'] })
+  onHono.freshness(cache, { tags: (c) => [`user:${Number(c.req.param('id'))}`] })
+  onFastify.freshness(untagged, { tags: ['anything'] })
   // @ts-expect-error -- a duration has a unit
   cache.http(() => new Response(), { ttl: 60 })
   onExpress.cacheResponses(cache, { ignoreHeaders: ['cf-*'], onWarn: ({ code }) => void code })

@@ -81,16 +81,13 @@ const freshnessOptions: OptionKinds<FreshnessOptions> = {
 const leaveAlone: FreshnessDecision = { kind: 'bypass' }
 
 /** @throws TypeError for a wrong option */
-export function createFreshness<Request, Tag extends string>(
-  cache: StampStore<Tag>,
-  options: FreshnessOptions<Request, Tag> = {},
+export function createFreshness<Request>(
+  cache: StampStore,
+  options: FreshnessOptions<Request> = {},
 ): Freshness<Request> {
   expectObject(cache, 'cache', ['stamps'])
   expectOptions(options, freshnessOptions)
-  const checked = resolveHttpCacheOptions<Request>(
-    { ...(options as FreshnessOptions<Request>), tags: options.tags ?? 'auto', query: 'all' },
-    cache,
-  )
+  const checked = resolveHttpCacheOptions<Request>({ ...options, tags: options.tags ?? 'auto', query: 'all' }, cache)
   const settings = withHeaderRules(checked, cache)
   const { tagsOf } = settings
   const warn = createWarner(options.onWarn)
