@@ -56,6 +56,10 @@ export interface PaginatorOptions<C extends Casing = 'camel'> {
   readonly onWarn?: OnWarn | undefined
 }
 
+// For a query that is `any`, as in JavaScript: nothing can be inferred from it.
+// biome-ignore lint/suspicious/noExplicitAny: so its names are not checked, and its rows are `any` too
+type Untyped = any
+
 /** The functions that read pages, with the settings of {@link createPaginator}. */
 export interface Paginator<C extends Casing = 'camel'> {
   /**
@@ -64,7 +68,7 @@ export interface Paginator<C extends Casing = 'camel'> {
    * @throws PageInvalidError for a wrong `page` or `perPage`, PageTooDeepError beyond `maxOffset`, QueryUnsupportedError for
    * a query that cannot be paged
    */
-  paginate<DB, TB extends keyof DB, O, const T extends Total = 'exact'>(
+  paginate<DB = Untyped, TB extends keyof DB = Untyped, O = Untyped, const T extends Total = 'exact'>(
     this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: PaginateOptions<DB, TB, O, T>,
@@ -77,7 +81,7 @@ export interface Paginator<C extends Casing = 'camel'> {
    * cursor of another list, KeyNullError for a NULL in a key that should have none, QueryUnsupportedError for a query that
    * cannot be paged
    */
-  cursorPaginate<DB, TB extends keyof DB, O, const T extends Total = 'none'>(
+  cursorPaginate<DB = Untyped, TB extends keyof DB = Untyped, O = Untyped, const T extends Total = 'none'>(
     this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: CursorPaginateOptions<DB, TB, O, T>,
@@ -88,7 +92,7 @@ export interface Paginator<C extends Casing = 'camel'> {
    *
    * @throws PageInvalidError for arguments that contradict each other, and the errors of {@link Paginator.cursorPaginate}
    */
-  relayConnection<DB, TB extends keyof DB, O>(
+  relayConnection<DB = Untyped, TB extends keyof DB = Untyped, O = Untyped>(
     this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     args: ConnectionArguments,
@@ -99,14 +103,14 @@ export interface Paginator<C extends Casing = 'camel'> {
    * Reads all rows in chunks, with one short statement each and in constant memory. After an interruption, reading can
    * continue from the cursor of the last chunk, also in another process.
    */
-  readChunks<DB, TB extends keyof DB, O>(
+  readChunks<DB = Untyped, TB extends keyof DB = Untyped, O = Untyped>(
     this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: ReadOptions<DB, TB, O>,
   ): ChunkReader<Simplify<O>>
 
   /** Reads all rows, as {@link Paginator.readChunks} does, one by one. */
-  readRows<DB, TB extends keyof DB, O>(
+  readRows<DB = Untyped, TB extends keyof DB = Untyped, O = Untyped>(
     this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: ReadOptions<DB, TB, O>,
@@ -118,7 +122,7 @@ export interface Paginator<C extends Casing = 'camel'> {
    *
    * @throws QueryUnsupportedError on SQL Server, and the errors of reading the page
    */
-  explainPage<DB, TB extends keyof DB, O>(
+  explainPage<DB = Untyped, TB extends keyof DB = Untyped, O = Untyped>(
     this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: ExplainOptions<DB, TB, O>,
@@ -130,7 +134,7 @@ export interface Paginator<C extends Casing = 'camel'> {
    *
    * @throws AssertionError with the index to create
    */
-  expectSeek<DB, TB extends keyof DB, O>(
+  expectSeek<DB = Untyped, TB extends keyof DB = Untyped, O = Untyped>(
     this: void,
     query: SelectQueryBuilder<DB, TB, O>,
     options: ExplainOptions<DB, TB, O>,

@@ -171,6 +171,15 @@ export async function untyped(): Promise<void> {
   await cursorPaginate(query, { by: ['x desc', { key: 'y', nulls: 'last' }, { key: 'z' }], unique: 'id' })
 }
 
+// biome-ignore lint/suspicious/noExplicitAny: a query of code without types
+export async function untypedQuery(query: any): Promise<void> {
+  const page = await paginate(query, { by: ['x desc', { key: 'y', nulls: 'last' }], unique: 'id', total: 'none' })
+  page.items.map((row) => row.name)
+  // @ts-expect-error -- its total is known all the same
+  page.pagination.total
+  for await (const row of readRows(query, { unique: ['id', 'x'] })) row.name
+}
+
 /** They may be taken out of the paginator, as the documents do: `@typescript-eslint/unbound-method` has no objection. */
 type Paginator = ReturnType<typeof createPaginator>
 expectTypeOf<{ [Name in keyof Paginator]: ThisParameterType<Paginator[Name]> }[keyof Paginator]>().toEqualTypeOf<void>()

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import ts from 'typescript'
+import * as library from '../../src/index.ts'
 
 /** A block of code in a document. */
 export interface Snippet {
@@ -31,9 +32,13 @@ export function typeErrors(snippets: readonly Snippet[]): string[] {
   const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile)
   const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, resolve('.'))
   const modules = new Map(snippets.map(({ code }, index) => [resolve(`snippet-${index}.ts`), `${code}\nexport {}\n`]))
-  // The one name that needs a type, because what is built on it is what the pages are about.
+  // The names that need a type, because they are what the pages are about: ours too where a snippet does not import them.
   const around = resolve('around-snippets.d.ts')
-  const sources = new Map([...modules, [around, "declare const db: import('kysely').Kysely<any>\n"]])
+  const declared = [
+    "declare const db: import('kysely').Kysely<any>",
+    ...Object.keys(library).map((name) => `declare const ${name}: typeof import('posthaste').${name}`),
+  ]
+  const sources = new Map([...modules, [around, declared.join('\n')]])
   const host = ts.createCompilerHost(options)
   const { readFile, fileExists, getSourceFile } = host
   host.readFile = (file) => sources.get(file) ?? readFile.call(host, file)

@@ -169,7 +169,7 @@ export function scopesAreEnabled(): boolean {
  *
  * @example
  * ```ts
- * const response = await fetch(url, { signal: requestScope()?.signal })
+ * const response = await fetch(url, { signal: requestScope()?.signal ?? null })
  * ```
  */
 export function requestScope(): RequestScope | undefined {
