@@ -1,4 +1,3 @@
-import type { QueryScope } from '../../database/n-plus-one/query-scope.ts'
 import type { FreshnessOptions } from '../../http/freshness/freshness.ts'
 import type { HttpCacheOptions } from '../../http/response-cache/http-cache-options.ts'
 
@@ -8,12 +7,7 @@ export interface RouteMonitorConfig {
   readonly route?: string | undefined
 }
 
-export const scopeKey: unique symbol = Symbol('posthaste.queryScope')
-
 declare module 'fastify' {
-  interface FastifyRequest {
-    [scopeKey]?: QueryScope | undefined
-  }
   interface FastifyContextConfig {
     /** `false` keeps the route out of the statistics. */
     monitor?: false | RouteMonitorConfig

@@ -11,7 +11,6 @@ import {
   unmatched,
 } from '../../http/measure-request.ts'
 import type { PerformanceMonitor } from '../../monitor/monitor.ts'
-import { scopeKey } from './config.ts'
 import { plugin } from './plugin.ts'
 
 /** Options of the plugin {@link monitorRequests}. */
@@ -42,13 +41,13 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
       const { method, raw } = request
       if (request.routeOptions.config.monitor === false || monitor.ignores(method, pathOf(request))) return next()
       const scope = measure(method, raw, reply.raw, request, labelOf)
-      request[scopeKey] = scope
+      ;(request as Scoped)[scopeKey] = scope
       runInScope(scope, next)
     }
     app.addHook('onRequest', markMayPrecedeGuard(start))
     // Events of the socket, which do not run in the scope, continue the request after its body was read.
     app.addHook('preValidation', (request, _reply, next) => {
-      runInScope(request.body === undefined ? undefined : request[scopeKey], next)
+      runInScope(request.body === undefined ? undefined : (request as Scoped)[scopeKey], next)
     })
     done()
   },
@@ -57,4 +56,11 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
 function pathOf({ url }: FastifyRequest): string {
   const end = url.indexOf('?')
   return end === -1 ? url : url.slice(0, end)
+}
+
+const scopeKey = Symbol('posthaste.queryScope')
+
+// Not declared in Fastify's own request: declarations of users that spread one could not name it.
+interface Scoped {
+  [scopeKey]?: ReturnType<typeof openRequestScope>
 }

@@ -1,4 +1,5 @@
 // A library or a Nest project exports what the package makes, without writing types: the compiler must be able to name them.
+import type { FastifyRequest } from 'fastify'
 import { type Generated, Kysely, type SqliteDialect } from 'kysely'
 import * as p from 'posthaste'
 import * as onExpress from 'posthaste/express'
@@ -91,4 +92,5 @@ export const fastify = {
   route: { ...onFastify.freshness(cache) },
   shedLoad: onFastify.shedLoad,
   answerErrors: onFastify.answerErrors(),
+  copy: (request: FastifyRequest) => ({ ...request }),
 }
