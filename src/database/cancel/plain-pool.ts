@@ -1,6 +1,7 @@
 import { loadPeerIfInstalled } from '../../shared/platform/peers.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import type { ConnectionControl } from './connection-control.ts'
+import { failLostStreams } from './lost-streams.ts'
 import { type CancellableMysqlConnection, mysqlControl } from './mysql-control.ts'
 import { type CancellablePgClient, postgresControl } from './postgres-control.ts'
 
@@ -24,7 +25,9 @@ export async function controlOfPlainPool(
   const mysql = await loadPeerIfInstalled<{ readonly Connection?: HasQuery }>('mysql2')
   const prototype = mysql?.Connection?.prototype
   const connection = await clientThatRuns<CancellableMysqlConnection>(prototype, run)
-  return connection === undefined ? undefined : mysqlControl(connection)
+  if (connection === undefined) return undefined
+  failLostStreams(connection)
+  return mysqlControl(connection)
 }
 
 /** A class whose method is replaced for a moment. */

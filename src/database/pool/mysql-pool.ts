@@ -1,5 +1,6 @@
 import { expectObject } from '../../shared/arguments.ts'
 import type { ConnectionControl } from '../cancel/connection-control.ts'
+import { failLostStreams } from '../cancel/lost-streams.ts'
 import { type CancellableMysqlConnection, mysqlControl } from '../cancel/mysql-control.ts'
 import { classifyError } from '../classify-error.ts'
 import type { PoolStats } from '../types.ts'
@@ -57,6 +58,7 @@ export function tuneMysqlPool<Pool extends MysqlPoolLike>(
   const tuned = new TunedPool(driver, parsed)
   pool.on('connection', (connection: MysqlConnection) => {
     tuned.addConnection(connection)
+    failLostStreams(connection)
     watchRefusedWrites(connection, () => tuned.recordRefusedWrite())
     if (!driver.resetsOnRelease) limitStatements(connection)
   })

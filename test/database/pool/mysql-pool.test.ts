@@ -2,7 +2,15 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import fc from 'fast-check'
 import { Kysely, MysqlDialect, sql } from 'kysely'
 import { createConnection, createPool, type Pool, type PoolConnection } from 'mysql2'
-import { instrument, type PoolStats, type PoolTuning, poolOptions, tuneMysqlPool, withQueryScope } from 'posthaste'
+import {
+  type InstrumentOptions,
+  instrument,
+  type PoolStats,
+  type PoolTuning,
+  poolOptions,
+  tuneMysqlPool,
+  withQueryScope,
+} from 'posthaste'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { type ConnectionControl, requestConnection } from '../../../src/database/cancel/connection-control.ts'
 import type { Server } from '../../support/servers.ts'
@@ -36,6 +44,14 @@ describe.each(ownMysqlServers)('tuneMysqlPool on $server', ({ server: name, star
       'select id from information_schema.processlist where id <> connection_id() and user = "root"',
     )
     for (const { id } of rows as { id: number }[]) await control.query(`kill ${id}`).catch(() => {})
+    await control.end()
+  }
+
+  async function untilRuns(text: string): Promise<void> {
+    const control = createConnection({ host: '127.0.0.1', port: server.port, user: 'root' }).promise()
+    const find = 'select id from information_schema.processlist where info like ? and id <> connection_id()'
+    const running = async () => ((await control.query(find, [`${text}%`]))[0] as unknown[]).length
+    await expect.poll(running).toBe(1)
     await control.end()
   }
 
@@ -94,6 +110,37 @@ describe.each(ownMysqlServers)('tuneMysqlPool on $server', ({ server: name, star
     expect(uncaught).toEqual([])
     expect(pool.stats()).toMatchObject({ inUse: 0, total: 1 })
   })
+
+  it.each(['tuned', 'plain'] as const)(
+    'fails a stream whose connection is lost, on a pool that is %s',
+    async (kind) => {
+      const pool = createPool({ host: '127.0.0.1', port: server.port, user: 'root', connectionLimit: 1 })
+      const tuned = kind === 'tuned' ? tuneMysqlPool(pool, { prePing: false }) : undefined
+      const options: InstrumentOptions = kind === 'tuned' ? {} : { timeout: '50s' }
+      const db = new Kysely<Record<string, never>>(instrument({ dialect: new MysqlDialect({ pool }) }, options))
+      onTestFinished(() => db.destroy())
+      const readRow = (connection: Kysely<Record<string, never>>) =>
+        connection.getExecutor().stream(endlessQuery.compile(connection), 1).next()
+      const uncaught = await uncaughtDuring(async () => {
+        await sql`select 1`.execute(db)
+        const whileRead = readRow(db)
+        const outcome = expect(whileRead).rejects.toMatchObject({ fatal: true })
+        await untilRuns('select count(*) as n')
+        await kill()
+        await outcome
+        const before = db.connection().execute(async (connection) => {
+          await sql`select 1`.execute(connection)
+          await kill()
+          await new Promise((resolve) => setTimeout(resolve, 50))
+          await readRow(connection)
+        })
+        await expect(before).rejects.toMatchObject({ fatal: true })
+        await sql`select 1`.execute(db)
+      })
+      expect(uncaught).toEqual([])
+      expect(tuned?.stats().inUse ?? 0).toBe(0)
+    },
+  )
 
   it('notices that connections went silent, and answers on a new one', async () => {
     const proxy = await startSilentProxy(server.port)
