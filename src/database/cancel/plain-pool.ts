@@ -1,7 +1,7 @@
 import { loadPeerIfInstalled } from '../../shared/platform/peers.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import type { ConnectionControl } from './connection-control.ts'
-import { failLostStreams } from './lost-streams.ts'
+import { closeLostCursors, failLostStreams } from './lost-streams.ts'
 import { type CancellableMysqlConnection, mysqlControl } from './mysql-control.ts'
 import { type CancellablePgClient, postgresControl } from './postgres-control.ts'
 
@@ -19,7 +19,9 @@ export async function controlOfPlainPool(
   if (dialect === 'postgres') {
     const pg = await loadPeerIfInstalled<{ readonly default: { readonly Client: HasQuery } }>('pg')
     const client = await clientThatRuns<CancellablePgClient>(pg?.default.Client.prototype, run)
-    return client?.connection === undefined ? undefined : postgresControl(client)
+    if (client?.connection === undefined) return undefined
+    closeLostCursors(client)
+    return postgresControl(client)
   }
   if (dialect !== 'mysql') return undefined
   const mysql = await loadPeerIfInstalled<{ readonly Connection?: HasQuery }>('mysql2')

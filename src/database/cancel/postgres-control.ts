@@ -16,7 +16,7 @@ export interface CancellablePgClient {
 
 /** `Connection` of `pg`: one socket that speaks the protocol. */
 interface PgConnection {
-  readonly stream?: { readonly remoteAddress?: string | undefined; destroy(): void }
+  readonly stream?: { readonly remoteAddress?: string | undefined; readonly destroyed?: boolean; destroy(): void }
   readonly sslNegotiation?: string
   connect(port: number | string, host?: string): void
   requestSsl(): void

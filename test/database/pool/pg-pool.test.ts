@@ -2,6 +2,7 @@ import { createServer, type Socket } from 'node:net'
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import {
+  type InstrumentOptions,
   instrument,
   type PoolTuning,
   poolOptions,
@@ -14,6 +15,36 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { findBinary, type Server, startPostgres } from '../../support/servers.ts'
 import { startSilentProxy } from '../support/silent-proxy.ts'
 import { uncaughtDuring } from '../support/uncaught.ts'
+
+/** Waits for the server before it closes, as `pg-cursor` does. */
+class OneReadCursor {
+  readonly #sql: string
+  readonly #rows = Promise.withResolvers<never[]>()
+  #connection: pg.Connection | undefined
+
+  constructor(sql: string) {
+    this.#sql = sql
+  }
+
+  submit(connection: pg.Connection): void {
+    this.#connection = connection
+    connection.query(this.#sql)
+  }
+
+  read(): Promise<never[]> {
+    return this.#rows.promise
+  }
+
+  handleRowDescription(): void {}
+
+  handleError(error: Error): void {
+    this.#rows.reject(error)
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => this.#connection?.once('readyForQuery', resolve))
+  }
+}
 
 describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
   let server: Server
@@ -29,14 +60,18 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     return { pool, db }
   }
 
-  async function kill(): Promise<void> {
+  /** Ends the sessions whose last query begins so, and returns how many they were. */
+  async function kill(query = ''): Promise<number> {
     const client = new pg.Client(server.url)
     client.on('error', () => {})
     await client.connect()
-    await client.query(
-      'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname is not null',
+    const { rows } = await client.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+        where pid <> pg_backend_pid() and datname is not null and starts_with(query, $1)`,
+      [query],
     )
     await client.end()
+    return rows.length
   }
 
   it('replaces the sessions of a server that has become read-only, once a write is refused', async () => {
@@ -72,6 +107,27 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     expect(pool?.demand?.waitMs).toBeGreaterThan(9)
     expect(poolAdvice).toMatch(/^In the busiest minute .* the pool has 1/)
   })
+
+  it.each(['tuned', 'plain'] as const)(
+    'fails a stream whose connection is lost, on a pool that is %s',
+    async (kind) => {
+      const pool = new pg.Pool({ connectionString: server.url, max: 1 })
+      if (kind === 'tuned') tunePgPool(pool)
+      else pool.on('connect', (client) => void client.on('error', () => {})).on('error', () => {})
+      const options: InstrumentOptions = kind === 'tuned' ? {} : { timeout: '50s' }
+      const dialect = new PostgresDialect({ pool, cursor: OneReadCursor as never })
+      const db = new Kysely<Record<string, never>>(instrument({ dialect }, options))
+      onTestFinished(() => db.destroy())
+      const uncaught = await uncaughtDuring(async () => {
+        const row = db.getExecutor().stream(sql`select pg_sleep(50)`.compile(db), 1).next()
+        const outcome = expect(row).rejects.toMatchObject({ code: '57P01' })
+        await expect.poll(() => kill('select pg_sleep(50)')).toBe(1)
+        await outcome
+      })
+      expect(uncaught).toEqual([])
+      expect(pool.totalCount - pool.idleCount).toBe(0)
+    },
+  )
 
   it('survives a backend that is terminated inside a transaction, and serves the next request', async () => {
     const { pool, db } = connect()
