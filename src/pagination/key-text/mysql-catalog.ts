@@ -62,7 +62,8 @@ export async function learnColumns(
   })
   const isWanted = joined(conditions, ' or ')
   const found = raw`select table_name as pht, table_schema as phs, column_name as phc, column_type as phy, extra as phv from information_schema.columns where ${isWanted} union all select table_name, table_schema, null, null, table_type from information_schema.tables where ${isWanted}`
-  const columns = raw`(select ${databaseColumn}, database() as posthasted1, version() as posthasted2) as phd left join (${found}) as phc on 1 = 1`
+  // Without a limit, that of the session (`sql_select_limit`) would leave out columns.
+  const columns = raw`(select ${databaseColumn}, database() as posthasted1, version() as posthasted2) as phd left join (${found}) as phc on 1 limit 99999`
   const statement = { ...SelectQueryNode.createFrom([columns]), selections: [SelectionNode.createSelectAll()] }
   const rows = await runner.rows(() => statement, signal)
   expectColumn(rows[0], 'posthasted0')

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { createPaginator } from 'posthaste/pagination'
+import { createPaginator, explainPage } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { engines, type Opened, type Untyped } from '../support/engines.ts'
 import { idsOf, pagesOf, type Query } from '../support/walking.ts'
@@ -55,6 +55,25 @@ describe.each(servers)('tables of one name that differ on $name', ({ server, ava
   // A key that is computed from an ENUM has another order than its comparison.
   const ordersOf = (type: Type) =>
     types[type].ddl.startsWith('enum') ? (['k'] as const) : (['k', 'coalesce(k, k)'] as const)
+
+  it.skipIf(!available)('are known where the session limits the rows of a SELECT', async () => {
+    const { db } = databases[0]
+    await sql`create table limited (id int primary key, a int, b int, k enum('b', '9', '10', 'a') not null, key (k, id))`.execute(
+      db,
+    )
+    await sql`insert into limited (id, k) values (1, 'a'), (2, 'b'), (3, '9'), (4, '10')`.execute(db)
+    await db.connection().execute(async (connection) => {
+      await sql`set sql_select_limit = 1`.execute(connection)
+      const query = connection.selectFrom('limited').select('id')
+      const order = { by: ['k'], unique: 'id' }
+      const ids: number[] = []
+      for await (const page of pagesOf(pager, query as Query, { ...order, perPage: 1 })) ids.push(...idsOf(page))
+      const { access } = await explainPage(query, order)
+      await sql`set sql_select_limit = default`.execute(connection)
+      expect(ids).toEqual([2, 3, 4, 1])
+      expect(access).toBe('seek')
+    })
+  })
 
   it.skipIf(!available).each(pairs.filter((pair) => server === 'mariadb' || !pair.includes('id')))(
     'are paged by their own types in two databases at once: %s and %s',
