@@ -24,23 +24,37 @@ export function failLostStreams(given: object): void {
   })
 }
 
-/** Lets cursors close when their connection of `pg` is lost. `pg-cursor` would wait for the server, and Kysely for the cursor. */
-export function closeLostCursors(given: object): void {
+/**
+ * Lets cursors end when their connection of `pg` is lost. `pg-cursor` would wait for the server before it closes, and forget a
+ * read after whose last row the connection was lost.
+ */
+export function endLostCursors(given: object): void {
   const client = given as Client & CancellablePgClient
   watchQueries(client, ([first]) => {
-    const cursor = first as { close?: (callback?: unknown) => Promise<void> } | undefined
-    const close = cursor?.close?.bind(cursor)
-    if (cursor === undefined || close === undefined) return undefined
-    cursor.close = (callback) => {
-      if (callback !== undefined) return close(callback)
-      if (client.connection?.stream?.destroyed) return Promise.resolve()
-      const { promise, resolve, reject } = Promise.withResolvers<void>()
-      client.once('end', resolve)
-      close().then(resolve, reject)
-      return promise.finally(() => client.off('end', resolve))
+    const { read, close } = Object(first) as Partial<Cursor>
+    if (read === undefined || close === undefined) return undefined
+    const cursor = first as Cursor
+    const untilLost = (running: Promise<unknown> | undefined, isRead: boolean) => {
+      if (running === undefined) return undefined
+      const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+      const end = () => (isRead ? reject(new Error('Connection terminated unexpectedly')) : resolve(undefined))
+      client.once('end', end)
+      running.then(resolve, reject)
+      return promise.finally(() => client.off('end', end))
     }
+    cursor.read = (...values) => untilLost(read.apply(cursor, values), true)
+    cursor.close = (...values) =>
+      client.connection?.stream?.destroyed && values.length === 0
+        ? Promise.resolve()
+        : untilLost(close.apply(cursor, values), false)
     return undefined
   })
+}
+
+/** The part of a cursor of `pg-cursor` that we use. With a callback, its methods return nothing. */
+interface Cursor {
+  read(...values: unknown[]): Promise<unknown> | undefined
+  close(...values: unknown[]): Promise<unknown> | undefined
 }
 
 /** @param watch - called before a query is sent; what it returns is called after that. */

@@ -1,7 +1,7 @@
 import { loadPeerIfInstalled } from '../../shared/platform/peers.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import type { ConnectionControl } from './connection-control.ts'
-import { closeLostCursors, failLostStreams } from './lost-streams.ts'
+import { endLostCursors, failLostStreams } from './lost-streams.ts'
 import { type CancellableMysqlConnection, mysqlControl } from './mysql-control.ts'
 import { type CancellablePgClient, postgresControl } from './postgres-control.ts'
 
@@ -20,7 +20,7 @@ export async function controlOfPlainPool(
     const pg = await loadPeerIfInstalled<{ readonly default: { readonly Client: HasQuery } }>('pg')
     const client = await clientThatRuns<CancellablePgClient>(pg?.default.Client.prototype, run)
     if (client?.connection === undefined) return undefined
-    closeLostCursors(client)
+    endLostCursors(client)
     return postgresControl(client)
   }
   if (dialect !== 'mysql') return undefined

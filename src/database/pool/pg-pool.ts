@@ -1,6 +1,6 @@
 import { expectObject } from '../../shared/arguments.ts'
 import type { ConnectionControl } from '../cancel/connection-control.ts'
-import { closeLostCursors } from '../cancel/lost-streams.ts'
+import { endLostCursors } from '../cancel/lost-streams.ts'
 import { type CancellablePgClient, postgresControl } from '../cancel/postgres-control.ts'
 import type { PoolStats } from '../types.ts'
 import { setStatementTimeout } from './pg-statement-timeout.ts'
@@ -48,7 +48,7 @@ export function tunePgPool<Pool extends PgPoolLike>(
   const tuned = new TunedPool(new PgPoolDriver(pool), parsed)
   pool.on('connect', (client: PgClient) => {
     tuned.addConnection(client)
-    closeLostCursors(client)
+    endLostCursors(client)
     client.connection?.on('errorMessage', ({ code }) => {
       if (code === readOnlyTransaction) tuned.recordRefusedWrite()
     })

@@ -46,6 +46,11 @@ class OneReadCursor {
   }
 }
 
+/** Forgets what is read when the server has sent the last row, as `pg-cursor` does. */
+class ForgetfulCursor extends OneReadCursor {
+  override handleError(): void {}
+}
+
 describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
   let server: Server
   beforeAll(async () => {
@@ -108,19 +113,23 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     expect(poolAdvice).toMatch(/^In the busiest minute .* the pool has 1/)
   })
 
-  it.each(['tuned', 'plain'] as const)(
-    'fails a stream whose connection is lost, on a pool that is %s',
-    async (kind) => {
+  it.each([
+    { kind: 'tuned', cursor: OneReadCursor },
+    { kind: 'plain', cursor: OneReadCursor },
+    { kind: 'tuned', cursor: ForgetfulCursor },
+  ] as const)(
+    'fails a stream whose connection is lost, on a pool that is $kind ($cursor.name)',
+    async ({ kind, cursor }) => {
       const pool = new pg.Pool({ connectionString: server.url, max: 1 })
       if (kind === 'tuned') tunePgPool(pool)
       else pool.on('connect', (client) => void client.on('error', () => {})).on('error', () => {})
       const options: InstrumentOptions = kind === 'tuned' ? {} : { timeout: '50s' }
-      const dialect = new PostgresDialect({ pool, cursor: OneReadCursor as never })
+      const dialect = new PostgresDialect({ pool, cursor: cursor as never })
       const db = new Kysely<Record<string, never>>(instrument({ dialect }, options))
       onTestFinished(() => db.destroy())
       const uncaught = await uncaughtDuring(async () => {
         const row = db.getExecutor().stream(sql`select pg_sleep(50)`.compile(db), 1).next()
-        const outcome = expect(row).rejects.toMatchObject({ code: '57P01' })
+        const outcome = expect(row).rejects.toThrow(/terminat/)
         await expect.poll(() => kill('select pg_sleep(50)')).toBe(1)
         await outcome
       })
