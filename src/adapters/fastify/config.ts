@@ -14,8 +14,8 @@ declare module 'fastify' {
     /** `false` turns compression off for the route. */
     compress?: false
     /** Caches the answers of the route, by {@link cacheResponses}. */
-    cache?: HttpCacheOptions<FastifyRequest>
+    cache?: HttpCacheOptions<import('fastify').FastifyRequest>
     /** Gives the answers of the route entity tags, by the plugin {@link freshness}. */
-    freshness?: FreshnessOptions<FastifyRequest>
+    freshness?: FreshnessOptions<import('fastify').FastifyRequest>
   }
 }

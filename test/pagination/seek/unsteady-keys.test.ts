@@ -96,7 +96,10 @@ describe.each(engines)('keys that keep no place on $name', ({ dialect, available
     const plugin: KyselyPlugin = {
       transformQuery: ({ node }) => node,
       transformResult: async ({ result }) => {
-        if (++read === 1) await fill(2)
+        if (++read > 1) return result
+        const filled = fill(2)
+        // Kysely 0.28 calls plugins while it holds the connection. SQLite has one, which goes to who asks first.
+        if (dialect !== 'sqlite') await filled
         return result
       },
     }
