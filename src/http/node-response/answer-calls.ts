@@ -74,6 +74,36 @@ export function takeAnswerCalls(response: ServerResponse, calls: AnswerCalls): A
   return { writeHead, flushHeaders, write, end }
 }
 
+/**
+ * Asks middleware within for the head, once, so that it throws to the handler and counts as sent: when Node compiles it again,
+ * that asks only middleware around.
+ */
+export function askForHead(response: ServerResponse, { writeHead }: AnswerMethods): void {
+  response.writeHead(response.statusCode)
+  replaceMethods(response, { writeHead })
+}
+
+/** How a handler has ended an answer that came in one piece. */
+export interface WholeEnd {
+  /** The arguments of `end`. */
+  readonly args: readonly unknown[]
+  readonly done: (() => void) | undefined
+  /** Whether the handler had given the head before. */
+  readonly wasCompiled: boolean
+}
+
+/** @param body - `undefined` sends the handler's own */
+export function sendWhole(
+  response: ServerResponse,
+  node: AnswerMethods,
+  body: Uint8Array | null | undefined,
+  { args, done, wasCompiled }: WholeEnd,
+): void {
+  if (wasCompiled) node.writeHead.call(response, response.statusCode)
+  if (body === undefined) node.end.apply(response, args as never)
+  else node.end.call(response, body, 'utf8', done)
+}
+
 /** `end(done)`, `end(chunk, done)`, `end(chunk, encoding, done)`. */
 function readEnd([first, second, third]: readonly unknown[]): Omit<EndArguments, 'chunk'> & { chunk: unknown } {
   if (typeof first === 'function') return { chunk: undefined, encoding: undefined, done: first as () => void }

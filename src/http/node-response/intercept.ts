@@ -1,6 +1,15 @@
 import type { ServerResponse } from 'node:http'
 import type { Transform } from 'node:stream'
-import { type AnswerCalls, type AnswerMethods, type EndArguments, takeAnswerCalls, toBody } from './answer-calls.ts'
+import {
+  type AnswerCalls,
+  type AnswerMethods,
+  askForHead,
+  type EndArguments,
+  sendWhole,
+  takeAnswerCalls,
+  toBody,
+  type WholeEnd,
+} from './answer-calls.ts'
 import { isDestroyed, PendingEnd } from './pending-end.ts'
 import { onceClosed } from './response-close.ts'
 import {
@@ -13,7 +22,7 @@ import {
   stageHead,
 } from './response-head.ts'
 
-/** Decides what becomes of an answer that a handler gives through Node's response. The head is complete, and can change. */
+/** Decides what becomes of a handler's answer through Node's response. When it is asked, it can still change the complete head. */
 export interface Interceptor {
   /** The body came in one piece. */
   whole(body: Buffer | string): WholeChange | Promise<WholeChange>
@@ -41,14 +50,6 @@ export interface PiecesChange extends HeadChange {
 export function intercept(response: ServerResponse, interceptor: Interceptor): () => void {
   const interception = new Interception(response, interceptor)
   return () => interception.flush()
-}
-
-/** How the handler ended an answer that came in one piece. */
-interface WholeEnd {
-  readonly args: readonly unknown[]
-  readonly done: (() => void) | undefined
-  /** Whether the handler had given the head before. */
-  readonly wasCompiled: boolean
 }
 
 class Interception implements AnswerCalls {
@@ -174,13 +175,8 @@ class Interception implements AnswerCalls {
     else this.#sendWhole(change, ended)
   }
 
-  #sendWhole(change: WholeChange, { args, done, wasCompiled }: WholeEnd): void {
-    const [response, node] = [this.#response, this.#node]
-    this.#decide(change, () => {
-      if (wasCompiled) node.writeHead.call(response, response.statusCode)
-      if (change.body === undefined) node.end.apply(response, args as never)
-      else node.end.call(response, change.body, 'utf8', done)
-    })
+  #sendWhole(change: WholeChange, ended: WholeEnd): void {
+    this.#decide(change, () => sendWhole(this.#response, this.#node, change.body, ended))
   }
 
   #sendLater(promised: Promise<WholeChange>, ended: WholeEnd): void {
@@ -188,9 +184,7 @@ class Interception implements AnswerCalls {
     // Node compiles the head now, so that it throws to the handler and reports the head as sent.
     if (canReopen(response)) {
       if (ended.wasCompiled) compileHead(response, [response.statusCode])
-      else response.writeHead(response.statusCode)
-      // Middleware within was asked for the head. It is not asked again.
-      replaceMethods(response, { writeHead: this.#node.writeHead })
+      else askForHead(response, this.#node)
     }
     this.#isDecided = true
     this.pending = new PendingEnd(response)

@@ -2,9 +2,12 @@ import type { ServerResponse } from 'node:http'
 import {
   type AnswerCalls,
   type AnswerMethods,
+  askForHead,
   type EndArguments,
+  sendWhole,
   takeAnswerCalls,
   toBody,
+  type WholeEnd,
 } from '../node-response/answer-calls.ts'
 import { isDestroyed, PendingEnd } from '../node-response/pending-end.ts'
 import { onceClosed } from '../node-response/response-close.ts'
@@ -81,9 +84,7 @@ class Holding implements AnswerCalls, HeldAnswer {
   #form: 'unknown' | 'held' | 'starting' | 'streaming' = 'unknown'
   #isNeeded = true
   #copy: BodyCopy | undefined
-  #wasCompiled = false
-  #endArguments: readonly unknown[] = []
-  #done: (() => void) | undefined
+  #ended: WholeEnd | undefined
 
   constructor(response: ServerResponse, maxBytes: number, isBackground: boolean, listener: AnswerListener) {
     this.#response = response
@@ -139,16 +140,13 @@ class Holding implements AnswerCalls, HeldAnswer {
   }
 
   send(finish: () => Buffer | null | undefined): void {
-    const [response, node] = [this.#response, this.#node]
+    const response = this.#response
     if (this.pending === undefined || isDestroyed(response)) return
     this.pending.release()
     this.pending = undefined
     try {
       reopenHead(response)
-      const body = finish()
-      if (this.#wasCompiled) node.writeHead.call(response, response.statusCode)
-      if (body === undefined) node.end.apply(response, this.#endArguments as never)
-      else node.end.call(response, body, 'utf8', this.#done)
+      sendWhole(response, this.#node, finish(), this.#ended as WholeEnd)
     } catch (error) {
       response.destroy(error as Error)
     }
@@ -196,14 +194,7 @@ class Holding implements AnswerCalls, HeldAnswer {
     const wasCompiled = reopenHead(response)
     if (this.#isHeadSeen) this.#startCopy()
     if (wasCompiled) this.#node.writeHead.call(response, response.statusCode)
-    else if (!isHeadAsked && !response.headersSent) this.#askForHead()
-  }
-
-  /** Asks middleware within for the head, once: when Node compiles it, that asks only middleware around. */
-  #askForHead(): void {
-    const response = this.#response
-    response.writeHead(response.statusCode)
-    replaceMethods(response, { writeHead: this.#node.writeHead })
+    else if (!isHeadAsked && !response.headersSent) askForHead(response, this.#node)
   }
 
   #startCopy(): void {
@@ -223,15 +214,14 @@ class Holding implements AnswerCalls, HeldAnswer {
   #hold(args: readonly unknown[], { chunk, encoding, done }: EndArguments): void {
     const response = this.#response
     const body = chunk === undefined ? Buffer.alloc(0) : bytesOf(chunk, encoding)
-    this.#wasCompiled = response.headersSent
+    const wasCompiled = response.headersSent
     // Node compiles the head now, so that it throws to the handler and reports the head as sent.
-    if (!this.#wasCompiled) {
-      if (canReopen(response)) this.#askForHead()
+    if (!wasCompiled) {
+      if (canReopen(response)) askForHead(response, this.#node)
       else this.#seeHead([response.statusCode], [])
     }
     this.#form = 'held'
-    this.#endArguments = args
-    this.#done = done
+    this.#ended = { args, done, wasCompiled }
     this.pending = new PendingEnd(response)
     this.#listener.onBody(body.length > this.#maxBytes ? undefined : body)
   }
