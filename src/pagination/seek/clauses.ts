@@ -98,7 +98,7 @@ export function refuseKey(key: OperationNode): void {
   if (isVolatile) {
     throw new QueryUnsupportedError('A key has another value in each statement: page by stored values')
   }
-  const text = wholeText(key)
+  const text = withoutComments(wholeText(key))
   if (currentTime.test(text) && !/[<>=]|\bbetween\b/i.test(text)) {
     throw new QueryUnsupportedError(
       'A key is computed from the current time: page by the stored time, in the other direction',
@@ -138,8 +138,9 @@ function hasTopLevelComma({ sqlFragments }: RawNode): boolean {
   return false
 }
 
-function withoutQuotes(text: string): string {
-  return text.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`/g, "''")
+/** SQL text without comments, and with `''` in place of each text and each quoted name. */
+export function withoutQuotes(text: string): string {
+  return withoutComments(text).replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`/g, "''")
 }
 
 function rawTextOf(node: OperationNode | undefined): string {

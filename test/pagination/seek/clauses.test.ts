@@ -184,6 +184,18 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
     ])
   })
 
+  test.skipIf(!available)('of which only a comment or a text speaks are none', async () => {
+    const byKey = await all().orderBy('k').orderBy('id').execute()
+    const words = "row (limit, order by, distinct on, top, now(), random(), row_number() over w, it's, desc"
+    const note = sql.raw(`/* route='/orders', ${words} */`)
+    for (const query of [all().modifyEnd(note), all().modifyFront(note)]) {
+      await expectWalk(query, { by: ['k'] }, byKey)
+      await expectWalk(query, { by: [{ expr: sql`k ${note}`, nulls: 'never' }] }, byKey)
+    }
+    const labelled = all().select(sql`case when k > 0 then ${sql.lit(words)} end ${note}`.as('label'))
+    await expectWalk(labelled, { by: ['k'] }, await labelled.orderBy('k').orderBy('id').execute())
+  })
+
   test.skipIf(!available)('that cannot be right are refused with a sentence', async () => {
     const refused: [Query, object][] = [
       [all(), { by: [{ expr: sql`random()`, nulls: 'never' }] }],

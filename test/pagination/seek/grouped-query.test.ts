@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { Kysely, SqliteDialect, sql } from 'kysely'
-import { cursorPaginate, nodeSqlite } from 'posthaste'
+import { cursorPaginate, expectSeek, nodeSqlite } from 'posthaste'
 import { describe, expect, it, onTestFinished } from 'vitest'
 
 interface Tables {
@@ -55,5 +55,14 @@ describe('a key whose name another selected column has', () => {
     const query = db.selectFrom('orders').distinct().select('id')
     const { items } = await cursorPaginate(query, { unique: 'orders.id' })
     expect(items.map(({ id }) => id)).toEqual([1, 2, 3, 4, 5, 6])
+  })
+})
+
+describe('a query of which only a text or a comment speaks of windows', () => {
+  it('is not wrapped, so that an index serves its pages', async () => {
+    const db = await open()
+    await sql`create index orders_by_person on orders (person_id, id)`.execute(db)
+    const label = sql<string>`case when person_id > 3 then 'over 18' else 'over a year' end /* over all */`.as('label')
+    await expectSeek(db.selectFrom('orders').select(['id', 'person_id', label]), { by: ['person_id'], unique: 'id' })
   })
 })
