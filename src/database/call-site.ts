@@ -22,7 +22,9 @@ export function captureStack(): { readonly stack?: string } {
  * built-ins. Without such a call, it is the last frame before the stack leaves the user's code: after an `await`, V8 resumes
  * the function that awaits in its loop, so that function is the outermost one on the stack.
  */
-export function callSitesOf({ stack = '' }: { readonly stack?: string }): CallSites {
+export function callSitesOf({ stack }: { readonly stack?: string }): CallSites {
+  // The program's own `Error.prepareStackTrace` may return no text.
+  if (typeof stack !== 'string') return {}
   const frames = stack.split('\n').slice(1).map(parseFrame)
   const first = frames.findIndex((frame) => frame.site !== undefined)
   if (first === -1) return {}
@@ -71,10 +73,11 @@ const iterationName =
   /^(?:Array|Map|Set|Iterator|\w*Array)\.(?:map|forEach|flatMap|from|fromAsync|filter|reduce|some|every)$/
 
 function parseFrame(line: string): Frame {
-  const match = /^\s*at (?<async>async )?(?:(?<name>.+?) \()?(?<place>[^()]+?)\)?$/.exec(line)
-  const { name, place = '' } = match?.groups ?? {}
+  // Folders may have parentheses in their names, as `C:\\Program Files (x86)` and the route groups of Next.js do.
+  const match = /^\s*at (?<async>async )?(?:(?<name>.+?) \((?<place>.+)\)|(?<alone>.+))$/.exec(line)
+  const { name, alone = '', place = alone } = match?.groups ?? {}
   const isAsync = match?.groups?.async !== undefined
-  const position = /^(?<file>.+?):(?<line>\d+):(?<column>\d+)$/.exec(place)?.groups
+  const position = /^(?!eval at )(?<file>.+?):(?<line>\d+):(?<column>\d+)$/.exec(place)?.groups
   if (position === undefined) return { site: undefined, isIteration: iterationName.test(name ?? ''), isAsync }
   const file = toPath(position.file as string)
   if (file.startsWith('node:') || file.includes('/node_modules/') || isOwn(file)) {

@@ -40,9 +40,29 @@ describe('callSitesOf', () => {
     ])
   })
 
+  it('reads files in folders of any name', () => {
+    const files = [
+      '/app/(shop)/page.js',
+      'webpack-internal:///(rsc)/./app/page.tsx',
+      'C:\\Program Files (x86)\\app\\page.js',
+      '/My App (1)/at (the) end.js',
+      '/app/[id]/async page.js',
+    ]
+    for (const file of files) {
+      const place = `${file.replaceAll('\\', '/')}:7`
+      expect(sitesOn(kysely, `${file}:7:3`, node)).toEqual([place, place])
+      expect(sitesOn(kysely, `Page.load [as run] (${file}:7:3)`, node)).toEqual([
+        'Page.load [as run]',
+        'Page.load [as run]',
+      ])
+    }
+  })
+
   it('finds nothing on a stack without the user’s code, or none that it can read', () => {
     expect(sitesOn(kysely, node, 'new Promise (<anonymous>)', '<anonymous>')).toEqual([undefined, undefined])
     expect(sitesOn('eval (eval at run (/app/run.js:1:1), <anonymous>:1:1)')).toEqual([undefined, undefined])
     expect(callSitesOf({})).toEqual({})
+    // What a program's own `Error.prepareStackTrace` may return.
+    expect(callSitesOf({ stack: [] as never })).toEqual({})
   })
 })

@@ -16,7 +16,17 @@ import {
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { columnName, columnText, quoted, raw, selectedNode, selectionName, sqlText, unwrap } from './sql-nodes.ts'
+import {
+  columnName,
+  columnText,
+  quoted,
+  raw,
+  rawText,
+  selectedNode,
+  selectionName,
+  sqlText,
+  unwrap,
+} from './sql-nodes.ts'
 
 // Pages are made by adding conditions on the keys to a query, so each clause must be understood, or be refused here.
 
@@ -30,7 +40,7 @@ export function refuseRawClauses({ endModifiers, frontModifiers, limit, offset, 
     throw new QueryUnsupportedError(`The query ends in raw SQL with \`${clause}\`: a page sets its own limit and order`)
   }
   for (const { rawModifier } of frontModifiers ?? []) {
-    const [word] = /\btop\b|\bdistinct\s+on\b/i.exec(rawTextOf(rawModifier)) ?? []
+    const [word] = /\btop\b|\bdistinct\s+on\b/i.exec(codeOf(rawModifier)) ?? []
     if (word !== undefined) {
       throw new QueryUnsupportedError(
         `The query begins with raw \`${word.toLowerCase()}\`: use the builder's own method for it`,
@@ -42,13 +52,13 @@ export function refuseRawClauses({ endModifiers, frontModifiers, limit, offset, 
 /** The word of raw SQL at a query's end that changes which rows it returns. */
 export function endClause(modifier: OperationNode | undefined): string | undefined {
   return /\b(limit|offset|fetch|union|intersect|except|order|group|having|window)\b/i
-    .exec(rawTextOf(modifier))?.[1]
+    .exec(codeOf(modifier))?.[1]
     ?.toLowerCase()
 }
 
 /** Whether raw SQL in front of the columns makes the rows distinct. */
 export function isRawDistinct(modifier: OperationNode | undefined): boolean {
-  return /\bdistinct\b/i.test(rawTextOf(modifier))
+  return /\bdistinct\b/i.test(codeOf(modifier))
 }
 
 /**
@@ -91,7 +101,7 @@ export function isConstant(key: OperationNode): boolean {
 
 /** @throws QueryUnsupportedError for a key that has no place in an order from one statement to the next */
 export function refuseKey(key: OperationNode): void {
-  if (TupleNode.is(key) || (RawNode.is(key) && (/^\s*row\s*\(/i.test(rawTextOf(key)) || hasTopLevelComma(key)))) {
+  if (TupleNode.is(key) || /^\s*row\s*\(/i.test(codeOf(key)) || hasTopLevelComma(key)) {
     throw new QueryUnsupportedError('A key consists of several values: give each as a key of its own')
   }
   const isVolatile = someNode(key, (node) => volatileCall.test(callText(node as OperationNode)))
@@ -112,8 +122,7 @@ const currentTime =
   /\b(?:now|transaction_timestamp|statement_timestamp|getdate|getutcdate|sysdatetime|curdate|curtime|utc_timestamp|utc_date)\s*\(|\bunix_timestamp\s*\(\s*\)|\bcurrent_(?:timestamp|date|time)\b|\blocaltime(?:stamp)?\b|\bage\s*\([^,()]*\)|'now'/i
 
 function callText(node: OperationNode): string {
-  if (FunctionNode.is(node)) return `${node.func}(`
-  return RawNode.is(node) ? withoutQuotes(node.sqlFragments.join(' ? ')) : ''
+  return FunctionNode.is(node) ? `${node.func}(` : codeOf(node)
 }
 
 /** The raw SQL and the names of functions in an expression, in any order. */
@@ -128,9 +137,9 @@ function wholeText(key: OperationNode): string {
   return text
 }
 
-function hasTopLevelComma({ sqlFragments }: RawNode): boolean {
+function hasTopLevelComma(key: OperationNode): boolean {
   let depth = 0
-  for (const letter of withoutQuotes(sqlFragments.join('?'))) {
+  for (const letter of codeOf(key)) {
     if (letter === '(' || letter === '[') depth++
     if (letter === ')' || letter === ']') depth--
     if (letter === ',' && depth === 0) return true
@@ -138,13 +147,10 @@ function hasTopLevelComma({ sqlFragments }: RawNode): boolean {
   return false
 }
 
-/** SQL text without comments, and with `''` in place of each text and each quoted name. */
-export function withoutQuotes(text: string): string {
-  return withoutComments(text).replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`/g, "''")
-}
-
-function rawTextOf(node: OperationNode | undefined): string {
-  return node !== undefined && RawNode.is(node) ? withoutQuotes(node.sqlFragments.join(' ')) : ''
+/** Raw SQL without its comments, and with `''` in place of each text and each quoted name; empty for any other expression. */
+export function codeOf(node: OperationNode | undefined): string {
+  if (node === undefined || !RawNode.is(node)) return ''
+  return withoutComments(rawText(node)).replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`/g, "''")
 }
 
 /** Whether the expression may return several rows for one, as PostgreSQL's set-returning functions do. */

@@ -4,14 +4,13 @@ import {
   ColumnNode,
   IdentifierNode,
   type OperationNode,
-  RawNode,
   ReferenceNode,
   SelectionNode,
   SelectQueryNode,
 } from 'kysely'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { isRawDistinct, returnsSet, selectionOf, withoutQuotes } from './clauses.ts'
+import { codeOf, isRawDistinct, returnsSet, selectionOf } from './clauses.ts'
 import { columnName, nodeKey, selectedNode, selectionName } from './sql-nodes.ts'
 
 /** Whether one more condition would change the rows of the query, instead of choosing among them. */
@@ -97,7 +96,7 @@ function selectsSome({ selections = [] }: SelectQueryNode, fits: (part: Operatio
 
 export function isWindowFunction(node: OperationNode): boolean {
   if (AggregateFunctionNode.is(node)) return node.over !== undefined
-  return RawNode.is(node) && /\bover\s*[('[\w]/i.test(withoutQuotes(node.sqlFragments.join('?')))
+  return /\bover(?:\s*[('[]|\s+[\w?])/i.test(codeOf(node))
 }
 
 function selectedAs(key: OperationNode, { selections = [], setOperations }: SelectQueryNode): string | undefined {

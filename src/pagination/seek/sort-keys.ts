@@ -25,7 +25,17 @@ import {
 } from './clauses.ts'
 import type { GivenKey, GivenKeys } from './given-keys.ts'
 import { isGrouped, isWindowFunction, wrapGrouped } from './grouped-query.ts'
-import { columnsAsText, conditionAsText, nodeKey, raw, type SqlStyle, sqlText, toSql, unwrap } from './sql-nodes.ts'
+import {
+  columnsAsText,
+  conditionAsText,
+  nodeKey,
+  raw,
+  rawText,
+  type SqlStyle,
+  sqlText,
+  toSql,
+  unwrap,
+} from './sql-nodes.ts'
 
 /** A key of the order, resolved against the query. */
 export interface OrderKey {
@@ -207,7 +217,7 @@ function parseOwnItem(item: OrderByItemNode, query: SelectQueryNode, dialect: Sq
 }
 
 function rawSqlOf(node: OperationNode): string {
-  return RawNode.is(node) ? withoutComments(node.sqlFragments.join('')) : ''
+  return RawNode.is(node) ? withoutComments(rawText(node)) : ''
 }
 
 function signatureOf(names: readonly string[], givenKeys: readonly GivenKey[], { dialect, quote }: SqlStyle): string {

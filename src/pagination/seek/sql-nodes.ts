@@ -116,6 +116,12 @@ export function unwrap(node: OperationNode): OperationNode {
   return node.sqlFragments.join('').trim() === '' ? unwrap(node.parameters[0] as OperationNode) : node
 }
 
+/** The text of raw SQL and of raw SQL within it, with a question mark for any other expression. */
+export function rawText({ sqlFragments, parameters }: RawNode): string {
+  const parts = parameters.map((node, at) => (RawNode.is(node) ? rawText(node) : '?') + sqlFragments[at + 1])
+  return sqlFragments[0] + parts.join('')
+}
+
 /** SQL text without parameters. */
 export function sqlText(sql: string): RawNode {
   return { kind: 'RawNode', sqlFragments: [sql], parameters: [] }

@@ -80,6 +80,8 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
     await expectWalk(all().orderBy(sql`2`), {}, byKey)
     await expectWalk(all().orderBy(sql.lit(2)), {}, byKey)
     await expectWalk(all().orderBy('k').orderBy(sql`${1}`), {}, byKey)
+    const descending = await all().orderBy('k', 'desc').orderBy('id', 'desc').execute()
+    await expectWalk(all().orderBy('k', sql`${sql`/* newest */`} ${sql.raw('desc')}`), {}, descending)
     const typed = all().select(sql`'post'`.as('type'))
     await expectWalk(typed, { by: ['type', 'k'] }, await typed.orderBy('k').orderBy('id').execute())
     await expectWalk(all().orderBy(sql`k + 1`), {}, byKey)
@@ -206,11 +208,14 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
       [all().orderBy(sql`k, id`), {}],
       [all().orderBy(sql`k desc /* newest */`), {}],
       [all().orderBy(sql`k using >`), {}],
+      [all().orderBy(sql`${sql.ref('k')} ${sql.raw('desc')}`), {}],
+      [all(), { by: [{ expr: sql`${sql.raw('random')}()`, nulls: 'never' }] }],
       [all().orderBy(sql`9`), {}],
       [db.selectFrom('clauses').selectAll().orderBy(sql`2`), {}],
       [all().modifyEnd(sql`limit 5`), {}],
       [all().modifyEnd(sql`offset 2`), {}],
       [all().modifyEnd(sql`order by id`), {}],
+      [all().modifyEnd(sql`${sql`limit`} ${sql.lit(5)}`), {}],
       [all().select('t as k'), { by: ['k'] }],
     ]
     for (const [query, options] of refused) {

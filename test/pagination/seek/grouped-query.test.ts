@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { Kysely, SqliteDialect, sql } from 'kysely'
-import { cursorPaginate, expectSeek, nodeSqlite } from 'posthaste'
+import { cursorPaginate, expectSeek, nodeSqlite, readRows } from 'posthaste'
 import { describe, expect, it, onTestFinished } from 'vitest'
 
 interface Tables {
@@ -58,11 +58,27 @@ describe('a key whose name another selected column has', () => {
   })
 })
 
-describe('a query of which only a text or a comment speaks of windows', () => {
-  it('is not wrapped, so that an index serves its pages', async () => {
+describe('a column of raw SQL', () => {
+  it.each(["case when person_id > 3 then 'over 18' end", "'over' || id", 'overdue', 'id + /* over all */ 1'])(
+    '`%s` is no window, so an index serves the pages',
+    async (column) => {
+      const db = await open()
+      await sql`alter table orders add column overdue integer`.execute(db)
+      await sql`create index orders_by_person on orders (person_id, id)`.execute(db)
+      const query = db.selectFrom('orders').select(['id', 'person_id', sql.raw(column).as('other')])
+      await expectSeek(query, { by: ['person_id'], unique: 'id' })
+    },
+  )
+
+  it.each([
+    sql<number>`row_number() over(order by id)`,
+    sql<number>`row_number() OVER\n(order by id)`,
+    sql<number>`row_number() over ${sql`(order by id)`}`,
+    sql<number>`row_number() /* of all */ over /* the list */ (order by id)`,
+  ])('that is a window is computed from all rows, on each page', async (rank) => {
     const db = await open()
-    await sql`create index orders_by_person on orders (person_id, id)`.execute(db)
-    const label = sql<string>`case when person_id > 3 then 'over 18' else 'over a year' end /* over all */`.as('label')
-    await expectSeek(db.selectFrom('orders').select(['id', 'person_id', label]), { by: ['person_id'], unique: 'id' })
+    const query = db.selectFrom('orders').select(['id', rank.as('rank')])
+    const rows = await Array.fromAsync(readRows(query, { unique: 'id', size: 2 }))
+    expect(rows).toEqual([1, 2, 3, 4, 5, 6].map((id) => ({ id, rank: id })))
   })
 })
