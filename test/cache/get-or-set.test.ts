@@ -695,9 +695,9 @@ describe('wrong use', () => {
     [{ redis: { url: 5 } }, 'Expected `redis.url` to be a URL'],
     [
       { redis: { url: undefined } },
-      'Expected `redis` to be a URL, options, or a client of node-redis 5, got an object',
+      'Expected `redis` to be a URL, options, or a client of node-redis 5 or later, got an object',
     ],
-    [{ redis: {} }, 'Expected `redis` to be a URL, options, or a client of node-redis 5, got an object'],
+    [{ redis: {} }, 'Expected `redis` to be a URL, options, or a client of node-redis 5 or later, got an object'],
     [{ store: {} }, 'Expected `store` to be a Keyv instance or adapter, got an object'],
     [{ store: new Map(), redis: 'redis://host' }, 'Expected only one of `redis` and `store`, got both'],
     [{ redis: { defineCommand: () => {} } }, 'ioredis clients are not supported, give their URL instead'],

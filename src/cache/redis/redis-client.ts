@@ -123,7 +123,7 @@ export function redisSource(redis: unknown): RedisSource {
   }
   const hint = isIoredis(redis) ? '; ioredis clients are not supported, give their URL instead' : ''
   throw new TypeError(
-    `Expected \`redis\` to be a URL, options, or a client of node-redis 5, got ${describeValue(redis)}${hint}`,
+    `Expected \`redis\` to be a URL, options, or a client of node-redis 5 or later, got ${describeValue(redis)}${hint}`,
   )
 }
 
