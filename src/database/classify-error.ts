@@ -98,10 +98,12 @@ interface Fields {
   readonly hasSeverity: boolean
   readonly hasSqlState: boolean
   readonly syscall: unknown
+  /** The function of PostgreSQL that failed. */
+  readonly routine: unknown
 }
 
 function fieldsOf(error: unknown): Fields {
-  const { code, message, errno, number, errcode, severity, sqlState, syscall } = Object(error) as Record<
+  const { code, message, errno, number, errcode, severity, sqlState, syscall, routine } = Object(error) as Record<
     string,
     unknown
   >
@@ -113,6 +115,7 @@ function fieldsOf(error: unknown): Fields {
     hasSeverity: severity !== undefined,
     hasSqlState: sqlState !== undefined,
     syscall,
+    routine,
   }
 }
 
@@ -129,11 +132,15 @@ function guessDialect({ code, number, sqliteCode, hasSeverity, hasSqlState }: Fi
   return number > 0 ? 'mysql' : undefined
 }
 
-function kindIn(dialect: SqlDialect | undefined, { code, message, number, sqliteCode }: Fields): ErrorKind | undefined {
+function kindIn(
+  dialect: SqlDialect | undefined,
+  { code, message, number, sqliteCode, routine }: Fields,
+): ErrorKind | undefined {
   switch (dialect) {
     case 'postgres':
-      // This code has other causes too; only this one is solved by preparing the statement again.
-      if (code === '0A000' && message.includes('cached plan')) return 'stale-plan'
+      // This code has other causes too; only this one is solved by preparing the statement again. A server may speak any language.
+      if (code === '0A000' && (routine === 'RevalidateCachedQuery' || message.includes('cached plan')))
+        return 'stale-plan'
       return postgresErrors[code]
     case 'mysql':
       // The number stands for any option of the server that forbids the statement.

@@ -24,14 +24,23 @@ export function isAborted(error: unknown): boolean {
 }
 
 /**
- * Whether the error of PostgreSQL itself says that the cursor is its cause: it quotes the text of a key, or no operator
- * compares the key with a value of the cursor's type. A query that lacked an operator would have no first page.
+ * Whether the error of PostgreSQL itself says that the cursor is its cause: it quotes the text of a key, with the quotes of the
+ * server's language, or no operator compares the key with a value of the cursor's type. A query that lacked an operator would
+ * have no first page.
  */
 export function namesCursor(error: unknown, position: Position): boolean {
   const { message, routine } = Object(error) as { message?: unknown; routine?: unknown }
-  const isQuoted = (text: string) => text.includes('\0') || (text !== '' && String(message).includes(`"${text}"`))
+  const isQuoted = (text: string) => text.includes('\0') || (text !== '' && quotes(String(message), text))
   return routine === 'op_error' || position.some((key) => key !== null && isQuoted(key.slice(key.indexOf(':') + 1)))
 }
+
+function quotes(message: string, text: string): boolean {
+  const parts = message.split(text)
+  return parts.some((part, at) => at > 0 && quoteAtEnd.test(parts[at - 1] as string) && quoteAtStart.test(part))
+}
+
+const quoteAtEnd = /\p{Quotation_Mark}\s*$/u
+const quoteAtStart = /^\s*\p{Quotation_Mark}/u
 
 /** Whether PostgreSQL refuses an expression because it calls a set-returning function of the user's own, which no text shows. */
 export function returnsSetOfRows(error: unknown): boolean {

@@ -14,7 +14,9 @@ import { services } from '../../support/services.ts'
 import { openSqlite, type Tables } from '../support/sqlite.ts'
 import { uncaughtDuring } from '../support/uncaught.ts'
 
-const pgError = (code: string, message = '') => Object.assign(new Error(message), { code, severity: 'ERROR' })
+const pgError = (code: string, message = '', routine?: string) =>
+  Object.assign(new Error(message), { code, severity: 'ERROR', routine })
+const stalePlanInGerman = 'gecachter Plan darf den Ergebnistyp nicht ändern'
 const mysqlError = (errno: number) => Object.assign(new Error(), { errno, sqlState: 'HY000', code: 'ER_X' })
 
 describe('classifyError', () => {
@@ -27,7 +29,8 @@ describe('classifyError', () => {
     [pgError('57014'), undefined, 'timeout', 'no'],
     [pgError('40003'), undefined, 'ambiguous-commit', 'no'],
     [pgError('0A000', 'cached plan must not change result type'), undefined, 'stale-plan', 'transaction'],
-    [pgError('0A000', 'something else'), undefined, 'other', 'no'],
+    [pgError('0A000', stalePlanInGerman, 'RevalidateCachedQuery'), undefined, 'stale-plan', 'transaction'],
+    [pgError('0A000', 'something else', 'transformStmt'), undefined, 'other', 'no'],
     [pgError('23505'), undefined, 'other', 'no'],
     [mysqlError(1213), undefined, 'deadlock', 'transaction'],
     [mysqlError(1205), undefined, 'lock-timeout', 'transaction'],
