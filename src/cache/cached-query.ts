@@ -19,13 +19,13 @@ interface PluginLike {
 export interface CachedQueryOptions<Name extends string = string, Tag extends string = string>
   extends EntryOptions<Name, Tag> {
   /**
-   * Begins the key. Needed where the same SQL returns other rows: in the database of each tenant, under row-level security or
-   * another `search_path`, or through plugins, as with and without `CamelCasePlugin`.
+   * Begins the key. Needed where the same SQL can return different rows: with a database for each tenant, under row-level
+   * security, with another `search_path`, or through plugins, for example with and without `CamelCasePlugin`.
    */
   readonly name?: string | undefined
   /**
-   * The Kysely instance or transaction that the query was built from, which knows whether it is a transaction. Without it that
-   * is found from the way in which Kysely calls a plugin.
+   * The Kysely instance or transaction that the query was built from. It tells whether the query runs in a transaction.
+   * Without it, the call stack of a Kysely plugin tells.
    */
   readonly db?: { readonly isTransaction: boolean } | undefined
 }
@@ -97,7 +97,7 @@ function isInTransaction(query: CacheableQuery<unknown>): boolean {
 
 function stack(): readonly string[] {
   const { stackTraceLimit, prepareStackTrace } = Error
-  // The program's own `prepareStackTrace` may return no text.
+  // A `prepareStackTrace` of the program may return something other than text.
   Object.assign(Error, { stackTraceLimit: 5, prepareStackTrace: undefined })
   const { stack: text = '' } = new Error()
   Object.assign(Error, { stackTraceLimit, prepareStackTrace })

@@ -51,7 +51,7 @@ const invalidateOptions: OptionKinds<InvalidateOptions> = { serveStale: 'boolean
 const noTags: readonly string[] = []
 const automaticTags: readonly string[] = [automaticTag]
 
-/** How an entry will be stored: by a caller's options, and by its profile where those say nothing. */
+/** How an entry will be stored: by the caller's options, or else by those of its profile. */
 export interface EntrySpec {
   readonly profile: Profile
   readonly ttlMs: number
@@ -66,18 +66,21 @@ export interface Call extends EntrySpec {
   /** Tags that depend on the value. */
   readonly tagsOf?: ((value: unknown) => unknown) | undefined
   readonly isFresh: boolean
-  /** Whether the load may find that there is no value. Other callers that share it then load for themselves. */
+  /**
+   * Whether the call is for an id of `getOrSetMany`, whose load may find no value. A `getOrSet` that shares such a load then
+   * loads for itself.
+   */
   readonly isPartOfMany: boolean
   readonly signal: AbortSignal | undefined
-  /** Whether the tags are those of what the load reads. */
+  /** Whether `tags` is `'auto'`: the entry gets the tags of what its load reads. */
   readonly isAutomatic: boolean
-  /** Collects what the caller's own work depends on. */
+  /** Collects what the work that makes this call depends on. */
   readonly reads: Reads | undefined
-  /** When it is abandoned, the caller stops waiting. */
+  /** The work that makes this call. When it is abandoned, the caller stops waiting. */
   readonly owner: Abandonable | undefined
 }
 
-/** The tags that an entry must have for a caller who names these. */
+/** The tags that an entry must have to answer a caller with these `tags`. */
 export function neededTags(tags: readonly string[] | 'auto' = noTags): readonly string[] {
   return tags === 'auto' ? automaticTags : tags
 }
@@ -154,7 +157,7 @@ export function resolveTagChange(given: readonly unknown[]): Pick<Change, 'tags'
 }
 
 /**
- * The tags, each once. A surrogate without its other half is replaced, as UTF-8 does it on the way to a store.
+ * The tags without duplicates. Lone surrogates are replaced, as UTF-8 would replace them on the way to a store.
  *
  * @throws TypeError unless they are an array of strings
  */

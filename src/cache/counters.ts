@@ -10,7 +10,7 @@ export type MissReason =
   /** `fresh: true` was given. */
   | 'bypassed'
 
-/** Redis' own words for refusals that only its operator can lift. */
+/** Redis' error codes for refusals that only its operator can lift. */
 export type RedisRefusal = 'OOM' | 'NOPERM' | 'MISCONF' | 'WRONGPASS'
 
 /** `refused`: the store was not asked, because it was down. */

@@ -72,7 +72,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
   const engine: Engine = new Engine({ settings, memory, log, reader, writer, events, time, coherence, identity })
   let isClosed = false
 
-  /** The entry in memory, if it may be served without a decision. */
+  /** The entry in memory, if it may be served at once: without the engine. */
   function hit(key: Key, given: GetOrSetOptions | undefined): MemoryEntry | undefined {
     const entry = memory.getReady(encodeKey(key))
     if (entry === undefined) return undefined
@@ -85,7 +85,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
     return entry
   }
 
-  /** What the running code makes of the entry depends on the entry's tags. */
+  /** Notes that the running work depends on the entry's tags. */
   function recordUse(entry: MemoryEntry | undefined): MemoryEntry | undefined {
     if (entry !== undefined) currentReads()?.addValue(identity, entry.tags, coherence.seenStamp)
     return entry
@@ -118,7 +118,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
   async function readStamps(tags: readonly string[], since: TagStamps | undefined): Promise<TagStamps | undefined> {
     expectOpen()
     expectTags(tags)
-    // Also those that were given twice: the stamps are in the order of the tags.
+    // Duplicates are kept: there is one stamp for each given tag, in the same order.
     const names = tags.map((tag) => tag.toWellFormed())
     const now = store === undefined ? ownStamps(names) : await store.stamps(names, since !== undefined)
     return now && since ? { ...now, stamps: unchangedStamps(now, since) } : now
@@ -211,7 +211,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
   return cache as unknown as Cache<Name, Tag>
 }
 
-/** The stamps of tags that were not invalidated since. */
+/** The stamps of the tags that were not invalidated after `since`, and `undefined` for the others. */
 function unchangedStamps(now: TagStamps, since: TagStamps): TagStamps['stamps'] {
   if (now.generation !== since.generation) return now.stamps.map(() => undefined)
   return now.stamps.map((stamp) => {

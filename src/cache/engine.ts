@@ -24,7 +24,6 @@ const maxPaused = 10_000
 const noTagsMessage =
   "A value with `tags: 'auto'` was stored without tags, because its load began no query and used no cached value with tags: no write invalidates it. Name its tags, or begin its queries within the load"
 
-/** What the engine works with. */
 interface EngineDependencies {
   readonly settings: CacheSettings
   readonly memory: MemoryTier
@@ -52,7 +51,7 @@ export class Engine {
   readonly #loadSoftMs: number
   readonly #loadDeadline: FairDeadline
   readonly #loads = new Map<string, SharedLoad>()
-  /** When keys may be loaded again whose refresh has failed. Not in their entries, which memory may not hold. */
+  /** When a key whose refresh has failed may be loaded again. Not kept in the entries, because memory may not hold those. */
   readonly #retryAt = new BoundedTimestamps(maxPaused)
 
   constructor({ settings, memory, log, reader, writer, events, time, coherence, identity }: EngineDependencies) {
@@ -92,13 +91,13 @@ export class Engine {
     if (all) this.#loads.clear()
   }
 
-  /** Aborts all loads; on Workers they belong to other requests. */
+  /** Aborts all loads, except on Workers, where they belong to other requests. */
   close(reason: unknown): void {
     if (!isWorkers) for (const load of this.#loads.values()) load.abort(reason)
     this.#loads.clear()
   }
 
-  /** @param hasWaited - whether a load has ended since: those under way have begun after the call */
+  /** @param hasWaited - whether the caller has waited for another load to end: any load under way began after the call */
   #ask(call: Call, hasWaited = false): Answer | Promise<Answer> {
     const entry = call.isFresh ? undefined : this.#memory.get(call.key)
     if (entry === undefined || !this.#isServable(entry, call)) return this.#join(call, entry, hasWaited)
@@ -120,7 +119,7 @@ export class Engine {
   /** Whether nothing that the answer depends on was invalidated since its load began. A stale entry may still be served. */
   #isUsable(answer: Answer, key: string): boolean {
     if (!(answer instanceof MemoryEntry)) {
-      // What is not known to be unchanged is only as late as its load.
+      // A value with unknown dependencies may have changed at any time since its load began.
       return answer.reads?.unknown === undefined && this.#log.isCurrent(answer.sequence, key, answer.tags)
     }
     const isCurrent = this.#log.isKeyCurrent(answer.sequence, key) && this.#memory.isCurrent(answer)
@@ -128,7 +127,7 @@ export class Engine {
   }
 
   #isServable(entry: MemoryEntry, { tags }: Call): boolean {
-    // In this order, because the check of its tags may find it stale.
+    // First `isCurrent`: it may find that a tag has made the entry stale, and then changes `staleUntil`.
     return this.#memory.isCurrent(entry) && this.#time.now() < entry.staleUntil && entry.hasTags(tags)
   }
 
@@ -156,19 +155,21 @@ export class Engine {
     return isNewEnough && (stale === undefined || call.isFresh || this.#isServable(stale, call))
   }
 
-  /** Asks once the load has ended: what invalidated its value, without this process having heard of it, the store knows. */
+  /** Asks again once the load has ended: the store then knows of invalidations that this process may have missed. */
   async #askAfter(running: SharedLoad, call: Call): Promise<Answer> {
     await timeWait(wait.cache, () => running.waitForEnd(call))
     return this.#ask(call, true)
   }
 
-  /** @param isJoined - whether the load began before the call: its value is no later than what this process has heard of */
+  /**
+   * @param isJoined - whether the load began before the call: its value may lack changes that this process has not heard of
+   */
   #waitFor(load: SharedLoad, call: Call, isJoined = false): Promise<Answer> {
     const { reads } = call
     const waiting = load.wait(call)
     if (reads === undefined && !isJoined) return waiting
     return waiting.then((answer) => {
-      // What a transaction sees of its own changes is for those who asked within it.
+      // The value may contain uncommitted changes of the transaction that loaded it: other callers load for themselves.
       if (isJoined && answer.reads?.isUncommitted) return this.#ask(call, true)
       if (reads === undefined) return answer
       const { memoryStamp = Number.POSITIVE_INFINITY } = answer.reads ?? {}
@@ -187,7 +188,7 @@ export class Engine {
     return this.#log.isCurrent(load.sequence, call.key, load.tags) && this.#log.areTagsCurrent(load.sequence, call.tags)
   }
 
-  /** Begins to renew an entry that is still served, unless that is under way. */
+  /** Begins to renew an entry that is still served, unless a load is under way. */
   #refresh(call: Call, entry: MemoryEntry): SharedLoad {
     const running = this.#loads.get(call.key)
     if (running !== undefined && this.#isJoinable(running, call)) {
@@ -212,8 +213,8 @@ export class Engine {
   }
 
   /**
-   * Answers with the stale value, except callers that ask for a fresh one: at once, or after `timeouts.loadSoft` if the load takes
-   * longer.
+   * Answers with the stale value: at once, or after `timeouts.loadSoft` if the load takes longer. Callers that ask for a
+   * fresh value wait for the load.
    */
   #answerStale(load: SharedLoad, entry: MemoryEntry): void {
     load.stale = entry
@@ -225,12 +226,12 @@ export class Engine {
     load.answer.finally(() => timer.cancel()).catch(() => {})
   }
 
-  /** Answers a load that was begun for other reasons with a stale value, if that has the tags of all who wait. */
+  /** Answers the callers of a load that began without a stale value, if this one has all the tags that they name. */
   #offerStale(load: SharedLoad, entry: MemoryEntry): void {
     if (entry.hasTags([...load.tags])) this.#answerStale(load, entry)
   }
 
-  /** @param served - the entry that is to be renewed */
+  /** @param served - the entry that the load renews, if it is still served */
   async #run(load: SharedLoad, call: Call, reason: MissReason, served?: MemoryEntry): Promise<void> {
     let stale = served
     try {
@@ -244,13 +245,13 @@ export class Engine {
         return load.resolve(found.stale)
       }
       if (served === undefined) this.#countMiss(load, call, found)
-      // A lease dates from its read. Without one the load begins now.
+      // With a lease, the load counts from the read that granted it. Without one it begins now.
       if (found.lease === undefined) load.restart(this.#start())
       stale ??= found.stale
       await this.#load(load, call, found.lease, stale)
     } catch (error) {
       stale ??= load.stale
-      // Without callers there is no failure that the next ones should wait after.
+      // A load that all callers have left has not failed, so the next caller need not wait before it tries again.
       if (stale === undefined || call.isFresh || load.isLeft || error instanceof NoValueError) return load.reject(error)
       this.#retryAt.set([call.key], this.#time.exact() + retryAfterMs)
       this.#events.emit('error', { operation: 'load', error, key: call.key })
@@ -283,13 +284,13 @@ export class Engine {
       const { sequence, tags, reads } = load
       load.resolve({ value: loaded.value, sequence, tags, reads, isInvalidated: reads?.isInvalidated })
     } catch (error) {
-      // Nobody waits for what is left of it, such as the other queries of a `Promise.all`.
+      // Ends the rest of the load, such as the other queries of a `Promise.all`: nobody waits for it.
       if (abandonmentIsEnabled()) load.abort(error)
       if (error instanceof NoValueError) {
         await this.#writer.dropOlder(load, key, lease)
         throw new NoValueError(load.sequence)
       }
-      // Nothing failed if it was aborted because nobody waited any more.
+      // A load that was aborted because nobody waited any more has not failed.
       if (!load.isLeft) profile.counters.loadErrors++
       if (lease !== undefined) this.#writer.releaseLease(key, lease)
       throw error
@@ -308,7 +309,7 @@ export class Engine {
     this.#warn({ code: 'CACHE_TAGS_UNKNOWN', message })
   }
 
-  /** Why memory could not answer: without a store, the reason of the miss. */
+  /** Why memory could not answer. Without a store, this is the reason of the miss. */
   #missReason(entry: MemoryEntry | undefined, call: Call): MissReason {
     if (call.isFresh) return 'bypassed'
     if (entry === undefined) return 'absent'
@@ -316,7 +317,7 @@ export class Engine {
   }
 }
 
-/** XFetch: the nearer its end and the slower its load, the likelier an entry is renewed early. */
+/** XFetch: an entry is the likelier to be renewed early, the nearer its end is and the longer its load took. */
 function isEarlyRefreshDue({ refreshCheckAt, freshUntil, costMs }: MemoryEntry, now: number): boolean {
   return refreshCheckAt < freshUntil && now - costMs * Math.log(Math.random()) >= freshUntil
 }

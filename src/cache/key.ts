@@ -26,7 +26,10 @@ export function encodeKey(key: Key): string {
   throw new TypeError(`Expected \`key\` to be a string or an array, got ${describeValue(key)}`)
 }
 
-/** Encoded tuples, encoded strings and hashes begin with these characters, so a plain string that does is encoded too. */
+/**
+ * Encoded tuples, encoded strings and hashes begin with one of these characters. A plain string that begins with one is
+ * encoded too.
+ */
 function isReserved(code: number): boolean {
   return code === 0x5b /* [ */ || code === 0x22 /* " */ || code === 0x23 /* # */
 }
@@ -69,7 +72,8 @@ function encodeObject(part: object, depth: number): string {
   if (isDate(part)) return `D${part.getTime()}`
   if (isUint8Array(part)) return `B${Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('base64')}`
   if (!isPlainObject(part)) return refuse(part)
-  // Some query builders name their operators by symbols: left out, `{ [gt]: 1 }` would be the key of `{ [lt]: 1 }`.
+  // Some query builders name their operators by symbols. If symbols were left out, `{ [gt]: 1 }` and `{ [lt]: 1 }` would be
+  // one key.
   if (Object.getOwnPropertySymbols(part).length > 0) refuse(Object.getOwnPropertySymbols(part)[0])
   const fields = Object.keys(part).sort()
   return `{${fields.map((field) => `${JSON.stringify(field)}:${encodePart(part[field], depth)}`).join(',')}}`

@@ -46,7 +46,10 @@ interface Waiter<Value> {
   readonly signal: AbortSignal
 }
 
-/** How long ids that must be loaded wait for the next answer about others: reads may be slow, or another process may load. */
+/**
+ * How long ids that must be loaded wait for the next answer about another id. Reads may be slow, or wait for another process
+ * that loads.
+ */
 const maxWaitMs = 5
 
 /** Combines the loads of single ids into one, which begins once it is known for every id whether it must be loaded. */
@@ -88,13 +91,13 @@ class BatchedLoader<Id, Value> {
   #run(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    // Those that were aborted meanwhile have their error.
+    // The callers of aborted ids have been rejected already.
     const waiters = new Map([...this.#waiters].filter(([, { signal }]) => !signal.aborted))
     this.#waiters = new Map()
     if (waiters.size === 0) return
     const owner = whenAllAborted([...waiters.values()].map((waiter) => waiter.signal))
     const load = async () => this.#load([...waiters.keys()], { signal: owner.signal })
-    // Not as work of the first key alone: others may be waiting for the rest.
+    // With an owner of its own: as work of the first key, the load would end with the callers of that key.
     const values = runWork({ owner }, load)
     for (const [id, { resolve }] of waiters) resolve(values.then((all) => pick(all, id)))
   }

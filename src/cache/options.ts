@@ -12,7 +12,10 @@ import { type CompressionSettings, resolveCodec } from './value/compression.ts'
 
 /** For {@link createCache}. Without `redis` and `store` the cache lives in this process's memory alone. */
 export interface CacheOptions<Name extends string = string, Tag extends string = string> {
-  /** The name of the cache in warnings, and of the application that a namespace belongs to. @defaultValue `'cache'` */
+  /**
+   * The name of the cache in warnings. In Redis it also names the application that uses the namespace.
+   * @defaultValue `'cache'`
+   */
   readonly name?: string | undefined
   /**
    * The prefix of every key in the store. Processes with the same namespace share their entries. Up to 64 letters, digits

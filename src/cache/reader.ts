@@ -37,7 +37,6 @@ export interface LoadNeeded {
   readonly stale?: MemoryEntry | undefined
 }
 
-/** What the reader works with. */
 interface ReaderDependencies {
   readonly settings: CacheSettings
   readonly memory: MemoryTier
@@ -73,7 +72,7 @@ export class Reader {
 
   /**
    * Reads a key from the store until there is an entry or a lease. While another process holds the lease, it reads again at
-   * growing intervals: the holder then need not announce that it is done, and a load costs two round trips.
+   * growing intervals, so the holder need not announce that it is done, and a load costs two round trips.
    *
    * @param served - the entry that is being renewed, if it is still served
    */
@@ -97,7 +96,8 @@ export class Reader {
       if (result.lease !== undefined || (mode === 'get' && stale === undefined) || result.isReadOnly)
         return { reason, lease: result.lease, stale }
       if (mode === 'get') {
-        // The call stores nothing, and only the holder of a lease may drop the stale entry.
+        // This call will store nothing, but its load must drop the stale entry. For that it needs a lease: read again to get
+        // one.
         mode = 'load'
         continue
       }
@@ -110,7 +110,8 @@ export class Reader {
 
       if (mode === 'likely-hit') mode = 'load'
       if (result.state === 'fresh' && mode === 'load') {
-        // Of another version, say: ask for the right to replace it. Nobody need be waited for.
+        // The fresh entry cannot be used, for example because of its version. Ask for the right to replace it, without
+        // waiting.
         mode = 'refresh'
         continue
       }
@@ -119,7 +120,7 @@ export class Reader {
     }
   }
 
-  /** Whether an entry of the store, which memory holds from now on, answers the call. */
+  /** Stores an entry from the store in memory, and returns whether it answers the call. */
   #isHit(entry: MemoryEntry, { state, lease }: ReadResult, call: Call, served: MemoryEntry | undefined): boolean {
     this.#memory.setIfNewest(call.key, entry)
     const isNew = served === undefined || entry.loadedAt > served.loadedAt + 1
@@ -135,7 +136,7 @@ export class Reader {
       keys.map((key) => {
         const entry = this.#memory.get(key)
         if (entry === undefined) return this.#readFreshFromStore(key, 'absent')
-        // In this order, because the check of its tags may find it stale.
+        // First `isCurrent`: it may find that a tag has made the entry stale, and then changes `freshUntil`.
         if (!this.#memory.isCurrent(entry)) return this.#readFreshFromStore(key, 'invalidated')
         if (this.#time.now() >= entry.freshUntil) return this.#readFreshFromStore(key, 'expired')
         entry.profile.counters.memory++
@@ -207,7 +208,7 @@ export class Reader {
   }
 
   /**
-   * Makes the entry of what the store answered, or says why it cannot.
+   * Makes an entry from what the store answered, or returns the reason of the miss.
    *
    * @returns a promise only where one is needed, because most results need none
    */
@@ -261,7 +262,7 @@ export class Reader {
       throw new RangeError('an entry would take more memory than `memory.maxBytes`')
     }
     const value = decodeValue(format as ValueFormat, raw)
-    // Without memory the size is never used, and no second caller gets the value that freezing would protect.
+    // Without memory the size is not used, and freezing is not needed, because no second caller gets the value.
     const bytes = this.#memory.isEnabled ? inspectValue(value, this.#settings.freeze, true).bytes : 0
     return this.#memory.createEntry(value, bytes, about, ageMs)
   }

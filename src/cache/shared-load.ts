@@ -32,7 +32,7 @@ export interface Answer {
   /** The sequence at which the value's read or load began. */
   readonly sequence: Sequence
   readonly tags: Iterable<string>
-  /** What the value depends on, as far as it was looked for. */
+  /** What the value depends on, for a load with `tags: 'auto'`. */
   readonly reads?: Pick<Reads, 'unknown' | 'memoryStamp' | 'isUncommitted'> | undefined
   /** Whether it is, or was made from, a value that was invalidated with `serveStale`. */
   readonly isInvalidated?: boolean | undefined
@@ -58,7 +58,7 @@ export class SharedLoad implements Start {
   readonly isFresh: boolean
   /** Whether it renews a value that can still be served. */
   readonly isRefresh: boolean
-  /** For callers that ask for a fresh value, if that is why it was begun. */
+  /** The loaded value. If the load is fresh, only callers that ask for a fresh value wait for this promise. */
   readonly answer: Promise<Answer>
   /** Whether a later load of the same key has begun, whose value is stored instead. */
   isSuperseded = false
@@ -71,16 +71,16 @@ export class SharedLoad implements Start {
   #sequence: Sequence
   #startedAt: number
   readonly #fresh = Promise.withResolvers<Answer>()
-  /** For all other callers, who may be answered with a stale value. */
+  /** The answer for all other callers, which may be a stale value. */
   readonly #usual: PromiseWithResolvers<Answer>
   readonly #named: readonly string[]
   #tags: Set<string> | undefined
   #waiters = 0
   #owner: Abandonable | undefined
-  /** What the load has read, if its tags are found by themselves. */
+  /** What the load has read, for `tags: 'auto'`. */
   readonly reads: Reads | undefined
 
-  /** @param cache - its `cacheIdentity` */
+  /** @param cache - the `cacheIdentity` of the cache */
   constructor(
     { tags, isAutomatic, reads }: Call,
     { isFresh, isRefresh }: Pick<SharedLoad, 'isFresh' | 'isRefresh'>,
@@ -133,7 +133,7 @@ export class SharedLoad implements Start {
     }
   }
 
-  /** The tags that callers and the load have named, and those that were found so far. */
+  /** The tags that callers and the load have named, and with `'auto'` those of what was read so far. */
   get tags(): ReadonlySet<string> {
     if (this.reads !== undefined) this.addTags(this.reads.tags)
     return this.#ownTags
@@ -168,7 +168,7 @@ export class SharedLoad implements Start {
     return ended === undefined ? answer : this.#waitUntilAborted(answer, ended)
   }
 
-  /** The same, but not before the load has ended. */
+  /** As {@link wait}, but answers only once the load has ended. */
   waitForEnd(call: Waiting): Promise<Answer> {
     return this.wait(
       call,
@@ -211,7 +211,7 @@ export class SharedLoad implements Start {
     }
   }
 
-  /** The load ends with its callers, of whom the request that began it is only one. */
+  /** Gives the load an owner of its own: it must not end with the request that began it while other callers wait. */
   #runAsOwner<Result>(fn: () => Result): Result {
     const { reads } = this
     const owner = abandonmentIsEnabled() ? this.#ownOwner : undefined

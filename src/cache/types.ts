@@ -17,7 +17,7 @@ export interface LoadContext<Tag extends string = string> {
   tag(...tags: (Tag | TableTag)[]): void
   /** Sets the lifetime of this value. */
   ttl(ttl: Duration): void
-  /** Returns the value without storing it. What was stored is dropped, unless the value is that of {@link stale}. */
+  /** Returns the value without storing it. The stored value is dropped, unless this value is {@link stale} itself. */
   skip(): void
 }
 
@@ -73,7 +73,7 @@ export interface InvalidateOptions {
 
 /** How far an invalidation has reached. */
 export interface Invalidation {
-  /** Whether the store has it, and so every process. Always true without a store. */
+  /** Whether the store has the invalidation, so that it reaches every process. Always true without a store. */
   readonly propagated: boolean
   /** Whether only this process has it, because the store is down. It is sent before the store is used again. */
   readonly queued: boolean
@@ -123,7 +123,10 @@ export interface CacheStats<Name extends string = string> extends ProfileStats {
     readonly state: StoreState
     /** Moving average of the time until an answer, 0 before the first. */
     readonly roundTripMs: number
-    /** Milliseconds since this process last knew of every invalidation: for so long an outdated entry may have been served. */
+    /**
+     * Milliseconds since this process last knew of every invalidation. An outdated entry may have been served during that
+     * time.
+     */
     readonly coherenceMs: number
     readonly queuedInvalidations: number
   }
@@ -131,7 +134,7 @@ export interface CacheStats<Name extends string = string> extends ProfileStats {
   readonly byProfile: Readonly<Record<Name | 'default', ProfileStats>>
 }
 
-/** What stands for the state of some tags: see {@link Cache.stamps}. */
+/** The stamps of some tags: see {@link Cache.stamps}. */
 export interface TagStamps {
   /** Stamps of different generations cannot be compared. */
   readonly generation: string
@@ -173,8 +176,8 @@ export interface Cache<Name extends string = string, Tag extends string = string
   /** The fresh values, in the order of the keys, in one round trip. */
   getMany<Value = unknown>(keys: readonly Key[]): Promise<(Value | undefined)[]>
   /**
-   * A value for each id. `load` gets those that are missing, in one call if it is soon known for each. Ids that `load` leaves out
-   * of its map are left out of the result, nothing is stored for them, and what was stored is dropped.
+   * A value for each id. `load` is called with the ids whose values are missing: in one call, if these are known soon. Ids
+   * that `load` leaves out of its map are left out of the result. Nothing is stored for them, and a stored value is dropped.
    */
   getOrSetMany<Id, Value>(
     ids: Iterable<Id>,
@@ -199,9 +202,9 @@ export interface Cache<Name extends string = string, Tag extends string = string
    */
   invalidateTags(...tags: (Tag | TableTag)[]): Promise<Invalidation>
   /**
-   * With `serveStale: true`, entries with one of the tags become stale instead of misses: they are served while one load renews
-   * them, for at most the `stale` of their profile, however often the tag is invalidated meanwhile. The old value may be seen that
-   * long; without `stale` it is dropped at once.
+   * With `serveStale: true`, entries with one of the tags become stale instead of misses: they are served while one load
+   * renews them, for at most the `stale` of their profile, however often the tag is invalidated meanwhile. The old value may
+   * be seen for that long. Entries without `stale` are dropped at once.
    */
   invalidateTags(...given: [...(Tag | TableTag)[], InvalidateOptions]): Promise<Invalidation>
   /** Makes every entry of the namespace a miss, in one step. The store frees the space as lifetimes end. */
@@ -212,11 +215,11 @@ export interface Cache<Name extends string = string, Tag extends string = string
     options: WrapOptions<Parameters<Fn>, Awaited<ReturnType<Fn>>, Name, Tag>,
   ): Wrapped<Parameters<Fn>, Awaited<ReturnType<Fn>>>
   /**
-   * What stands for the state of tags, for a validator of something that depends on them, such as an entity tag. Asks the store,
-   * not the memory of this process.
+   * The stamps of tags, for a validator of something that depends on them, such as an entity tag. Asks the store, not the
+   * memory of this process.
    *
-   * @param options - `since`: an earlier answer. The validator of something that was made after it may use the stamps, because
-   *   those of tags that were invalidated since are `undefined`; tags that have no stamp yet get one
+   * @param options - `since`: an earlier answer. Tags that were invalidated since then get `undefined`, so the other stamps
+   *   are safe for the validator of something that was made after the earlier answer. Tags that have no stamp yet get one
    * @returns `undefined` when the store cannot be reached
    */
   stamps(

@@ -17,7 +17,6 @@ import { compress } from './value/compression.ts'
 import { fitsWhenDecoded } from './value/decoded-size.ts'
 import { encodeValue, type Inspection, inspectValue } from './value/value-codec.ts'
 
-/** What the writer works with. */
 interface WriterDependencies {
   readonly settings: CacheSettings
   readonly memory: MemoryTier
@@ -26,7 +25,7 @@ interface WriterDependencies {
   readonly counters: StoreCounters
   readonly events: Events
   readonly time: CoarseTime
-  /** Called after each change in memory, so that no caller joins an outdated load. */
+  /** Called after each invalidation in memory, so that no caller joins an outdated load. */
   readonly onOutdated: (change: Change) => void
 }
 
@@ -35,7 +34,7 @@ export class Writer {
   readonly #dependencies: WriterDependencies
 
   readonly #held = new Set<{ readonly key: string; readonly lease: Lease; readonly load: SharedLoad }>()
-  /** One for all leases, which then share round trips. It stops when there are none. */
+  /** One timer renews all leases, so that they share round trips. It stops when there are none. */
   #renewal: Timer | undefined
 
   constructor(dependencies: WriterDependencies) {
@@ -43,8 +42,8 @@ export class Writer {
   }
 
   /**
-   * Stores a loaded value in both tiers, unless it was invalidated since the load began. If the load called `skip`, or the value
-   * is not plain data, nothing takes the place of the older value. Uses up the lease.
+   * Stores a loaded value in both tiers, unless it was invalidated since the load began. If the load called `skip`, or the
+   * value is not plain data, the older value is dropped and nothing replaces it. Uses up the lease.
    */
   async storeLoaded(
     load: SharedLoad,
@@ -79,7 +78,7 @@ export class Writer {
     if (outcome === undefined) this.releaseLease(key, lease)
   }
 
-  /** The load has shown that the older value is over, and there is no other to store. Uses up the lease. */
+  /** Drops the older value, because the load has shown that it is over and there is no other to store. Uses up the lease. */
   async dropOlder(load: SharedLoad, key: string, lease: Lease | undefined): Promise<void> {
     const { memory, store } = this.#dependencies
     const dropsEntry = this.#isLatest(load, key)
@@ -98,7 +97,7 @@ export class Writer {
       await this.invalidate(change)
       return false
     }
-    // Loads that are under way began before this value.
+    // Loads that are under way began before this value was set: they must not replace it.
     this.outdate(change)
     const start = { sequence: log.sequence, startedAt: time.exact() }
     const about: NewEntry = { profile, ttlMs, staleMs, tags, costMs: 0, ...start }
@@ -117,7 +116,7 @@ export class Writer {
     events.emit('invalidate', toEvent(change, 'local'))
     if (store === undefined) return { propagated: true, queued: false }
     const outcome = await store.invalidate(change)
-    // Once more: reads that began in between may have seen the store as it was before.
+    // Outdates once more: reads that began in between may have seen the store as it was before.
     this.outdate(change)
     return outcome
   }
@@ -128,7 +127,7 @@ export class Writer {
     this.#dependencies.onOutdated(change)
   }
 
-  /** Renews a lease, with the tags that its load has by then, until the returned function is called. */
+  /** Keeps renewing a lease, with the tags that its load has by then, until the returned function is called. */
   holdLease(key: string, lease: Lease, load: SharedLoad): () => void {
     const held = { key, lease, load }
     this.#held.add(held)
@@ -166,7 +165,10 @@ export class Writer {
     }
   }
 
-  /** `undefined` when the value is too large, for JSON or for a process to read it. */
+  /**
+   * `undefined` when the value cannot be stored: JSON text of that length is impossible, or processes that read it would
+   * lack the memory.
+   */
   async #tryEncode(
     key: string,
     value: unknown,
@@ -215,6 +217,6 @@ export class Writer {
 function lifetimeOf(value: unknown, profile: Profile, givenMs: number | undefined, usualMs: number): number {
   const isAbsent = value === null || value === undefined
   const ms = givenMs ?? (isAbsent ? profile.negativeTtlMs : undefined) ?? usualMs
-  // Downwards only: no value lives longer than was asked for.
+  // Jitter only shortens: no value lives longer than was asked for.
   return ms * (1 - profile.jitter * Math.random())
 }

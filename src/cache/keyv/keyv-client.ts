@@ -1,4 +1,4 @@
-/** The methods of a Keyv instance or adapter (5.6 or later, 6) that the cache calls. No type needs the package. */
+/** The methods of a Keyv instance or adapter (5.6 or later, 6) that the cache calls. Our types need no package. */
 export interface KeyvLike {
   get(key: string): unknown
   set(key: string, value: never, ttlOrExpires?: number): unknown

@@ -17,14 +17,14 @@ import {
 import { KeyvClient, type KeyvLike, unreadable } from './keyv-client.ts'
 
 /**
- * The longest that a record is kept. Memcached takes more for a date, of long ago. A tag's record that is lost early only makes
- * its entries misses.
+ * The longest that a record is kept. Memcached reads a longer time as a date, which is long past. If a tag's record is lost
+ * early, its entries become misses, nothing worse.
  */
 const longestMs = 30 * 24 * 3_600_000
 
 /** SQL adapters have columns of 255 characters for keys, and Keyv puts its own namespace before ours. */
 const maxKeyLength = 200
-/** PostgreSQL refuses NUL, Memcached all of them. */
+/** Characters that stores refuse in keys: PostgreSQL NUL, Memcached all of them. */
 const controlCharacter = /\p{Cc}/u
 
 /** What the store held when the lease was granted. */
@@ -110,7 +110,7 @@ export class KeyvStore implements Store {
     const isUnchanged =
       generation === before.generation &&
       text === before.record &&
-      // The version of a tag that the load added is not known from before: then no tag at all may have been invalidated.
+      // For a tag that the load added, the version before the load is unknown. Then no tag at all may have been invalidated.
       tags.every((tag) =>
         before.versions.has(tag) ? before.versions.get(tag) === versions.get(tag) : changes === before.changes,
       )
@@ -140,7 +140,7 @@ export class KeyvStore implements Store {
     await this.#replaceVersion(this.#generationKey)
   }
 
-  /** Leases on Keyv exclude nobody, so giving one back changes nothing but the entry that is over. */
+  /** Leases on Keyv exclude nobody, so there is nothing to give back. Only entries that are over are deleted. */
   async release(held: readonly HeldLease[]): Promise<void> {
     const dropped = held.filter(({ key, lease, dropsEntry }) => {
       return dropsEntry && typeof parseRecord((lease as KeyvLease).record as string | undefined, key) === 'object'
@@ -153,7 +153,7 @@ export class KeyvStore implements Store {
   async stamps(tags: readonly string[], begins: boolean): Promise<StampReading> {
     const known = await this.#versions(tags)
     const versions = begins ? await this.#withMissing(known, tags) : known
-    // Read last, because an invalidation writes it before the versions.
+    // Read after the versions: an invalidation writes the record of changes before the versions.
     const [generation, changes] = await this.#keyv.getMany([this.#generationKey, this.#changesKey])
     return {
       generation: asText(generation) ?? '',
@@ -190,7 +190,7 @@ export class KeyvStore implements Store {
     return this.#recordKey(`t:${tag}`)
   }
 
-  /** The name as it is if every store takes it, else its hash. */
+  /** The name if every store accepts it in a key, else its hash. */
   #recordKey(name: string): string {
     const isTaken = this.#prefix.length + name.length <= maxKeyLength && !controlCharacter.test(name)
     return this.#prefix + (isTaken ? name : `#${nodeCrypto().createHash('sha256').update(name).digest('hex')}`)
@@ -263,7 +263,10 @@ export class KeyvStore implements Store {
 
 interface EntryRecord {
   readonly id: string
-  /** Some stores take different keys for one: by a collation, or after removing characters. Release 0.1 left it out. */
+  /**
+   * Compared on reading, because some stores treat different keys as equal: by a collation, or after removing characters.
+   * Release 0.1 did not write it.
+   */
   readonly key?: string
   readonly storedAt: number
   readonly generation: string

@@ -2,9 +2,9 @@ import { isWorkers } from '../../shared/platform/runtime.ts'
 import { type Clock, systemClock } from '../../shared/time/clock.ts'
 
 const maxUses = 1_000
-/** Fake timers of a test runner replace the global one for a while. */
+/** The system's `setImmediate`. Later, fake timers of a test runner may replace the global one for a while. */
 const systemImmediate = /* @__PURE__ */ (() => globalThis.setImmediate)()
-/** 12 days. Twice this is a small integer, which V8 keeps in its object instead of apart. */
+/** 12 days. Twice this is still a small integer, which V8 stores in the object that holds it. */
 const furthestTicks = 2 ** 30 - 1
 
 /**
@@ -34,14 +34,14 @@ export class CoarseTime {
     this.#epoch = Math.floor(this.#clock())
   }
 
-  /** Behind by no more than this turn of the event loop has taken so far. */
+  /** Late by at most the time that this turn of the event loop has taken so far. */
   now(): number {
-    // Uses are counted as well, because a turn lasts while one promise settles after another.
+    // Uses are limited too: a turn lasts as long as one promise settles after another.
     if (this.#usesLeft-- <= 0) this.#refresh()
     return this.#cached as number
   }
 
-  /** The same in whole milliseconds since this object was made, rounded up. */
+  /** As {@link now}, but in whole milliseconds since this object was made, rounded up. */
   tick(): number {
     if (this.#usesLeft-- <= 0) this.#refresh()
     return this.#tick
@@ -69,10 +69,11 @@ export class CoarseTime {
     this.#usesLeft = maxUses
     if (this.#scheduler === setImmediate) return
     this.#scheduler = setImmediate
-    // No timer: one that is due does not run before others, nor before sockets are read. A process that was suspended while it
-    // waited would go on with the time from before. And the loop does not wait while an immediate is pending.
+    // Not a timer: after a process was suspended, other timers and reads of sockets can come before it, and would get the
+    // old time. An immediate runs first, because the loop does not wait while one is pending.
     setImmediate(this.#expire)
-    // Fake time passes in steps within a turn. And when a test ends, fake timers never run what they have.
+    // Both are needed with fake timers: fake time passes in steps within a turn, and fake immediates never run once a test
+    // has ended.
     if (setImmediate !== systemImmediate) systemImmediate(this.#expire)
   }
 }

@@ -91,7 +91,7 @@ export class FifoCache<Node extends FifoNode> {
     this.#ghosts.clear()
   }
 
-  /** @param isByBytes - whether the bytes are what leaves no room, or else the entries */
+  /** @param isByBytes - whether there is no room for the bytes, rather than for one more entry */
   #evict(isByBytes: boolean): void {
     this.evictions++
     const { maxEntries, maxBytes, isDead } = this.#options
@@ -146,7 +146,7 @@ export function countHit(node: FifoNode): void {
   if (node.hits < mostHits) node.hits++
 }
 
-/** A list that is linked through its nodes, so that one leaves it from anywhere without a search. */
+/** A list that is linked through its nodes, so that a node is removed without a search. */
 class Queue {
   first: FifoNode | undefined
   last: FifoNode | undefined

@@ -16,15 +16,21 @@ export interface Change {
   readonly tags: readonly string[]
   readonly keys: readonly string[]
   readonly all: boolean
-  /** Whether the tags' entries become stale instead: they are served while one load renews them. Not for keys, nor for all. */
+  /**
+   * Whether entries with the tags become stale instead: they are served while one load renews them. Has no effect on `keys`
+   * and `all`.
+   */
   readonly isSoft?: boolean | undefined
 }
 
-/** Invalidations of a tag that made entries stale: entries that began before `until` have been stale since `since`, or later. */
+/**
+ * One or more invalidations that made the entries of a tag stale. Entries that began before `until` count as stale from
+ * `since` on.
+ */
 interface Softening {
-  /** When the first of them was, in the cache's time. */
+  /** When the first of these invalidations was, in the cache's time. */
   readonly since: number
-  /** When the last of them was. */
+  /** When the last of these invalidations was. */
   readonly last: number
   readonly until: Sequence
 }
@@ -45,7 +51,7 @@ export class InvalidationLog {
   sequence: Sequence = 1
   readonly #tags = new BoundedTimestamps(maxRemembered)
   readonly #keys = new BoundedTimestamps(maxRemembered)
-  /** Of the tags whose entries became stale, the earliest first. */
+  /** The softenings of each tag, the earliest first. */
   readonly #softTags = new RecentMap<readonly Softening[]>(maxRemembered, (forgotten) => {
     this.#floor = Math.max(this.#floor, latestOf(forgotten))
   })
@@ -69,7 +75,7 @@ export class InvalidationLog {
     return Math.max(this.#tags.get(tag) ?? 0, latestOf(this.#softTags.peek(tag)), this.#floor)
   }
 
-  /** Whether none of the tags was invalidated later, or had its entries made stale. */
+  /** Whether none of the tags was invalidated after `since`, not even softly. */
   areTagsCurrent(since: Sequence, tags: Iterable<string> = noTags): boolean {
     if (this.#floor > since) return false
     for (const tag of tags) {
@@ -78,12 +84,15 @@ export class InvalidationLog {
     return true
   }
 
-  /** Whether none of the tags was invalidated later. Their entries may be stale. */
+  /** Whether none of the tags was invalidated after `since`. Their entries may have become stale. */
   areTagsValid(since: Sequence, tags: readonly string[]): boolean {
     return this.#floor <= since && !tags.some((tag) => (this.#tags.get(tag) ?? 0) > since)
   }
 
-  /** When entries with one of the tags became stale, if that was later, or somewhat earlier than that. */
+  /**
+   * When an entry of this sequence became stale by one of the tags, or somewhat earlier if softenings were merged;
+   * `undefined` if it did not.
+   */
   staleSince(sequence: Sequence, tags: readonly string[]): number | undefined {
     const times = tags.map((tag) => this.#softTags.peek(tag)?.find(({ until }) => until > sequence)?.since)
     const known = times.filter((time) => time !== undefined)
@@ -94,7 +103,7 @@ export class InvalidationLog {
     return this.#keyFloor <= since && (this.#keys.get(key) ?? 0) <= since
   }
 
-  /** Whether neither the key nor any of the tags was invalidated later. */
+  /** Whether neither the key nor any of the tags was invalidated after `since`. */
   isCurrent(since: Sequence, key: string, tags: Iterable<string>): boolean {
     return this.isKeyCurrent(since, key) && this.areTagsCurrent(since, tags)
   }
@@ -107,8 +116,8 @@ export class InvalidationLog {
 }
 
 /**
- * Puts two neighbours together, where that makes entries of the second seem stale for longer by the least share. Entries are
- * then served for a shorter time than they might be, never for longer.
+ * Merges the two neighbours for which the error is smallest: entries of the second seem stale for longer than they are. They
+ * are then served for a shorter time than they might be, never for longer.
  */
 function mergeClosest(softenings: readonly Softening[], now: number): Softening[] {
   const at = (index: number) => softenings[index] as Softening

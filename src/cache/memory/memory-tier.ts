@@ -26,7 +26,7 @@ interface Lifetime {
   readonly verifiedUntil: number
 }
 
-/** A tick before all others: also when the clock was set back. */
+/** A tick before all others, even if the clock was set back. */
 const neverReady = -(2 ** 30)
 
 /** A value in this process's memory. */
@@ -36,8 +36,8 @@ export class MemoryEntry implements FifoNode {
   /** The sequence at which its tags were last found current. */
   checkedSequence: Sequence
   /**
-   * Until then, in ticks of {@link CoarseTime}, a hit need not look at the times below. A small integer is in the object itself,
-   * and other numbers are objects of their own, which a hit would have to fetch as well.
+   * Until then, in ticks of {@link CoarseTime}, a hit need not look at the times below. V8 stores a small integer in the
+   * object itself; any other number is an object of its own, which a hit would have to fetch as well.
    */
   readyUntil: number
   hits = 0
@@ -113,7 +113,6 @@ export class MemoryEntry implements FifoNode {
   }
 }
 
-/** What the memory tier works with. */
 interface MemoryDependencies {
   readonly limits: false | { readonly maxEntries: number; readonly maxBytes: number }
   readonly log: InvalidationLog
@@ -153,7 +152,7 @@ export class MemoryTier {
     return this.#entries !== undefined
   }
 
-  /** The entry, if it may be served without a decision: it is current, verified, and not due for a refresh. The hot path. */
+  /** The entry, if it may be served at once: it is current, verified, and not due for a refresh. The hot path. */
   getReady(key: string): MemoryEntry | undefined {
     const entry = this.get(key)
     if (entry === undefined) return undefined
@@ -175,7 +174,7 @@ export class MemoryTier {
     return entry.checkedSequence === this.#log.sequence || this.#areTagsCurrent(entry)
   }
 
-  /** Whether this process has heard of every invalidation after that time which is more than `coherence.within` ago. */
+  /** Whether this process has heard of every invalidation after `time`, except those of the last `coherence.within`. */
   isVerifiedSince(time: number): boolean {
     const now = this.#time.exact()
     return now < time + this.#verifiedForMs || this.#coherence.isVerifiedAt(now)
@@ -212,12 +211,12 @@ export class MemoryTier {
     }
   }
 
-  /** Removes the entry; one that is given only if it is still there. */
+  /** Removes the entry of the key; with `entry` given, only if the key still has that entry. */
   delete(key: string, entry: MemoryEntry | undefined = this.get(key)): void {
     if (this.get(key) === entry) this.#entries?.delete(key)
   }
 
-  /** Removes entries, and makes reads and loads outdated that are under way. */
+  /** Removes entries, and makes reads and loads that are under way outdated. */
   outdate(change: Change): void {
     this.#log.record(change, this.#time.exact())
     for (const key of change.keys) this.#entries?.delete(key)
@@ -233,12 +232,12 @@ export class MemoryTier {
     return { entries, bytes, evictions }
   }
 
-  /** Whether no tag was invalidated since. An entry with a tag whose entries became stale does so here. */
+  /** Whether no tag was invalidated since the entry's load began. Makes the entry stale if a tag says so. */
   #areTagsCurrent(entry: MemoryEntry): boolean {
     const { sequence, tags } = entry
     if (!this.#log.areTagsCurrent(sequence, tags)) {
       if (!this.#log.areTagsValid(sequence, tags)) return false
-      // It was loaded before.
+      // An entry cannot be stale before it was loaded.
       entry.makeStale(Math.max(this.#log.staleSince(sequence, tags) ?? 0, entry.loadedAt))
     }
     entry.checkedSequence = this.#log.sequence

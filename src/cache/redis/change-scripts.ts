@@ -1,10 +1,10 @@
-// The scripts that change something. `redis-scripts.ts` puts the functions before them that they call.
+// The scripts that change something. `redis-scripts.ts` prepends the functions that they call.
 
 /**
  * Stores a value as of now.
  *
  * KEYS clock, entry, lease. ARGV seed, seen, ms to live, head, payload, ms of a tag, channel, message, tags.
- * Returns stamp, generation, the stamp before, and why the message was refused, as do all that change something.
+ * All scripts here return: stamp, generation, the stamp before, and why the message was refused.
  */
 export const set = `
 local seed, seen, ms, head, payload, tagMs, channel, message = unpack(ARGV, 1, 8)
@@ -21,8 +21,8 @@ return { text(stamp), generation, text(before), announce(channel, stamp, before,
 `
 
 /**
- * Invalidates tags. KEYS clock, records of the tags: a node of a cluster to which they are just being moved must not make others.
- * ARGV seed, seen, ms of a tag, channel, message.
+ * Invalidates tags. KEYS clock, records of the tags. ARGV seed, seen, ms of a tag, channel, message.
+ * The records are in KEYS so that a cluster node to which they are being moved does not create them a second time.
  */
 export const invalidate = `
 local seed, seen, tagMs, channel, message = unpack(ARGV)

@@ -16,7 +16,7 @@ export interface CoherenceListener {
   lost(): void
 }
 
-/** A clock that an answer showed before its message arrived. */
+/** A clock reading that is ahead of the messages: the message about the change is awaited. */
 interface Expectation {
   readonly reading: ClockReading
   readonly sentAt: number
@@ -69,7 +69,7 @@ export class Coherence {
   /** The text of a message; the scripts put the stamps before it. */
   encodeMessage(change: Change): string {
     const { tags, keys, all, isSoft } = change
-    // Release 0.1 reads four fields, and drops what this one marks as stale.
+    // Release 0.1 ignores the fifth field, so it drops the entries that we make stale.
     return JSON.stringify(isSoft === true ? [this.#sender, tags, keys, all, isSoft] : [this.#sender, tags, keys, all])
   }
 
@@ -88,7 +88,10 @@ export class Coherence {
     else this.#expect(reading, sentAt)
   }
 
-  /** The same for the answer to a change by this process, which may arrive before the message about that change. */
+  /**
+   * As {@link observe}, for the answer to a change by this process. The answer may arrive before the message about the
+   * change.
+   */
   observeOwn(reading: ClockReading, before: number, sentAt: number): void {
     if (this.#seen?.stamp !== before) {
       this.observe(reading, sentAt, 0)
@@ -132,7 +135,7 @@ export class Coherence {
 
   /** The store's clock is ahead of the messages: the missing one must arrive soon, or it is lost. */
   #expect(reading: ClockReading, sentAt: number): void {
-    // Wait for the first one only: while changes go on without a pause, the latest would never arrive in time.
+    // Wait for the first missing message only: while changes go on without a pause, the latest would never arrive in time.
     if (this.#expected !== undefined) return
     const expected = { reading, sentAt }
     this.#expected = expected

@@ -79,7 +79,9 @@ function endOfPrefix(bytes: Buffer): number {
   return at + lengths
 }
 
-/** The stamps of a tag: of the invalidation, and of the latest change, which may have made entries stale. */
+/**
+ * The stamps of a tag: of the latest invalidation, and of the latest change, which may have made its entries stale instead.
+ */
 export interface TagStamps {
   readonly hard: number
   readonly latest: number
@@ -120,14 +122,14 @@ export function lifetimeOf({ header }: StoredEntry): number {
   return Math.max(1, Math.ceil(header.ttlMs + header.staleMs))
 }
 
-/** Milliseconds for which the records of its tags are kept. */
+/** Milliseconds for which Redis keeps the records of an entry's tags. */
 export function tagLifetime(entryMs: number): string {
   return String(entryMs + tagMarginMs)
 }
 
 const longestText = 16_384
 
-/** The payload, as text where it is short and is text: a client sends a command of texts alone in half the time. */
+/** The payload, as a string if it is short text: node-redis sends a command of strings alone in half the time. */
 export function toArgument({ header, payload }: StoredEntry): string | Buffer {
   const isText = header.codec === 'none' && header.format === 'json'
   return isText && payload.length <= longestText ? payload.toString() : payload

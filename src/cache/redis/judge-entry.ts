@@ -31,7 +31,7 @@ export interface PlainSnapshot {
   readonly tagRecords: ReadonlyMap<string, Buffer>
 }
 
-/** Judges an entry as the script for reading does. For a user of Redis who may read, and may not run scripts. */
+/** Judges an entry as the script for reading does, for a user of Redis who may read but not run scripts. */
 export function judgeEntry(entry: RedisEntry | undefined, snapshot: PlainSnapshot): ReadResult {
   if (entry === undefined) return { state: 'absent', isReadOnly: true }
   const { clock, nowMs, named, tagRecords } = snapshot
@@ -45,7 +45,7 @@ export function judgeEntry(entry: RedisEntry | undefined, snapshot: PlainSnapsho
   const times = records.map((record) => staleSince(record, asOf)).filter((since) => since !== undefined)
   const isInvalidated = times.length > 0
   const ages = [0, nowMs - entry.storedAt / 1_000]
-  // As old as an entry that has been stale by age for as long.
+  // The age counts as if `ttl` had ended when the tag was invalidated.
   if (isInvalidated) ages.push(header.ttlMs + Math.max(0, nowMs - Math.min(...times) / 1_000))
   const ageMs = Math.max(...ages)
   if (ageMs >= header.ttlMs + header.staleMs) return { state: 'expired', ageMs, isReadOnly: true }

@@ -2,7 +2,7 @@ import { describeValue } from '../../shared/assertions.ts'
 import { loadPeer } from '../../shared/platform/peers.ts'
 import { isRedisUrl, redisUrlForm } from '../../shared/redis-url.ts'
 
-/** The methods of a node-redis client, cluster or sentinel (5 or later) that the cache calls. No type needs the package. */
+/** The methods of a node-redis client, cluster or sentinel (5 or later) that the cache calls. Our types need no package. */
 export interface RedisClientLike {
   readonly isOpen: boolean
   /** Missing on a cluster. */
@@ -50,14 +50,17 @@ export function bufferCommands(client: RedisClientLike): RedisCommands {
   return client.withCommandOptions({ typeMapping }) as RedisCommands
 }
 
-/** The number of the database that the client uses. Messages are the same in all, so each has a channel of its own. */
+/**
+ * The number of the database that the client uses. Redis delivers messages across databases, so each database has its own
+ * channel.
+ */
 export async function databaseOf(client: RedisClientLike, isGiven: boolean): Promise<number> {
   const { options, clientInfo } = client as {
     readonly options?: { readonly database?: number; readonly nodeClientOptions?: { readonly database?: number } }
     readonly clientInfo?: () => Promise<{ readonly db: number }>
   }
   const configured = options?.database ?? options?.nodeClientOptions?.database ?? 0
-  // The user may have selected another one since.
+  // The user of a given client may have selected another database.
   if (!isGiven || clientInfo === undefined) return configured
   return clientInfo.call(client).then(
     ({ db }) => db,
@@ -66,8 +69,8 @@ export async function databaseOf(client: RedisClientLike, isGiven: boolean): Pro
 }
 
 /**
- * Whether one server answers all commands: a cluster and a sentinel may let replicas answer those that only read, and a client with
- * a cache of its own answers them itself.
+ * Whether one server answers all commands. Clients of a cluster or of sentinels may send commands that only read to
+ * replicas, and a client with client-side caching answers them itself.
  */
 export function isSingleServer(client: RedisClientLike): boolean {
   const { options } = client as { readonly options?: { readonly clientSideCache?: unknown } }
@@ -75,8 +78,8 @@ export function isSingleServer(client: RedisClientLike): boolean {
 }
 
 /**
- * The node of a cluster that holds a slot, as far as the client knows; `undefined` for other clients. The client follows a slot to
- * another node without a word.
+ * The node of a cluster that holds a slot, as far as the client knows; `undefined` for other clients. No event tells when
+ * the client follows a slot to another node.
  */
 export function nodeOf(client: RedisClientLike, slot: number): string | undefined {
   const { slots } = client as {

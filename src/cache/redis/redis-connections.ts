@@ -32,7 +32,10 @@ export class RedisConnections {
   #node: string | undefined
   #listener: ConnectionListener = {}
 
-  /** Everything is in the slot of the namespace, and the channel of database 0 is named for it; the others have their number at its end. */
+  /**
+   * All keys of the namespace share one slot. The channel of database 0 is named after the namespace; channels of other
+   * databases add their number.
+   */
   constructor(source: RedisSource, namespace: string, onMessage: (message: string) => void) {
     this.#source = source
     this.#slot = slotOf(namespace)
@@ -82,7 +85,9 @@ export class RedisConnections {
     })
   }
 
-  /** Connects a client again that has given up, and subscribes again if the connection was lost before that was done. */
+  /**
+   * Connects a client again that has given up. Subscribes again if the connection was lost before the subscription was made.
+   */
   async reopen(): Promise<void> {
     if (this.#isClosed) return
     if (!this.#isListening) this.resubscribeIfSilent()
@@ -104,7 +109,11 @@ export class RedisConnections {
     return this.#commands
   }
 
-  /** Sends a command. The client may take it to another node of a cluster than it was sent to. */
+  /**
+   * Sends a command.
+   *
+   * @throws MovedError when the client had to send the command to another node of a cluster
+   */
   async send<Reply>(command: (commands: RedisCommands) => Promise<Reply>): Promise<Reply> {
     const { commands } = this
     const node = this.#node
@@ -140,7 +149,10 @@ export class RedisConnections {
     if (node !== undefined && this.#moveTo(node)) throw new MovedError()
   }
 
-  /** Whether this is another node than before. It may lack the latest changes, as after a lost connection. */
+  /**
+   * Stores the node, and returns whether the node before was another. The new one may lack the latest changes, as after a
+   * lost connection.
+   */
   #moveTo(node: string): boolean {
     const before = this.#node
     this.#node = node
@@ -150,7 +162,7 @@ export class RedisConnections {
     return true
   }
 
-  /** Messages need a connection of their own. It is never the user's. */
+  /** Messages need a connection of their own. The user's client is never used for them. */
   async #subscribe(): Promise<void> {
     this.#isListening = false
     this.#subscription?.drop()
@@ -192,7 +204,7 @@ class RedisConnection {
   #isDropped = false
   /** Whether the client waits for a server to accept a connection. */
   #isConnecting = false
-  /** Whether the user has closed the client. Nobody would close it once more. */
+  /** Whether the client was closed. It is then not opened again, because nobody would close it a second time. */
   #isEnded = false
 
   constructor(client: RedisClientLike, isGiven: boolean, { ready, lost, moved }: ConnectionListener) {
@@ -204,7 +216,7 @@ class RedisConnection {
       ['ready', () => ready?.()],
       ['error', (error) => this.#lose(lost, error)],
       ['end', (error) => this.#end(lost, error)],
-      // Of a cluster.
+      // A cluster emits this one.
       ['disconnect', (error) => this.#end(lost, error)],
       ['topology-change', (event) => tellPrimary(event as TopologyChange, moved)],
     ]
@@ -227,8 +239,8 @@ class RedisConnection {
   }
 
   /**
-   * Asked when an answer is missing: whether this connection seems dead. It does not while it is being made, because the
-   * client gives that up by itself.
+   * Whether this connection seems dead, asked when an answer is missing. A connection that is being made does not count as
+   * dead: the client itself gives up on it.
    */
   get isSilent(): boolean {
     return !this.#isGiven && this.#acceptedAt !== undefined && performance.now() - this.#acceptedAt > greetingMs
@@ -274,7 +286,7 @@ class RedisConnection {
   }
 }
 
-/** Of a sentinel of node-redis. */
+/** An event of node-redis' sentinel. */
 interface TopologyChange {
   readonly type: string
   readonly node: { readonly host: string; readonly port: number }
@@ -284,7 +296,7 @@ function tellPrimary({ type, node }: TopologyChange, moved: ConnectionListener['
   if (type === 'MASTER_CHANGE') moved?.(`${node.host}:${node.port}`)
 }
 
-/** The listeners of each cache that shares the client are no leak, of which Node would warn. */
+/** Each cache that shares the client adds listeners. Node would take them for a leak and warn. */
 function moveListenerLimit(client: RedisClientLike, by: number): void {
   const limit = client.getMaxListeners?.() ?? 0
   // 0 is no limit.

@@ -19,13 +19,15 @@ local function ticketOf(lease)
 end
 `
 
-/** What a read says of an entry, by its number. `softened`: stale because one of its tags says so. */
+/**
+ * What a read says of an entry, by its number. `softened`: stale because one of its tags was invalidated with `serveStale`.
+ */
 export const entryStates = ['absent', 'corrupt', 'invalidated', 'expired', 'softened', 'stale', 'fresh'] as const
 export type EntryState = (typeof entryStates)[number]
 
 /**
- * Answers the usual miss: of one entry that is not there, whose named tags all have records, and that nobody loads. For all others
- * the script goes on, with the functions that it needs then.
+ * Answers the usual miss: one entry is asked for and absent, each named tag has a record, and nobody loads the entry. In all
+ * other cases the script goes on, with the functions that it needs then.
  */
 const usualMiss = `
 local found
@@ -163,10 +165,10 @@ return results
 `
 
 /**
- * Stores loaded entries whose leases still stand and of whose tags none was invalidated since.
+ * Stores each loaded entry, if its lease still stands and none of its tags was invalidated since.
  *
- * KEYS clock; for each entry: entry, lease. ARGV for each entry: ticket, asOf, generation, ms to live, head, payload, ms of a tag,
- * number of tags, tags.
+ * KEYS clock; for each entry: entry, lease. ARGV for each entry: ticket, asOf, generation, ms to live, head, payload, ms of
+ * a tag, number of tags, tags.
  * Returns clock, generation, and what became of each entry: 1 stored, 0 invalidated or overtaken, 2 the lease is gone.
  */
 const write = `
@@ -217,7 +219,10 @@ end
 return { text(clock or 0), current or '', outcomes }
 `
 
-/** Enters the name of an application, unless another is there. KEYS clock, the name's record. ARGV name, ms. Returns the name that is there. */
+/**
+ * Stores the name of an application, unless another name is there. KEYS clock, the name's record. ARGV name, ms. Returns the
+ * name that is there then.
+ */
 const introduce = `
 local name = redis.call('MGET', KEYS[2])[1] or ARGV[1]
 if name == ARGV[1] then redis.call('SET', KEYS[2], name, 'PX', ARGV[2]) end
@@ -235,7 +240,7 @@ end
 return 1
 `
 
-/** Keeps leases from expiring, with the tags that their loads have by now. KEYS leases. ARGV ms; for each: ticket, tags as JSON. */
+/** Renews leases, and stores the tags that their loads have by now. KEYS leases. ARGV ms; for each: ticket, tags as JSON. */
 const renew = `
 for index, key in ipairs(KEYS) do
   local lease = redis.call('MGET', key)[1]

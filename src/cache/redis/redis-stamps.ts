@@ -5,11 +5,13 @@ import type { RedisConnections } from './redis-connections.ts'
 import { script } from './redis-scripts.ts'
 import { prelude } from './script-functions.ts'
 
-/** A stamp whose record is lost makes validators of the past invalid, so it is kept as long as clients keep them. */
+/**
+ * How long a stamp is kept: as long as clients keep validators. Validators become invalid when the stamp's record is lost.
+ */
 const stampMs = 24 * 3_600_000
 
 /**
- * Reads the stamps of tags, and begins those that are missing, with the clock as it is.
+ * Reads the stamps of tags. Tags without a stamp get the clock as it is.
  *
  * KEYS clock, records of the tags. ARGV seed, seen, ms of a tag. Returns the clock's record, and the stamp of each tag.
  */
@@ -47,7 +49,7 @@ export class RedisStamps {
    * @param seed - the name of the generation that begins, if the clock is lost
    */
   async read(tags: readonly string[], begins: boolean, seed: string): Promise<TagReading> {
-    // A replica could answer a command that only reads, with stamps of the past.
+    // A plain read only if replicas never answer: their stamps may be outdated.
     const isPlain = !begins && this.#connections.isSingleServer
     const [record, ...stamps] = await (isPlain ? this.#readPlainly(tags) : this.#begin(tags, seed))
     const fields = /^(\d+)\|(\w+)$/.exec(record?.toString('latin1') ?? '')

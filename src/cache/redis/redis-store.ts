@@ -37,7 +37,7 @@ const refusalMs = 60_000
 /** How long a measured difference between our clock and the server's is used: clocks drift, and may be set. */
 const timeDifferenceMs = 60_000
 
-/** By which a store tells applications apart. */
+/** The names by which a store tells applications apart. */
 export interface StoreNames {
   readonly namespace: string
   readonly name: string
@@ -107,7 +107,7 @@ export class RedisStore implements Store {
     await this.#introduce(listener).catch(() => {})
   }
 
-  /** Enters the application's name. Two applications in one namespace would read one another's entries. */
+  /** Stores the application's name, because two applications in one namespace would read one another's entries. */
   async #introduce(listener: StoreListener): Promise<void> {
     const keys = [this.#keys.clock, `${this.#keys.prefix}name`]
     const name = String(await this.#connections.run<Buffer>(scripts.introduce, keys, [this.#name, String(nameMs)]))
@@ -287,7 +287,7 @@ export class RedisStore implements Store {
     this.#connections.close()
   }
 
-  /** The id of a lease. When a script begins a new generation, it is the name of that. */
+  /** A new id: for a lease, and for the generation that a script may begin. */
   #newId(): string {
     return `${this.#processId}${(++this.#ids).toString(36)}`
   }

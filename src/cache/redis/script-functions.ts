@@ -6,8 +6,8 @@
  *             namespace is cleared or the clock is lost
  *   name      the name of the application that uses the namespace
  *   t:<tag>   the stamp of the tag's last invalidation, and a `~<since>` or `~<since>:<until>` for each time that its entries
- *             became stale later, at most four: entries of before `until`, or else `since`, have been stale since then. For
- *             release 0.1 such a record is none, so it drops the entries
+ *             became stale later, at most four: entries that began before `until` (else `since`) have been stale since then.
+ *             Release 0.1 cannot read such a record, so it drops the entries
  *   e:<key>   an entry: `P2.<asOf>.<generation>.<storedAt>.` and what `encodePrefix` makes, then the payload
  *   l:<key>   the lease of the process that loads the key: `<ticket>|<stamp>|<generation>|<number>|<tags as JSON>`. Stamp and
  *             generation are the clock's when it was granted; the number says how many of the tags the caller named then
@@ -15,9 +15,9 @@
  * An entry is valid if its generation is the clock's, and the record of each of its tags exists and is not later than `asOf`,
  * the clock as it was before the load began. What Redis evicts can therefore only make entries invalid.
  *
- * All reads are MGET, which sees a value of another type as none.
+ * All reads are MGET, for which a value of another type is missing.
  *
- * Stamps are written with `%.0f`, since Lua's own way of writing numbers keeps 14 digits.
+ * Stamps are written with `%.0f`, because Lua otherwise writes only 14 digits of a number.
  */
 export const keyPrefix = `
 -- From a key as it arrived: the client may have put a prefix of its own before each.

@@ -1,10 +1,10 @@
-/** Keys that one command reads or writes at most. A script of more would keep other callers of the server waiting. */
+/** The most keys that one command reads or writes. A script of more would keep other callers of the server waiting. */
 const maxKeysAtOnce = 250
-/** Bytes that one command writes at most, unless one value has more. */
+/** The most bytes that one command writes, unless a single value has more. */
 const maxBytesAtOnce = 1024 * 1024
 
 interface BatchOptions<Item, Result> {
-  /** Sends one group; a result for each item, or nothing. */
+  /** Sends one group. Resolves to a result for each item, or to `undefined` when the store does not answer. */
   readonly send: (items: readonly Item[]) => Promise<readonly Result[] | undefined>
   readonly bytesOf?: (item: Item) => number
 }

@@ -34,7 +34,7 @@ export class Breaker {
     this.#timeouts = 0
   }
 
-  /** @param callers - that waited for the same answer: a flood of them opens the breaker at once */
+  /** @param callers - how many callers waited for the answer: a flood of them opens the breaker at once */
   recordTimeout(callers: number): void {
     this.#timeouts += callers
     if (this.#timeouts >= this.#options.failures) this.open()

@@ -1,27 +1,30 @@
 import { BoundedTimestamps, type Change } from '../memory/invalidation-log.ts'
 import type { Store } from './store.ts'
 
-/** Names of tags or keys that one command invalidates at most. */
+/** The most tags or keys that one command invalidates. */
 const maxNamesAtOnce = 1_000
 const maxQueued = 10_000
 
-/** Changes on their way to the store: those that wait until it is back, and those that it may have lost. */
+/** The changes that wait until the store is back, and the changes that the store may have lost. */
 export class ChangeQueue {
   readonly #queued = new QueuedChanges()
   readonly #recent = new RecentChanges()
-  /** Since when another server, which may lack the changes of before, may have taken over. */
+  /** When the connection was lost. Since then another server, which lacks recent changes, may have taken over. */
   #lostAt: number | undefined
 
   get size(): number {
     return this.#queued.size
   }
 
-  /** For {@link flush}. */
+  /** Queues a change for {@link flush}. */
   add(change: Change): void {
     this.#queued.add(change)
   }
 
-  /** The next server may be another one, which lacks the recent changes. However long it takes to come, they are kept for it. */
+  /**
+   * Notes that the connection is lost: the next server may lack recent changes. They are kept until it comes, however long
+   * that takes.
+   */
   noteLoss(): void {
     this.#lostAt ??= performance.now()
   }
@@ -31,7 +34,7 @@ export class ChangeQueue {
     this.#recent.add(change)
   }
 
-  /** Sends everything that waits. What is not acknowledged waits on. */
+  /** Sends all waiting changes. Changes that are not acknowledged stay in the queue. */
   async flush(send: (change: Change) => Promise<void>): Promise<void> {
     if (this.#lostAt !== undefined) this.#queued.add(this.#recent.since(this.#lostAt - recentMs))
     this.#lostAt = undefined
@@ -50,7 +53,10 @@ export class ChangeQueue {
   }
 }
 
-/** Changes that wait until the store is back. There, what was to become stale becomes invalid. Beyond 10,000 names they become one change of everything. */
+/**
+ * Changes that wait until the store is back. Soft changes are queued as plain ones: their entries become invalid, not stale.
+ * More than 10,000 names become one change of everything.
+ */
 class QueuedChanges {
   readonly #tags = new Set<string>()
   readonly #keys = new Set<string>()
@@ -103,7 +109,7 @@ export function splitChange(change: Change): Change[] {
   return parts
 }
 
-/** Changes of so long before a server was lost may be unknown to the next. */
+/** How old a change may be when a server is lost, for the next server to possibly lack it. */
 const recentMs = 60_000
 const maxRecent = 10_000
 

@@ -49,7 +49,7 @@ export class FairDeadline {
         expire: () => reject(late()),
       }
       this.#waiters.push(waiter)
-      // Fake timers of a test runner never run what they have when a test ends.
+      // A timer of a test runner's fake timers never fires once the test has ended: replace it.
       if (this.#timer === undefined || this.#scheduler !== setInterval) this.#startTimer()
       work.then(
         (value) => {
@@ -104,7 +104,7 @@ export class FairDeadline {
   }
 }
 
-/** The same with a timer for this work alone: on Workers, requests share none. */
+/** As `race`, with a timer for this work alone: on Workers, requests cannot share a timer. */
 async function raceAlone<Value>(
   work: PromiseLike<Value>,
   ms: number,
@@ -125,7 +125,7 @@ async function raceAlone<Value>(
   }
 }
 
-/** Calls the function after the event loop has read its sockets. From a timer that takes a detour: timers run before it. */
+/** Calls the function after the event loop has read its sockets. A timer alone would run before that. */
 export function afterPoll(run: () => void): void {
   // Two hops: the first runs after the poll of this turn of the loop, the second after the poll of the next.
   setImmediate(() => setImmediate(run))

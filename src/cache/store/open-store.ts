@@ -26,7 +26,6 @@ export interface OpenedStore {
   close(): Promise<void>
 }
 
-/** What a store tier works with. */
 interface StoreDependencies {
   readonly settings: CacheSettings
   readonly counters: StoreCounters
@@ -100,14 +99,17 @@ function startHeartbeat(store: StoreTier, coherence: Coherence, withinMs: number
   const beat = () => {
     idleBeats = coherence.isUsed ? 0 : idleBeats + 1
     coherence.isUsed = false
-    // An entry that was just stored is trusted for two beats without a question, so one idle beat does not mean disuse.
-    // It rejects if the client has refused its options, as every call of the user does.
+    // Stop after two idle beats, not one: an entry that was just stored is trusted for two beats without a question.
+    // A rejection means that the client refuses its options. Every call of the user rejects in the same way.
     if (idleBeats < 2) store.ping().catch(() => {})
   }
   return startInterval(beat, Math.max(10, withinMs / 2))
 }
 
-/** The Redis client inside a Keyv instance or adapter of either major, wrapped or not. */
+/**
+ * Finds the Redis client of a Keyv adapter, of either major. The adapter may be inside one or two wrappers, such as a Keyv
+ * instance.
+ */
 function clientOf(store: KeyvLike | undefined): RedisSource | undefined {
   let layer: unknown = store
   for (let depth = 0; depth < 3 && typeof layer === 'object' && layer !== null; depth++) {

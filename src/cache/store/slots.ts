@@ -1,9 +1,9 @@
-/** Keys of all commands that are under way. Together they take Redis a small part of the shortest deadline in use. */
+/** The most keys in all commands under way. Redis answers so many in a small part of the shortest deadline in use. */
 export const maxKeysUnderWay = 1_000
 
 /**
- * Bounds how much is under way at once. What must wait is not sent yet, so its wait does not count as the store's. Units are
- * keys: a group of 250 takes 250 of them.
+ * Bounds how much is under way at once. What must wait is not sent yet, so the time does not count as the store's. One slot
+ * is one key: a group of 250 keys takes 250 slots.
  */
 export class Slots {
   readonly #capacity: number

@@ -10,7 +10,7 @@ export function lateError(): StoreTimeoutError {
   return new StoreTimeoutError('the store did not answer within `timeouts.store`')
 }
 
-/** Error codes with which Redis says that the server, not the request, is at fault. */
+/** Redis' error codes for faults of the server, not of the request. */
 const unavailable = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|WRONGPASS|NOREPLICAS|BUSY|UNKILLABLE)$/
 
 /** What Redis up to 6.2 and Dragonfly put before the error of a command inside a script. */
@@ -36,12 +36,12 @@ export function kindOf(error: unknown, operation: CacheErrorEvent['operation']):
 }
 
 /**
- * So servers say that a command inside a script is not allowed (Redis up to 7.0; later ones and Valkey), or that its operator has
- * renamed a command.
+ * How servers say that a command inside a script is not allowed (Redis up to 7.0; later ones and Valkey), or that the
+ * operator has renamed a command.
  */
 const noRight = /\buser executing the script can't|\bACL failure in script\b|\bunknown (?:redis )?command\b/i
 
-/** Redis' own word for a refusal that only its operator can lift. */
+/** The code of a refusal that only Redis' operator can lift. */
 export function refusalOf(error: unknown): RedisRefusal | undefined {
   if (!(error instanceof Error)) return undefined
   if (noRight.test(error.message)) return 'NOPERM'
@@ -49,8 +49,8 @@ export function refusalOf(error: unknown): RedisRefusal | undefined {
 }
 
 /**
- * Whether the server is a replica, as the primary is after a failover that kept its connections. A new connection by the same
- * name may lead to the new primary.
+ * Whether the server is a replica: a former primary, after a failover that kept its connections. A new connection by the
+ * same name may lead to the new primary.
  */
 export function isOfReplica(error: unknown): boolean {
   return error instanceof Error && /^(READONLY|MASTERDOWN)$/.test(codeOf(error))
@@ -60,8 +60,8 @@ export function isOfReplica(error: unknown): boolean {
 const ofData = /^(22|23|54)[0-9A-Z]{3}$/
 
 /**
- * Whether the store itself answered with the error. Redis begins its errors with a code in capitals. Databases of SQL refuse
- * data by an SQL state, which `pg` has as `code` and `mysql2` as `sqlState`.
+ * Whether the store itself answered with the error. Redis begins its errors with a code in capitals. SQL databases refuse
+ * data with an SQL state, which `pg` has as `code` and `mysql2` as `sqlState`.
  */
 export function isAnswer(error: unknown): boolean {
   if (!(error instanceof Error)) return false

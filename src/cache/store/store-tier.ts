@@ -30,7 +30,7 @@ const readModes: readonly ReadMode[] = ['get', 'load', 'likely-hit', 'refresh', 
 interface AskOptions<Result> {
   /** Receives an answer that arrives after its deadline. */
   readonly tooLate?: ((result: Result) => void) | undefined
-  /** Keys that are asked for at once, each for a caller of its own. @defaultValue 1 */
+  /** How many keys are asked for, each by another caller. @defaultValue 1 */
   readonly keys?: number | undefined
 }
 
@@ -50,7 +50,7 @@ export class StoreTier {
   readonly #writes: Batch<EntryWrite, WriteOutcome>
   readonly #releases: Batch<HeldLease, void>
   readonly #renewals: Batch<LeaseRenewal, void>
-  /** Given back once the store answers again, so that others need not wait until they expire. */
+  /** Leases to give back once the store answers again, so that others need not wait until they expire. */
   readonly #unreleased: HeldLease[] = []
   #roundTripMs = 0
   #state: StoreState = 'up'
@@ -139,7 +139,7 @@ export class StoreTier {
   /** What the store holds under each key, or `undefined` when it does not answer. */
   read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<ReadResult[] | undefined> {
     const ask = () => this.#store.read(keys, mode, tags)
-    // A caller that has stopped waiting will not load: give back the leases that it was granted.
+    // After the deadline the caller no longer waits, and will not load: give back its leases.
     return this.#attempt('read', ask, { tooLate: (results) => this.#releaseAll(keys, results), keys: keys.length })
   }
 
@@ -159,7 +159,7 @@ export class StoreTier {
   async set(key: string, entry: StoredEntry): Promise<boolean> {
     const change = { tags: [], keys: [key], all: false }
     const isStored = await this.#attemptChange('write', () => this.#store.set(key, entry))
-    // The store may have refused no more than this value.
+    // A failed `set` may mean that only this value was refused, so the key must still be invalidated.
     if (isStored) this.#changes.addSent(change)
     else await this.invalidate(change)
     return isStored
@@ -218,7 +218,7 @@ export class StoreTier {
     await this.#opened?.close()
   }
 
-  /** There is one once it was imported. Everything that asks it waits until then. */
+  /** Only used once the store is imported: every caller waits for that first. */
   get #store(): Store {
     return this.#opened as Store
   }
@@ -234,7 +234,7 @@ export class StoreTier {
     return Promise.resolve(undefined)
   }
 
-  /** Whether the store took a change. */
+  /** Whether the store has acknowledged the change. */
   async #attemptChange(operation: StoreOperation, work: () => Promise<void>): Promise<boolean> {
     const done = () => work().then(() => true)
     // While the store catches up, new changes go past the breaker: queued behind the old ones, they might never all be sent.
@@ -301,7 +301,7 @@ export class StoreTier {
     }
   }
 
-  /** The listener is told when the new connection is ready. */
+  /** Opens a new connection if this one seems dead. `ready` of the listener is called once it works. */
   #reconnect(): void {
     this.#changes.noteLoss()
     this.#store.reconnect(this.#listener).catch(ignore)

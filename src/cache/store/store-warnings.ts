@@ -2,7 +2,7 @@ import type { OnWarn } from '../../shared/warnings.ts'
 import type { CacheSettings } from '../options.ts'
 import { refusalOf } from './store-errors.ts'
 
-/** Warnings that need the operator of the store. Each is said once. */
+/** Warnings for the operator of the store. Each is given once. */
 export class StoreWarnings {
   readonly #warn: OnWarn
   readonly #name: string
@@ -15,9 +15,9 @@ export class StoreWarnings {
   }
 
   /**
-   * Once for each of Redis' words; nothing for other errors.
+   * Warns once for each code of {@link refusalOf}; ignores other errors.
    *
-   * @param rights - what the store needs
+   * @param rights - the rights that the store needs
    */
   refused(error: unknown, rights = ''): void {
     const refusal = refusalOf(error)

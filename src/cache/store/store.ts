@@ -8,7 +8,7 @@ export type ReadMode =
   | 'load'
   /** As `'load'`, when the entry is probably fresh and has exactly the named tags. A store may optimize for that. */
   | 'likely-hit'
-  /** To read no entry, and find out whether the store is a replica, which must not be read. A primary can become one. */
+  /** To read no entry, but only find out whether the store has become a replica, which must not be read. */
   | 'verify'
   /** As `'load'`, even if the entry is fresh. */
   | 'refresh'
@@ -59,7 +59,7 @@ export interface ReadResult {
 export interface HeldLease {
   readonly key: string
   readonly lease: Lease
-  /** Whether the entry goes with the lease, because it is over and nothing takes its place. */
+  /** Whether the entry is deleted with the lease, because it is over and no value replaces it. */
   readonly dropsEntry?: boolean | undefined
 }
 
@@ -72,14 +72,14 @@ export function heldLeases(keys: readonly string[], results: readonly ReadResult
 export interface EntryWrite extends HeldLease {
   readonly entry: StoredEntry
   /**
-   * The store's clock, as the process had heard of it, when the load was given a value from memory: the value is then not later
-   * than that. `Infinity` when it was given none.
+   * The value is at most as new as this clock of the store: the load used a value from memory, and this was the latest
+   * change that the process had heard of. `Infinity` when the load used none.
    */
   readonly memoryStamp: number
 }
 
 export interface LeaseRenewal extends HeldLease {
-  /** Named by the callers and by the load so far. Once one is invalidated, the lease may be taken over. */
+  /** The tags that callers and the load have named so far. Once one is invalidated, the lease may be taken over. */
   readonly tags: readonly string[]
 }
 
@@ -89,13 +89,16 @@ export interface LeaseRenewal extends HeldLease {
  */
 export type WriteOutcome = 'stored' | 'invalidated' | 'expired'
 
-/** What stands for the state of some tags: each stamp changes with an invalidation of its tag. */
+/** The stamps of some tags: each stamp changes when its tag is invalidated. */
 export interface StampReading {
   /** Stamps of different generations cannot be compared. */
   readonly generation: string
   /** The latest change of any tag. */
   readonly at: number | string
-  /** Numbers are in the order of the changes; texts can only be equal or not. `undefined`: nothing is known of the tag. */
+  /**
+   * Number stamps are in the order of the changes; string stamps can only be equal or not. `undefined`: nothing is known of
+   * the tag.
+   */
   readonly stamps: readonly (number | string | undefined)[]
 }
 
@@ -106,12 +109,12 @@ export interface StoreListener {
   /**
    * Messages of other processes do not arrive, or this process cannot send any; everything else works.
    *
-   * @param refusedRight - that this user of the store lacks
+   * @param refusedRight - the right that this user of the store lacks
    */
   subscriptionFailed(error: unknown, refusedRight?: string): void
-  /** The store denies a right without which it still works in part. */
+  /** The store denies a right. Without that right it still works in part. */
   refused?(error: unknown): void
-  /** Another application has entered its name for this namespace. */
+  /** Another application uses this namespace. */
   sharedWith?(name: string): void
 }
 
@@ -120,7 +123,7 @@ export interface StoreListener {
  * store fails. Deadlines, retries and counting are up to the caller.
  */
 export interface Store {
-  /** What its user must be allowed to do, in the store's own notation. */
+  /** The rights that the store's user needs, in the store's own notation. */
   readonly rights?: string
   /** Opens the connections; called once. */
   connect(listener: StoreListener): Promise<void>
@@ -145,7 +148,7 @@ export interface Store {
   /**
    * The stamps of tags. One round trip, or two.
    *
-   * @param begins - whether tags that the store knows nothing of get a stamp now
+   * @param begins - whether a tag without a stamp gets one now
    */
   stamps(tags: readonly string[], begins: boolean): Promise<StampReading>
   /** Removes an entry that cannot be read. */
@@ -155,7 +158,9 @@ export interface Store {
   close(): Promise<void>
 }
 
-/** Imports the code of a store and the packages that it needs, which no user of another store should load, and makes it. */
+/**
+ * Imports the code of a store and the packages that it needs, and makes the store. Users of other stores must not load them.
+ */
 export type ImportStore = () => Promise<Store>
 
 /** Whether an entry has these tags, in this order, and no others. */

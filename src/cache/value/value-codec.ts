@@ -55,8 +55,7 @@ const binaryTypes = {
 } as const
 
 /**
- * Measures a value, and checks that it is plain data. With `freeze`, then freezes its plain objects and arrays.
- *
+ * Measures a value, and checks that it is plain data. With `freeze`, it then freezes its plain objects and arrays.
  * @param isDecoded - whether {@link decodeValue} has made the value, so that its objects have no hidden properties
  * @throws {@link UnstorableValueError}
  */
@@ -88,7 +87,7 @@ export function decodeValue(format: ValueFormat, bytes: Buffer): unknown {
 
 class Inspector {
   isJson = true
-  /** And arrays. */
+  /** Plain arrays too. */
   readonly plainObjects: object[] = []
   readonly #isDecoded: boolean
   readonly #path: object[] = []
@@ -152,7 +151,10 @@ class Inspector {
     return 160 + this.#measureView(value as ArrayBufferView)
   }
 
-  /** A view keeps all the memory that it is a part of, once for all views of it, except Node's pool, which others use too. */
+  /**
+   * A view keeps its whole buffer in memory, which counts once for all views of it. Of Node's pool, which others share, only
+   * the view counts.
+   */
   #measureView({ buffer, byteLength }: ArrayBufferView): number {
     if (buffer.byteLength === Buffer.poolSize) return byteLength
     if (this.#buffers.has(buffer)) return 0
@@ -192,8 +194,9 @@ class Inspector {
 }
 
 /**
- * Text with a character beyond Latin-1 takes two bytes a character. An exact test would need a scan in JavaScript. A header has 24
- * bytes. A text that was put together has 32 more, which are half counted, because not all are.
+ * The heap of a text. Its header has 24 bytes. Concatenated texts have 32 more; half of that is counted for all. With a
+ * character beyond Latin-1, each character takes two bytes. All texts that are not ASCII count so, because an exact test
+ * would need a scan in JavaScript.
  */
 function stringBytes(text: string): number {
   const isAscii = text.length < 16 ? false : Buffer.byteLength(text) === text.length
@@ -219,7 +222,8 @@ function hasOnlyFields(value: object, fields: readonly string[]): boolean {
 /** Whether a Date, Set, Map or view has own properties. */
 function hasProperties(value: object): boolean {
   if (!ArrayBuffer.isView(value)) return Reflect.ownKeys(value).length > 0
-  // To list the keys of a view takes long, because each of its elements is one. A new view of the same bytes has no others.
+  // Listing the keys of a view takes long, because each element is a key. A new view of the same bytes has no own
+  // properties: compare.
   return !nodeUtil().isDeepStrictEqual(value, (value as Uint8Array).subarray())
 }
 
@@ -264,7 +268,7 @@ class Encoder {
 
 class Decoder {
   readonly #binaries: Buffer
-  /** The part of the binaries that no value has yet: values that shared a part would decode to more than is there. */
+  /** The binary bytes that no value has claimed yet. Values may not share bytes: a few bytes could decode to very many. */
   #unclaimedBytes: number
 
   constructor(binaries: Buffer) {
