@@ -11,8 +11,8 @@ export function expectMonitor(monitor: unknown): void {
 }
 
 /**
- * The error of a middleware, plugin or error handler that was called in the way of another framework. Adapters look for it by
- * one comparison, because without it the first property that they read would be missing.
+ * The error of a middleware, plugin or error handler that was called in the way of another framework. Adapters test for that
+ * with one comparison; otherwise they would fail at the first property that they read.
  */
 export function wrongFramework(name: string, face: 'express' | 'fastify' | 'hono'): TypeError {
   return new TypeError(

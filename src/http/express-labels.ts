@@ -25,13 +25,13 @@ interface RouteSeen {
   readonly baseUrl: string
 }
 
-/** The applications that a request went through, and its property `next`, which every router sets. */
+/** The applications that a request went through, and the value of its property `next`, which every router sets. */
 interface Way {
   readonly apps: Set<App>
   next: unknown
 }
 
-// One for all copies of this library in a process, as they share the property `route`.
+// One symbol for all copies of this library in a process, because they share the property `route`.
 const routeSeen: unique symbol = Symbol.for('posthaste.routeSeen') as never
 const firstApp: unique symbol = Symbol('posthaste.firstApp')
 const wayOf: unique symbol = Symbol('posthaste.way')
@@ -68,11 +68,14 @@ const watchedNext: PropertyDescriptor = {
   enumerable: true,
 }
 
-/** Notes the application and the mounts of a request when its route takes it: an error that leaves them unwinds both. */
+/**
+ * Remembers the application and the mounts of a request when its route takes it, because an error that leaves them resets
+ * both.
+ */
 export function watchRoute(request: ExpressRequest): void {
   if (request.route !== undefined) return
   const watched: WatchedRequest = request
-  // An application that a middleware or a router calls does not know its parent.
+  // Remember the first application: one that a middleware or a router calls does not know its parent.
   watched[firstApp] ??= request.app
   if (!('route' in request)) watchRoutesOfAll(request)
   if (watched[wayOf] !== undefined || !mayHideApps(outermost(request.app))) return
@@ -80,7 +83,7 @@ export function watchRoute(request: ExpressRequest): void {
   Object.defineProperty(request, 'next', watchedNext)
 }
 
-/** Watches all requests that inherit from `express.request`, as this one does. Without Express it is this one alone. */
+/** Watches all requests that inherit from `express.request`, as this one does. Without Express, watches this one alone. */
 function watchRoutesOfAll(request: object): void {
   let common = request
   for (;;) {
@@ -91,7 +94,7 @@ function watchRoutesOfAll(request: object): void {
   if (!('route' in common)) Reflect.defineProperty(common, 'route', watchedRoute)
 }
 
-/** Whether an application hides others, as long as it has so many layers. */
+/** Whether an application hides others. Valid while the number of layers stays the same. */
 const hidingByApp = new WeakMap<App, { readonly layers: number; readonly hides: boolean }>()
 
 function mayHideApps(app: App | undefined): boolean {
@@ -109,8 +112,9 @@ function mayHideApps(app: App | undefined): boolean {
 type Target = (layer: Layer & { readonly route: Route }, path: string, baseUrl: string) => boolean
 
 /**
- * Finds the pattern under which a request was answered, mount paths included. Express keeps only values in `baseUrl`; the
- * `Route` object stays, so its place in the tree of routers is looked for once, and remembered where there is but one.
+ * Finds the pattern under which a request was answered, mount paths included. Express keeps only values in `baseUrl`, but
+ * the `Route` object stays the same. Its place in the tree of routers is looked for once, and remembered if there is only
+ * one.
  */
 export function createExpressLabels(): (request: ExpressRequest, status: number) => string {
   const labels = new WeakMap<Route, { readonly label: string; readonly apps: Way['apps'] | undefined }>()
@@ -129,7 +133,7 @@ export function createExpressLabels(): (request: ExpressRequest, status: number)
     if (route === undefined) {
       return walk(root, apps, path, wanted(request.method), '') ?? mountOfAnswer(root, apps, path, last.baseUrl)
     }
-    // Set in front of the monitor, or by an application of another copy of Express.
+    // The route was set in front of the monitor, or by an application of another copy of Express.
     if (seen === undefined) watchRoutesOfAll(request)
     const takenUrl = (last.baseUrl ?? '').replace(/\/$/, '')
     const isTarget: Target = (layer, _path, baseUrl) => layer.route === route && baseUrl === takenUrl
@@ -144,7 +148,7 @@ export function createExpressLabels(): (request: ExpressRequest, status: number)
   }
 }
 
-/** A route may have another place below an application that the request did not go through. */
+/** Whether the applications are the same. Below others, a route may have another place. */
 function isSame(some: ReadonlySet<App> | undefined, others: ReadonlySet<App> | undefined): boolean {
   if (some === undefined || others === undefined) return some === others
   if (some.size !== others.size) return false
@@ -153,8 +157,8 @@ function isSame(some: ReadonlySet<App> | undefined, others: ReadonlySet<App> | u
 }
 
 /**
- * A request that no route answered, but a middleware before it, is labelled with the route it wanted. Express answers HEAD by
- * GET's route, and OPTIONS by itself for any route.
+ * Selects the route that a request wanted, if a middleware has answered before it. Express answers HEAD by GET's route, and
+ * OPTIONS by itself for any route.
  */
 function wanted(method: string): Target {
   const name = method === 'HEAD' ? 'get' : method.toLowerCase()
@@ -193,7 +197,7 @@ function walk(
   return undefined
 }
 
-/** The label of what a middleware has answered that is mounted under a path, as `express.static` and GraphQL servers are. */
+/** The label of an answer by a middleware that is mounted under a path, such as `express.static` or a GraphQL server. */
 function mountOfAnswer(root: unknown, apps: readonly App[], path: string, baseUrl = ''): string {
   return (baseUrl !== '' && mountsOf(root, apps, path, baseUrl.replace(/\/$/, ''))) || unmatched
 }

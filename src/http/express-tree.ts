@@ -58,7 +58,7 @@ export function appsOf(request: Pick<ExpressRequest, 'app'>): App[] {
   return apps
 }
 
-/** The application that an application is in, at the root of all; `undefined` for a router that is used without one. */
+/** The outermost application around an application; `undefined` for a router that is used without one. */
 export function outermost(app: unknown): App | undefined {
   let outer = app as App | undefined
   while (outer?.parent !== undefined) outer = outer.parent
@@ -72,8 +72,8 @@ export function handlersBefore(request: ExpressRequest, middleware: unknown): un
 }
 
 /**
- * `app.use` hides an application in a closure of this name: it is one of those whose parent is the application that holds the
- * closure. A router shows an application as it shows a router.
+ * The routers or applications of a layer. `app.use` hides an application in a closure of the name {@link mountedApp}: it is
+ * one of the known applications whose parent has the layer. A router does not hide an application.
  *
  * @param known - applications that the request went through
  */
@@ -93,9 +93,9 @@ export function hidesApps(router: unknown): boolean {
 export function stackOf(router: unknown): readonly Layer[] {
   if (typeof router !== 'function') return []
   const { stack } = router as { stack?: readonly Layer[] }
-  // Applications of Connect, as that of Vite, have a stack too, of other layers.
+  // Applications of Connect, such as Vite's, have a stack too, but of other layers.
   if (stack !== undefined) return typeof stack[0]?.match === 'function' ? stack : []
-  // Reading `app.router` throws in Express 4, which is told by `lazyrouter`.
+  // Express 4 has `lazyrouter`, and there reading `app.router` throws.
   const app = router as {
     lazyrouter?: unknown
     _router?: { stack: readonly Layer[] }
@@ -140,9 +140,9 @@ export function matched(layer: Layer, path: string): ReturnType<Layer['match']> 
 /** How `path-to-regexp` ends the expression that it makes of a mount path. */
 const endOfMount = '(?=\\/|$)'
 
-/** Express 4: what the groups of the mount's expression matched is replaced by their names. */
+/** Express 4: replaces what the groups of the mount's expression matched by the names of the groups. */
 function namesForSpans(path: string, part: string, regexp: RegExp, keys: NonNullable<Layer['keys']>): string {
-  // The user's own expression: what it matched is a part of the URL.
+  // For the user's own expression, return its source: what it matched is a part of the URL.
   if (part !== '' && !regexp.source.endsWith(endOfMount)) return regexp.source
   const spans = part === '' ? undefined : new RegExp(regexp.source, `${regexp.flags}d`).exec(path)?.indices
   const fixed = (text: string) => (regexp.ignoreCase ? text.toLowerCase() : text)
@@ -161,8 +161,9 @@ function namesForSpans(path: string, part: string, regexp: RegExp, keys: NonNull
 const nowhere = 'posthaste-nowhere'
 
 /**
- * Router 2.0 to 2.2 keeps no pattern, but the values of the parameters: they are replaced by their names, and what is left
- * must be fixed, which the layer tells when it is asked for another path. A part of the URL is never put into the pattern.
+ * Router 2.0 to 2.2 keeps no pattern, only the values of the parameters: they are replaced by their names. All other
+ * segments must be fixed, which is tested by asking the layer for another path. A part of the URL is never put into the
+ * pattern.
  */
 function namesForValues(layer: Layer, part: string, params: Readonly<Record<string, unknown>>): string {
   const left = Object.entries(params).flatMap(([name, value]): [string, string][] =>

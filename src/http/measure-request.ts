@@ -53,7 +53,7 @@ interface RequestScope {
   end(): void
 }
 
-/** Opens a scope, or returns `undefined` while nothing needs scopes. The name is asked for when the scope ends. */
+/** Opens a scope, or returns `undefined` while nothing needs scopes. Calls `name` when the scope ends. */
 type OpenScope<Scope extends RequestScope> = (name: () => string) => Scope | undefined
 
 /** The pattern of the route that answered, such as `/users/:id`. */
@@ -81,8 +81,9 @@ export interface MonitorRequestsOptions<Request = unknown> {
    */
   readonly label?: ((request: Request) => string | undefined) | undefined
   /**
-   * How long a request may take before `requestScope().signal` is aborted with a `TimeoutError`. It answers nothing by itself:
-   * what takes the signal, and with `instrument({ abandon: 'cancel' })` each query, rejects. @defaultValue none
+   * How long a request may take before `requestScope().signal` is aborted with a `TimeoutError`. No answer is sent by
+   * itself: work that uses the signal rejects, and with `instrument({ abandon: 'cancel' })` each query too.
+   * @defaultValue none
    */
   readonly deadline?: Duration | undefined
   /**
@@ -127,7 +128,7 @@ export function expectMonitorRequests(monitor: PerformanceMonitor, options: obje
   warnIfMountedTwice(monitor)
 }
 
-/** The user's labels, and the pattern of the route where there is none. */
+/** The user's label, or the pattern of the route where the user gives none. */
 export function labelOption<Original>(
   label: ((original: Original) => string | undefined) | undefined,
   labelOf: LabelOf<Original>,
@@ -256,7 +257,9 @@ function outcomeOf(
   return request.headers.upgrade === undefined ? 'aborted' : 'upgrade'
 }
 
-/** The outcome of a request whose duration tells how fast the server is. An error is faster, and a stream ends when it likes. */
+/**
+ * The outcome, if the request's duration tells how fast the server is. An error is faster, and a stream may take any time.
+ */
 function timedOutcome(outcome: Outcome, status: number): 'completed' | 'aborted' | undefined {
   if (outcome === 'completed') return status < 500 ? outcome : undefined
   return outcome === 'aborted' ? outcome : undefined
@@ -267,9 +270,9 @@ const eventStream = 'text/event-stream'
 function isEventStream(response: ClosedResponse): boolean {
   const contentType = response.getHeader('content-type')
   if (contentType !== undefined) return String(contentType).startsWith(eventStream)
-  // Node keeps headers that were given to `writeHead()` only as the text that it sent. A stream has no length.
+  // Node keeps headers that were given to `writeHead()` only in the text that it sent. A stream has no `Content-Length`.
   const { _header, _contentLength } = response as { _header?: unknown; _contentLength?: unknown }
-  // HTTP/2 says there only whether the head was sent, and knows all headers.
+  // In HTTP/2 `_header` only says whether the head was sent, and `getHeader` knows all headers.
   return typeof _contentLength !== 'number' && typeof _header === 'string' && _header.includes(eventStream)
 }
 

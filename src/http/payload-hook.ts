@@ -19,7 +19,7 @@ export type PayloadHook<Request, HookReply> = (
 
 /** A payload that {@link payloadHook} waits for. */
 export class LatePayload {
-  /** Resolves to what returns the payload, and may change the head. */
+  /** Resolves to a function that returns the payload, and may change the head. */
   readonly reader: Promise<() => unknown>
 
   constructor(reader: Promise<() => unknown>) {
@@ -28,9 +28,9 @@ export class LatePayload {
 }
 
 /**
- * Makes a hook of a function that returns the payload to go on with. While the hook waits for it, the reply is as Fastify leaves
- * it without the hook: it counts as sent, so that a second answer and the page of a later error are refused, and what the handler
- * does to the head comes too late.
+ * Makes a hook of a function that returns the next payload. While the hook waits for a payload, the reply counts as sent, as
+ * it does in Fastify without the hook: a second answer and the page of a later error are refused, and changes of the head by
+ * the handler come too late.
  */
 export function payloadHook<Request, HookReply extends Reply>(
   change: (request: Request, reply: HookReply, payload: unknown) => unknown,

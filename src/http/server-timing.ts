@@ -13,12 +13,12 @@ export type MaySeeTiming = (request: HttpRequest) => boolean | Promise<boolean>
 /** The gates of monitors whose performance routes exist. */
 const gatesByMonitor = new WeakMap<object, Gate>()
 
-/** The rule of the performance routes is also that of `Server-Timing`. */
+/** Remembers the gate of the performance routes, which also decides who sees `Server-Timing`. */
 export function rememberGate(monitor: object, gate: Gate): void {
   gatesByMonitor.set(monitor, gate)
 }
 
-/** Until there are performance routes, the rule is theirs without `authorize`. */
+/** Makes the rule for who sees `Server-Timing`. Until a monitor has performance routes, their default gate decides. */
 export function createTimingGate(monitor: { warn(warning: Warning): void }): MaySeeTiming {
   let usual: Gate | undefined
   return (request) => {
@@ -36,7 +36,7 @@ export function addServerTiming(
   asked: boolean | Promise<boolean>,
 ): void {
   let isAllowed = asked === true
-  // Known at once unless the user's function is asked: a handler may answer at once.
+  // Only the user's function answers later. Do not wait for it: a handler may answer at once.
   if (asked instanceof Promise) {
     asked.then(
       (allowed) => {
@@ -58,7 +58,10 @@ const maxLength = 4_096
 
 const shortNames: Readonly<Record<string, string>> = { database: 'db' }
 
-/** The parts of the request's time so far, in milliseconds (W3C Server Timing), then the user's names that have room. */
+/**
+ * The parts of the request's time so far, in milliseconds (W3C Server Timing), then as many of the user's names as have
+ * room.
+ */
 export function serverTimingOf({ waits }: OpenRequestScope): string {
   const now = performance.now()
   waits.settle(now)

@@ -53,7 +53,7 @@ export function monitorUpgrades(
     const [path] = (request.url as string).split('?', 1) as [string]
     const method = request.method as string
     if (monitor.ignores(method, path)) return
-    // Long-lived even before it is accepted: how long the application takes to do so is not known apart.
+    // Counts as long-lived from the start: how long the application takes to accept it cannot be measured.
     const startedAt = monitor.start({ original: request, method, route: null, isLongLived: true })
     const sentStatus = watchStatus(socket)
     socket.on('close', () => {
@@ -64,7 +64,7 @@ export function monitorUpgrades(
   })
 }
 
-/** Node answers an upgrade as an ordinary request while nobody listens, so this listens only while others do. */
+/** Listens only while others do: without any listener, Node answers an upgrade as an ordinary request. */
 function listenBesideOthers(server: UpgradingServer, listener: UpgradeListener): void {
   let isListening = false
   const begin = () => {

@@ -2,15 +2,15 @@ import type { LoopClocks } from './loop-clocks.ts'
 
 /** Two looks within this time are the same turn: the idle time need not be read again. */
 const sameTurnMs = 0.05
-/** Polling for events that are already there takes up to this long, and is no waiting. */
+/** Polling for events that are already there takes up to this long. It does not count as waiting. */
 const noIdleMs = 0.02
-/** The loop counts as stalled when it was busy for longer than this between two looks; longer than the other is start-up. */
+/** The loop has stalled when it was busy for longer than the first between two looks. Longer than the second is start-up. */
 const shortestStallMs = 100
 const longestStallMs = 2_000
 
 /**
- * Since when has the event loop not waited for events? A loop that waited a moment ago has no work left over, however long its
- * turns are. Each request looks, so this allocates nothing.
+ * Measures for how long the event loop has worked without waiting for events. A loop that waited a moment ago has no work
+ * left over, however long its turns are. Each request looks, so this allocates nothing.
  */
 export class BusyLoop {
   /** The time of the latest {@link look}. */
@@ -29,8 +29,8 @@ export class BusyLoop {
   }
 
   /**
-   * Reads the clocks. The time for which the loop has been busy is an upper bound: when it waited since the last look, it is
-   * taken to have waited first and worked then. To hold a request back for nothing takes microseconds.
+   * Reads the clocks. The time for which the loop has been busy is an upper bound: if it waited since the last look, it
+   * counts as having waited first and worked afterwards. Too high a bound delays a request by microseconds only.
    */
   look(): void {
     const now = this.#clocks.now()
@@ -53,8 +53,8 @@ export class BusyLoop {
   }
 
   /**
-   * Whether a lone stall ended less than its own length ago. Clients that connected meanwhile are accepted one a turn, so that
-   * the queue seems to grow just then.
+   * Whether a single stall ended less than its own length ago. Node accepts the clients that connected during the stall one
+   * a turn, so the queue seems to grow just then.
    */
   get recoversFromStall(): boolean {
     return this.now < this.#graceUntil

@@ -15,19 +15,21 @@ const windowMs = 100
 const fewResponses = 10
 /** A window that took longer has seen too little traffic to say anything. */
 const longestWindowMs = 1_000
-/** They pile up when more than this share of the responses came in addition, in so many windows in a row. */
+/**
+ * Requests pile up when the number in flight grows by more than this share of the responses, in so many windows in a row.
+ */
 const leastGrowth = 0.1
 const risingWindows = 3
 /** No limit goes below this. */
 const leastLimit = 4
-/** After so many windows with half of the limit unused, there is none. */
+/** The limit is removed after so many windows in which half of it was unused. */
 const calmWindows = 50
 
 /**
- * How many requests of one kind may be in flight. There is no limit until they become slow and pile up at the same time: then
- * something behind them is full, and more of them make it no faster. What is needed then follows from Little's law:
- * throughput times the latency without a queue. A latency that stays high although no more are in flight is the dependency's
- * own: the limit must not go down with it.
+ * Limits how many requests of one kind may be in flight. There is no limit until requests become slow and pile up at the
+ * same time: then something behind them is full, and more requests make it no faster. The limit follows from Little's law:
+ * throughput times the latency without a queue. If the latency stays high although no more requests are in flight, the
+ * dependency itself is slow, and the limit must not go down with it.
  */
 export class ConcurrencyLimit {
   /** `Infinity` without a limit. */
@@ -45,7 +47,7 @@ export class ConcurrencyLimit {
   #responses = 0
   #answered = 0
   #sumMs = 0
-  /** The most in flight in this window, and how many were at the end of the one before. */
+  /** The most requests in flight in this window, and the number in flight at the end of the last window. */
   #peak = 0
   #inFlightBefore = 0
   #risingWindows = 0
@@ -64,7 +66,7 @@ export class ConcurrencyLimit {
     return this.inFlight + this.waiting >= this.limit
   }
 
-  /** Whether nothing would be lost with this object. */
+  /** Whether this object can be dropped without losing anything. */
   get isUnused(): boolean {
     return this.inFlight === 0 && this.waiting === 0 && this.limit === Infinity
   }
@@ -89,7 +91,7 @@ export class ConcurrencyLimit {
     this.#sumMs += ((now * ticksPerMs - enteredAt) | 0) / ticksPerMs
     this.#responses++
     if (outcome === 'completed') this.#answered++
-    // The first responses, if none came before: they know least of a queue.
+    // Begin with the mean of the very first responses, because they met the shortest queue.
     if (this.#baseMs === 0 && this.#responses === fewResponses) this.#baseMs = this.#sumMs / fewResponses
     const passedMs = now - this.#windowStart
     if (passedMs < windowMs || this.#responses < fewResponses) return
@@ -117,7 +119,7 @@ export class ConcurrencyLimit {
     }
     this.#limitedAt ??= now
     if (this.inFlight > this.limit) {
-      // What ends soon after was in the queue too: its latency says nothing yet.
+      // More requests are in flight than the new limit allows. They were queued, so their latency says nothing yet.
       this.#limitedAt = now
       return
     }
@@ -139,7 +141,7 @@ export class ConcurrencyLimit {
     this.#calmWindows = 0
   }
 
-  /** Tries a higher limit where it is in the way, and none where it is not. */
+  /** Raises a limit that requests reach, and removes one that they stay far below. */
   #relax(): void {
     if (this.limit === Infinity) return
     if (this.#peak >= this.limit) this.limit += Math.max(1, Math.round(this.limit * 0.1))

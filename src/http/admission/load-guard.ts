@@ -94,7 +94,7 @@ export class LoadGuard<Original> implements AdmissionSource {
     this.#clocks = clocks
     this.#queue = new TurnQueue(clocks, this.#settings.maxWaitMs)
     const { concurrency } = this.#settings
-    // A full loop makes everything slow: that much of a latency is not the dependency's.
+    // A full loop slows down every request: this part of a latency is not due to the dependency.
     const loopMs = () => 10 + 6 * this.#queue.turnCostMs
     const clock = { now: clocks.now, loopMs, onLeave: () => this.#queue.countEnd() }
     this.#classes = concurrency === 'auto' ? new RequestClasses(clock) : undefined
@@ -112,7 +112,8 @@ export class LoadGuard<Original> implements AdmissionSource {
       measured = this.#findMeasured(method, url, response)
       if (measured === undefined) return true
     }
-    // Its client has left while something in between waited: it would be counted for ever.
+    // The client left while something between `monitorRequests` and this waited. The request would count as in flight for
+    // ever.
     if (measured.hasEnded) return true
     const limit = this.#classes === undefined ? this.#limit : this.#classes.find(method, url)
     // This guard is used twice.
@@ -202,7 +203,7 @@ export class LoadGuard<Original> implements AdmissionSource {
 
   #enter(measured: MeasuredRequest, limit: ConcurrencyLimit): void {
     const { limit: outer, admittedAt } = measured
-    // Another guard of this monitor has let it in: it must be told of the end too.
+    // Another guard of this monitor has let the request in: it must be told of the end too.
     measured.limit =
       outer === undefined
         ? limit
@@ -250,12 +251,12 @@ export class LoadGuard<Original> implements AdmissionSource {
     return 'normal'
   }
 
-  /** The request, if it is measured, though another came in between. `undefined` for those that are none of ours. */
+  /** The measured request, if another came in after it. `undefined` for requests that the monitor does not measure. */
   #findMeasured(method: string, url: string, response: ServerResponse): MeasuredRequest | undefined {
     const measured = this.#measured.byResponse.get(response)
     if (measured === undefined && this.#monitor.ignores(method, url.split('?', 1)[0] as string)) return undefined
     this.#warnOfOrder()
-    // From now on they are found.
+    // From now on `byResponse` holds all requests.
     this.#measured.keepsAll = true
     return measured
   }

@@ -16,7 +16,9 @@ export interface LoopClocks {
   readonly after: (ms: number, run: () => void) => void
 }
 
-/** Whether the runtime measures how long its event loop waits. Bun and Deno have the property, and it says nothing. */
+/**
+ * Whether the runtime measures how long its event loop waits. Bun and Deno have the property, but its value is meaningless.
+ */
 export function measuresIdleTime(): boolean {
   const { bun, deno } = process.versions
   return bun === undefined && deno === undefined && typeof performance.nodeTiming?.idleTime === 'number'

@@ -4,23 +4,28 @@ import { judgedEveryMs } from './standing-queue.ts'
 /** How long measuring the price of a request may take, and how many requests it needs. */
 const longestMeasureMs = 1_000
 const fewRequests = 5
-/** Later work is what costs more than this many times what a handler does at once, and half a millisecond: refusals cost something too. */
+/**
+ * A request does most of its work later if it costs more than this many times its start, and half a millisecond more:
+ * refusals cost something too.
+ */
 const dearRatio = 3
 const dearMs = 0.5
-/** The loop may spend a little more than time passes, or the queue would never go; less while it is late. */
+/**
+ * How fast the bucket fills. A little faster than time passes, or the queue would never end; slower while the loop is late.
+ */
 const usualRate = 1.25
 const lateRate = 0.8
 const lateMs = 20
-/** A loop that waited for so long may start one more request at once. */
+/** After the loop has waited for this long, one more request may start at once. */
 const idleOfOneMs = 0.5
 
 /**
- * Bounds how fast handlers start when most of their work comes later, as after `await`: their start takes the loop next to
- * nothing, so that a turn's budget would start dozens, whose work then comes at once. A bucket of milliseconds, which fills with
- * time, and of which each start takes what requests of late cost in all.
+ * Limits how fast handlers start when most of their work comes later, as after `await`. Starting them takes the loop next to
+ * nothing, so a turn's budget would start dozens, whose work then comes at once. The limit is a bucket of milliseconds: time
+ * fills it, and each start takes what recent requests cost in all.
  */
 export class Pace {
-  /** What a start takes of the bucket: 0 while requests do most of their work at once. */
+  /** What a start takes from the bucket: 0 while requests do most of their work at once. */
   priceMs: number
   /** What a request takes of the loop from its start to its first wait. */
   startCostMs = 0
@@ -31,7 +36,7 @@ export class Pace {
   #unusedIdleMs = 0
   /** What the latest requests cost in all, newest first. */
   #costs: readonly number[] = []
-  /** 0 before the first look: what happened until then, such as the start of the process, is no price. */
+  /** 0 before the first look. What happened until then, such as the start of the process, must not count as a cost. */
   #measuredAt = 0
   #unspentAtMeasure = 0
   #endedAtMeasure = 0
@@ -40,7 +45,7 @@ export class Pace {
   constructor(turnMs: number) {
     this.#turnMs = turnMs
     this.#tokensMs = turnMs
-    // Unknown, and so no reason to start more than a few at once.
+    // The price is not known yet: start only a few at once.
     this.priceMs = turnMs / 8
   }
 
@@ -89,7 +94,7 @@ export class Pace {
    * Measures what requests cost the loop.
    *
    * @param unspent - how long the loop has waited, or turned requests away, in all
-   * @param ended - number of requests that have ended in all: of those that have only started, the work may be still to come
+   * @param ended - number of requests that have ended in all. Requests that have only started may still have work to do
    */
   measure(now: number, unspent: number, ended: number): void {
     const spanMs = now - this.#measuredAt
@@ -97,7 +102,7 @@ export class Pace {
     if (this.#measuredAt > 0 && spanMs <= longestMeasureMs) {
       if (count < fewRequests) return
       this.#costs = [(spanMs - (unspent - this.#unspentAtMeasure)) / count, ...this.#costs.slice(0, 2)]
-      // The median of three, or the lower of two: one stall is no price.
+      // The median of three, or the lower of two, so that one stall does not set the price.
       const costMs = this.#costs.toSorted((a, b) => a - b)[Math.ceil(this.#costs.length / 2) - 1] as number
       this.priceMs = costMs > dearRatio * this.startCostMs + dearMs ? costMs : 0
     }

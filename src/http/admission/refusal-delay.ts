@@ -1,20 +1,26 @@
 import { judgedEveryMs } from './standing-queue.ts'
 
-/** Shares of the loop that reading and refusing may take: with less, refusals need not wait; with more, they wait longer. */
+/**
+ * Shares of the loop that reading and refusing take. Below the first, refusals wait less; above the second, they wait
+ * longer.
+ */
 const littleShare = 0.1
 const muchShare = 0.25
 const mostShare = 0.4
 const shortestMs = 25
 const longestMs = 100
-/** The longest delay after so many judgements in a row at which refusals took most of the loop: code that is cold takes longer too. */
+/**
+ * The longest delay once refusals have taken most of the loop in more than so many judgements in a row. In fewer, cold code
+ * may be the reason.
+ */
 const longestForMostMs = 400
 const lastingJudgements = 10
-/** Multiples of it, without their whole part, spread evenly. */
+/** The fractions of its multiples are spread evenly. */
 const goldenRatio = 0.618
 
 /**
- * For how long a refusal is held back. Clients that send again as soon as they are refused would take all of the loop: reading and
- * refusing them leaves no time for work. Held back, the same clients send less.
+ * Decides for how long a refusal is held back. Clients that send again as soon as they are refused would take all of the
+ * loop: reading and refusing their requests leaves no time for work. If refusals are held back, the same clients send less.
  */
 export class RefusalDelay {
   #ms = 0
@@ -41,7 +47,10 @@ export class RefusalDelay {
     else if (share > muchShare && this.#ms < mostMs) this.#ms = Math.min(mostMs, Math.max(shortestMs, 2 * this.#ms))
   }
 
-  /** Half as long to half as long again, so that clients do not come back together. */
+  /**
+   * The delay of the next refusal: between half and one and a half times the present one, so that clients do not come back
+   * together.
+   */
   next(): number {
     this.#spread = (this.#spread + goldenRatio) % 1
     return this.#ms * (0.5 + this.#spread)

@@ -1,4 +1,7 @@
-/** So many requests are needed for an average. Until then the cheapest counts: cold code and stalls make all others dear. */
+/**
+ * An average needs so many requests. Until then the cheapest request counts, because cold code and stalls make the others
+ * expensive.
+ */
 const coldRequests = 16
 
 /** The time that one request takes of the event loop, smoothed over the last few dozen. */

@@ -1,13 +1,13 @@
 /** How often the queue is judged. As CoDel's interval: longer than a request takes (RFC 8289, 4.3). */
 export const judgedEveryMs = 100
 
-/** So many points mean overload. A queue that stands gets one for each interval, one that grows gets two or three. */
+/** So many points mean overload. In each interval, a standing queue gets one point, and a growing queue two or three. */
 const pointsOfOverload = 3
 
 /**
- * Tells a queue that stands from one that goes by itself. As in CoDel (RFC 8289), what counts is the least length within an
- * interval, since each burst makes a queue. But a stall also leaves one that takes seconds to go, so a queue that becomes
- * shorter is no overload. Lengths are given in milliseconds of work.
+ * Tells a standing queue from one that drains by itself. As in CoDel (RFC 8289), the least length within an interval counts,
+ * because each burst makes a queue. A stall can leave a queue that takes seconds to drain, so a queue that becomes shorter
+ * is no overload. Lengths are given in milliseconds of work.
  */
 export class StandingQueue {
   isOverload = false
@@ -17,7 +17,7 @@ export class StandingQueue {
   #points = 0
   #judgesAt = 0
 
-  /** @param targetMs - a queue that is shorter once in an interval is none */
+  /** @param targetMs - a queue that is shorter than this at some moment of an interval is not standing */
   constructor(targetMs: number) {
     this.#targetMs = targetMs
   }
@@ -36,7 +36,7 @@ export class StandingQueue {
     const lateMs = now - this.#judgesAt
     if (lateMs < 0) return
     const isGone = lateMs > judgedEveryMs || this.#leastMs <= this.#targetMs
-    // By number and not by time: the estimated cost changes too.
+    // Compare numbers of requests, not times: the estimated cost changes too.
     const grownMs = (length - this.#lengthBefore) * costMs
     const grown = grownMs / judgedEveryMs
     if (isGone || isStall || grown < -0.1 || (isCold && grown < 0.6)) this.#points = 0

@@ -28,20 +28,23 @@ export interface QueuedRequest extends Rejectable {
   onTaken(): void
 }
 
-/** How long one turn of the loop works before it looks for new requests: as long as looking took, within these bounds. */
+/** How long one turn of the loop works before it looks for new requests: as long as reading took, within these bounds. */
 const turnMs = 5
 const longestTurnMs = 60
-/** How long, and how many turns, reading may go on without any work. */
+/** For how long, and for how many turns, requests may be read before any of them starts. */
 const readingMs = 8
 const maxReadingTurns = 64
-/** Of `maxWait`: what the queue must be shorter than once in a while, and from which expected wait on requests are refused. */
+/**
+ * Shares of `maxWait`. A queue that is never shorter than the first is standing. During overload, a request is refused if
+ * its expected wait is longer than the second.
+ */
 const targetShare = 0.2
 const expectedShare = 0.65
-/** A burst may wait for so many times `maxWait`. What makes others wait longer is none. */
+/** The requests of a burst may wait for this many times `maxWait`. A longer queue does not count as a burst. */
 const burstFactor = 7
 /** The first requests of a process take several times as long: a queue behind them is no overload, unless it grows fast. */
 const coldStarts = 28
-/** So many requests may wait whatever they cost: of one that takes long, the cost is no measure. */
+/** So many requests may wait whatever they cost, because one expensive request says nothing about the next. */
 const fewWaiting = 2
 
 interface Waiting {
@@ -50,12 +53,12 @@ interface Waiting {
 }
 
 /**
- * Starts requests at once while the event loop keeps up, and from a queue, a few a turn, while it does not.
+ * Starts requests at once while the event loop keeps up. While it does not, they wait in a queue, and a few start each turn.
  *
- * While handlers run as they are read, whoever is read later waits for them all: refusals and health checks too. And Node
- * accepts one new connection a turn, so long turns shut new clients out. So this reads first, as long as requests or connections
- * come, and then works for a few milliseconds. When the queue does not become shorter by itself, requests that would wait for too
- * long are refused, those of low priority sooner.
+ * If handlers ran as soon as their requests are read, later requests would wait for all of them, even refusals and health
+ * checks. And Node accepts one new connection a turn, so long turns shut new clients out. So this reads first, as long as
+ * requests or connections come, and then works for a few milliseconds. If the queue does not become shorter by itself,
+ * requests that would wait too long are refused, those of low priority sooner.
  */
 export class TurnQueue {
   /** The time that one turn's work takes. */
@@ -69,7 +72,10 @@ export class TurnQueue {
   readonly #refusalDelay = new RefusalDelay()
   readonly #queues: readonly Fifo<Waiting>[] = [new Fifo(), new Fifo(), new Fifo()]
   #length = 0
-  /** When the first request of this turn came that did not start at once, and the last; the first is negative before. */
+  /**
+   * The times of the first and the last request of this turn that did not start at once. The first is negative if there was
+   * none.
+   */
   #turnStart = -1
   #lastArrival = 0
   #hasArrivals = false
@@ -77,12 +83,14 @@ export class TurnQueue {
   #isPumpDeferred = false
   #isPaused = false
   #workEndedAt = 0
-  /** The end of the work that the cost was measured up to. */
+  /** The end of the latest work that was measured for the cost. */
   #measuredUntil = 0
-  /** Number of requests that were started, and that have ended. */
+  /** How many requests were started, and how many have ended. */
   #started = 0
   #ended = 0
-  /** Number of those that started without the queue since the loop waited last, which was then, and have not ended. */
+  /**
+   * How many requests started without the queue since the loop last waited and have not ended; and the time of that wait.
+   */
   #freeStarts = 0
   #freeStartsSince = 0
   /** For how long this has read and refused requests: since the last work, and in all. */
@@ -139,7 +147,7 @@ export class TurnQueue {
     const loop = this.#loop
     this.#noteArrival()
     if (this.#length === 0) {
-      // What the loop did long before the first request, such as the start of the process, is no cost of one.
+      // The loop's work long before the first request, such as the start of the process, is not the cost of a request.
       const earliest = this.#cost.ms === 0 ? loop.now - turnMs : 0
       this.#measuredUntil = Math.max(this.#measuredUntil, loop.busySince, earliest)
     }
@@ -171,7 +179,7 @@ export class TurnQueue {
     if (ahead < fewWaiting) return false
     const boundMs = this.#maxWaitMs * (this.#standing.isOverload ? expectedShare : burstFactor)
     const waitMs = ahead * this.#cost.ms
-    // Else the queue, which grows no more, would seem to go by itself.
+    // Otherwise the queue, which no longer grows, would seem to drain by itself.
     if (waitMs > boundMs) this.#standing.isOverload = true
     return waitMs > (rank === 2 ? boundMs / 2 : boundMs)
   }
@@ -240,11 +248,14 @@ export class TurnQueue {
     }
   }
 
-  /** In every queue, the first has waited longest. Requests of low priority might never be taken. */
+  /**
+   * Refuses requests that have waited too long. The first of each queue has waited longest. Without this, requests of low
+   * priority might never be taken.
+   */
   #refuseLate(now: number): void {
     const boundMs = this.#maxWaitMs * (this.#standing.isOverload ? 1 : burstFactor)
     for (const queue of [this.#queues[1]!, this.#queues[2]!]) {
-      // The last ones start in this turn: if a turn takes longer than the bound, some must still be served.
+      // The last few stay and start in this turn: if every turn takes longer than the bound, some must still be served.
       while (this.#length > fewWaiting && queue.first !== undefined && now - queue.first.at > boundMs) {
         this.#refuse(this.#takeFrom(queue))
       }
@@ -255,7 +266,7 @@ export class TurnQueue {
     const budgetMs = Math.min(longestTurnMs, Math.max(turnMs, this.#readMs))
     this.#readMs = 0
     let started = 0
-    // By the clock for handlers that run at once, by their cost for those behind a promise.
+    // Handlers that run at once are limited by the clock, handlers behind a promise by their cost.
     while (
       this.#length > 0 &&
       this.#pace.allowsStart &&

@@ -15,7 +15,7 @@ export interface Codec {
    * Makes a stream that sends on each written piece within some milliseconds, even when the next piece is slow to come.
    *
    * @param onEnd - called when the stream ends
-   * @param leastBytes - a shorter body fails: it is cut off, and encoded it would look whole
+   * @param leastBytes - a shorter body is an error: it was cut off, and if it were encoded, it would look whole
    */
   createStream(onEnd?: OnEncoded | undefined, leastBytes?: number | undefined): Transform
 }
@@ -48,7 +48,7 @@ const zlibCodecs: Readonly<Record<ContentCoding, ZlibCodec>> = { zstd: 'zstd', b
 /** Measured on JSON of 100 KB. */
 const initialBytesPerMs: Readonly<Record<ContentCoding, number>> = { zstd: 300_000, br: 85_000, gzip: 60_000 }
 
-/** Smaller bodies are compressed on the event loop at any pace: the way to the thread pool takes longer. */
+/** Smaller bodies are always compressed on the event loop, because handing them to the thread pool takes longer. */
 const minLimit = 16 * 1024
 
 /**
@@ -80,7 +80,10 @@ class Pace {
 /** How long a written piece waits for more to be compressed with. */
 const flushAfterMs = 10
 
-/** An encoder holds back its input until a block is full. A page that is sent in pieces would stall. */
+/**
+ * Flushes the encoder soon after each piece. It would hold back its input until a block is full, and a page that is sent in
+ * pieces would stall.
+ */
 function flushSoon(
   stream: ZlibStream,
   flushOperation: number,

@@ -20,13 +20,13 @@ const compressibleTypes: ReadonlySet<string> = /* @__PURE__ */ (() =>
     'x-shader/x-vertex',
   ]))()
 
-/** A server has few types, and parsing one costs more than the rest of a plan. */
+/** How many results are remembered. A server has few types, and parsing one costs more than the rest of a plan. */
 const maxContentTypes = 100
 
 /**
  * Tells whether a body of a `Content-Type` is worth compressing.
  *
- * @param types - the user's own answer; `undefined` for the types that are known
+ * @param types - the user's own decision; where it returns `undefined`, the list of known types decides
  */
 export function createTypeCheck(
   types: ((contentType: string) => boolean | undefined) | undefined,

@@ -91,7 +91,7 @@ export function planEncoding(
   if (mayNotTransform(head)) return unchanged('no-transform')
   // A 304 has no body and no type, but the validators of the answer that the client has stored (RFC 9110, 15.4.5).
   if (status === 304) {
-    // A tag that names a coding is that of a body which is encoded already, as the response cache keeps it.
+    // The response cache puts the coding into the entity tag of an encoded body. Such a tag must not become weak.
     if (/-(?:zstd|br|gzip)"$/.test(text(head.header('etag')))) return withVary(head, 'status')
     return headOfBodiless(head, negotiate(acceptEncoding), 'status')
   }
@@ -108,7 +108,7 @@ export function planEncoding(
   return {
     coding: encoding,
     mustEncode: refusesIdentity,
-    // Ranges would count bytes of the encoded body, which is not stored.
+    // The encoded body is not stored, so ranges of its bytes cannot be served.
     encoded: { encoding, set, remove: ['accept-ranges', 'content-length'] },
     notSmaller: withVary(head, 'not smaller'),
   }
@@ -132,7 +132,7 @@ function withVary(head: CompressibleHead, skipped: SkipReason): EncodedHead {
   return { encoding: 'identity', set: { vary: varyOf(head) }, remove: [], skipped }
 }
 
-/** The head of an answer to HEAD, or of a 304. A body might be encoded, so it promises no length. */
+/** The head of an answer to HEAD, or of a 304. The body might be encoded, so the length is left out. */
 function headOfBodiless(head: CompressibleHead, { encoding }: Negotiated, skipped: SkipReason): EncodedHead {
   if (encoding === 'identity') return withVary(head, skipped)
   const set = { vary: varyOf(head), ...weakEtag(head) }
@@ -153,7 +153,7 @@ function weakEtag(head: CompressibleHead): { readonly etag?: string } {
 function isEncoded(head: CompressibleHead): boolean {
   const encoding = text(head.header('content-encoding'))
   if (encoding !== '' && encoding.toLowerCase() !== 'identity') return true
-  // A coding for the transfer is applied after that of the content, and the handler has applied it already.
+  // A transfer coding is applied after the content coding, and the handler has applied one already.
   const transfer = text(head.header('transfer-encoding'))
   return transfer !== '' && !/^(?:chunked|identity)$/i.test(transfer)
 }

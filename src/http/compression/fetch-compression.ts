@@ -19,7 +19,7 @@ export async function compressFetchResponse(
 
   const ready = await readReady(body)
   if (ready.isWhole) {
-    // An answer that is shorter than it says is cut off; encoded, it would look whole.
+    // A body that is shorter than declared was cut off. If it were encoded, it would look whole.
     if (ready.bytes.length < (declaredLength(head) ?? 0)) {
       return withBody(response, plan.notSmaller, ready.bytes as Buffer<ArrayBuffer>)
     }

@@ -24,7 +24,10 @@ export function compressNodeResponse(
     status: response.statusCode,
     header: (name: string) => response.getHeader(name),
   })
-  /** A body for HTTP/1.0 has no chunks by right: only a length that the handler has declared tells where it ends. */
+  /**
+   * The head for a body that is not encoded. In HTTP/1.0 there are no chunks: only a declared length tells where a body
+   * ends.
+   */
   const withoutCoding = () => {
     const plan = compressor.plan(head(), undefined)
     return 'coding' in plan ? plan.notSmaller : plan
@@ -66,7 +69,7 @@ function toChange({ encoding, set, remove, body }: EncodedBody) {
   return { set, remove, body: encoding === 'identity' ? undefined : (body as Uint8Array) }
 }
 
-/** An answer that is shorter than it says is cut off; encoded, it would look whole. */
+/** Whether the body is shorter than declared. It was cut off, and if it were encoded, it would look whole. */
 function isShort(head: CompressibleHead, body: string | Buffer): boolean {
   const declared = declaredLength(head)
   return declared !== undefined && byteLength(body) < declared

@@ -36,7 +36,7 @@ export function compressPayload(
     const body = typeof payload === 'string' || payload instanceof Uint8Array ? payload : ''
     const finish = (encoded: EncodedBody) => {
       changeHead(reply, encoded)
-      // Fastify would set the length of a text, which is not the one that GET answers with.
+      // For a text, Fastify would set its length, which differs from the length of the answer to GET.
       if (encoded.skipped === 'method') return Readable.from([])
       return encoded.encoding === 'identity' ? payload : encoded.body
     }
@@ -60,8 +60,8 @@ export function unwrapResponse(payload: unknown, reply: Reply): unknown {
 }
 
 /**
- * What to send for an answer without a body. To HEAD, Fastify sets a length of 0 without a payload, and none for an empty
- * stream; but a stream costs as much as the rest of a 304.
+ * What to send for an answer without a body. Without a payload, Fastify would give an answer to HEAD the length 0; an empty
+ * stream gets no length. Other answers get no stream, because it costs as much as the rest of a 304.
  */
 export function noPayload({ method }: { readonly method?: string | undefined }): Readable | undefined {
   return method === 'HEAD' ? Readable.from([]) : undefined
@@ -75,7 +75,7 @@ export function toReadable(payload: NodeJS.ReadableStream | ReadableStream): Nod
   return payload instanceof ReadableStream ? Readable.fromWeb(payload as never) : payload
 }
 
-/** What takes the encoding of a reply's payload back out of its head. */
+/** Functions that remove the encoding of a payload from the head of its reply. */
 const undoByReply = new WeakMap<Reply, () => void>()
 
 /**
@@ -87,7 +87,7 @@ export function undoEncoding(reply: Reply): void {
   undoByReply.delete(reply)
 }
 
-/** Fastify knows the length: with trailers there must be none. */
+/** Leaves `Content-Length` to Fastify, because an answer with trailers must have none. */
 function changeHead(reply: Reply, { encoding, set, remove }: EncodedHead): void {
   const { 'content-length': _length, ...fields } = set
   if (encoding !== 'identity') {

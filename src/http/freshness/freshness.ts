@@ -48,7 +48,7 @@ export type FreshnessDecision =
 export interface Validator {
   /** The tag of an answer that is given as a whole; `undefined` when it can have none. */
   finish(answer: GivenAnswer): Promise<string | undefined>
-  /** The tag of an answer in pieces. Only where the tags are named: the handler may go on reading. */
+  /** The tag of an answer in pieces. `undefined` unless the tags are named, because the handler may still read. */
   finishEarly(answer: GivenAnswer): string | undefined
   /** Names to add to `Vary`. */
   readonly vary: readonly string[]
@@ -103,7 +103,7 @@ export function createFreshness<Request>(
       const learned = learnedByKey.get(name)
       const named = tagsOf === 'auto' ? undefined : tagsOf(request.original)
       const tags = named ?? learned?.tags ?? []
-      // Read before the handler reads anything: a tag that is invalidated meanwhile then has another stamp.
+      // Read the stamps before the handler reads anything, so that a tag that is invalidated meanwhile has another stamp.
       const before = await cache.stamps(tags)
       if (before === undefined) return leaveAlone
       const given = request.header('if-none-match') ?? undefined
@@ -165,13 +165,13 @@ interface RunContext {
   readonly known: readonly string[]
 }
 
-/** Why it is not known what the handler has read. */
+/** Why not all is known that the handler has read; `undefined` if it is. */
 function readFault({ unknown, tags }: Reads): string | undefined {
   if (unknown !== undefined) return unknown
   return tags.size === 0 && !readsAreSeen() ? 'no `Kysely` of this process is instrumented' : undefined
 }
 
-/** Whether values from this process's memory were as late as the stamps. If not, the next answer gets a tag. */
+/** Whether the values that came from this process's memory were as new as the stamps. If not, this answer gets no tag. */
 function isHeard({ memoryStamp, isInvalidated }: Reads, { at }: TagStamps): boolean {
   if (isInvalidated) return false
   return memoryStamp === Number.POSITIVE_INFINITY || (typeof at === 'number' && memoryStamp >= at)
@@ -181,7 +181,7 @@ function areVariedSame(request: CachedRequest, varied: Learned['varied']): boole
   return varied.every(([name, value]) => (request.header(name) ?? null) === value)
 }
 
-/** Weak, because the handler may write the same state in other bytes. `undefined` when a stamp is. */
+/** The tag is weak, because the handler may write the same state in other bytes. `undefined` when one of the stamps is. */
 function entityTag(
   name: string,
   varied: Learned['varied'],
@@ -197,7 +197,7 @@ function sameTags(tags: readonly string[], others: readonly string[]): boolean {
   return tags.length === others.length && tags.every((tag, index) => tag === others[index])
 }
 
-/** As {@link entityTag}. Most requests find the stamps as the request before has found them. */
+/** As {@link entityTag}, but returns the latest tag again while the stamps stay the same, as they do for most requests. */
 function currentTag(name: string, learned: Learned, tags: readonly string[], stamps: TagStamps): string | undefined {
   const { latest, varied } = learned
   if (latest !== undefined && sameStamps(latest.stamps, stamps) && sameTags(learned.tags, tags)) return latest.tag
@@ -213,8 +213,8 @@ function sameStamps(one: TagStamps, other: TagStamps): boolean {
 }
 
 /**
- * RFC 9110, 13.1.2: the mark of weakness does not count. `*` asks whether there is an answer at all, which the stamps do not
- * say.
+ * Compares entity tags without the mark of weakness (RFC 9110, 13.1.2). `*` does not match: it asks whether there is an
+ * answer at all, which the stamps do not say.
  */
 function matches(given: string, current: string): boolean {
   if (given === current) return true
@@ -222,13 +222,13 @@ function matches(given: string, current: string): boolean {
   return given.split(',').some((tag) => tag.trim().replace(/^W\//, '') === opaque)
 }
 
-/** Clients choose most of a key, and names are kept: a longer one is hashed. */
+/** Clients choose most of a key, and names stay in memory, so longer ones are hashed. */
 const maxNameLength = 200
 
 /**
- * Keys that differ have different names, unless a user's value imitates ours for a value that JSON lacks.
+ * Keys that differ have different names, unless a user's value imitates our form of a value that JSON lacks.
  *
- * @throws TypeError for what JSON would leave out of the user's key, so that keys of two clients could be the same
+ * @throws TypeError for a value that JSON would leave out of the user's key, so that two clients could have the same key
  */
 function nameOf(key: unknown): string {
   const text = typeof key === 'string' ? key : JSON.stringify(key, toJsonValue)

@@ -60,7 +60,10 @@ function tagAnswer(response: ServerResponse, validator: Validator): void {
     })
 }
 
-/** Replaces a tag of the body, such as Express's own, which the next request could not be compared with. */
+/**
+ * Sets the entity tag. It replaces a tag of the body, such as Express's own, with which the next request could not be
+ * compared.
+ */
 function setTag(response: ServerResponse, { vary }: Validator, tag: string | undefined): void {
   if (tag === undefined) return
   response.setHeader('etag', tag)

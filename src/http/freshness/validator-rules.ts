@@ -6,7 +6,10 @@ import { parseDirectives } from '../response-cache/rules/freshness.ts'
 /** The head of an answer that a handler gives. */
 export type GivenAnswer = AnswerHead
 
-/** Why an answer gets no entity tag, or `undefined` when it does. Private answers do: nobody else can have its tag. */
+/**
+ * Why an answer gets no entity tag, or `undefined` when it gets one. Private answers get one: no other client can have their
+ * tag.
+ */
 export function validatorFault(answer: GivenAnswer): string | undefined {
   const header = headerOf(answer)
   if (answer.status !== 200) return 'status'

@@ -5,9 +5,9 @@ import { replaceMethods } from './response-head.ts'
 /** The methods with which a handler answers through Node's response. */
 export type AnswerMethods = Pick<ServerResponse, 'writeHead' | 'flushHeaders' | 'write' | 'end'>
 
-/** What becomes of the calls with which a handler answers. */
+/** Receives the calls with which a handler answers. */
 export interface AnswerCalls {
-  /** The answer that its handler has ended, and that is not sent yet. */
+  /** The answer, once the handler has ended it and until it is sent. */
   readonly pending: PendingEnd | undefined
   /** The head comes. */
   writeHead(args: readonly unknown[]): void
@@ -27,9 +27,9 @@ export interface EndArguments {
 }
 
 /**
- * Gives the calls with which a handler answers to `calls`. Those that Node refuses or ignores go to Node.
+ * Passes the calls with which a handler answers to `calls`. Calls that Node refuses or ignores go to Node.
  *
- * The methods are replaced on this one object, and stay, because others may have replaced them since.
+ * The methods are replaced on this one response. They are not put back, because others may have replaced them since.
  *
  * @returns the methods as they were
  */
@@ -75,8 +75,8 @@ export function takeAnswerCalls(response: ServerResponse, calls: AnswerCalls): A
 }
 
 /**
- * Asks middleware within for the head, once, so that it throws to the handler and counts as sent: when Node compiles it again,
- * that asks only middleware around.
+ * Asks middleware within for the head now, so that an error reaches the handler and the head counts as sent. It is asked
+ * once: when Node compiles the head again, that asks only middleware around.
  */
 export function askForHead(response: ServerResponse, { writeHead }: AnswerMethods): void {
   response.writeHead(response.statusCode)

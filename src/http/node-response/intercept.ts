@@ -41,11 +41,12 @@ export interface PiecesChange extends HeadChange {
 }
 
 /**
- * Puts an {@link Interceptor} between a handler and its response. It is asked at the first `write`, `end` or `flushHeaders`;
- * until then the response is Node's own, and a head that `writeHead()` has compiled is opened again. From then on the head is
- * sent when Node would send it, and what Node throws is thrown to the handler; any later error destroys the response.
+ * Puts an {@link Interceptor} between a handler and its response. The interceptor is asked at the first `write`, `end` or
+ * `flushHeaders`. Until then the response is Node's own, and a head that `writeHead()` has compiled is opened again. From
+ * then on the head is sent when Node would send it, and errors that Node throws reach the handler. Any later error destroys
+ * the response.
  *
- * @returns sends what the encoder holds back
+ * @returns a function that sends what the encoder holds back
  */
 export function intercept(response: ServerResponse, interceptor: Interceptor): () => void {
   const interception = new Interception(response, interceptor)
@@ -101,7 +102,7 @@ class Interception implements AnswerCalls {
   }
 
   /**
-   * From here on the body comes in pieces.
+   * Begins a body that comes in pieces.
    *
    * @param given - the status of a head that cannot be opened again
    */
@@ -114,7 +115,7 @@ class Interception implements AnswerCalls {
     const { encoder } = pieces
     try {
       this.#decide(pieces, () => {
-        // With the head that the handler gave, middleware within was asked. It may keep a second one to itself.
+        // Middleware within has seen the head that the handler gave, and may not pass on a second one: call Node's method.
         if (wasCompiled || given !== undefined) this.#node.writeHead.call(response, status)
         else if (!response.headersSent) response.writeHead(status)
         if (encoder !== undefined) this.#sendHead()
@@ -131,7 +132,7 @@ class Interception implements AnswerCalls {
     )
   }
 
-  /** Runs what sends the head. If Node refuses the head, the response is as before. */
+  /** Runs the function that sends the head. If Node refuses the head, the response is as before. */
   #decide(change: HeadChange, send: () => void): void {
     const undo = changeHead(this.#response, change)
     this.#isDecided = true
@@ -144,7 +145,7 @@ class Interception implements AnswerCalls {
     }
   }
 
-  /** A head is Latin-1. Node writes one that goes with bytes as such, and one that goes alone as UTF-8. */
+  /** A head is Latin-1. Over HTTP/1 Node writes it so when it goes with bytes, but as UTF-8 when it goes alone. */
   #sendHead(): void {
     const response = this.#response
     if (response.req.httpVersionMajor === 1) this.#node.write.call(response, noBytes, 'utf8')
@@ -163,7 +164,7 @@ class Interception implements AnswerCalls {
   #endWhole(args: readonly unknown[], { chunk, encoding, done }: EndArguments): void {
     const response = this.#response
     const body = toBody(chunk, encoding)
-    // While a head cannot be compiled without sending it, the handler must not wait for the body.
+    // Where a head cannot be compiled without sending it, send a long body in pieces: the handler must not wait for it.
     if (body.length > maxWaitingBytes && !response.headersSent && !canReopen(response)) {
       this.#begin()
       response.end(...(args as []))
@@ -181,7 +182,7 @@ class Interception implements AnswerCalls {
 
   #sendLater(promised: Promise<WholeChange>, ended: WholeEnd): void {
     const response = this.#response
-    // Node compiles the head now, so that it throws to the handler and reports the head as sent.
+    // Node compiles the head now, so that an error reaches the handler and the head counts as sent.
     if (canReopen(response)) {
       if (ended.wasCompiled) compileHead(response, [response.statusCode])
       else askForHead(response, this.#node)
@@ -225,13 +226,13 @@ function divert(response: ServerResponse, encoder: Transform, write: (chunk: Buf
     // Middleware that has replaced `write` may return nothing; as for `pipe`, only `false` says that there is no room.
     if (write(chunk) !== false) return
     encoder.pause()
-    // Over HTTP/1 Node does not say that the socket has drained to a response that counts as ended.
+    // Over HTTP/1, a response that counts as ended gets no `drain` from Node: listen to the socket.
     if (response.req.httpVersionMajor === 1) response.socket?.once('drain', () => encoder.resume())
   })
   encoder.on('error', (error) => response.destroy(error))
   encoder.on('drain', () => emit.call(response, 'drain'))
   onceClosed(response, () => encoder.destroy())
-  // That the socket has drained is for the encoder; the handler may go on when the encoder says so.
+  // When the socket has drained, the encoder goes on. The handler goes on when the encoder has drained.
   replaceMethods(response, {
     emit(event: string, ...args: unknown[]) {
       if (event !== 'drain') return emit.call(response, event, ...args)

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 
 type Http1Response = ServerResponse & { finished: boolean; _trailer: string }
 
-/** What an ended response reports while its last bytes are still being made. */
+/** What a response reports once it has ended. */
 const reportsOfEnded: PropertyDescriptorMap = {
   headersSent: { value: true, configurable: true },
   writableEnded: { value: true, configurable: true },
@@ -10,13 +10,13 @@ const reportsOfEnded: PropertyDescriptorMap = {
 }
 
 /**
- * Makes a response behave as ended for its handler while its last bytes are still being made: Node itself refuses a second
- * `end()`, and the errors are its own.
+ * Makes a response behave as ended for its handler while its last bytes are still being made. Where it can, Node itself
+ * refuses a second `end()`, with its own errors.
  */
 export class PendingEnd {
   readonly #response: ServerResponse
   readonly #isHttp1: boolean
-  /** HTTP/2 would take headers as long as the head is not sent. */
+  /** The headers at the end of the answer. HTTP/2 would accept others as long as the head is not sent. */
   #headers: NodeJS.Dict<unknown> | undefined
   readonly #statusCode: number
   readonly #trailer: string
@@ -26,11 +26,11 @@ export class PendingEnd {
     this.#response = response
     this.#statusCode = response.statusCode
     this.#trailer = (response as Http1Response)._trailer
-    // In HTTP/2 it is a getter of the class.
+    // In HTTP/2 `finished` is a getter of the class.
     this.#isHttp1 = Object.hasOwn(response, 'finished')
     if (this.#isHttp1) {
       ;(response as Http1Response).finished = true
-      // Before Node 24 it would be true at once.
+      // Before Node 24 `writableFinished` would be true at once.
       Object.defineProperty(response, 'writableFinished', { value: false, configurable: true })
       return
     }
@@ -75,8 +75,8 @@ export class PendingEnd {
   }
 
   /**
-   * Refuses a write after the end. Over HTTP/1 Node would also emit an error, but not once the answer is sent, which here takes
-   * longer; over HTTP/2 it destroys the response, if that is not closed yet.
+   * Refuses a write after the end. Over HTTP/1 no error is emitted: Node emits none once the answer is sent, which takes
+   * longer here. Over HTTP/2 Node destroys the response, if that is not closed yet.
    */
   refuseWrite(callback: unknown): false {
     const error = Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
@@ -97,7 +97,7 @@ export class PendingEnd {
   }
 }
 
-/** HTTP/2 knows it of the stream. */
+/** In HTTP/2 only the stream knows this. */
 export function isDestroyed(response: ServerResponse): boolean {
   return response.destroyed ?? (response as { stream?: { destroyed: boolean } }).stream?.destroyed ?? false
 }

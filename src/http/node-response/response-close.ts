@@ -4,7 +4,7 @@ import type { ServerHttp2Stream } from 'node:http2'
 // Not the global: fake timers of a test runner replace it, and the listener would never be called.
 import { setImmediate } from 'node:timers'
 
-/** Calls the listener when the response has closed, also if it has by now. */
+/** Calls the listener when the response has closed, even if that has happened already. */
 export function onResponseClose(request: IncomingMessage, response: ServerResponse, listener: () => void): void {
   if (request.httpVersionMajor > 1) {
     onStreamClose((response as unknown as { readonly stream: ServerHttp2Stream }).stream, listener)
@@ -12,10 +12,11 @@ export function onResponseClose(request: IncomingMessage, response: ServerRespon
   }
   makeRoomForListener(response)
   const { socket } = response
-  // Adapters for functions, as those of AWS Lambda, put an object of their own in the socket's place, which closes nothing.
+  // Adapters for functions, such as those of AWS Lambda, replace the socket by an object of their own. Then no `close`
+  // comes.
   if (socket && typeof socket.once !== 'function') response.on('finish', () => process.nextTick(listener))
   else response.on('close', listener)
-  // Middleware before this one has waited, and the client left meanwhile.
+  // The client left while middleware before this one waited.
   if (response.closed) setImmediate(listener)
 }
 
@@ -25,13 +26,15 @@ export function onceClosed(response: ServerResponse, listener: () => void): void
   response.once('close', listener)
 }
 
-/** Lets the application add as many listeners as it may without ours before Node warns of a leak. */
+/** Raises the limit of listeners by one for ours, so that Node warns of a leak no earlier than without it. */
 export function makeRoomForListener(emitter: EventEmitter): void {
   const max = emitter.getMaxListeners()
   if (max > 0) emitter.setMaxListeners(max + 1)
 }
 
-/** The response of HTTP/2 never says that it has closed when the client of a HEAD request left before it was ended. Its stream does. */
+/**
+ * If the client of a HEAD request leaves before the answer ends, the response of HTTP/2 emits no `close`. Its stream does.
+ */
 function onStreamClose(stream: ServerHttp2Stream, listener: () => void): void {
   makeRoomForListener(stream)
   let hasClosed = false
@@ -44,7 +47,7 @@ function onStreamClose(stream: ServerHttp2Stream, listener: () => void): void {
   if (stream.destroyed) setImmediate(close)
 }
 
-/** Node keeps the stream of a client for ever that left without an error code before it had read all. */
+/** Destroys the stream of a client that left without an error code before it had read all. Node would keep it for ever. */
 function destroyIfLeft(stream: ServerHttp2Stream): void {
   if (stream.closed && !stream.destroyed && !stream.writableFinished) stream.destroy()
 }

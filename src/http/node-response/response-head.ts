@@ -63,7 +63,7 @@ export function reopenHead(response: ServerResponse): boolean {
   response.statusCode = head.statusCode
   const { message, headers } = readHeadArguments(head.args)
   if (message !== undefined) response.statusMessage = message
-  // Node does not set the headers that it is given when there are no others.
+  // Node does not set the headers of `writeHead` when no others are set.
   if (response.getHeaderNames().length === 0) setHeaders(response, headers)
   return true
 }
@@ -71,11 +71,11 @@ export function reopenHead(response: ServerResponse): boolean {
 /**
  * Sets what `writeHead` was given, where a head cannot be opened again.
  *
- * @throws TypeError for headers that Node throws it for
+ * @throws TypeError for the headers for which Node throws one
  */
 export function stageHead(response: ServerResponse, args: readonly unknown[]): void {
   const { message, headers } = readHeadArguments(args)
-  // HTTP/2 has none, and warns.
+  // HTTP/2 has no status message, and warns of one.
   if (message !== undefined && isBun) response.statusMessage = message
   if (headers === null) throw new TypeError('Cannot convert undefined or null to object')
   if (Array.isArray(headers) && !Array.isArray(headers[0]) && headers.length % 2 !== 0) {
@@ -133,10 +133,10 @@ export interface HeadChange {
 }
 
 /**
- * Changes a head that is not compiled. A length is only replaced: where the handler gave none, Node knows best how to delimit
- * the body, which may have trailers or come without keep-alive.
+ * Changes a head that is not compiled. A length is replaced but never added: where the handler gave none, Node knows best
+ * how to delimit the body, which may have trailers or come without keep-alive.
  *
- * @returns undoes it, after Node has refused the head
+ * @returns a function that undoes the change, for a head that Node has refused
  */
 export function changeHead(response: ServerResponse, { set, remove }: HeadChange): () => void {
   const before: [name: string, value: number | string | string[] | undefined][] = []
@@ -162,20 +162,21 @@ export function changeHead(response: ServerResponse, { set, remove }: HeadChange
 }
 
 /**
- * Replaces methods of one response. Not as `response.end = () => …`: a function that is stored so keeps its response, and all
- * that came before, out of reach of the quick collections of Node 24, which then take up to a fifth of a request's time.
+ * Replaces methods of one response. `response.end = () => …` would be slow: a function that is stored that way keeps its
+ * response, and all that came before, out of reach of the quick garbage collections of Node 24. Collections then take up to
+ * a fifth of a request's time.
  */
 export function replaceMethods(response: ServerResponse, methods: Readonly<Record<string, unknown>>): void {
   Object.assign(response, methods)
 }
 
-/** Calls the function before the head of a response is compiled, when it is complete but for what the function changes. */
+/** Calls the function right before the head of a response is compiled. The head is then complete except for the change. */
 export function beforeHead(response: ServerResponse, change: () => HeadChange): void {
   const { writeHead } = response
   let isChanged = false
   const changeAndWrite = (...args: unknown[]) => {
     if (isChanged || response.headersSent) return writeHead.apply(response, args as never)
-    // Node itself gives the status alone.
+    // With the status alone, Node itself makes the call, and the head is set.
     if (args.length > 1 || args[0] !== response.statusCode) {
       if (canReopen(response)) {
         compileHead(response, args)

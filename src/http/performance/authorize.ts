@@ -70,7 +70,7 @@ export function createGate(
   }
 }
 
-/** Asks the user's function. One that throws or takes too long allows nothing, and its error goes to the log alone. */
+/** Asks the user's function. If it throws or takes too long, the request is refused, and the error goes to the log alone. */
 async function decide(
   isAllowed: (request: unknown) => boolean | Promise<boolean>,
   original: unknown,
@@ -92,13 +92,13 @@ function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Aut
   if (token !== undefined && token !== '') return { bearer: token }
   if (meansProduction(env.NODE_ENV)) return 'closed'
   const mode = (env.NODE_ENV ?? '').trim().toLowerCase()
-  // A process that says so itself is known to be open.
+  // Somebody who set `NODE_ENV` to this needs no warning that the routes are open.
   return mode === 'development' || mode === 'test' ? 'public' : 'open'
 }
 
 /**
- * What the client may have sent as the token. A browser sends it as the password of its login (RFC 7617), with any user name. Of a
- * header that is no ASCII, most clients send UTF-8, which Node reads as Latin-1.
+ * What the client may have sent as the token. A browser sends it as the password of its login (RFC 7617), with any user
+ * name. Most clients send a token beyond ASCII as UTF-8, and Node reads it as Latin-1.
  */
 function readTokens(header: string | undefined): string[] {
   const [, scheme = '', credentials = ''] = /^(bearer|basic) +(.*)$/i.exec(header ?? '') ?? []

@@ -52,7 +52,7 @@ export function createLivePage(monitor: LivePageSource, loadPage: LoadPage): Rec
     instance: sharedFor(intervalMs / 2, () => readWire(monitor.snapshotInTurns(everything), warn)),
     fleet: sharedFor(intervalMs / 2, () => readWire(monitor.fleetSnapshot(everything), warn)),
   }
-  /** One for all clients that look at the same. */
+  /** One feed for all clients that look at the same view. */
   const feeds = new Map<string, LiveFeed>()
   const createFeed = ({ selectRows }: Page, view: ReturnType<Page['parseView']>) =>
     new LiveFeed({

@@ -1,7 +1,7 @@
 /** Routes by path. */
 type Routes = ReadonlyMap<string, unknown>
 
-/** The routes of a monitor, and what is known of the middleware that answers by them. */
+/** The routes of a monitor, and what is known of the middleware that serves them. */
 interface OwnRoutes {
   readonly routes: Routes
   middleware?: object
@@ -11,7 +11,7 @@ interface OwnRoutes {
 
 const ownByMonitor = new WeakMap<object, OwnRoutes[]>()
 
-/** A mount with parameters has as many paths as its clients like. */
+/** The most mounts that are remembered. A mount with parameters has as many paths as its clients like. */
 const maxMounts = 100
 
 export function rememberRoutes(monitor: object, routes: Routes): void {
@@ -23,18 +23,19 @@ export function noteMiddleware(monitor: object, routes: Routes, middleware: obje
   if (own !== undefined) own.middleware = middleware
 }
 
-/** Notes where a middleware is mounted that answers by these routes. */
+/** Remembers where the middleware of these routes is mounted. */
 export function noteMount(monitor: object, routes: Routes, mount: string): void {
   const { mounts } = find(monitor, routes) ?? {}
   if (mounts !== undefined && mounts.size < maxMounts) mounts.add(mount)
 }
 
 /**
- * Whether the routes of the monitor answer this path. Where the application does not show their middleware, because it is in
- * another application, and it has answered nothing yet, the end of the path counts: a probe is never refused.
+ * Whether the routes of the monitor answer this path. If their middleware is in another application, which this one does not
+ * show, and has answered nothing yet, the end of the path decides, so that a probe is never refused.
  *
  * @param url - the whole path, with or without a query
- * @param pathsAt - the paths that this middleware would see of the request; `undefined` where the application does not show it
+ * @param pathsAt - the paths that this middleware would see of the request; `undefined` where the application does not show
+ *   it
  */
 export function isPerformancePath(
   monitor: object,
@@ -43,7 +44,7 @@ export function isPerformancePath(
 ): boolean {
   const path = withoutSlash(url.split('?', 1)[0] as string)
   return (ownByMonitor.get(monitor) ?? []).some(({ routes, middleware, mounts }) => {
-    // Nearly all paths are told by this.
+    // A quick test, which is enough for nearly all paths.
     if (![...routes.keys()].some((route) => route === '/' || path.endsWith(route))) return false
     const isRoute = (rest: string) => routes.has(withoutSlash(rest) || '/')
     const seen = middleware && pathsAt(middleware)

@@ -119,7 +119,7 @@ export function createPerformanceRoutes(
     for (const kind of ['all', 'live', 'ready', 'startup'] as const) {
       routes.set(kind === 'all' ? root || '/' : `${root}/${kind}`, async (request) => {
         const report = monitor.health(kind, { maxWait: `${probeWaitMs}ms` })
-        // Whether the process lives or has started depends on nobody, so these probes do not ask `authorize`.
+        // `live` and `startup` do not ask `authorize`: they show the same to everyone.
         const asks = monitor.healthDetails === 'authorized' && (kind === 'all' || kind === 'ready')
         const mayShow = asks ? await withDeadline(isAllowed(request), probeWaitMs, () => false) : false
         return healthAnswer(await report, mayShow || monitor.healthDetails === 'always', casing)

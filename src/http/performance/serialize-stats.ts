@@ -5,8 +5,8 @@ import { yieldIfDue } from '../../shared/time/slices.ts'
 import type { OnWarn } from '../../shared/warnings.ts'
 
 /**
- * Where the keys of a document are not ours: `names` were chosen by the user, `data` is a value of the user's own, at any depth. A
- * place counts, and not a key's text: a check may be called `cache`.
+ * Where the keys of a document are not ours: `names` were chosen by the user, `data` is a value of the user's own, at any
+ * depth. The place decides, not the text of a key: a check may be called `cache`.
  */
 interface Places {
   readonly [key: string]: 'names' | 'data' | Places
@@ -56,7 +56,7 @@ function restToWire(rest: Omit<StatsDocument, 'endpoints'>, warn: OnWarn): objec
   try {
     return withCasing(rest, 'snake') as object
   } catch (error) {
-    // All else is ours, or is not read: elements of this section may contain themselves.
+    // The error is due to this section: its elements may contain themselves. All other data is ours, or is not read.
     warnOfSource('database', error, warn)
     return withCasing({ ...rest, database: null }, 'snake') as object
   }

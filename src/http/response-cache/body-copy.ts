@@ -36,7 +36,7 @@ export class BodyCopy {
 export function copyingStream(maxBytes: number, onCopied: (body: Buffer | undefined) => void): Transform {
   const copy = new BodyCopy(maxBytes)
   return new (nodeStream().Transform)({
-    // The client's pace must not be the handler's, whose answer others wait for.
+    // A slow client must not slow down the handler: other requests wait for its answer.
     readableHighWaterMark: maxBytes,
     transform(chunk: Buffer, _encoding, done) {
       copy.add(chunk)

@@ -10,16 +10,16 @@ export interface CachedAnswer {
   readonly status: number
   readonly message?: string | undefined
   readonly headers: readonly (readonly [name: string, value: string])[]
-  /** Headers that others may have set and the handler removes. */
+  /** Headers that others may have set and the handler has removed. */
   readonly removed: readonly string[]
   readonly body: Buffer | null
-  /** What it was made of, for hooks of the application to see. */
+  /** The parts of the stored response, for hooks of the application to see. */
   readonly source: Pick<StoredResponse, 'status' | 'headers' | 'body' | 'form'>
 }
 
 type Headers = CachedAnswer['headers']
 
-/** What the head of a stored response in one coding says to every client. */
+/** The head of a stored response in one coding, as far as it is the same for every client. */
 export interface PreparedHead {
   readonly etag: string
   readonly lastModified: string | undefined
@@ -49,7 +49,7 @@ export function prepareHead(stored: StoredResponse, encoding: Encoding, isVaried
 /**
  * Answers a request from a stored response: 200, or 304 when the client has the body already.
  *
- * @param report - headers that are of this answer alone
+ * @param report - the headers that belong to this answer alone
  */
 export function answerFrom(
   stored: StoredResponse,
@@ -75,7 +75,7 @@ export interface WritableHead {
   removeHeader(name: string): unknown
 }
 
-/** Sets the headers of a cached answer, without those that a handler may have set for its own body. */
+/** Sets the headers of a cached answer, and removes those that a handler may have set for its own body. */
 export function setAnswerHeaders(
   head: WritableHead,
   headers: CachedAnswer['headers'],
@@ -87,7 +87,7 @@ export function setAnswerHeaders(
     const name = header[0]
     const value = header[1]
     const before = present.includes(name) ? head.getHeader(name) : undefined
-    // What the handler has set stays as it is, in its own form.
+    // A header that has this value already keeps the form in which it was set.
     if (before !== undefined && fieldValue(before) === value) continue
     head.setHeader(name, name !== 'vary' || before === undefined ? value : vary.append(fieldValue(before), value))
   }
@@ -102,9 +102,10 @@ const replacedHeaders: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Makes the head of a handler's own answer that of a 304, if the client has the answer already. The status is left to the caller.
+ * Turns the head of a handler's own answer into that of a 304, if the client has the answer already. The caller sets the
+ * status.
  *
- * @returns whether the client has it
+ * @returns whether the client has the answer
  */
 export function leaveOutKnown(
   request: CachedRequest,
@@ -121,9 +122,9 @@ function removeBodyHeaders(head: Pick<WritableHead, 'removeHeader'>): void {
 }
 
 /**
- * Sets what the cache itself says of an answer whose {@link CachedAnswer.source} is set already.
+ * Sets the headers that the cache adds to an answer. The headers of {@link CachedAnswer.source} are set already.
  *
- * @param isReportOnly - the body is not that of the answer
+ * @param isReportOnly - whether the body is not that of the answer, so that only the report is added
  */
 export function finishAnswerHeaders(
   head: WritableHead,

@@ -30,12 +30,12 @@ export function shareFailedAnswer(answer: HandlerAnswer): CacheDecision {
 
 /** Runs the handler of a request. */
 export interface HandlerRun {
-  /** Runs it for this request. The answer is held back, unless it comes in pieces. */
+  /** Runs the handler for this request. The answer is held back, unless it comes in pieces. */
   forRequest(): Promise<HandlerAnswer>
   /**
-   * Runs it again to renew a stored response, when this request has its answer already. Where a framework cannot run it as for
-   * the same request, the request that finds a response stale waits for its own handler. When that shows only while it runs, it
-   * gives `undefined`, and the next request renews the response.
+   * Runs the handler again to renew a stored response, for a request that has its answer already. Absent where a framework
+   * cannot repeat a request: then a request that finds a response stale waits for its own handler. Resolves to `undefined`
+   * when this shows only during the run: then the next request renews the response.
    */
   readonly inBackground?: (() => Promise<HandlerAnswer | undefined>) | undefined
 }

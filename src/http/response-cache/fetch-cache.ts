@@ -55,7 +55,7 @@ export async function respondFetch<Original>(
   const responding = responses.respond(cachedRequest, {
     async forRequest() {
       const given = await run(unconditional(request))
-      // What Hono gives now is its page of that error, which may have been sent.
+      // After an error, Hono returns its page of that error here. It may have been sent already.
       if (hasFailed) return { ...noAnswer, isAbandoned: true }
       const { response, answer, isStreaming } = await captureResponse(given, maxBytes, prior, request)
       handlerResponse = response
@@ -90,9 +90,9 @@ export async function respondFetch<Original>(
 function toResponse({ status, message, headers, removed, body }: CachedAnswer, before: Headers | undefined): Response {
   const merged = new Headers(before)
   setAnswerHeaders(headOf(merged), headers, removed)
-  // Servers give a type to a body that has none, even to an empty one.
+  // Without this, servers would add a type to an empty body.
   const content = body === null || body.length === 0 ? null : (body as Buffer<ArrayBuffer>)
-  // The server adds it. Middleware that replaces the body of a response keeps its headers.
+  // The server adds the length. If it were set here, it would stay when middleware replaces the body.
   if (content !== null) merged.delete('content-length')
   return new Response(content, { status, statusText: message ?? '', headers: merged })
 }
@@ -124,7 +124,7 @@ export function toCachedRequest<Original>(
   const start = url.indexOf('?')
   return {
     method,
-    // With the origin: a client may name another host in the URL than in `Host`, and handlers build links from either.
+    // With the origin, because the host in the URL may differ from `Host`, and handlers build links from either.
     path: start === -1 ? url : url.slice(0, start),
     query: start === -1 ? '' : url.slice(start + 1),
     route,
@@ -147,7 +147,7 @@ function unconditional(request: Request): Request {
   }
 }
 
-/** A request of a server's own class, as srvx and `@whatwg-node/server` have, which the runtime's `Request` does not take. */
+/** A request of a server's own class, as in srvx and `@whatwg-node/server`, is not accepted by the runtime's `Request`. */
 function withHeaders(request: Request, headers: Headers): Request {
   return new Proxy(request, {
     get(target, name) {
@@ -217,12 +217,12 @@ async function captureResponse(
       abandon()
     },
   }
-  // The client's pace must not be the handler's, whose answer others wait for: as much as is stored is read at once.
+  // A slow client must not slow down the handler, because other requests wait for its answer: buffer as much as is stored.
   const copied = new ReadableStream<Uint8Array>(source, new ByteLengthQueuingStrategy({ highWaterMark: maxBytes }))
   return { response: new Response(copied, head), answer: ended.promise, isStreaming: true }
 }
 
-/** What the handler has done to the headers that were set before it. */
+/** How the handler has changed the headers that were set before it. */
 function changesSince(prior: Headers | undefined, headers: Headers): Pick<HandlerAnswer, 'own' | 'removed'> {
   if (prior === undefined) return {}
   const own = [...headers.keys()].filter((name) => headers.get(name) !== prior.get(name))
@@ -233,7 +233,7 @@ async function drain({ body }: Response): Promise<void> {
   if (body !== null && !body.locked) await body.pipeTo(new WritableStream())
 }
 
-/** The copy of a body is complete when the body is read. */
+/** Reads the body to its end, which completes its copy. */
 function readToEnd(response: Response): void {
   drain(response).catch(() => {})
 }

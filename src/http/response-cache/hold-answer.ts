@@ -35,7 +35,7 @@ export interface AnswerListener {
   onHead(head: AnswerHeaders): void
   /** The answer comes in pieces, so it is sent while it comes; the head is about to be compiled, and can change. */
   onStream(): StreamPlan
-  /** The answer is given; `undefined` when it is too long to be copied. */
+  /** The handler has ended the answer; `undefined` when the body is too long to be copied. */
   onBody(body: Buffer | undefined): void
   /** The response was closed before its handler had ended it. */
   onAbandon(): void
@@ -44,7 +44,7 @@ export interface AnswerListener {
 /** What becomes of the pieces of an answer. */
 export interface StreamPlan {
   readonly isCopied: boolean
-  /** If not, the client gets the head alone, when the handler ends the answer. */
+  /** Whether the client needs the body. If not, it gets the head alone, once the handler has ended the answer. */
   readonly isNeeded: boolean
 }
 
@@ -55,8 +55,8 @@ export interface HeldAnswer {
 }
 
 /**
- * Holds back an answer that comes in one piece, and copies one that comes in pieces. For the handler the response is Node's
- * own: it is ended, its head is compiled, and Node has thrown what it throws for a bad one.
+ * Holds back an answer that comes in one piece, and copies one that comes in pieces. To the handler, a response that is held
+ * back looks as Node's own would: it is ended, its head is compiled, and for a bad head Node has thrown.
  *
  * @param maxBytes - longer answers are not copied; up to here a handler need not wait for a slow client
  * @param isBackground - the answer is only copied, not sent
@@ -103,7 +103,8 @@ class Holding implements AnswerCalls, HeldAnswer {
       if (isOpenable && this.#form === 'unknown') {
         compileHead(response, args)
       } else if (isOpenable && this.#form === 'starting' && this.#isSent) {
-        // Only tried: Node compiles it at the first piece, which middleware around may hold back.
+        // Only a trial, so that Node throws now. It compiles the head at the first piece, which middleware around may hold
+        // back.
         compileHead(response, args)
         reopenHead(response)
       } else {
@@ -130,7 +131,7 @@ class Holding implements AnswerCalls, HeldAnswer {
     if (copy === undefined || copy.isTooLong) return hasRoom
     copy.add(bytesOf(piece, args[1]))
     if (copy.isTooLong) this.#listener.onBody(undefined)
-    // The client's pace must not be the handler's, whose answer others wait for.
+    // A slow client must not slow down the handler: other requests wait for its answer.
     return hasRoom !== false || !copy.isTooLong
   }
 
@@ -215,7 +216,7 @@ class Holding implements AnswerCalls, HeldAnswer {
     const response = this.#response
     const body = chunk === undefined ? Buffer.alloc(0) : bytesOf(chunk, encoding)
     const wasCompiled = response.headersSent
-    // Node compiles the head now, so that it throws to the handler and reports the head as sent.
+    // Node compiles the head now, so that an error reaches the handler and the head counts as sent.
     if (!wasCompiled) {
       if (canReopen(response)) askForHead(response, this.#node)
       else this.#seeHead([response.statusCode], [])
@@ -227,7 +228,7 @@ class Holding implements AnswerCalls, HeldAnswer {
   }
 }
 
-/** Takes a chunk that is not sent. */
+/** Accepts a chunk without sending it. */
 function skip(callback: unknown): true {
   if (typeof callback === 'function') process.nextTick(callback)
   return true

@@ -79,7 +79,7 @@ export interface CheckedHttpCacheOptions<Request = unknown> {
   readonly maxBytes: number
   readonly compress: CompressSettings | false
   readonly clock: Clock
-  /** Of times that are stored, which other processes and clients read too. */
+  /** The clock for stored times, which other processes and clients read too. */
   readonly wallClock: Clock
   /** Names of request headers, in lower case, beside those that are harmless everywhere. */
   readonly harmlessHeaders: readonly string[]
@@ -139,7 +139,7 @@ const httpCacheOptions: OptionKinds<HttpCacheOptions> = {
   onWarn: 'function',
 }
 
-/** A cache says by its statistics which profiles it has. */
+/** Checks the profile, if the cache has statistics, which name its profiles. */
 function expectProfile(profile: unknown, cache: object): void {
   const { byProfile } = (cache as Partial<Pick<Cache, 'stats'>>).stats?.() ?? {}
   if (byProfile !== undefined) expectOneOf(profile, 'profile', Object.keys(byProfile))

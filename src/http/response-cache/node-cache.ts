@@ -57,7 +57,7 @@ export function respondNode<Original>(responses: ResponseCache<Original>, exchan
         else captured.held.send(() => withoutKnown(response, request))
       },
     )
-    // What the rest of the application throws is the application's.
+    // The rest of the application has thrown: pass the error on to it.
     .catch((error) => next(error))
 }
 
@@ -76,20 +76,20 @@ export async function rerunApplication(
   const { request, response } = detachedExchange(original, url)
   const answered = Promise.withResolvers<HandlerAnswer>()
   const capture = () => void captureAnswer(response, maxBytes, undefined).answer.then(answered.resolve)
-  // Until the request comes to its route: whoever answers before it answers for it.
+  // Until the request reaches its route, an answer by middleware before the route counts.
   capture()
   reruns.set(request, capture)
   application(request, response)
   const answer = await answered.promise
-  // The monitor, for example, waits for these events.
+  // The events that the monitor, for example, waits for.
   response.emit('finish')
   response.emit('close')
   return answer
 }
 
 /**
- * Whether {@link rerunApplication} made the request. What the handler answers from here on is the answer, without what
- * middleware in front, such as sessions, would add to it or make of it.
+ * Whether {@link rerunApplication} made the request. If so, only the handler's answer from here on counts, without what
+ * middleware in front, such as sessions, would add or change.
  */
 export function continueRerun(request: IncomingMessage): boolean {
   const capture = reruns.get(request)
@@ -104,7 +104,7 @@ interface CapturedAnswer {
   readonly held: HeldAnswer
 }
 
-/** @param request - `undefined` when it has its answer already */
+/** @param request - `undefined` for a rerun, whose client has its answer already */
 function captureAnswer(response: ServerResponse, maxBytes: number, request: CachedRequest | undefined): CapturedAnswer {
   const answered = Promise.withResolvers<HandlerAnswer>()
   const changesOf = trackHead(response, ['setHeader', 'appendHeader', 'removeHeader'], response.getHeaders())
@@ -131,7 +131,7 @@ function captureAnswer(response: ServerResponse, maxBytes: number, request: Cach
       answered.resolve({ ...head, body: undefined, isAbandoned: true, fault })
     },
   })
-  // Its client left while the store was asked, and its end is in the past.
+  // The client left while the store was asked, so its `close` has been missed.
   if (isDestroyed(response)) answered.resolve({ ...head, body: undefined, isAbandoned: true })
   return { answer: answered.promise, held }
 }
@@ -139,7 +139,7 @@ function captureAnswer(response: ServerResponse, maxBytes: number, request: Cach
 /**
  * Makes the handler's own answer a 304 if the client has it already.
  *
- * @returns `null` for no body; `undefined` for that of the handler
+ * @returns `null` for no body, `undefined` for the handler's body
  */
 function withoutKnown(
   response: ServerResponse,
@@ -159,7 +159,7 @@ function applyAnswer(
 ): Buffer | null {
   if (response.statusCode !== status) {
     response.statusCode = status
-    // A reason that another has given belongs to its own status.
+    // A reason phrase that was set before belongs to another status.
     response.statusMessage = ''
   }
   if (message !== undefined) response.statusMessage = message

@@ -22,7 +22,7 @@ export function detachedExchange(
     const value = (original.socket as unknown as Record<string, unknown>)[name]
     if (value !== undefined) Object.defineProperty(socket, name, { value, configurable: true })
   }
-  // After an error nobody else would listen.
+  // Without a listener, an error would be thrown.
   socket.on('error', () => {})
   const request = new IncomingMessage(socket)
   const { httpVersion, httpVersionMajor, httpVersionMinor, rawHeaders } = original
@@ -32,7 +32,7 @@ export function detachedExchange(
   request.push(null)
   markBackground(request)
   const response = new ServerResponse(request)
-  // For handlers that use it. `assignSocket` would also send the answer to it.
+  // For handlers that use `response.socket`. `assignSocket` would also send the answer to it.
   Object.assign(response, { socket })
   socket.on('close', () => response.emit('close'))
   const destroy = response.destroy.bind(response)

@@ -68,16 +68,16 @@ interface RunningRequest {
 interface GivenToHooks {
   readonly status: number
   readonly payload: unknown
-  /** The cache's answer. Absent where the client gets the handler's own, and where no other hook sees the payload. */
+  /** The cache's answer. Absent where the client gets the handler's own answer, and where no other hook sees the payload. */
   readonly answer?: CachedAnswer
   /** No other hook sees the payload, so head and payload are already what the client gets. */
   readonly isFinal?: boolean
   readonly cacheStatus?: string
-  /** Whose answer of the handler it is. */
+  /** The request, if its own handler has answered. */
   readonly request?: CachedRequest
   /** The payload is a stream, of which the cache stores a copy. */
   readonly isCopied?: boolean
-  /** Fastify would replace a length that does not match by an error. */
+  /** Not to be encoded, so that Fastify itself replaces a wrong length or payload by its error. */
   readonly isLeftAsItIs?: boolean
 }
 
@@ -93,12 +93,12 @@ export function isEncodedByCache(request: object): boolean {
 }
 
 /**
- * The hook to run before all others on the payload: what is stored is what the handler has sent, and the others see the same on a
- * hit as on a miss.
+ * The hook to run before all others on the payload. It stores what the handler has sent, and lets the other hooks see the
+ * same on a hit as on a miss.
  */
 export const firstOnSend: PayloadHook<object, Reply> = payloadHook((request, _reply, payload) => {
   const give = firstPayloads.get(request)
-  // Sent again, the payload is the page of an error.
+  // If the payload is sent again, it is the page of an error.
   givenToHooks.delete(request)
   if (give === undefined) return payload
   firstPayloads.delete(request)
@@ -128,11 +128,11 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
     const answer = Promise.withResolvers<HandlerAnswer>()
     const running = Promise.withResolvers<Run>()
     const cachedRequest = new NodeCachedRequest(request.raw, request.url, request, route, request.originalUrl)
-    // Nothing runs a handler in the background: `inject` would make a request of another client over plain HTTP/1.1.
+    // Without `inBackground`: `inject` would make a request of another client over plain HTTP/1.1.
     const decision = responses.respond(cachedRequest, {
       forRequest() {
         cachedRequest.hideConditions()
-        // What the handler reads belongs to the load that waits for it.
+        // What the handler reads must be noted for the load that waits for it.
         const load = new AsyncResource('posthaste.handler')
         running.resolve((next) => load.runInAsyncScope(next))
         return answer.promise
@@ -145,7 +145,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
       const handled = { request: cachedRequest, answer, decision, readHead: trackReply(reply) }
       firstPayloads.set(request, (payload) => takeHandlerAnswer(handled, request, reply, payload))
       const { raw } = reply
-      // Its client left while the store was asked, and its end is in the past.
+      // The client left while the store was asked, so its `close` has been missed.
       if (isDestroyed(raw)) answer.resolve({ ...noAnswer, isAbandoned: true })
       raw.once('close', () =>
         answer.resolve({ ...noAnswer, isAbandoned: true, fault: isBrokenOff(raw) ? 'broken' : undefined }),
@@ -163,7 +163,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
     }
     encodedByCache.add(request)
     firstPayloads.set(request, () => giveAnswer(request, reply, early.answer))
-    // For a payload, Fastify would add a type.
+    // Without a payload here, because Fastify would add a type to it.
     reply.send(undefined)
     return undefined
   }
@@ -209,7 +209,10 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
     })
   }
 
-  /** Sets the head that the handler has given, and returns its payload; without other hooks, those of the answer at once. */
+  /**
+   * Sets the head and returns the payload: as the handler gave them, for other hooks to see; without other hooks, those of
+   * the answer at once.
+   */
   function giveAnswer(request: Request, reply: Reply, answer: CachedAnswer): GivenToHooks {
     const isFinal = !hasOtherHooks()
     const { status, headers, body } = isFinal ? answer : answer.source
@@ -251,7 +254,7 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
   }
 }
 
-/** Tells that a handler answers past the hooks, before its answer ends: some never end. */
+/** Calls `tell` when a handler answers past the hooks, and not only when its answer ends: some never end. */
 function onRawAnswer(reply: HookReply, isBeforeHooks: () => boolean, tell: () => void): void {
   const { raw, hijack } = reply
   const { writeHead } = raw
@@ -280,14 +283,17 @@ function formOf(payload: unknown): PayloadForm {
   return isStream(payload) ? 'stream' : 'bytes'
 }
 
-/** A body in the form in which its handler gave it. Hooks may change bytes in place. */
+/** A body in the form in which its handler gave it. Bytes are copied, because hooks may change them in place. */
 function payloadOf(body: Buffer, form: PayloadForm = 'bytes'): unknown {
   if (form === 'none') return undefined
   if (form === 'text') return body.toString()
   return form === 'bytes' ? Buffer.from(body) : Readable.from([body])
 }
 
-/** Notes what is done to the head from now until the payload is sent, before hooks on the payload change it for each request. */
+/**
+ * Notes the changes of the head from now until the payload is sent. After that, hooks on the payload change it for each
+ * request.
+ */
 function trackReply(reply: HookReply): RunningRequest['readHead'] {
   const changesOf = trackHead(reply, ['header', 'removeHeader'], { ...reply.getHeaders() })
   const { trailer } = reply
@@ -301,7 +307,7 @@ function trackReply(reply: HookReply): RunningRequest['readHead'] {
   return () => ({ ...changesOf(reply.getHeaders()), hasTrailers })
 }
 
-/** Gets rid of a payload that is not sent. Of a stream that is copied, only when the copy is complete. */
+/** Discards a payload that is not sent. A stream that is copied is read to its end first, so that the copy is complete. */
 function readAway(payload: unknown, isCopied: boolean): null | LatePayload {
   if (!isStream(payload)) return null
   const stream = toReadable(payload) as Readable

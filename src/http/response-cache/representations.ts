@@ -18,7 +18,7 @@ export interface Representation {
   readonly encodedKey: Key
 }
 
-/** Finds the representation of a stored response, which is made once: that costs more than the rest of a hit. */
+/** Finds the representation of a stored response. Each is made once, because that costs more than the rest of a hit. */
 export type RepresentationOf = (
   stored: StoredResponse,
   key: Key,

@@ -54,7 +54,7 @@ export function createFromSettings<Request>(
       const key = responseKey(request, settings)
       if (key === null) return Promise.resolve(bypass('fwd=bypass; detail=key'))
       if (!isAmongFirst(request, settings.clock())) return Promise.resolve(bypass('fwd=bypass; detail=origin'))
-      // So no request waits for an answer that it cannot use.
+      // After an answer that was not stored, requests for its key do not wait for one another's answers.
       const known = request.method === 'HEAD' ? undefined : keys.unstorable.find(key)
       if (known !== undefined) return Promise.resolve(bypass(`fwd=miss; detail=${known}`))
       return new ResponseLookup(cache, settings, request, run, keys).decide(key)

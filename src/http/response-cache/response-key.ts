@@ -16,10 +16,10 @@ export function responseKey<Request>(
 ): Key | null {
   const userKey: unknown = keyOf?.(request.original)
   if (keyOf !== undefined && !Array.isArray(userKey)) return refusedKey(userKey)
-  // With a user's key, parameters that are not listed are what the key makes of them.
+  // With a user's key, only listed parameters are added: the key says how the answer depends on the others.
   const parameters = keyOf === undefined ? canonicalQuery(request.query) : listedQuery(request.query, query)
   let text = `http3${keyPart(request.route)}${keyPart(request.path)}${keyPart(parameters)}${keyPart(request.header('host'))}`
-  // Most requests have none, and a part for each that is absent would cost as much as all the others.
+  // Most requests have none of these, and a part for each absent one would cost as much as all the other parts.
   for (const name of originHeaders) {
     const value = request.header(name)
     if (value !== undefined && value !== null) text += `${name}${keyPart(value)}`
@@ -29,7 +29,7 @@ export function responseKey<Request>(
 }
 
 /**
- * A `key` that returns nothing refuses the request: taken for a key, nothing would be the same for all clients.
+ * A `key` that returns nothing refuses the request. If nothing counted as a key, all clients would share it.
  *
  * @throws TypeError for anything else that is no list
  */
@@ -52,13 +52,15 @@ export function extendKey(key: Key, values: readonly (string | null)[]): Key {
   return typeof key === 'string' ? key + text : [...key, text]
 }
 
-/** What a client or a proxy says of the origin, and handlers make links of. */
+/** The headers in which a client or a proxy names the origin. Handlers build links from them. */
 export const originHeaders: readonly string[] = [
   'forwarded',
   ...['host', 'proto', 'port', 'prefix'].map((part) => `x-forwarded-${part}`),
 ]
 
-/** A value with its length in front, so that values cannot run into each other. Encoding a key that is a list costs too much. */
+/**
+ * A value with its length in front, so that values cannot run into each other. A list as the key would be slow to encode.
+ */
 function keyPart(value: string | null | undefined): string {
   return value === null || value === undefined ? '~' : `|${value.length}:${value}`
 }

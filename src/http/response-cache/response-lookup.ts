@@ -20,7 +20,9 @@ interface NotStored {
   readonly reason: string
 }
 
-/** The handler answered with a server error. As a failed load, it lets the cache serve a stale response instead. */
+/**
+ * The handler answered with a server error. Thrown, it makes the load fail, so that the cache can serve a stale response.
+ */
 class FailedAnswerError extends Error {
   readonly answer: HandlerAnswer
   constructor(answer: HandlerAnswer) {
@@ -43,13 +45,13 @@ interface KnownKeys {
   readonly toRenew: RecentKeys
 }
 
-/** The settings of a route whose responses are served: with what compresses them. */
+/** The settings of a route, with what compresses its responses. */
 export interface ServedSettings<Request = unknown> extends HttpCacheSettings<Request> {
   readonly compressor: ResponseCompressor | undefined
   readonly representationOf: RepresentationOf
 }
 
-/** The user's tags, whose names no type tells here. */
+/** The user's tags. The type of their names is not known here. */
 interface LookupOptions {
   readonly tags: readonly never[] | 'auto'
 }
@@ -65,14 +67,14 @@ export class ResponseLookup<Request> {
   readonly #options: LookupOptions
   /** The answer of this request's own handler, once it has started. */
   #handlerAnswer: Promise<HandlerAnswer> | undefined
-  /** What this request's own handler renews. */
+  /** The renewal that this request's own handler runs. */
   #ownRenewal: Promise<StoredResponse | NotStored> | undefined
   #isRenewing = false
   #isDecided = false
   readonly #client = currentOwner()
-  /** Ends the work of the handler with its client. */
+  /** Lets the handler's work end when the client leaves. */
   #followClient: (() => void) | undefined
-  /** Absent too where the run in the background has just been of no use. */
+  /** Absent too after a run in the background could not renew the response. */
   #inBackground: HandlerRun['inBackground']
 
   constructor(
@@ -185,7 +187,7 @@ export class ResponseLookup<Request> {
   async #load(key: Key, ctx: LoadContext): Promise<StoredResponse | NotStored> {
     const isRenewal = ctx.stale !== undefined || this.#handlerAnswer !== undefined || this.#isRenewing
     if (!isRenewal) {
-      // Its client left while the store was asked, and its end is in the past.
+      // The client left while the store was asked: the request has been decided without its handler.
       if (this.#isDecided) throw new AbandonedError()
       this.#handlerAnswer = this.#runHandler(ctx)
       return this.#store(key, ctx, await this.#handlerAnswer, false)
@@ -203,8 +205,8 @@ export class ResponseLookup<Request> {
   }
 
   /**
-   * Runs the handler of this request. It works for its own client, as without a cache, and meanwhile for those that wait for the
-   * load: a load that takes too long, fails or has its answer does not end it.
+   * Runs the handler of this request. It works for its own client, as without a cache, and for all that wait for the load.
+   * The handler goes on when the load takes too long, fails or has its answer.
    */
   #runHandler({ signal }: LoadContext): Promise<HandlerAnswer> {
     const client = this.#client
@@ -232,9 +234,9 @@ export class ResponseLookup<Request> {
     answer: HandlerAnswer,
     isRenewal: boolean,
   ): Promise<StoredResponse | NotStored> {
-    // What a handler breaks off by itself, it breaks off for those that wait too.
+    // An answer that the handler itself broke off counts for all that wait. Others try again if the client has left.
     if (answer.isAbandoned && (isRenewal || answer.fault === undefined)) throw new AbandonedError()
-    // The handler was stopped, which is no answer to those that still wait.
+    // The handler was stopped because its client left. Its error is no answer to those that still wait.
     if (answer.status >= 400 && enteredScope()?.request.isAbandoned) throw new AbandonedError()
     const isRefusal = answer.status === 429 || answer.status === 408
     if (answer.status >= 500 || (isRenewal && isRefusal)) throw new FailedAnswerError(answer)
@@ -242,12 +244,12 @@ export class ResponseLookup<Request> {
     const reason = answer.fault ?? unstorableReason(answer, now) ?? bodyFault(answer, answer.body) ?? this.#tagFault()
     if (reason === undefined) return toStored(answer, answer.body as Buffer, this.#request, this.#settings.vary, now)
     ctx.skip()
-    // The handler no longer gives the answer that is stored, so that one must not be served stale.
+    // The handler no longer gives the stored answer, so that must not be served stale.
     if (isRenewal) await this.#cache.delete(key)
     return { reason }
   }
 
-  /** Why the answer is not stored: what the handler has read is not known. Asked within the load. */
+  /** Why the answer is not stored, if not all is known that the handler has read. To be called within the load. */
   #tagFault(): string | undefined {
     return this.#options.tags === 'auto' && currentReads()?.unknown !== undefined ? 'tags' : undefined
   }
@@ -275,7 +277,7 @@ export class ResponseLookup<Request> {
       // Each body is encoded once in each coding; the encoded body is cached too.
       const encode = () => this.#encode(stored.body, coding, mustEncode)
       try {
-        // Encoding reads nothing.
+        // Not with `'auto'`, because encoding reads nothing.
         const options = this.#options.tags === 'auto' ? this.#settings.entry : this.#options
         body = await this.#cache.getOrSet(encodedKey, encode, options)
       } catch {

@@ -59,7 +59,7 @@ export function toStored(
     headers: [
       ...kept,
       ...(varyField === '' ? [] : [['vary', varyField] as const]),
-      // Node would send the time of the hit, which an `Expires` does not count from.
+      // Without a stored `Date`, Node would send the time of the hit, but `Expires` counts from the answer's own time.
       ...(headerOf({ headers: kept })('date') === undefined ? [['date', new Date(now).toUTCString()] as const] : []),
     ],
     removed,
@@ -98,7 +98,7 @@ export function copyExactly(bytes: Buffer): Buffer {
   return copy
 }
 
-/** Responses that were validated: memory gives the same object each time. */
+/** Responses that were validated already: memory gives the same object each time. */
 const validated = new WeakSet<object>()
 
 /** Whether a value from the store is a response of this format, whole: others may write to the store. */

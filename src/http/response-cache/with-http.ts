@@ -19,7 +19,7 @@ export interface HttpCache<Name extends string = string, Tag extends string = st
   http(handler: FetchHandler, options?: HttpCacheOptions<Request, Name, Tag>): (request: Request) => Promise<Response>
 }
 
-/** Adds the method `http` to a cache, which cannot bring it: `cache/` does not know HTTP. */
+/** Adds the method `http` to a cache. The cache has none itself, because `cache/` does not know HTTP. */
 export function withHttp<Name extends string, Tag extends string>(cache: Cache<Name, Tag>): HttpCache<Name, Tag> {
   return Object.assign(cache, {
     http(handler: FetchHandler, options: HttpCacheOptions<Request, Name, Tag> = {}) {
@@ -29,7 +29,7 @@ export function withHttp<Name extends string, Tag extends string>(cache: Cache<N
       return async (request: Request) => {
         expectObject(request, 'request', ['clone'], 'a Request')
         if (answer === undefined) {
-          // Imported at the first request, because most caches have none.
+          // Imported at the first request, because most caches serve no HTTP.
           const { createFetchCache } = await import('./fetch-cache.ts')
           answer ??= createFetchCache(cache, settings, handler)
         }

@@ -11,7 +11,10 @@ export function headerOf({ headers }: Pick<AnswerHead, 'headers'>): (name: strin
   return (name) => headers.find(([other]) => other === name)?.[1]
 }
 
-/** The headers of an answer as Node and Fastify hold them. The lines of a list are one field; those of a single value stay apart. */
+/**
+ * The headers of an answer as Node and Fastify hold them. Several lines of a list become one field; lines of a header that
+ * is no list stay apart.
+ */
 export function fieldsOf(headers: Readonly<Record<string, unknown>>): (readonly [name: string, value: string])[] {
   return Object.entries(headers).flatMap(([name, value]): (readonly [string, string])[] => {
     if (value === undefined) return []
@@ -21,13 +24,13 @@ export function fieldsOf(headers: Readonly<Record<string, unknown>>): (readonly 
   })
 }
 
-/** Fields that are no lists (RFC 9110, 5.3), and which of their lines counts depends on the reader. */
+/** Fields that are no lists (RFC 9110, 5.3). Which of several lines counts depends on the reader. */
 const singleFields: ReadonlySet<string> = new Set([
   ...['content-type', 'content-length', 'content-location', 'content-range', 'content-disposition', 'location'],
   ...['last-modified', 'expires', 'date', 'etag', 'retry-after'],
 ])
 
-/** A header's values in one field, as they mean the same on several lines. */
+/** A header's values in one field, which means the same as several lines. */
 export function fieldValue(value: unknown): string {
   return Array.isArray(value) ? value.join(', ') : String(value)
 }

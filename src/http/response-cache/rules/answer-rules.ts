@@ -13,7 +13,10 @@ export interface HandlerAnswer extends AnswerHead {
   /** `undefined` when it is longer than `maxBytes`, or the response must not be stored. */
   readonly body: Buffer | undefined
   readonly form?: PayloadForm | undefined
-  /** It was closed before the end. Unless {@link fault} says otherwise, the client left, so the handler may have stopped. */
+  /**
+   * Whether the response was closed before its end. Unless {@link fault} says otherwise, the client left, and the handler
+   * may have stopped.
+   */
   readonly isAbandoned?: boolean | undefined
   /** Why the answer is not stored, whatever its head says. */
   readonly fault?: 'broken' | 'raw' | undefined
@@ -30,7 +33,8 @@ export function unstorableReason(answer: AnswerHead, now: number): string | unde
   if (new Set(answer.headers.map(([name]) => name)).size < answer.headers.length) return 'repeated'
   const directives = parseDirectives(header('cache-control') ?? header('pragma') ?? '')
   if (directives === undefined) return 'cache-control'
-  // It is meant for shared caches nearer to the client, which this one is not; but what may not be stored there is personal.
+  // This header is meant for shared caches nearer to the client, and this is not one. But what may not be stored there is
+  // personal.
   const forOthers = parseDirectives(header('cdn-cache-control') ?? '')
   const forbidden = forbiddingDirectives.find((name) => directives.has(name) || forOthers?.has(name))
   if (forbidden !== undefined) return forbidden
@@ -38,14 +42,14 @@ export function unstorableReason(answer: AnswerHead, now: number): string | unde
   if (!varyNames(header('vary')).every(isHeaderName)) return 'vary'
   if (/^\s*text\/event-stream\b/i.test(header('content-type') ?? '')) return 'stream'
   if (header('content-range') !== undefined) return 'range'
-  // A stored answer is sent in one piece, which has none.
+  // A stored answer is sent in one piece, which has no trailers.
   if (answer.hasTrailers || header('trailer') !== undefined) return 'trailer'
   if ((header('transfer-encoding') ?? 'chunked') !== 'chunked') return 'encoded'
   const encoding = header('content-encoding')
   return encoding === undefined || encoding === 'identity' ? undefined : 'encoded'
 }
 
-/** Why a body is not stored: none is as long as the head says. */
+/** Why a body is not stored: it is too long, or not as long as the head says. */
 export function bodyFault(answer: AnswerHead, body: Buffer | undefined): string | undefined {
   if (body === undefined) return 'size'
   const length = headerOf(answer)('content-length')

@@ -13,7 +13,7 @@ export function isUnchanged(
 ): boolean {
   const tags = request.header('if-none-match') ?? undefined
   if (tags !== undefined) {
-    // A tag may hold a comma.
+    // Compare the whole field first: a tag may hold a comma.
     if (tags.trim() === '*' || withoutWeakMark(tags) === etag) return true
     return tags.split(',').some((tag) => withoutWeakMark(tag) === etag)
   }

@@ -40,7 +40,7 @@ const directive = /^([!#$%&'*+.^`|~\w-]+)(?:=(?:([!#$%&'*+.^`|~\w-]+)|"((?:[^"\\
 export function readFreshness(answer: AnswerHead, now: number): Freshness {
   const header = headerOf(answer)
   const directives = parseDirectives(header('cache-control') ?? '')
-  // Of a list, which it must not be, the first value counts (RFC 9111, 5.1).
+  // `Age` must not be a list. If it is one, its first value counts (RFC 9111, 5.1).
   const firstAge = header('age')?.split(',', 1)[0]?.trim()
   const age = firstAge === undefined ? 0 : (seconds(firstAge) ?? Number.POSITIVE_INFINITY)
   const secondsOf = (name: string) => (directives?.has(name) ? (seconds(directives.get(name)) ?? 0) : undefined)

@@ -26,7 +26,7 @@ const harmlessPrefixes = ['sec-fetch-', 'sec-ch-', 'x-b3-', 'x-datadog-', ':']
 
 /** What a response cache does about request headers that may tell clients apart. */
 export interface HeaderRules {
-  /** Tells the first header that is not known to be harmless. */
+  /** Returns the first header that is not known to be harmless. */
   readonly findUnknownHeader: (names: readonly string[]) => string | undefined
   readonly onUnknownHeader: (name: string) => void
 }

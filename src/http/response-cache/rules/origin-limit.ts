@@ -3,19 +3,22 @@ import type { CachedRequest } from './request-rules.ts'
 
 const maxNewHosts = 1_000
 const maxVariants = 8
-/** No origin is longer. Clients choose what is kept here. */
+/** A longer origin is not remembered: clients choose what is kept here. */
 const maxLength = 1_000
 const forgetAfterMs = 10 * 60_000
 const maxKnown = 10_000
-/** For each request of a further one: one that many ask for is known soon, one that a client invents seldom. */
+/**
+ * The chance of a further origin, at each request, to be remembered. One that many ask for is known soon, one that a client
+ * invents seldom.
+ */
 const chanceOfLate = 1 / 64
 
-/** By host, what else clients say of the origin. */
+/** For each host, what else clients say of the origin. */
 type Origins = Map<string, Set<string>>
 
 /**
- * Limits how many variants of a response clients can make by what they say of the origin: `Host` and `X-Forwarded-*` are in
- * the key, and a client may invent them. An origin that is asked for again in time stays known, however many are invented.
+ * Limits how many variants of a response clients can make by naming origins: `Host` and `X-Forwarded-*` are in the key, and
+ * a client may invent them. An origin that is asked for again in time stays known, however many are invented.
  *
  * @returns whether a request is of a known origin, or of one of the first new ones
  */
@@ -28,7 +31,7 @@ export function createOriginLimit(
   let newHosts = 0
   let since = Number.NEGATIVE_INFINITY
 
-  /** What nobody asks for until the next turn is forgotten. */
+  /** Forgets the origins that nobody asks for until the next turn. */
   const turn = () => {
     before = known
     known = new Map()
@@ -58,7 +61,7 @@ export function createOriginLimit(
       if (value !== '') variant += `${name}: ${value}\n`
     }
     const host = request.header('host') ?? ''
-    // No text is made where maps can be nested: this runs before every hit.
+    // Nested maps need no combined text: this runs before every hit.
     const variants = known.get(host)
     if (variants?.has(variant)) return true
     if (host.length + variant.length > maxLength || !mayAdd(host, variants, variant)) return false

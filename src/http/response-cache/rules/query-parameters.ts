@@ -1,12 +1,13 @@
 /**
  * Whether all parsers agree on where the parameters of a query string begin and end. The key holds the bytes of the query
- * string, so two requests share an entry only if they have the same parameters in the same or a harmless order; but a name that
- * one parser reads as listed, and another not, would let an unlisted parameter through.
+ * string, so two requests share an entry only if they have the same parameters in the same or a harmless order. But if one
+ * parser reads a name as listed and another does not, an unlisted parameter gets through.
  */
 export function isReadableQuery(query: string): boolean {
   // `URLSearchParams` strips a question mark at the beginning, the frameworks do not.
   if (query.startsWith('?')) return false
-  // Some parsers end the query at a `#`, and trim what is a space in Latin-1: where these are then depends on the order.
+  // Some parsers end the query at a `#`, or trim characters that are spaces in Latin-1. Then the order of the parameters
+  // matters.
   if (!/^[!-"$-~]*$/.test(query)) return false
   if (query.length > maxParameters && query.split('&').length > maxParameters) return false
   if (!query.includes('%')) return true
@@ -46,7 +47,7 @@ export function hidesListedParameter(query: string, listed: ReadonlySet<string> 
   })
 }
 
-/** The part of a name that parsers which nest take for the parameter: `page` of `page[size]`, `page.size` and `[page]`. */
+/** The part of a name that nesting parsers take for the parameter: `page` of `page[size]`, `page.size` and `[page]`. */
 function rootOf(name: string): string {
   return /[\p{L}\p{N}_~-]+/u.exec(name)?.[0] ?? ''
 }

@@ -2,7 +2,7 @@ import type { Key } from '../../../cache/key.ts'
 import { nodeCrypto } from '../../../shared/platform/builtins.ts'
 import type { Clock } from '../../../shared/time/clock.ts'
 
-/** How long requests for a key do not wait for each other after an answer that was not stored. */
+/** For how long, after an answer that was not stored, requests for its key do not wait for each other. */
 const usualMs = 10_000
 const maxKeys = 1_000
 /** Clients choose how long a key is: a longer one is hashed. */

@@ -4,9 +4,9 @@ import { hidesListedParameter, isReadableQuery, unlistedParameter } from './quer
 /** A request to a cached route. */
 export interface CachedRequest<Request = unknown> {
   readonly method: string
-  /** As the framework sees it. Begins with the origin in fetch-style servers, where it may differ from `Host`. */
+  /** The path as the framework sees it. In fetch-style servers it begins with the origin, which may differ from `Host`. */
   readonly path: string
-  /** Without the question mark, its bytes unchanged. */
+  /** The query string without the question mark, its bytes unchanged. */
   readonly query: string
   /** Tells routes apart that answer the same URL: the pattern, and what else selects the route. */
   readonly route: string
@@ -56,7 +56,7 @@ const specialHeaders: ReadonlySet<string> = new Set([
   ...['x-http-method-override', 'x-http-method', 'x-method-override', 'x-original-url', 'x-rewrite-url'],
 ])
 
-/** Headers with credentials in most applications: that they bypass the cache surprises nobody. */
+/** Headers with credentials in most applications. Nobody needs a warning that they bypass the cache. */
 const personalHeaders: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key'])
 
 /** Escapes that are not UTF-8 are errors in one framework and U+FFFD in another. */

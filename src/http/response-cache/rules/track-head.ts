@@ -4,12 +4,12 @@ import type { HandlerAnswer } from './answer-rules.ts'
 type Headers = Readonly<Record<string, unknown>>
 
 /**
- * Notes which headers are set and removed from now on. Middleware around the cache sets the others anew for each request, so
- * they must not be stored; comparing values would not tell who has set one.
+ * Notes which headers are set and removed from now on. Middleware around the cache sets all others anew for each request, so
+ * they must not be stored. Comparing values would not tell who has set a header.
  *
  * @param methods - the methods of the response that set or remove a header
  * @param before - the headers until now
- * @returns a function that tells from the headers of the answer what was done to them
+ * @returns a function that takes the headers of the answer and returns what was done to them
  */
 export function trackHead(
   response: object,
