@@ -115,7 +115,9 @@ export function mergeCacheRows(a: CacheRow, b: CacheRow): CacheRow {
   return toCacheRow(a.hits + b.hits, a.misses + b.misses, a.errors + b.errors, state)
 }
 
-/** @throws TypeError or RangeError when they are none, which nothing could be computed from and no member of a fleet could read */
+/**
+ * @throws TypeError or RangeError for counters from which nothing can be computed, and which no member of a fleet could read
+ */
 function readCounters(cache: CacheLike): StatedCounters {
   const { hits, misses, errors, store } = cache.stats()
   for (const [name, value] of Object.entries({ hits, misses, errors })) expectWholeNumber(value, `stats().${name}`)

@@ -42,7 +42,7 @@ import type {
 export class PerformanceMonitor {
   readonly #settings: MonitorSettings
   readonly #services: MonitorServices
-  /** Of the services. Every request needs it. */
+  /** A field of its own, because every request needs it. */
   readonly #recorder: Recorder
   #timer: Timer | undefined
 

@@ -37,7 +37,7 @@ export interface MonitorOptions {
    * conventions
    */
   readonly buckets?: readonly Duration[] | undefined
-  /** Further endpoints share one entry, `(overflow)`. @defaultValue 500 */
+  /** How many endpoints are counted apart. Further endpoints share one entry, `(overflow)`. @defaultValue 500 */
   readonly maxEndpoints?: number | undefined
   /** Returns true for requests that should not be counted. Adapters call it before they start a request. */
   readonly ignore?: ((method: string, path: string) => boolean) | undefined
@@ -47,8 +47,8 @@ export interface MonitorOptions {
   readonly slow?:
     | {
         /**
-         * A request is slow when it takes longer. Requests under way count, and clients that gave up after 100 ms or more. Also
-         * the T of Apdex. @defaultValue `'500ms'`
+         * A request is slow when it takes longer than this. Requests under way count too, and requests whose client gave up
+         * after 100 ms or more. Also the T of Apdex. @defaultValue `'500ms'`
          */
         readonly threshold?: Duration | undefined
         /** How many of the latest slow requests are listed. @defaultValue 50 */

@@ -99,7 +99,7 @@ export class Recorder {
     if (status >= 500 && status < 600) this.#recordFailure(endpoint, us)
     const slow = us > this.#settings.slowUs ? this.slowRequests.nextEntry() : undefined
     if (slow !== undefined) {
-      // Written here: passing a fraction to a function may allocate it.
+      // Set here, because passing a fraction to a function may allocate it.
       slow.at = now
       slow.method = endpoint.method
       slow.route = endpoint.route
@@ -175,7 +175,7 @@ export class Recorder {
   read(now: number): Omit<Reading, 'caches'> {
     const { wall, layout, slicing } = this.#settings
     const { counts, oldestMs } = this.#countUnanswered(now)
-    // Before the history is read, so that it has all their slices.
+    // Advance the windows before the history is read, so that it has all their slices.
     for (const { window } of this.endpoints.all()) window.advance(now)
     return {
       endpoints: this.endpoints
@@ -272,14 +272,14 @@ export class Recorder {
     return { counts, oldestMs }
   }
 
-  /** A 5xx response frustrates the client, in whatever time it came. */
+  /** A 5xx response frustrates the client, however fast it came. */
   #recordFailure(endpoint: Endpoint, us: number): void {
     const index = this.#settings.layout.indexOf(us)
     if (index <= this.#satisfiedIndex) endpoint.count(counterOffset.failedSatisfied)
     else if (index <= this.#toleratingIndex) endpoint.count(counterOffset.failedTolerating)
   }
 
-  /** A client that waited and gave up: the request is slow, in whatever time it would have been answered. */
+  /** A client that waited and gave up: the request counts as slow, however soon the answer would have come. */
   #recordLateAbort(
     endpoint: Endpoint,
     status: number,
@@ -322,7 +322,7 @@ export class Recorder {
     if (note < 0) return
     endpoint.recordHold(stalls.holdOf(note))
     const { layout } = this.#settings
-    // Taken now: when the wait is known, the window may be at its next slice.
+    // Take the correction of this slice now: when the wait is known, the window may be at its next slice.
     const { correction } = endpoint.window
     stalls.onWait(note, (waitedMs) => {
       const correctedUs = toMicroseconds(us / 1_000 + waitedMs)

@@ -63,7 +63,7 @@ export function createServices(settings: MonitorSettings): MonitorServices {
     alerts,
     onSourceError: (name, error) => warn('MONITOR_SOURCE', `The source '${name}' threw`, error),
   })
-  // Imported when somebody scrapes, because many monitors are only looked at.
+  // Imported at the first scrape, because many monitors are never scraped.
   const metrics = async () =>
     (await import('./exposition/metric-families.ts')).readMetrics({ settings, alerts, ...sources })
   const fleet = new Fleet({

@@ -72,7 +72,7 @@ export class StatsDocuments {
     return this.#render(reading, reading.history, query, fleet, this.#sources.settings.clock(), performance.now())
   }
 
-  /** @throws TypeError when one of them is no text */
+  /** @throws TypeError when `method` or `route` is no text */
   endpoint(method: string, route: string): EndpointStats | undefined {
     expectString(method, 'method')
     expectString(route, 'route')

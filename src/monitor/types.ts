@@ -74,8 +74,8 @@ interface Traffic {
   /** Share of completed requests with a 5xx status, 0..1. */
   readonly errorRate: number | null
   /**
-   * (satisfied + tolerating / 2) / all, with the `slow` threshold as T (apdex.org, technical specification 1.1). Frustrated are
-   * also 5xx responses, clients that gave up after 100 ms or more, and requests under way for longer than 4 T.
+   * (satisfied + tolerating / 2) / all, with the `slow` threshold as T (apdex.org, technical specification 1.1). 5xx
+   * responses, clients that gave up after 100 ms or more, and requests under way for longer than 4 T count as frustrated.
    */
   readonly apdex: number | null
   readonly latencyMs: LatencyMs
@@ -101,7 +101,7 @@ export interface EndpointStats extends Traffic {
   readonly status: Readonly<Record<string, number>>
   /** Milliseconds that this endpoint held the event loop, in holds of 1 ms and more. */
   readonly loopMs: number
-  /** Where the time went; `null` while requests have no scope, because nothing reads it. */
+  /** Where the time went; `null` while requests have no scope, because no feature needs scopes. */
   readonly breakdown: Breakdown | null
   /** When the last request of the endpoint ended, ISO 8601. */
   readonly lastSeen: string
@@ -155,7 +155,10 @@ export interface ProcessUsage {
 /** Where the memory limit comes from. */
 export type LimitSource = 'cgroup-v2' | 'cgroup-v1' | 'system'
 
-/** The process and the machine. What the platform does not say is `null`, and what compares two samples, until the second. */
+/**
+ * The process and the machine. A value is `null` where the platform does not give it. Values that compare two samples are
+ * `null` until the second.
+ */
 export interface SystemStats {
   /** CPU usage, percent of all cores that this process may use (by quota and affinity). */
   readonly cpuPercent: number | null
@@ -271,7 +274,10 @@ export interface HistoryPoint {
   readonly clientErrorRate: number | null
   readonly latencyMs: { readonly p50: number | null; readonly p95: number | null; readonly p99: number | null }
   readonly correctedP95Ms: number | null
-  /** The next four are of the last sample in the slice; in a fleet, the sum of its processes, or their mean. */
+  /**
+   * The next four values are those of the last sample in the slice. In a fleet they are the sum, or the mean, of its
+   * processes.
+   */
   readonly inFlight: number | null
   readonly cpuPercent: number | null
   readonly memoryPercent: number | null
@@ -291,7 +297,7 @@ export interface StatsDocument {
   readonly uptimeMs: number
   /** The time that all values but totals cover. */
   readonly windowMs: number
-  /** How much of it has passed since the start or the last `reset()`: rates are over this time. */
+  /** How much of the window has passed since the start or the last `reset()`: rates are over this time. */
   readonly coveredMs: number
   readonly requests: RequestStats
   readonly endpoints: readonly EndpointStats[]

@@ -1,12 +1,12 @@
 import { type Clock, systemClock } from '../shared/time/clock.ts'
 
-/** Changes of the system's time by less than this are what NTP does all day; the timestamps need not be more exact. */
+/** Smaller changes of the system's time are ignored: NTP makes them all day, and timestamps need not be more exact. */
 const toleranceMs = 500
 /** How many changes of the system's time are remembered. */
 const maxShifts = 100
 
 interface Shift {
-  /** The reading of the monotonic clock from which it applies. */
+  /** The reading of the monotonic clock from which the offset applies. */
   readonly from: number
   /** What to add to the monotonic clock. */
   readonly offsetMs: number
@@ -27,7 +27,10 @@ export class WallClock {
     this.compare()
   }
 
-  /** Compares the clocks. Called every second and before timestamps are written, so a shift is known this exactly. */
+  /**
+   * Compares the clocks. Called every second and before timestamps are written, so the time of a shift is known this
+   * exactly.
+   */
   compare(): void {
     if (this.#clock !== systemClock) return
     const now = systemClock()

@@ -38,20 +38,23 @@ export interface AdmissionStats {
   readonly state: 'open' | 'shedding'
   /** The requests that are limited now. */
   readonly limits: readonly LimitedRequests[]
-  /** Those turned away, by reason and priority; without the pairs that did not occur. */
+  /** The requests that were turned away, by reason and priority. Pairs that did not occur are left out. */
   readonly shedBy: readonly ShedCount[]
 }
 
 /** A guard at the entrance of one application, as its monitor sees it. */
 export interface AdmissionSource {
   read(): AdmissionStats
-  /** Share of the latest requests that were turned away, 0..1; 0 when none was in the last seconds. */
+  /** Share of the latest requests that were turned away, 0..1; 0 when none was turned away in the last seconds. */
   readonly shedRatio: number
-  /** How long the guard has turned requests away, with pauses of 5 seconds at most; `undefined` when it does not. */
+  /**
+   * For how long the guard has turned requests away, pauses of up to 5 seconds included; `undefined` while it turns none
+   * away.
+   */
   readonly sheddingMs: number | undefined
 }
 
-/** The guards of one monitor, which are one for each application. */
+/** The guards of one monitor: one for each application. */
 export class Admission {
   readonly #sources = new Set<AdmissionSource>()
 

@@ -59,7 +59,7 @@ export class AlertJudge {
     this.#alerts.evaluate(now, this.#measure(now))
   }
 
-  /** Once per time slice all windows advance, which is most of the work: this lets the event loop turn meanwhile. */
+  /** Lets the event loop turn while the windows advance. They do so once per time slice, which is most of the work. */
   async judgeInSlices(): Promise<void> {
     await runInSlices(this.#sources.recorder.advanceWindows())
     this.judge()
@@ -104,7 +104,7 @@ interface Traffic {
   readonly endpoints: readonly Endpoint[]
 }
 
-/** Skips percentiles where even the longest latency is under the threshold, which is true of most endpoints. */
+/** Skips percentiles where even the longest latency is under the threshold, as it is for most endpoints. */
 function* measureResponseTimes(alerts: Alerts, { now, layout, endpoints }: Traffic): Generator<Measurement> {
   const rule = alerts.rule('response_time')
   if (rule === undefined) return

@@ -59,7 +59,6 @@ export interface ResolvedRule {
 /** The rules that are on. */
 export type ResolvedRules = ReadonlyMap<AlertId, ResolvedRule>
 
-/** What a rule is unless its option says otherwise. */
 interface RuleDefaults {
   readonly id: AlertId
   readonly threshold: Duration | number

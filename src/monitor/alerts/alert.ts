@@ -15,8 +15,8 @@ export type AlertId =
   | 'shedding'
 
 /**
- * The likely cause of an alert on latency, the event loop or the CPU. Shares are 0..1. Everything is `null` that does not explain the
- * alert: for disks, caches and error rates all of it, for memory all but `gc` and `throttled`.
+ * The likely cause of an alert on latency, the event loop or the CPU. Shares are 0..1. Values that do not explain the alert
+ * are `null`: for disks, caches and error rates all of them, for memory all but `gc` and `throttled`.
  */
 export interface AlertCause {
   /** Share of the window in which the event loop was stalled. */
@@ -27,13 +27,16 @@ export interface AlertCause {
   readonly throttled: number | null
   /** The endpoint that held the event loop longest in the window, as in `POST /export`. */
   readonly topBlocker: string | null
-  /** Share of the window in which it held the event loop. */
+  /** Share of the window in which {@link topBlocker} held the event loop. */
   readonly topBlockerShare: number | null
-  /** The statement that took the most time in requests of the alert's endpoint, if `instrument` has seen it be slow or repeated. */
+  /**
+   * The statement that took the most time in requests of the alert's endpoint, among those that `instrument` lists as slow
+   * or repeated.
+   */
   readonly query: string | null
   /** Where most of the time of the alert's endpoint goes; see `EndpointStats.breakdown`. */
   readonly part: BreakdownPart | null
-  /** The share of that part, 0..1. */
+  /** The share of {@link part} in that time, 0..1. */
   readonly partShare: number | null
   /** Of `shedding` only: why most requests were turned away. The event loop was full, or too many of a kind were in flight. */
   readonly shedReason?: ShedReason

@@ -21,7 +21,7 @@ interface CauseInputs {
 /** A full disk, the errors of a cache and failed requests have nothing to do with the event loop, the garbage collector or the CPU. */
 const unexplained: ReadonlySet<AlertId> = new Set(['disk', 'cache_errors', 'error_rate'])
 
-/** What does not depend on the alert's target. */
+/** The values that do not depend on the alert's target. */
 type GeneralCause = Omit<AlertCause, 'query' | 'part' | 'partShare'>
 
 const noCause: AlertCause = {
@@ -42,7 +42,7 @@ export function findCauses(inputs: CauseInputs): CauseOf {
   return (id, target) => {
     if (unexplained.has(id)) return noCause
     general ??= findGeneralCause(inputs)
-    // Memory is what the collector works on; requests that hold the loop do not fill it.
+    // Requests that hold the loop do not fill the memory; garbage collection shows that it is full.
     if (id === 'memory') return { ...noCause, gc: general.gc, throttled: general.throttled }
     if (id === 'shedding') return { ...noCause, ...general, shedReason: mainReason(inputs.shedBy) }
     if (target === null) return { ...noCause, ...general }
@@ -101,7 +101,7 @@ function findQuery(database: DatabaseSection | null, target: string): string | n
   return [...totals].sort(([, a], [, b]) => b - a)[0]?.[0] ?? null
 }
 
-/** A slow query or a pattern of repeated ones, as far as it is known here. */
+/** The fields of a slow query, or of a pattern of repeated queries, that are read here. */
 interface QueryOfScope {
   readonly scope?: unknown
   readonly shape?: unknown

@@ -21,7 +21,7 @@ export async function encodeHdr(tally: Tally, layout: BucketLayout): Promise<str
   for (let index = 0; index < layout.length; index++) {
     const count = tally.counters[index]!
     if (count === 0) continue
-    // The shortest and longest durations are known exactly, of the others only the bucket.
+    // The shortest and the longest duration are known exactly. Of all others, only the bucket is known.
     const isFirst = histogram.totalCount === 0
     if (isFirst) histogram.recordValue(tally.minUs)
     const rest = isFirst ? count - 1 : count

@@ -4,12 +4,15 @@ import type { MetricFamily, Sample } from './metric-family.ts'
 
 const maxTextBytes = 4_096
 const maxFamilies = 1_000
-/** Of all metrics of a process together. */
+/** The most lines of all metrics of a process together. */
 const maxSamples = 250_000
 const maxLabels = 32
 const types = ['counter', 'gauge', 'histogram', 'summary', 'info'] as const
 
-/** Encodes metrics for the fleet. Each text is written once and then named by its number: most are the same in many lines. */
+/**
+ * Encodes metrics for the fleet. Each text is written once and then referred to by its number, because most texts are the
+ * same in many lines.
+ */
 export async function encodeFamilies(families: Iterable<MetricFamily>): Promise<Uint8Array> {
   const writer = new ByteWriter()
   const numbers = new Map<string, number>()
@@ -82,7 +85,7 @@ export class FamilyMerger {
   readonly #families = new Map<string, MetricFamily & { readonly samples: Sample[] }>()
   readonly #places = new Map<string, number>()
 
-  /** @param hasLeft - the member runs no more: only its counters stay, so that the sums never fall */
+  /** @param hasLeft - whether the member's process has ended. Only its counters stay then, so that the sums never fall */
   async add(id: string, families: Iterable<MetricFamily>, hasLeft: boolean): Promise<void> {
     for (const { name, type, help, created, samples } of families) {
       const isSummed = type === 'counter' || type === 'histogram' || type === 'summary'

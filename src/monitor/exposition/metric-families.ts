@@ -22,8 +22,8 @@ export interface MetricsSources {
 }
 
 /**
- * All metrics of this process now, with the names of `otel`. One without a value has no lines, and is then left out of the text.
- * Judges the alerts first.
+ * All metrics of this process now, with the names of `otel`. A metric without a value has no lines, and is left out of the
+ * text. Judges the alerts first.
  */
 export async function readMetrics(sources: MetricsSources): Promise<Iterable<MetricFamily>> {
   await sources.alerts.judgeInSlices()
@@ -33,7 +33,7 @@ export async function readMetrics(sources: MetricsSources): Promise<Iterable<Met
 function* metricFamilies(sources: MetricsSources, openFiles: OpenFiles | undefined): Generator<MetricFamily> {
   const { settings, recorder, caches, admission } = sources
   const created = settings.wall.at(recorder.countingSince) / 1_000
-  // What counts since another time says so itself.
+  // A metric that counts since another time has its own `created`.
   for (const family of ownFamilies(sources)) yield { created, ...family }
   yield* cacheFamilies(caches)
   if (admission.hasSources) yield* admissionFamilies(admission.read())

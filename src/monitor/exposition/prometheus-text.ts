@@ -70,7 +70,7 @@ function lineOf({ suffix = '', labels = {}, value, exemplar }: Sample, openMetri
   return `${suffix}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}${openMetrics && exemplar !== undefined ? exemplarOf(exemplar) : ''}`
 }
 
-/** A series says once since when it counts. */
+/** The line that says since when a series counts. It follows the last line of the series. */
 function createdLine({ name, type, created }: MetricFamily, { suffix = '', labels = {} }: Sample): string {
   const isLast = type === 'counter' || suffix === '_count'
   if (created === undefined || !isLast) return ''

@@ -26,7 +26,7 @@ export class ByteWriter {
     return this.float(value ?? Number.NaN)
   }
 
-  /** @param maxBytes - a longer text is cut, because readers would refuse all */
+  /** @param maxBytes - a longer text is cut, because readers would refuse all that was written */
   text(value: string, maxBytes: number): this {
     const bytes = encoder.encode(value)
     if (bytes.length <= maxBytes) return this.block(bytes)

@@ -12,16 +12,16 @@ import {
 /** A worker waits this long for the primary's answer, then goes on with its own numbers alone. */
 const answerMs = 1_500
 
-/** Processes that are asked to publish have this long for it. */
+/** How long processes that are asked to publish may take. */
 const refreshMs = 1_000
-/** Of so many workers that have left, the last publications are kept, for their counters. */
+/** Of how many workers that have left the last publication is kept, for its counters. */
 const maxLeft = 200
 
 interface Message {
   readonly posthasteFleet: string
   readonly publish?: { readonly id: string; readonly text: string }
   readonly remove?: string
-  /** To the primary: all shall publish. To a worker: publish, and then answer with the same number. */
+  /** To the primary: have all workers publish. To a worker: publish, and then answer with the same number. */
   readonly refresh?: number
   readonly refreshed?: number
   readonly ask?: number
@@ -159,8 +159,8 @@ function workerFleet(namespace: string, intervalMs: number): FleetTransport {
 }
 
 /**
- * Listens to messages of the primary without keeping the process alive: Node counts the listeners of the channel, and `unref()` would
- * also hold for those of the user.
+ * Listens to messages of the primary without keeping the process alive. Node counts the listeners of the channel: `unref()`
+ * would also stop the user's listeners from keeping the process alive.
  */
 function listenQuietly(onMessage: (message: unknown) => void): () => void {
   const channel = process.channel as { refCounted?(): void; unrefCounted?(): void } | undefined

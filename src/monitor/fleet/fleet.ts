@@ -11,11 +11,14 @@ import { type FleetMember, type FleetTransport, staleIntervals } from './transpo
 const transportMs = 5_000
 /** More members than this are a mistake, or hostile. */
 const maxMembers = 1_000
-/** While so many calls have had no answer in time, no others are made: a client that waits for its server keeps each of them. */
+/**
+ * While so many calls have had no answer in time, no others are made, because a client that waits for its server keeps every
+ * call in memory.
+ */
 const maxUnanswered = 3
 
 export interface FleetSettings extends PublicationLimits {
-  /** Without one, the fleet is this process alone. */
+  /** Without a transport, the fleet is this process alone. */
   readonly transport: FleetTransport | undefined
   readonly instance: string
   /** The numbers of this process now. */
@@ -51,7 +54,7 @@ export class Fleet {
   /** Publishes the numbers of this process as they are now. Never rejects: errors go to `onError`. */
   publish(): Promise<void> {
     if (this.#publishing === undefined) return this.#startPublishing()
-    // What is under way may lack what was counted since.
+    // A publication under way may lack what was counted since it began, so another one follows.
     this.#nextPublishing ??= this.#publishing.then(() => {
       this.#nextPublishing = undefined
       return this.#startPublishing()
@@ -72,7 +75,7 @@ export class Fleet {
     try {
       const { encodePublication } = await loadCodec()
       const bytes = await encodePublication(publication(), layout, await metrics())
-      // Closed meanwhile: the others would list this process as stale.
+      // After `close`, the other processes would list this process as stale.
       if (!this.#isClosed) await this.#ask(() => transport.publish(instance, bytes))
     } catch (error) {
       onError(error)
@@ -91,7 +94,7 @@ export class Fleet {
     const members = [toMember(instance, 0, false, own)]
     let rejected = 0
     for (const { id, ageMs, bytes } of others) {
-      // Only members count for the limit: what is none must not keep others out.
+      // Only valid publications count for the limit: invalid ones must not keep members out.
       if (members.length > maxMembers) break
       const isStale = ageMs > this.#staleMs
       const theirs = await this.#decode(bytes)
@@ -109,8 +112,9 @@ export class Fleet {
   }
 
   /**
-   * The metrics of all processes in one, as they were published last, this process and those that can be asked just now. All
-   * members see the same publications, so counters do not go back when another member is scraped next.
+   * The metrics of all processes in one, as they were published last. This process publishes first, and so do all that the
+   * transport can ask. All members see the same publications, so counters do not go back when another member is scraped
+   * next.
    */
   async readMetrics(): Promise<MetricFamily[]> {
     const { transport, instance, metrics, onError } = this.#settings
@@ -134,7 +138,7 @@ export class Fleet {
   async close(): Promise<void> {
     this.#timer?.cancel()
     const { transport, instance, onError } = this.#settings
-    // Where counters of processes that have left are kept, they must be the last ones.
+    // A transport with `refresh` keeps the counters of processes that have left, so the last ones must be published.
     if (transport?.refresh !== undefined) await this.publish()
     this.#isClosed = true
     if (transport === undefined) return

@@ -195,7 +195,9 @@ function readWindow(reader: ByteReader, width: number, layout: BucketLayout): Pa
   return new PackedWindow(packed, sums, correction)
 }
 
-/** Whether the sums can be those of durations: what is computed from others may leave the range of numbers. */
+/**
+ * Whether these can be sums of durations. Otherwise, values that are computed from them could leave the range of numbers.
+ */
 function areSums(sums: Float64Array): boolean {
   const { count, total, squares, min, max, waits } = sumIndex
   const [requests, ...waitedUs] = sums.subarray(waits)

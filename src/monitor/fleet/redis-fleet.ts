@@ -16,8 +16,9 @@ export type FleetRedisClient =
   | { sendCommand(isReadonly: boolean, args: string[]): Promise<unknown> }
 
 /**
- * Ages are measured by the clock of Redis, because the clocks of the hosts may differ. Each publisher also removes the members
- * that have not published for long, by a list of times: to read all publications would take Redis longer than all else.
+ * Ages are measured by the clock of Redis, because the clocks of the hosts may differ. Each publisher also removes the
+ * members that have not published for long. It finds them in a sorted set of times, because reading all publications would
+ * take Redis longer than all else.
  */
 const publishScript = `
 local now = redis.call('TIME')
@@ -78,7 +79,7 @@ export function redisFleet(client: FleetRedisClient, options: FleetOptions = {})
       for (let place = 0; place < all.length; place += 2) {
         const [, at, text] = /^(\d+) (.*)$/s.exec(String(all[place + 1])) ?? []
         const bytes = Buffer.from(text ?? '', 'base64')
-        // A time that is to come is older than the clock, which was set back, or is that of another server now.
+        // A time in the future was written before the clock was set back, or by the clock of another server.
         members.push({ id: String(all[place]), ageMs: Math.abs(Number(now) - Number(at ?? 0)), bytes })
         await yieldIfDue()
       }
@@ -88,13 +89,13 @@ export function redisFleet(client: FleetRedisClient, options: FleetOptions = {})
   }
 }
 
-/** @param key - by which a cluster finds the node */
+/** @param key - the key by which a client of a cluster finds the node */
 function createSender(client: FleetRedisClient, key: string): (...args: [string, ...string[]]) => Promise<unknown> {
   // ioredis also has a `sendCommand`, with other arguments, so `call` goes first.
   if ('call' in client && typeof client.call === 'function') return (command, ...args) => client.call(command, ...args)
   if ('sendCommand' in client && typeof client.sendCommand === 'function') {
     const send = client.sendCommand.bind(client) as (...args: unknown[]) => Promise<unknown>
-    // Those of node-redis for a cluster and for sentinels may not send to replicas.
+    // Clients of node-redis for a cluster or for sentinels must not send these commands to replicas.
     if ('slots' in client) return (...args) => send(key, false, args)
     if ('getSentinelNode' in client) return (...args) => send(false, args)
     return (...args) => send(args)

@@ -7,7 +7,7 @@ export interface FleetMember {
   /** Time since it was published, measured by one clock for all members. */
   readonly ageMs: number
   readonly bytes: Uint8Array
-  /** The process runs no more. Only the counters of its last publication count on, in the metrics of the fleet. */
+  /** Whether the process has ended. Then only the counters of its last publication count, in the metrics of the fleet. */
   readonly hasLeft?: boolean | undefined
 }
 
@@ -21,9 +21,9 @@ export interface FleetTransport {
   remove(id: string): Promise<void>
   /** The latest publication of each process, including those that have died since. */
   collect(): Promise<readonly FleetMember[]>
-  /** Asks all processes to publish now, and waits a moment for it. Without it, their numbers are those published last. */
+  /** Asks all processes to publish now, and waits a moment for them. Without it, their numbers are those published last. */
   refresh?(): Promise<void>
-  /** Called once, with the function that `refresh` of another process causes to be called here. */
+  /** Called once. The transport must call the given function when another process calls `refresh`. */
   onRefresh?(publish: () => Promise<void>): void
   /** Releases what the transport itself has opened. */
   close(): Promise<void>

@@ -40,8 +40,8 @@ export interface CheckContext {
 }
 
 /**
- * One check. No caller waits longer than its timeout. It is not called again before its last call has settled, so a check that
- * ignores its signal and hangs leaves one call behind, and not one for each probe.
+ * One check. No caller waits longer than its timeout. The user's function is not called again before its last call has
+ * settled. So a function that hangs and ignores its signal leaves one call behind, and not one for each probe.
  */
 export class HealthCheck {
   readonly #name: string

@@ -1,6 +1,6 @@
 /** The latest result of a health check. */
 export interface CheckResult {
-  /** When the check failed: `fail` if it is critical, else `warn`. */
+  /** `fail` when a critical check has failed, `warn` when another has. */
   readonly status: 'pass' | 'warn' | 'fail'
   readonly critical: boolean
   /** Why the status is not `pass`. Never an error's message. */

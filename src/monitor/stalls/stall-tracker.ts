@@ -20,15 +20,15 @@ export interface StallClocks {
 const heartbeatMs = 50
 /** Shorter delays are not a stall. */
 const toleranceMs = 10
-/** Polling for events that are already there takes up to this long; a client needs longer to answer a response. */
+/** Polling for events that are already there takes up to this long. A client takes longer to react to a response. */
 const noIdleMs = 0.05
 /** Shorter holds are not attributed to an endpoint. */
 const shortestHoldMs = 1
 /** The heartbeat stops when there were no requests for this long. */
 const restMs = 1_000
 /**
- * All requests that waited have been read after this many times the stall, even when the server is busy for 80 % of the time.
- * A busier one may never catch up.
+ * All requests that waited have been read after this many times the stall, even when the server is busy for 80 % of the
+ * time. A busier server may never catch up.
  */
 const longestRecovery = 4
 
@@ -60,7 +60,7 @@ interface Backlog {
  * A hold is the time that a handler runs before anything else does.
  */
 export class StallTracker {
-  /** The stamp given out last in the present turn, while its hold lasts; else `NaN`. */
+  /** The latest stamp of the present turn, while its hold lasts; otherwise `NaN`. */
   running: number = Number.NaN
   readonly #clocks: StallClocks
   readonly #time: () => number
@@ -217,8 +217,8 @@ export class StallTracker {
   }
 
   /**
-   * A late heartbeat: the loop was blocked. Node reads the requests that waited in the poll phase that follows; those on a
-   * connection that it accepts there come one turn later. Only after both may a beat say that the loop is alive.
+   * Follows a late heartbeat, after which the loop was blocked. Node reads the requests that waited in the next poll phase;
+   * those on a connection that it accepts there come one turn later. Only after both may a beat say that the loop is alive.
    */
   readonly #beatIfQuiet = (): void => {
     if (this.#backlog === undefined && this.#turnStart < 0) this.#beat(this.#time())
@@ -232,12 +232,12 @@ export class StallTracker {
 
 const { nodeTiming } = performance
 
-/** With a user's clock, it makes the stamps, but stalls are still measured in real time. */
+/** A user's clock makes the stamps, but stalls are still measured in real time. */
 export function stallClocks(clock: () => number): StallClocks {
   return {
     stamp: clock === systemClock ? undefined : clock,
     time: systemClock,
-    // A third of the cost of `eventLoopUtilization()`, which returns it too.
+    // `eventLoopUtilization()` returns the same at three times the cost.
     idle: () => nodeTiming.idleTime,
     defer: setImmediate,
   }

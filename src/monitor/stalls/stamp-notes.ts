@@ -24,7 +24,10 @@ export class StampNotes {
     this.newest = stamp
   }
 
-  /** The number of a stamp's note; -1 when it has none, or when it was taken before: a stamp belongs to one request. */
+  /**
+   * The number of a stamp's note. -1 when the stamp has no note, or the note was taken before: a stamp belongs to one
+   * request.
+   */
   take(stamp: number): number {
     let low = Math.max(0, this.count - capacity)
     let high = this.count - 1

@@ -23,7 +23,10 @@ export interface EventLoopSample {
 /** Delay and utilization of the event loop since the last sample. */
 export class EventLoopSampler {
   readonly #histogram: ReturnType<typeof monitorEventLoopDelay>
-  /** Not read from the histogram: after a reset it ignores the time until its next measurement, and with it a stall. */
+  /**
+   * Stalls are not read from the histogram: after a reset it ignores the time until its next measurement, and a stall in
+   * that time.
+   */
   #stalls: number[] = []
   #tickedAt = performance.now()
   readonly #ticks = startInterval(() => this.#tick(), resolutionMs)
@@ -35,7 +38,7 @@ export class EventLoopSampler {
   }
 
   sample(): EventLoopSample {
-    // After a stall, the timer of the sample may fire before the timer of the ticks.
+    // Tick first: after a stall, the timer of the sample may fire before the timer of the ticks.
     this.#tick()
     const utilization = performance.eventLoopUtilization()
     const { utilization: busy, idle, active } = performance.eventLoopUtilization(utilization, this.#utilization)

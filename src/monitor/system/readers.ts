@@ -46,7 +46,7 @@ export const systemReaders: SystemReaders = {
     return {
       rss: readOrNull(() => process.memoryUsage.rss()) || null,
       heapUsed: heap?.used_heap_size || null,
-      // Bun's heap has no limit; what it says here is not one.
+      // Bun's heap has no limit; the value that it returns here is something else.
       heapLimit: isBun ? null : heap?.heap_size_limit || null,
     }
   },

@@ -79,8 +79,8 @@ export class SystemSampler {
   }
 
   /**
-   * Takes a sample, except of disks and other processes, whose samples are there when the promise settles. It rejects only
-   * when the option `processes` throws or returns a promise.
+   * Takes a sample. Samples of disks and other processes are there only when the promise settles. It rejects only when the
+   * option `processes` throws or returns a promise.
    */
   async sample(): Promise<void> {
     const { readers, clock, onSample, onStall } = this.#options
@@ -105,7 +105,7 @@ export class SystemSampler {
     await Promise.all([this.#disk.sample(), this.#processes.sample()])
   }
 
-  /** Takes a sample unless the last one is recent, or {@link watch} was called: then a timer takes the samples. */
+  /** Takes a sample, unless the last one is recent. After {@link watch}, does nothing, because a timer takes the samples. */
   sampleIfDue(): void {
     if (this.#loop === undefined && this.#options.readers.time() - this.#sampledAt >= youngMs)
       this.sample().catch(() => {})
@@ -172,7 +172,7 @@ export function findOverload(
   limits: OverloadLimits,
   shedRatio: number,
 ): OverloadReason | undefined {
-  // Without a limit for this process, the memory is the machine's: other programs may fill it.
+  // Without a limit for this process, the memory is the machine's. Other programs may fill it, so it does not count.
   const ownMemoryPercent = memory.limitSource === 'system' ? 0 : (memoryPercent ?? 0)
   const measured: OverloadReason[] = [
     { kind: 'event_loop', value: eventLoop.delayMs?.p50 ?? 0, limit: limits.eventLoopMs },

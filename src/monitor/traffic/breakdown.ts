@@ -19,12 +19,15 @@ export interface Breakdown {
 /** A part of {@link Breakdown}, without the unit. */
 export type BreakdownPart = (typeof waitNames)[number] | 'rest'
 
-/** The waits of a request, in milliseconds, in the order of `waitNames`. What is behind them does not count. */
+/** The waits of a request, in milliseconds, in the order of `waitNames`. Further elements are ignored. */
 export interface RequestWaits {
   readonly ms: ArrayLike<number>
 }
 
-/** Sums over requests: the number of those whose waits are known, then microseconds by `waitNames`. */
+/**
+ * How many sums there are over requests: the number of requests whose waits are known, then the microseconds of each wait in
+ * `waitNames`.
+ */
 export const waitSums: number = 1 + waitNames.length
 
 /** @param at - where the sums begin in the array */

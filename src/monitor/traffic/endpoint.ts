@@ -26,10 +26,12 @@ export const counterOffset = {
   loopUs: 504,
   /** Aborted so late that the client did not merely change its mind. */
   abortedLate: 505,
-  /** 5xx responses that were as fast as a satisfied or tolerating client wants, which no client is satisfied with. */
+  /** 5xx responses that were fast enough for a satisfied, or for a tolerating client. No client is satisfied with them. */
   failedSatisfied: 506,
   failedTolerating: 507,
-  /** Requests under way that are slower than a satisfied, or than a tolerating client wants. Added when a window is read. */
+  /**
+   * Requests under way that are already too slow for a satisfied, or for a tolerating client. Added when a window is read.
+   */
   openTolerating: 508,
   openFrustrated: 509,
   shed: 510,
@@ -88,7 +90,7 @@ export class Endpoint {
   readonly totals: Record<Outcome, number> = { completed: 0, aborted: 0, stream: 0, upgrade: 0, shed: 0 }
   /** Duration of all requests that did not complete, since the start, by outcome. */
   readonly durationsMs: Record<Exclude<Outcome, 'completed'>, number> = { aborted: 0, stream: 0, upgrade: 0, shed: 0 }
-  /** Since the start: see {@link waitSums}, then the microseconds of the requests whose waits are known. */
+  /** Sums since the start: those of {@link waitSums}, then the microseconds of the requests whose waits are known. */
   readonly waits: Float64Array = new Float64Array(waitSums + 1)
   /** Starts as a number: V8 then writes it in place, while a field that starts as `undefined` allocates at each write. */
   lastSeen = 0
@@ -96,7 +98,7 @@ export class Endpoint {
   next: Endpoint | undefined
   readonly #layout: BucketLayout
   readonly #boundsUs: readonly number[]
-  /** The last request's status and its histogram: the next request mostly has the same status. */
+  /** The last request's status and its histogram, kept because the next request mostly has the same status. */
   #lastStatus = -1
   #lastHistogram: PrometheusHistogram | undefined
 

@@ -12,7 +12,10 @@ export const otherMethod = '_OTHER'
 /** Longer routes and names are cut: each is a key of documents and a label of metrics, which Prometheus and the fleet limit. */
 const maxNameLength = 1_000
 
-/** Half a character, as of an emoji that was cut, becomes U+FFFD here: it would in UTF-8, where two names might then be the same. */
+/**
+ * Cuts a name. Half a character, as of an emoji that was cut, becomes U+FFFD. UTF-8 would do the same later, and then two
+ * names might become one.
+ */
 export function cutName(name: string): string {
   return name.slice(0, maxNameLength).toWellFormed()
 }
@@ -48,7 +51,7 @@ export class Endpoints {
 
   /** Adds an endpoint that {@link find} did not find; returns the overflow's endpoint when there are too many. */
   add(method: string, route: string, now: number): Endpoint {
-    // `record()` never throws, and metrics are written of texts alone.
+    // `record()` must not throw, and metrics need a text.
     if (typeof route !== 'string') return this.ensure(method, otherRoute, now)
     const name = cutName(route)
     if (name !== route) return this.find(method, name) ?? this.add(method, name, now)

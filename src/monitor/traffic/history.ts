@@ -5,7 +5,7 @@ import { addSums, emptySums, type PastSlice, type Slicing, type StallCorrection,
 import { Tally, type WindowReading } from './tally.ts'
 import type { TrafficContext } from './traffic-stats.ts'
 
-/** What is not counted but measured, at the end of a slice. */
+/** The values at the end of a slice that are measured, not counted. */
 export interface Gauges {
   readonly inFlight: number
   readonly cpuPercent: number | null
@@ -15,7 +15,7 @@ export interface Gauges {
   readonly delayMaxMs: number | null
 }
 
-/** One time slice of this process, or the same one of several. */
+/** One time slice of this process, or the same slice of several processes. */
 export interface HistorySlice {
   /** By the system's time. */
   readonly startMs: number
@@ -101,7 +101,10 @@ export class TrafficHistory {
       }))
   }
 
-  /** The current slice, from the counters that endpoints have not handed over yet; nothing while it has too little to say. */
+  /**
+   * The current slice, from the counters that endpoints have not handed over yet; `undefined` while less than half of it is
+   * over.
+   */
   current(now: number, toWallMs: (at: number) => number, windows: readonly WindowReading[]): HistorySlice | undefined {
     const start = sliceStart(now, this.#slicing)
     if (now - start < this.#slicing.sliceMs / 2) return undefined
@@ -148,7 +151,7 @@ export function* toHistory(
     const { p50, p95, p99 } = latency
     const p99Delay = gauges.reduce<number | null>((most, { delayP99Ms }) => longest(most, delayP99Ms), null)
     const maxDelay = gauges.reduce<number | null>((most, { delayMaxMs }) => longest(most, delayMaxMs), null)
-    // The current slice has just begun: a request after a millisecond is not a rate of 1,000/s.
+    // The current slice may have just begun: one request after a millisecond is not a rate of 1,000/s.
     const lengthMs = Math.min(slicing.sliceMs, Math.max(1_000, endMs - startMs))
     points.push({
       at: new Date(startMs).toISOString(),

@@ -49,7 +49,7 @@ export class OpenRequests {
   }
 
   /**
-   * Removes a request that started at {@link stamp}; if there is none, a request without a description, if there is one.
+   * Removes a request that started at {@link stamp}. If there is none, removes one without a description, if there is one.
    *
    * @param isExcluded - which to remove when several started then
    */
@@ -62,7 +62,8 @@ export class OpenRequests {
       found = place
       if ((this.#requests[place] === excluded) === isExcluded) break
     }
-    // Only callers without an adapter change the stamp before they record, and theirs are the requests without a description.
+    // A stamp can only be unknown if a caller without an adapter has changed it. Requests of such callers have no
+    // description.
     if (found === -1 && this.#anonymous > 0)
       found = this.#requests.findIndex((request, place) => request === undefined && !Number.isNaN(stamps[place]!))
     if (found !== -1) this.#removeAt(found)

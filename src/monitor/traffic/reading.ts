@@ -17,7 +17,7 @@ export interface Reading {
   readonly coveredMs: number
   /** The slices of the window that are over, the oldest first. */
   readonly history: readonly HistorySlice[]
-  /** The end of the last of them, by the system's time. */
+  /** The end of the last slice that is over, by the system's time. */
   readonly historyEndMs: number
   readonly overflow: number
   readonly clamped: number
@@ -44,8 +44,8 @@ export class ReadingMerger {
   }
 
   /**
-   * @param aheadMs - by how much the clock of its process is ahead; up to a few seconds, the nearest slice of both clocks is the
-   *   same one
+   * @param aheadMs - by how much the clock of the reading's process is ahead; 0 for a few seconds, because slices are
+   *   matched to the nearest
    */
   add(reading: Reading, aheadMs = 0): void {
     for (const endpoint of reading.endpoints) {
@@ -68,7 +68,7 @@ export class ReadingMerger {
 
   result(): Reading {
     const caches = Object.fromEntries(this.#caches)
-    // Later slices lack the requests of those members that published before.
+    // Leave out later slices: members that published before their end are missing in them.
     const historyEndMs = this.#historyEndMs
     const history = [...this.#history.values()]
       .filter(({ startMs }) => startMs < historyEndMs)

@@ -62,7 +62,10 @@ export interface PastSlice {
   readonly correction: StallCorrection | undefined
 }
 
-/** Indices of {@link SlidingWindow.sums}; durations in microseconds. From `waits` on: {@link waitSums}. */
+/**
+ * The places of the values in {@link SlidingWindow.sums}. Durations are in microseconds. The {@link waitSums} begin at
+ * `waits`.
+ */
 export const sumIndex = { count: 0, total: 1, squares: 2, min: 3, max: 4, waits: 5 } as const
 
 /**

@@ -67,7 +67,7 @@ export function traceIdOf(traceparent: string | undefined): string | null {
   return id === undefined || /^0+$/.test(id) ? null : id
 }
 
-/** A request is counted even if its trace cannot be told. */
+/** Reads the header, or ignores an error of the function: the request must be counted anyway. */
 export function readTraceparent(given: string | (() => string | undefined) | undefined): string | undefined {
   if (typeof given !== 'function') return given
   try {

@@ -51,7 +51,7 @@ export class Tally implements WindowSink {
         counters[index]! += (past === undefined ? 0 : (past[index] as number)) + (current[index] as number)
       }
     }
-    // All other buckets are empty, and they are most of them.
+    // Skip all other buckets, which are most: they are empty.
     if (maxUs > 0) add(this.#layout.indexOf(minUs), this.#layout.indexOf(maxUs))
     add(length, counters.length - 1)
   }

@@ -13,7 +13,7 @@ export interface EndpointReading {
   readonly total: number
   /** By the system's time. */
   readonly lastSeen: number
-  /** One of each process. */
+  /** One window of each process. */
   readonly windows: readonly WindowReading[]
 }
 
@@ -99,7 +99,7 @@ export function* selectEndpoints(
     (reading) =>
       (route === undefined || reading.route === route) && (method === undefined || reading.method === method),
   )
-  // One tally, used for one endpoint after the other: one for each of hundreds would be megabytes a document.
+  // One tally serves one endpoint after the other. A tally for each of hundreds would be megabytes a document.
   const tally = newTally(context)
   const ranked: Array<{ readonly reading: EndpointReading; readonly rank: number }> = []
   for (const reading of selected) {
@@ -153,7 +153,8 @@ function toTrafficStats(tally: Tally, { layout, coveredMs, slowUs, stallCorrecti
 
 /**
  * Apdex (technical specification 1.1) over all requests whose end, or delay, says whether the client is satisfied. 5xx
- * responses and clients that gave up are frustrated, however fast; a request under way is as good as it can still become.
+ * responses and clients that gave up count as frustrated, however fast. A request under way counts as the best that it can
+ * still become.
  */
 function apdexOf(tally: Tally, counter: (name: keyof typeof counterOffset) => number, slowUs: number): number | null {
   const fast = tally.countUpTo(slowUs)
