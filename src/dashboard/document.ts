@@ -2,7 +2,7 @@ import type { StatsDocument } from '../monitor/types.ts'
 
 /** The document of `GET /performance/stats` as it is sent: with keys in snake_case. */
 export type PageDocument = SnakeCased<StatsDocument> & {
-  /** What the endpoints of the document were selected by, and how many there are. The document has the first ones. */
+  /** The filter that selected the endpoints, and how many it selects in all. The document has only the first ones. */
   readonly selection?: { readonly filter: string; readonly count: number }
 }
 export type PageEndpoint = SnakeCased<StatsDocument>['endpoints'][number]
@@ -10,7 +10,7 @@ export type PageLatency = PageDocument['requests']['latency_ms']
 export type PageAlert = PageDocument['alerts'][number]
 export type PagePoint = NonNullable<PageDocument['history']>[number]
 
-/** The value with its keys in snake_case, at any depth. Keys of type `string`, which are names, stay. */
+/** The value with its keys in snake_case, at any depth. Keys of the general type `string` are names, and stay. */
 type SnakeCased<Value> = Value extends readonly unknown[]
   ? { [Index in keyof Value]: SnakeCased<Value[Index]> }
   : Value extends object

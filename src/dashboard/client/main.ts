@@ -9,7 +9,7 @@ import { Stream } from './stream.ts'
 
 /** The server is asked when the reader has stopped typing for this long. */
 const typingMs = 250
-/** As many rows as the server sends. */
+/** The most rows that are shown: as many as the server sends. */
 const maxRows = 200
 
 let view: View = parseView(new URLSearchParams(location.search))
@@ -64,7 +64,7 @@ page.addEventListener('pointermove', ({ target, clientX }) => {
 })
 page.addEventListener('pointerleave', () => pointAt(undefined))
 
-/** Shows at once what is here already, and asks the server, which knows all endpoints. */
+/** Shows the rows that are here at once, and asks the server, which knows all endpoints. */
 function changeView(changes: Partial<View>): void {
   view = { ...view, ...changes }
   show()

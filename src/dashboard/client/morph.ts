@@ -40,7 +40,7 @@ function morphNode(old: Node, node: Node): void {
   }
   if (old.hasAttribute('data-keep')) return
   for (const { name } of [...old.attributes]) {
-    // The reader opens and closes details.
+    // Keep `open`: the reader opens and closes details.
     if (!node.hasAttribute(name) && name !== 'open') old.removeAttribute(name)
   }
   for (const { name, value } of node.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value)

@@ -6,9 +6,9 @@ interface StreamListener {
   onState(state: string): void
 }
 
-/** A wait before the next attempt to connect. */
+/** How long to wait after a failure before the next attempt to connect. */
 const retryMs = 5_000
-/** The server ends each stream regularly. */
+/** How long to wait after a stream that the server has ended, as it does regularly. */
 const renewMs = 500
 /** A connection that brings nothing for this long is broken. */
 const silenceMs = 15_000

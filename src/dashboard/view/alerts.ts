@@ -16,7 +16,7 @@ const names: Readonly<Record<string, string>> = {
 }
 
 const states = ['firing', 'pending', 'resolved'] as const
-/** Targets beyond are counted. */
+/** Further targets are only counted. */
 const maxTargets = 20
 
 /** One card for each rule, so that a rule with many targets takes no more room than one with a single target. */

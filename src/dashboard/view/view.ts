@@ -9,7 +9,7 @@ export interface View {
   readonly filter: string
 }
 
-/** Longer texts are in no route. */
+/** No route contains a longer text. */
 const maxFilterLength = 200
 
 export function parseView(query: URLSearchParams): View {
@@ -32,7 +32,7 @@ export function selectRows(document: PageDocument, { filter, sort }: View, maxRo
   const wanted = filter.toLowerCase()
   const found = document.endpoints.filter(({ method, route }) => `${method} ${route}`.toLowerCase().includes(wanted))
   const { selection } = document
-  // The browser selects once more from what the server has selected, until it has the answer to another filter.
+  // Until the server has answered a new filter, the browser selects from the rows of the old one, and counts what it finds.
   const count = selection?.filter === filter ? selection.count : found.length
   return { ...document, endpoints: sortEndpoints(found, sort).slice(0, maxRows), selection: { filter, count } }
 }
