@@ -31,7 +31,7 @@ export function cacheResponses<
   return (request, response, next) => {
     expectExpress('cacheResponses', request, next)
     if (continueRerun(request)) return next()
-    // Express has no HTTP/2, whose head cannot be held back once it is written.
+    // Over HTTP/2, which Express does not support, a head cannot be held back once it is written.
     if (request.httpVersionMajor > 1) return next()
     const rerun = () => rerunApplication(outermost(request.app) as Application, request, request.originalUrl, maxBytes)
     respondNode(responses, { request: readCachedRequest(request), response, next, rerun })

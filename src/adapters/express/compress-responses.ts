@@ -54,7 +54,7 @@ export function compressResponses<
       try {
         return !isWanted(request, response)
       } catch (error) {
-        // So the page of the error can be sent.
+        // Do not ask again, so that the page of the error can be sent.
         uncompressed.add(response)
         throw error
       }

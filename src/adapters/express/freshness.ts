@@ -6,9 +6,9 @@ import { readCachedRequest } from './cached-request.ts'
 import type { Middleware } from './middleware.ts'
 
 /**
- * Answers 304 without running the handler when nothing that it reads has changed since the client's last answer: the entity tag
- * stands for the tags of the cache, so private answers can have one, and no body is stored. Use it on the route, after the
- * middleware that decides who may see the answer.
+ * Answers 304 without running the handler when nothing that it reads has changed since the client's last answer. The entity
+ * tag stands for the state of the cache's tags, so private answers can have one, and no body is stored. Use it on the route,
+ * after the middleware that decides who may see the answer.
  *
  * @throws TypeError for a wrong option
  *

@@ -21,7 +21,7 @@ export function answerErrors(): <Reply extends HookReply>(
     const problem = problemDetails(error)
     if (problem === undefined) {
       if (error instanceof Error) throw error
-      // Fastify takes anything else that is thrown here for an answer, with status 200.
+      // If a value that is no `Error` were thrown here, Fastify would send it as an answer with status 200.
       return Promise.reject(error)
     }
     reply.code(problem.status)

@@ -34,7 +34,7 @@ export const cacheResponses: FastifyPluginCallback<CacheResponsesOptions> = plug
     const preparedConfigs = new WeakSet<object>()
     const hooks = hooksOf(app, 'onSend')
     if (hooks === undefined) app.addHook('onSend', firstOnSend)
-    // Others may have been added before, and Fastify runs hooks in this order.
+    // Fastify runs hooks in this order, and others may have been added before: go first.
     else if (!hooks.includes(firstOnSend)) hooks.unshift(firstOnSend)
     takeHeadHooks(app, 'cache')
     app.addHook('onRoute', function (route) {
@@ -48,7 +48,7 @@ export const cacheResponses: FastifyPluginCallback<CacheResponsesOptions> = plug
       const responses = createResponseCache(cache, { ...options, vary })
       const name = `${route.url} ${JSON.stringify(constraints, (_key, value) => (value instanceof RegExp ? String(value) : value))}`
       const routeHooks = [route.onSend ?? []].flat()
-      // Asked when all hooks were added.
+      // Not asked before the first request, when all hooks have been added.
       const hasOtherHooks = once(() => {
         const all = [...(hooksOf(this, 'onSend') ?? [undefined]), ...routeHooks]
         return all.some((hook) => hook !== firstOnSend && !isHeadHook(hook) && !compressionHooks.has(hook as object))

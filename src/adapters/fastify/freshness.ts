@@ -38,9 +38,10 @@ function routeFreshness(cache: StampStore, options: FreshnessOptions<FastifyRequ
 }
 
 /**
- * Answers 304 without running the handler when nothing that it reads has changed since the client's last answer: the entity tag
- * stands for the tags of the cache, so private answers can have one, and no body is stored. Called with a cache, it returns the
- * hooks of a route. Registered as a plugin, with `await` before the routes, it checks those with `freshness` in their `config`.
+ * Answers 304 without running the handler when nothing that it reads has changed since the client's last answer. The entity
+ * tag stands for the state of the cache's tags, so private answers can have one, and no body is stored. Called with a cache,
+ * it returns the hooks of a route. Registered as a plugin, with `await` before the routes, it checks those with `freshness`
+ * in their `config`.
  *
  * @throws TypeError for a wrong option
  *

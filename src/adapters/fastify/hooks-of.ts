@@ -1,6 +1,9 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 
-/** The hooks of an instance that were added so far; `undefined` where Fastify keeps them elsewhere, as it has no way to ask. */
+/**
+ * The hooks that were added to an instance so far. Fastify has no way to ask for them, so they are read from its internals;
+ * `undefined` where a version keeps them elsewhere.
+ */
 export function hooksOf(app: object, name: 'onRequest' | 'onRoute' | 'onSend'): unknown[] | undefined {
   const key = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.hooks')
   const hooks = key && (app as Record<symbol, Readonly<Record<string, unknown>> | undefined>)[key]?.[name]
@@ -16,8 +19,8 @@ interface RouteHooks<Hook> {
 const headHooks = new WeakMap<object, unknown>()
 
 /**
- * Takes the hook for HEAD out of the routes that have an option of this name in their `config`, before other plugins see them:
- * tracers wrap each hook of a route, so it could not be recognized any more.
+ * Takes the hook for HEAD out of the routes that have an option of this name in their `config`. This must come before other
+ * plugins see the routes: tracers wrap each hook of a route, so the hook could no longer be recognized.
  */
 export function takeHeadHooks(app: FastifyInstance, option: 'cache' | 'freshness'): void {
   const take = (route: RouteOptions) => {
@@ -33,7 +36,7 @@ export function takeHeadHooks(app: FastifyInstance, option: 'cache' | 'freshness
   else hooks.unshift(take)
 }
 
-/** Adds a hook on the payload behind those of the route, but before the one of Fastify that drops the payload for HEAD. */
+/** Adds a hook on the payload after those of the route, but before Fastify's own for HEAD, which drops the payload. */
 export function addOnSend<Hook>(route: RouteHooks<Hook>, hook: Hook): void {
   const taken = headHooks.get(route) ?? []
   headHooks.delete(route)
@@ -42,7 +45,7 @@ export function addOnSend<Hook>(route: RouteHooks<Hook>, hook: Hook): void {
   route.onSend = hooks.toSpliced(head === -1 ? hooks.length : head, 0, hook)
 }
 
-/** Whether it is the hook that Fastify adds to its routes for HEAD, which drops the payload. */
+/** Whether this is the hook that Fastify adds to its routes for HEAD, which drops the payload. */
 export function isHeadHook(hook: unknown): boolean {
   return typeof hook === 'function' && hook.name === 'headRouteOnSendHandler'
 }

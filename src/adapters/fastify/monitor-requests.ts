@@ -45,7 +45,8 @@ export const monitorRequests: FastifyPluginCallback<MonitorRequestsOptions> = pl
       runInScope(scope, next)
     }
     app.addHook('onRequest', markMayPrecedeGuard(start))
-    // Events of the socket, which do not run in the scope, continue the request after its body was read.
+    // Enter the scope again: after the body was read, the request goes on in events of the socket, which do not run in the
+    // scope.
     app.addHook('preValidation', (request, _reply, next) => {
       runInScope(request.body === undefined ? undefined : (request as Scoped)[scopeKey], next)
     })
@@ -60,7 +61,8 @@ function pathOf({ url }: FastifyRequest): string {
 
 const scopeKey = Symbol('posthaste.queryScope')
 
-// Not declared in Fastify's own request: declarations of users that spread one could not name it.
+// Not declared in Fastify's own request type: users who spread a request in an exported declaration could not name this
+// symbol.
 interface Scoped {
   [scopeKey]?: ReturnType<typeof openRequestScope>
 }

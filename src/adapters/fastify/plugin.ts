@@ -9,11 +9,11 @@ export function plugin<Options extends object>(
   const register: FastifyPluginCallback<Options> = (app, options, done) => {
     if (typeof done !== 'function' || typeof app?.addHook !== 'function') throw wrongFramework(name, 'fastify')
     try {
-      // These belong to `register`.
+      // These options belong to `register`.
       const { prefix: _prefix, logLevel: _level, logSerializers: _serializers, ...own } = options as RegisterOptions
       callback(app, own as Options, done)
     } catch (error) {
-      // Thrown, the error of a wrong option would end the process.
+      // If the error of a wrong option were thrown, it would end the process.
       done(error as Error)
     }
   }

@@ -22,7 +22,9 @@ export function cacheResponses<Name extends string, Tag extends string>(
   options: HttpCacheOptions<Context, NoInfer<Name>, NoInfer<Tag>> = {},
 ): MiddlewareHandler {
   const responses = createResponseCache(cache, options)
-  /** Whether the handler renders with a renderer that middleware before the cache has set, which no other context gets. */
+  /**
+   * Whether the handler uses a renderer that middleware before the cache has set. Only the first context has that renderer.
+   */
   let needsRenderer = false
   const middleware: MiddlewareHandler = async (c, next) => {
     if (typeof next !== 'function') throw wrongFramework('cacheResponses', 'hono')
@@ -31,10 +33,10 @@ export function cacheResponses<Name extends string, Tag extends string>(
       await next()
       return givenAnswer(c)
     }
-    // Reading `c.res` would make a response, which later ones are merged into.
+    // Not from `c.res`: reading it would make a response, and later ones would be merged into that.
     const { status, headers } = c.body(null)
     const prior = new Headers(headers)
-    // Within another function, such as `every`, the rest of that function would be left out.
+    // If another function, such as `every`, calls this middleware, a rerun would leave out the rest of that function.
     const isOnRoute = c.req.matchedRoutes[c.req.routeIndex]?.handler === middleware
     const onRenderer = () => {
       needsRenderer = true
@@ -53,8 +55,9 @@ export function cacheResponses<Name extends string, Tag extends string>(
 }
 
 /**
- * Returns a function that runs the handlers after the present one again, in another context. It answers `undefined` when they
- * have used what only the first context has: the application's handlers of errors and of pages not found, and its renderer.
+ * Returns a function that runs the handlers after the present one again, in another context. It resolves to `undefined` when
+ * they need something that only the first context has: the application's handlers for errors and for pages not found, and
+ * its renderer.
  */
 function rerunRest(
   c: Context,
@@ -68,7 +71,8 @@ function rerunRest(
   const routes = req.matchedRoutes
   return async (request) => {
     let isLikeFirst = true
-    // Hono exports no way to make a context, except the class of one that it has made. Each route has its own parameters.
+    // Hono exports no way to make a context, but the class can be taken from an existing one. Each route has its own
+    // parameters.
     const copy = new (c.constructor as typeof Context)(request, {
       env,
       executionCtx: executionContextOf(c),
@@ -116,7 +120,7 @@ function rerunRest(
 type Validated = { [Target in (typeof validatedTargets)[number]]: object | undefined }
 const validatedTargets = ['json', 'form', 'query', 'param', 'header', 'cookie'] as const
 
-/** Only some servers have one; without it, Hono throws. */
+/** Only some servers have an execution context; without one, Hono throws. */
 function executionContextOf(c: Context): Context['executionCtx'] | undefined {
   try {
     return c.executionCtx

@@ -21,8 +21,8 @@ export function currentPattern({ req }: Context): string {
 }
 
 /**
- * Lets the next handlers answer. Their promise brings the context, and Hono takes what a middleware returns for an answer if no
- * handler has given one.
+ * Lets the next handlers answer. Their promise resolves to the context, which must not be returned: if no handler has
+ * answered, Hono would take it for the answer.
  */
 export function answerByNext(next: Next): Promise<void> {
   return next().then(withoutResult)
@@ -31,9 +31,10 @@ export function answerByNext(next: Next): Promise<void> {
 function withoutResult(): void {}
 
 /**
- * The answer that the handlers have given. To read `c.res` without one makes an empty 200, in place of the error of Hono.
+ * The answer that the handlers have given. If there is none, reading `c.res` would make an empty 200 in place of Hono's
+ * error.
  *
- * @throws Error when none has given one
+ * @throws Error when no handler has answered
  */
 export function givenAnswer(c: Context): Response {
   if (!c.finalized) throw new Error('No handler has returned a Response, or awaited `next()`')
@@ -49,8 +50,8 @@ export function replaceResponse(c: Context, response: Response): void {
 }
 
 /**
- * Middleware around may answer in place of an encoded response, with the page of an error for example. Hono copies the headers of
- * the old response into the new one, whose body is not encoded.
+ * Middleware around may replace an encoded response, for example by the page of an error. Hono copies the headers of the old
+ * response into the new one, whose body is not encoded: remove those of the encoding.
  */
 function dropEncodingWithBody(c: Context, encoded: Response): void {
   const { get, set } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(c), 'res') ?? {}
@@ -59,7 +60,7 @@ function dropEncodingWithBody(c: Context, encoded: Response): void {
     configurable: true,
     get,
     set(response: Response | undefined) {
-      // What has read the body may have made the new one of its bytes.
+      // Whoever has read the encoded body may have made the new body from its bytes.
       const isRead = encoded.bodyUsed || encoded.body?.locked === true
       const isReplaced = response !== undefined && !isRead && response.body !== encoded.body
       set.call(c, response)

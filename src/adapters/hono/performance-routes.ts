@@ -46,7 +46,7 @@ export function performanceRoutes(
   return markMayPrecedeGuard(middleware)
 }
 
-/** What `app.mount` of another application took of the URL. */
+/** The part of the URL that `app.mount` of another application has removed. */
 function mountOf(path: string, url = ''): string {
   const whole = url.split('?', 1)[0] as string
   return whole.startsWith('/') && whole.endsWith(path) ? whole.slice(0, whole.length - path.length) : ''
@@ -63,7 +63,10 @@ async function answerWith(c: Context, handle: (request: HttpRequest) => Promise<
 
 const policyHeader = 'content-security-policy'
 
-/** Middleware such as `secureHeaders` replaces headers after the answer, and the page runs with the nonce of its own policy only. */
+/**
+ * Keeps the page's own policy, because the page needs its nonce. Middleware such as `secureHeaders` replaces headers after
+ * the answer.
+ */
 function keepPolicy(headers: Headers): void {
   const set = headers.set.bind(headers)
   Object.defineProperty(headers, 'set', {

@@ -28,7 +28,7 @@ export function shedLoad(monitor: PerformanceMonitor, options: ShedOptions<Conte
     if (typeof next !== 'function') throw wrongFramework('shedLoad', 'hono')
     const { incoming: request, outgoing: response } = nodeBindings(c)
     if (response === undefined) {
-      // An upgrade has a request of Node alone.
+      // An upgrade has a request of Node, but no response.
       if (request === undefined) {
         monitor.warn({
           code: 'SHED_LOAD_RUNTIME',
