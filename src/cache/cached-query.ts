@@ -40,11 +40,11 @@ const cachedQueryOptions: OptionKinds<CachedQueryOptions> = {
 }
 
 /**
- * Runs a Kysely query and caches its rows. The key is its SQL and parameters; the tags are `table:<name>` for every table that
- * it reads, and those given. Inside a transaction the query always runs, without the cache. A transaction that raw SQL began is not
- * known as one.
+ * Runs a Kysely query and caches its rows. The key is the SQL with its parameters. The tags are `table:<name>` for every table
+ * that the query reads, and the given `tags`. Inside a transaction the query always runs, without the cache. A transaction that
+ * was begun by raw SQL is not recognized.
  *
- * @throws TypeError for a query that writes, and for one with raw SQL, which may read any table, unless `tags` are given
+ * @throws TypeError for a query that writes, and for one with raw SQL but without `tags`: raw SQL may read any table
  *
  * @example
  * ```ts

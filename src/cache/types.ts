@@ -17,7 +17,9 @@ export interface LoadContext<Tag extends string = string> {
   tag(...tags: (Tag | TableTag)[]): void
   /** Sets the lifetime of this value. */
   ttl(ttl: Duration): void
-  /** Returns the value without storing it. The stored value is dropped, unless this value is {@link stale} itself. */
+  /**
+   * Returns the value without storing it. The stored value is dropped, unless the returned value is that of {@link stale}.
+   */
   skip(): void
 }
 
@@ -176,8 +178,8 @@ export interface Cache<Name extends string = string, Tag extends string = string
   /** The fresh values, in the order of the keys, in one round trip. */
   getMany<Value = unknown>(keys: readonly Key[]): Promise<(Value | undefined)[]>
   /**
-   * A value for each id. `load` is called with the ids whose values are missing: in one call, if these are known soon. Ids
-   * that `load` leaves out of its map are left out of the result. Nothing is stored for them, and a stored value is dropped.
+   * A value for each id. `load` gets the ids whose values are missing, in one call if these ids are soon known. Ids that
+   * `load` leaves out of its map are left out of the result. Nothing is stored for them, and a stored value is dropped.
    */
   getOrSetMany<Id, Value>(
     ids: Iterable<Id>,

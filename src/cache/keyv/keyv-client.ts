@@ -1,4 +1,6 @@
-/** The methods of a Keyv instance or adapter (5.6 or later, 6) that the cache calls. Our types need no package. */
+/**
+ * The methods of a Keyv instance or adapter (5.6 or later, 6) that the cache calls. Declared without a type of the package.
+ */
 export interface KeyvLike {
   get(key: string): unknown
   set(key: string, value: never, ttlOrExpires?: number): unknown

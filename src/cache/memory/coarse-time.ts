@@ -69,8 +69,8 @@ export class CoarseTime {
     this.#usesLeft = maxUses
     if (this.#scheduler === setImmediate) return
     this.#scheduler = setImmediate
-    // Not a timer: after a process was suspended, other timers and reads of sockets can come before it, and would get the
-    // old time. An immediate runs first, because the loop does not wait while one is pending.
+    // Not a timer: if the process was suspended while the loop waited, other timers and reads of sockets could come before
+    // it, and get the old time. While an immediate is pending, the loop does not wait.
     setImmediate(this.#expire)
     // Both are needed with fake timers: fake time passes in steps within a turn, and fake immediates never run once a test
     // has ended.

@@ -2,7 +2,10 @@ import { describeValue } from '../../shared/assertions.ts'
 import { loadPeer } from '../../shared/platform/peers.ts'
 import { isRedisUrl, redisUrlForm } from '../../shared/redis-url.ts'
 
-/** The methods of a node-redis client, cluster or sentinel (5 or later) that the cache calls. Our types need no package. */
+/**
+ * The methods of a node-redis client, cluster or sentinel (5 or later) that the cache calls. Declared without a type of the
+ * package.
+ */
 export interface RedisClientLike {
   readonly isOpen: boolean
   /** Missing on a cluster. */

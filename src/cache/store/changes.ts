@@ -109,7 +109,7 @@ export function splitChange(change: Change): Change[] {
   return parts
 }
 
-/** How old a change may be when a server is lost, for the next server to possibly lack it. */
+/** The next server may lack the changes of this time before the last one was lost. */
 const recentMs = 60_000
 const maxRecent = 10_000
 

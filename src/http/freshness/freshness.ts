@@ -171,7 +171,7 @@ function readFault({ unknown, tags }: Reads): string | undefined {
   return tags.size === 0 && !readsAreSeen() ? 'no `Kysely` of this process is instrumented' : undefined
 }
 
-/** Whether the values that came from this process's memory were as new as the stamps. If not, this answer gets no tag. */
+/** Whether values from this process's memory were as new as the stamps. If not, only the next answer gets a tag. */
 function isHeard({ memoryStamp, isInvalidated }: Reads, { at }: TagStamps): boolean {
   if (isInvalidated) return false
   return memoryStamp === Number.POSITIVE_INFINITY || (typeof at === 'number' && memoryStamp >= at)
