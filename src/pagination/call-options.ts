@@ -9,10 +9,10 @@ import type {
   RelayConnectionOptions,
 } from './types.ts'
 
-/** A parsed list query may be spread into any call, which ignores what does not concern it. */
+/** A parsed list query may be spread into any call. A call ignores the fields that it does not use. */
 type WithListQuery<Options> = OptionKinds<Options & ParsedListQuery<Record<never, never>, Record<never, never>>>
 
-// Whole lists, because a bundler keeps an object that is spread.
+// Each list is written in full: a bundler cannot drop an unused object that spreads another.
 
 export const paginateOptions: WithListQuery<PaginateOptions<never, never, never>> = {
   page: 'nullable',
@@ -98,13 +98,13 @@ export const explainOptions: WithListQuery<ExplainOptions<never, never, never>> 
   key: 'nullable',
 }
 
-/** @throws TypeError when the query is none, and as `expectOptions` */
+/** @throws TypeError when `query` is not a query builder, and for the reasons of `expectOptions` */
 export function expectCall(query: SelectQuery, request: object, kinds: Readonly<Record<string, unknown>>): void {
   expectQuery(query)
   expectOptions(request, kinds)
 }
 
-/** @throws TypeError when the query is no query builder, such as rows or the promise of a query that runs already */
+/** @throws TypeError for anything but a query builder, such as rows, or the promise of a query that already runs */
 export function expectQuery(query: SelectQuery): void {
   expectObject(query, 'query', ['orderBy', 'withPlugin', 'compile', 'execute'], 'a select query that was not executed')
 }

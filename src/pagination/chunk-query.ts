@@ -13,7 +13,7 @@ export interface ReadChunk {
   readonly hasNext: boolean
   /** The position that the chunk was asked with. */
   readonly asked: Position | undefined
-  /** Keeps the keys of a row, which the user may change once they have it. The position is worked out when it is needed. */
+  /** Remembers the keys of a row before the user can change the row. The returned function computes its position. */
   positionAt(index: number): () => Position
 }
 
@@ -22,7 +22,7 @@ export class ChunkQuery {
   readonly #seeks: SeekQuery
   readonly #limit: number
   readonly #signal: AbortSignal | undefined
-  /** `undefined` until the first chunk tells. */
+  /** `undefined` until the first chunk was read. */
   #shownKeys: ShownKeys | 'none' | undefined
 
   constructor(seeks: SeekQuery, limit: number, signal: AbortSignal | undefined) {
@@ -31,7 +31,7 @@ export class ChunkQuery {
     this.#signal = signal
   }
 
-  /** Reads the rows behind a row that was read. */
+  /** Reads the rows that follow a row read before. */
   async readOn(position: Position): Promise<ReadChunk> {
     if (typeof this.#shownKeys === 'object') {
       const chunk = await this.#readShown(this.#shownKeys, position)
@@ -41,7 +41,7 @@ export class ChunkQuery {
     return this.read(this.#seeks.cursorOf(position))
   }
 
-  /** Reads the rows behind a cursor, or the first. */
+  /** Reads the rows after a cursor, or the first rows. */
   async read(cursor: unknown): Promise<ReadChunk> {
     const seeks = this.#seeks
     const { rows, hasNext, asked } = await seeks.seek({ cursor, limit: this.#limit, needsBothFlags: false })
@@ -52,11 +52,11 @@ export class ChunkQuery {
     return { rows: stripHiddenColumns(rows), hasNext, asked, positionAt }
   }
 
-  /** Reads rows without hidden columns. Returns `undefined` if they leave a doubt, which only hidden columns can clear. */
+  /** Reads rows without hidden columns. Returns `undefined` if only hidden columns can show that no row is lost. */
   async #readShown(shownKeys: ShownKeys, asked: Position): Promise<ReadChunk | undefined> {
     const limit = this.#limit
     const statement = shownKeys.statementFrom(asked, limit + 2)
-    // The statement with hidden columns has a remedy.
+    // No rows: then `readOn` calls `read`, which knows how to avoid this error.
     const refuse = (error: unknown) => (isRankOfFts5(error) ? [] : Promise.reject(error))
     const read = await this.#seeks.runner.rows(() => statement, this.#signal).catch(refuse)
     if (!shownKeys.areBeyondDoubt(read, asked)) return undefined

@@ -82,7 +82,7 @@ function countStatement(node: SelectQueryNode, dialect: SqlDialect, atMost?: num
   return withOnlyColumn(asTable(withLimit(withOnlyColumn(countable(node), one), dialect, atMost)), count)
 }
 
-/** A query with as many rows as the node's, whatever columns it selects. */
+/** A query that returns as many rows as the node. Its columns may differ. */
 function countable(node: SelectQueryNode): SelectQueryNode {
   if (node.fetch !== undefined || node.endModifiers?.some(({ rawModifier }) => endClause(rawModifier) !== undefined)) {
     return asTable(node)
@@ -99,8 +99,9 @@ function hasBounds({ limit, offset, top }: SelectQueryNode): boolean {
 }
 
 /**
- * The columns that call a function. It may be one that makes one row of all, or several of one: raw SQL does not say it, and
- * users make functions of their own. A column that does neither costs nothing, because it is not computed.
+ * The selected expressions that call a function. A function may make one row of all rows, or several of one: raw SQL does
+ * not show it, and users write functions of their own. A call that does neither costs nothing, because its column is not
+ * computed.
  */
 function callsOf({ selections = [] }: SelectQueryNode): SelectionNode[] {
   const calls = selections.flatMap(({ selection }) => {
@@ -137,7 +138,10 @@ interface MysqlTable {
   readonly filtered?: number | string
 }
 
-/** The rows of the first step; in version 1 of MySQL's JSON, the product of the tables that the outermost block joins. */
+/**
+ * The rows of the first step. Version 1 of MySQL's JSON has no steps: there, the rows of the tables that the outermost
+ * block joins are multiplied.
+ */
 function rowsOfMysqlPlan(plan: unknown): number | undefined {
   const document = parseMysqlDocument(plan)
   const step = firstStepOf(document)
@@ -157,7 +161,8 @@ function collectTables(part: unknown, tables: MysqlTable[]): void {
   if (typeof part !== 'object' || part === null) return
   for (const [name, value] of Object.entries(part)) {
     if (name === 'table') tables.push(value as MysqlTable)
-    // Without an index of the joined table, MariaDB does not know how many of its rows match: one, as for most foreign keys.
+    // If the joined table has no index, MariaDB does not know how many of its rows match. Assume one, as for most foreign
+    // keys.
     else if (name === 'block-nl-join' && value.attached_condition) tables.push({ ...value.table, rows: 1 })
     else if (!name.includes('subquer')) collectTables(value, tables)
   }

@@ -19,7 +19,7 @@ export interface CursorRequest extends SeekOptions {
   readonly jump?: unknown
 }
 
-/** Reads one page by position. Its own statement proves both flags. */
+/** Reads one page by position. The page's statement also shows whether there are rows before and after it. */
 export async function cursorPaginateQuery(
   query: SelectQuery,
   request: CursorRequest,
@@ -69,7 +69,7 @@ function cursorsOf(
   }
 }
 
-/** The last row of each page is every `perPage`-th of the rows that follow. */
+/** Finds the last row of each page that follows: every `perPage`-th of the rows that follow. */
 async function jumpTargets(
   ordered: SeekQuery,
   { rows, hasNext, page }: SeekResult,

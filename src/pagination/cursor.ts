@@ -24,7 +24,7 @@ export interface CursorCodec {
   /**
    * The key values of a cursor that this library did not write.
    *
-   * @throws CursorInvalidError when it is none
+   * @throws CursorInvalidError when `decodeLegacy` does not accept the text
    */
   decodeLegacy(cursor: unknown, cause: unknown): readonly unknown[]
 }
@@ -66,7 +66,7 @@ export function createCursorCodec(secrets: readonly string[], decodeLegacy?: Dec
     decodeLegacy(cursor, cause) {
       const values =
         typeof cursor === 'string' && cursor.length <= maxLength ? valuesOf(cursor, decodeLegacy) : undefined
-      // A decoder that reads JSON may return anything for a text that is no cursor.
+      // A decoder that parses JSON may return anything but an array for a text that is not a cursor.
       if (Array.isArray(values)) return values
       throw cause
     },
@@ -92,7 +92,7 @@ export function fingerprintOf(signature: string, scope: unknown): string {
   return fingerprint
 }
 
-/** Those of orders without a scope, of which an application has few. */
+/** The fingerprints of orders without a scope, by signature. An application has few such orders. */
 const fingerprints = new Map<string, string>()
 const maxFingerprints = 1_000
 

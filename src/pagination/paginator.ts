@@ -46,10 +46,10 @@ export interface PaginatorOptions<C extends Casing = 'camel'> {
   /** The database's SQL dialect. @defaultValue the dialect of each query's own compiler */
   readonly dialect?: SqlDialect | undefined
   /**
-   * Reads cursors that clients still hold from before the switch to this library. It is asked only about texts that are no
-   * cursors of this paginator, and returns the values of the keys in the order of `by`, those of `unique` last; anything
-   * but an array, or an error that it throws, means that the text is no cursor (400). Dates that were cut to milliseconds are not exact:
-   * give texts where you can. Check a signature here if the cursors have one.
+   * Reads cursors that clients still hold from before the switch to this library. It is called only with texts that are
+   * not cursors of this paginator, and returns the values of the keys in the order of `by`, then those of `unique`. If it
+   * throws, or returns anything but an array, the cursor is invalid (400). Give dates as texts where you can: a `Date`
+   * has only milliseconds. If such cursors are signed, check the signature here.
    */
   readonly decodeLegacy?: DecodeLegacy | undefined
   /** Receives each kind of warning once. @defaultValue `process.emitWarning` */
@@ -179,7 +179,7 @@ const paginatorOptions: OptionKinds<PaginatorOptions> = {
   onWarn: 'function',
 }
 
-// Each function by itself, not taken from a paginator, so that a bundle of one of them leaves the others out.
+// Each function is made by itself, not taken from a paginator, so that a bundle of one of them leaves the others out.
 const standard: PaginatorSettings = /* @__PURE__ */ settingsOf({})
 
 /** {@link Paginator.paginate} with the standard settings. */

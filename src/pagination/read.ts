@@ -98,7 +98,8 @@ async function* readToEnd(
 }
 
 /**
- * Refuses a position that was met before, with the memory of one: a walk over keys that do not keep their order would never end.
+ * Refuses a position that was met before; it keeps one position in memory. Without this, a walk over keys that do not
+ * keep their order would never end.
  *
  * @see {@link https://doi.org/10.1007/BF01933190} Brent, An improved Monte Carlo factorization algorithm
  */

@@ -65,8 +65,8 @@ interface ExpressionSortKey<DB, TB extends keyof DB> {
 /** A key that is never NULL, and can tell rows apart. */
 export type UniqueKey<DB, TB extends keyof DB, O> = NeverNullName<DB, TB, O> | DynamicKey
 
-// Without column types (`Kysely<any>`), any name. Columns and aliases are apart, so that a function that is generic in `O` can
-// name columns.
+// Without column types (`Kysely<any>`), any name is accepted. Columns and aliases are separate unions, so that a function
+// that is generic in `O` can name columns.
 type NeverNullName<DB, TB extends keyof DB, O> =
   | (string extends StringReference<DB, TB>
       ? string
@@ -97,7 +97,7 @@ export type Total = 'exact' | 'none' | 'estimate' | { readonly atMost: number } 
 /** How exact the total is, when it was asked for by `'estimate'` or `{ atMost }`. */
 export type TotalKind = 'exact' | 'capped' | 'estimate'
 
-// Optional where `T` leaves open whether they are there, as in `total: after ? 'none' : 'exact'`.
+// Optional if `T` leaves open whether there is a total, as in `total: after ? 'none' : 'exact'`.
 type TotalFields<T extends Total> = [T] extends ['none']
   ? unknown
   : 'none' extends T

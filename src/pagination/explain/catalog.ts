@@ -8,7 +8,7 @@ import type { PageShape } from './page-shape.ts'
 export function catalogQuery(runner: QueryRunner, query: OperationNode): Promise<Row[]> {
   const from = AliasNode.create(ParensNode.create(query), IdentifierNode.create('phc'))
   const selections = [SelectionNode.createSelectAll()]
-  // Without a limit, that of a session of MySQL (`sql_select_limit`) would leave out rows.
+  // Without a limit, the session's `sql_select_limit` on MySQL would leave out rows.
   return runner.rows(() => ({ ...SelectQueryNode.createFrom([from]), selections, limit: limitNode(1_000_000) }))
 }
 

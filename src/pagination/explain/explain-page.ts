@@ -31,7 +31,10 @@ export interface PageExplanation {
   readonly index?: string | undefined
   /** Why the page is not a seek, when `index` is absent. */
   readonly reason?: string | undefined
-  /** Rows read from tables and indexes, by the database's own counters: PostgreSQL and MariaDB, with `analyze`. */
+  /**
+   * How many rows were read from tables and indexes, as counted by the database. Only PostgreSQL and MariaDB, with
+   * `analyze`.
+   */
   readonly rowsRead?: number | undefined
   /** The plan as the database writes it. */
   readonly plan: string
@@ -130,7 +133,10 @@ function explanation(reading: PlanReading, shape: PageShape, runner: QueryRunner
   return { access, reason, ...counted }
 }
 
-/** The DDL, as the query's own compiler writes it, which compiles queries alone. */
+/**
+ * Writes the DDL with the query's own compiler. The compiler takes only queries, so the DDL is compiled inside a
+ * `select`.
+ */
 function createIndex(need: TableNeed, runner: QueryRunner): string {
   const { statement } = indexFor(need, runner.dialect)
   const selected = SelectQueryNode.cloneWithSelections(SelectQueryNode.create(), [

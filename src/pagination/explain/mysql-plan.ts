@@ -24,7 +24,7 @@ export async function readMysqlPlan(
   const table = await drivingIndexes(shape, runner)
   const { indexes, bytes } = table
   const own = tables.filter((table) => table.table_name === shape.driving?.name)
-  // A table that is read before the rows is not looked up for each of them.
+  // A table that is read before the page's table is not looked up once per row.
   const inner = tables.slice(tables.findIndex((table) => own.includes(table)))
   const slowLookup = inner.find((table) => !own.includes(table) && isSlowLookup(table))?.table_name
   const serving = indexes.filter((index) => serves(index, shape)).map(({ name }) => name)

@@ -23,11 +23,11 @@ export interface PageShape {
   readonly fixed: readonly FixedColumn[]
   /** The keys that are left to order by. */
   readonly keys: readonly OrderKey[]
-  /** Tables that are looked up for each row, and the columns by which they are. */
+  /** Tables that are looked up once per row, each with the columns of the lookup. */
   readonly lookups: readonly TableNeed[]
-  /** Why the page is no seek, whatever its indexes. */
+  /** Why the page cannot be a seek, whatever indexes exist. */
   readonly obstacle: string | undefined
-  /** Why no index can be named for it. */
+  /** Why we cannot name an index for the page. */
   readonly unadvisable: string | undefined
 }
 
@@ -50,7 +50,7 @@ export function shapeOf(resolved: ResolvedQuery, dialect: SqlDialect): PageShape
     return [{ column: comparison?.column as string, isNull: equality === 'null' }]
   }
 
-  /** Whether the filter cuts the list at one of its ends, which an index does as well. */
+  /** Whether the filter cuts off one end of the list. A range of the index does the same, so no other rows are read. */
   function bounds(filter: OperationNode): boolean {
     const [comparison, first] = [comparisonOf(filter), left[0] && columnOf(left[0].node)]
     if (comparison === undefined || first === undefined) return false
@@ -81,12 +81,12 @@ export function shapeOf(resolved: ResolvedQuery, dialect: SqlDialect): PageShape
   }
 }
 
-/** Whether the node is a parameter that has no literal in the definition of an index. */
+/** Whether the node is a parameter that cannot be a literal in the definition of an index. */
 function isObject(node: OperationNode): boolean {
   return ValueNode.is(node) && Object(node.value) === node.value && !(node.value instanceof Date)
 }
 
-/** The table of the first key that names one; else the first of the query. */
+/** The table of the first key that names a table, or else the query's first table. */
 function homeOf(keys: readonly OrderKey[], tables: readonly NamedTable[]): string | undefined {
   const names = keys.map(({ node }) => columnOf(node)?.table)
   return names.find((name) => name !== undefined) ?? tables[0]?.name

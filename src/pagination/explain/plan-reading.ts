@@ -14,13 +14,16 @@ export interface PlanReading {
   readonly slowLookup?: string | undefined
   /** An index that fits the page, though the planner does not use it. */
   readonly unusedIndex?: string | undefined
-  /** The column for which the database would refuse the index that serves the page. */
+  /** The column because of which the database would refuse the index that the page needs. */
   readonly unindexable?: string | undefined
-  /** Whether the table is read in the page's order, and its filters keep so many rows that no other index is worth taking. */
+  /**
+   * Whether the table is read in the page's order, and the filters keep so many rows that another index would not pay
+   * off.
+   */
   readonly keepsMostRows?: boolean | undefined
 }
 
-/** From this share of the table's rows on, a planner skips the others rather than take another index. */
+/** If the filters keep at least this share of the rows, a planner skips the others instead of using another index. */
 export const mostRows = 0.4
 
 /** Up to this size, planners read a table whole, whatever its indexes. */

@@ -30,15 +30,16 @@ interface PlanNode {
  * Judgements on a part of the plan, the best first:
  *
  * - `limited`: it reads no more rows than the page has
- * - `served`: it reads from an index that fits the page, of which the planner may sort a few rows if that is cheaper
+ * - `served`: it reads from an index that fits the page (to sort a few rows from there may be cheaper than to read in
+ *   order)
  * - `bounded`: it reads in order, within bounds
- * - `scan`: it reads more rows
+ * - `scan`: it reads other rows too
  * - `sort`: it sorts
  */
 const verdicts = ['limited', 'served', 'bounded', 'scan', 'sort'] as const
 type Verdict = (typeof verdicts)[number]
 
-/** Reads the plan of PostgreSQL. It counts the rows that were read if the statement was `explain analyze`. */
+/** Reads the plan of PostgreSQL. Only the plan of `explain analyze` tells how many rows were read. */
 export async function readPostgresPlan(
   rows: readonly Row[],
   shape: PageShape,
@@ -86,7 +87,7 @@ interface Scans {
   readonly slowLookups: string[]
   /** How many scans read the page's table. */
   ownCount: number
-  /** How many rows the filters are expected to keep, of those scans that read in the page's order. */
+  /** For each scan in the page's order, how many rows the filters are expected to keep. */
   readonly orderedRows: number[]
 }
 
@@ -104,7 +105,7 @@ function judge(node: PlanNode, scans: Scans): Verdict {
   return worst === 'served' && node['Plan Rows'] <= fewRows ? 'served' : 'sort'
 }
 
-/** Whether the plan is that of a branch of our own union, whose branches are common table expressions. */
+/** Whether the plan is a branch of our own union. Such branches are common table expressions. */
 function isBranch(plan: PlanNode): boolean {
   return /^CTE posthastes\d+$/.test(plan['Subplan Name'] as string)
 }
@@ -115,7 +116,7 @@ function judgeScan(node: PlanNode, scans: Scans): Verdict {
   const name = node['Index Name'] ?? node.Plans?.[0]?.['Index Name']
   // PostgreSQL numbers the aliases in the branches of a union.
   if (alias.replace(/_\d+$/, '') !== shape.driving?.name && alias !== shape.driving?.name) {
-    // At the standard costs this is a hundred disk pages: a smaller table may be read whole.
+    // At the standard costs, 100 is about a hundred disk pages: so small a table may be read whole.
     if (name !== undefined || node['Total Cost'] <= 100) return 'limited'
     scans.slowLookups.push(alias)
     return 'scan'

@@ -25,14 +25,14 @@ export async function readSqlitePlan(
   const accesses = main.flatMap(accessOf)
   const own = accesses.filter(({ table }) => table === shape.driving?.name)
   const slowLookup = accesses.find((access) => {
-    // A table in another loop, or around the loop of the rows, is not looked up for each row.
+    // A table in another loop, or outside the loop of the page's rows, is not looked up once per row.
     return access.isWhole && !own.includes(access) && own.some(({ loop, at }) => loop === access.loop && at < access.at)
   })?.table
   const { indexes } = await drivingIndexes(shape, runner)
   const unusedIndex = indexes.find((index) => holdsAll(index, shape) && serves(index, shape))?.name
   const reading = { plan: outline(steps), isTableAbsent: own.length === 0, slowLookup, unusedIndex }
   if (main.some(({ detail }) => /^USE TEMP B-TREE FOR .*ORDER BY/.test(detail))) return { access: 'sort', ...reading }
-  // A branch for NULLs in a column that cannot have any shows in the plan as a scan, but never runs.
+  // Even if a column cannot have NULLs, its branch for NULLs is a scan in the plan. That branch never runs.
   const idleCount =
     own.length > 1 ? keys.filter((key) => !key.isNullable && !key.isUnique && key.nulls === 'last').length : 0
   const working = own.filter(
@@ -61,7 +61,7 @@ function accessOf({ id, parent, detail }: Step): TableAccess[] {
   const index = /^(?:COVERING )?INDEX (.+?)(?: \(.*)?$/.exec(way)?.[1]
   const terms = /\((.+)\)(?: LEFT-JOIN)?$/.exec(detail)?.[1]?.split(' AND ') ?? []
   const equal = terms.filter((term) => term.endsWith('=?')).map((term) => term.slice(0, -2))
-  // SQLite reads an index whole if it makes the index for the statement, or skips its head.
+  // SQLite also reads a whole index if it builds the index for this statement, or skips the index's first columns.
   const isWhole = verb === 'SCAN' || way.startsWith('AUTOMATIC') || way.includes('ANY(')
   return [{ loop: parent, at: id, table, isWhole, index, equal }]
 }

@@ -19,7 +19,7 @@ export interface KeyText {
   /**
    * The hidden columns (`posthastek0`, …) from which {@link positionOf} reads the keys of a row.
    *
-   * @param isDetailed - whether they tell what few orders need, and would make the statements of all others slower
+   * @param isDetailed - adds details that few orders need, and that slow down a statement
    */
   columns(keys: readonly OrderKey[], isDetailed: boolean): OperationNode[]
   /** @throws CursorUnstableError or QueryUnsupportedError for a value that has no text */
@@ -28,7 +28,7 @@ export interface KeyText {
   isNullIn(row: Row, at: number): boolean
   /** The condition that the key is NULL. */
   isNull(key: OrderKey): OperationNode
-  /** @throws CursorInvalidError when no key is ever written as this text; so do the methods below */
+  /** @throws CursorInvalidError when no key can have this text; `beyond` and `read` throw it too */
   equals(key: OrderKey, text: string): OperationNode
   /** The condition that the key stands behind the text in the order, or is equal to it if `isInclusive`. */
   beyond(key: OrderKey, text: string, isInclusive: boolean): OperationNode
@@ -36,7 +36,7 @@ export interface KeyText {
   read(text: string, key: OrderKey): OperationNode
 }
 
-/** The signatures of orders whose statements must be detailed, which their rows have shown. */
+/** The signatures of orders whose rows have shown that their statements must be detailed. */
 const detailed = new Set<string>()
 const maxDetailed = 1_000
 
@@ -50,7 +50,7 @@ export function wantDetails({ signature }: ResolvedQuery): void {
   detailed.add(signature)
 }
 
-/** The methods that compare a key with a text as SQL reads it. */
+/** Adds the methods that compare a key with the value that `read` makes of a text. */
 export function comparedByValue(read: KeyText['read'], rest: Omit<KeyText, 'equals' | 'beyond' | 'read'>): KeyText {
   return {
     ...rest,
@@ -69,7 +69,7 @@ export function beyondValue(
   return isDescending ? raw`${sql} < ${value}` : raw`${sql} > ${value}`
 }
 
-/** What a row holds in the column `posthastek<at>`. */
+/** The text in the column `posthastek<at>` of a row. */
 export function textIn(row: Row, at: number): string | null {
   const text = row[textNames[at] ?? `posthastek${at}`] ?? null
   return text === null ? null : String(text)

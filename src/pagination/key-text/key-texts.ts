@@ -5,7 +5,10 @@ import { mysql } from './mysql.ts'
 import { postgres } from './postgres.ts'
 import { sqlite } from './sqlite.ts'
 
-/** ISO 8601 for times, all digits for other types. SQL Server converts the text to the column's type to compare them. */
+/**
+ * Style 126 writes times as ISO 8601, and all digits of other types. To compare, SQL Server converts the text to the
+ * column's type.
+ */
 const mssql: KeyText = /* @__PURE__ */ comparedByValue((text) => parameter(text), {
   columns: (keys) => keys.map(({ sql }, at) => asColumn(raw`convert(nvarchar(4000), ${sql}, 126)`, `posthastek${at}`)),
   positionOf: textsIn,

@@ -15,7 +15,7 @@ export function positionOfValues(values: readonly unknown[], keys: readonly Orde
 
 type Writer = (value: unknown, key: OrderKey) => string
 
-/** The database takes a text of type 1, which is no type, as one of the key's type. */
+/** Type 1 is the mark of a text without a known type: the database reads it as a value of the key's type. */
 const writePostgres: Writer = (value) => {
   if (value instanceof Uint8Array) return `1:\\x${Buffer.from(value).toString('hex')}`
   if (value instanceof Date) return `1:${localTime(value)}${offsetOf(value)}`
@@ -55,7 +55,7 @@ function plainText(value: unknown): string {
   return String(value)
 }
 
-/** As `pg` and mysql2 write dates: in the time zone of the process. */
+/** In the time zone of the process, as `pg` and mysql2 write dates. */
 function localTime(date: Date): string {
   if (Number.isNaN(date.getTime())) throw unreadable()
   const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000)
@@ -70,7 +70,7 @@ function offsetOf(date: Date): string {
   return `${minutes < 0 ? '-' : '+'}${hours}:${rest}`
 }
 
-/** Seconds since 1970, with the microseconds of a text. */
+/** Seconds since 1970. A text keeps its microseconds. */
 function secondsOf(value: unknown): string {
   const date = value instanceof Date ? value : new Date(plainText(value))
   const seconds = Math.floor(date.getTime() / 1_000)

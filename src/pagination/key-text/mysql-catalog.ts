@@ -7,7 +7,7 @@ import type { QualifiedName } from './query-sources.ts'
 /** What is known of the tables and expressions of one database on one server. */
 interface KnownDatabase {
   readonly tables: Map<string, { readonly columns: readonly MysqlColumn[]; readonly learnedAt: number }>
-  /** Expressions for which conversions to numbers fail. */
+  /** Expressions that cannot be converted to a number. */
   readonly opaque: Set<string>
   isMariadb: boolean
 }
@@ -20,19 +20,19 @@ const maxOpaque = 1_000
 /** A migration may change a table while the process runs, so columns are looked up again after this time. */
 const maxAgeMs = 10_000
 
-// Which database a query runs in is known only from its rows. Until then, it is taken for the one that was used last.
+// Only its rows tell which database a query runs in. Until then, we assume the one that was used last.
 let latest: string | undefined
 
 export function latestDatabase(): string | undefined {
   return latest
 }
 
-/** The column that tells the database of a row. Servers may have databases of the same name. */
+/** Identifies the database of a row. The server is a part of it, because servers may have databases of the same name. */
 export const databaseColumn: OperationNode = sqlText(
   "crc32(concat(@@hostname, ':', @@port, '/', ifnull(database(), '/'))) as posthasted0",
 )
 
-/** The database that {@link databaseColumn} tells of. */
+/** The value of {@link databaseColumn} in a row. */
 export function databaseOf(row: Row | undefined): string | undefined {
   const database = row?.posthasted0 ?? undefined
   return database === undefined ? undefined : String(database)
@@ -47,9 +47,9 @@ export function columnsIn(database: string | undefined, table: QualifiedName): r
 }
 
 /**
- * Looks the columns of tables up, by one statement over the connection of the query.
+ * Looks up the columns of tables, by one statement over the connection of the query.
  *
- * @returns the database that they are in
+ * @returns the database of the tables
  */
 export async function learnColumns(
   runner: QueryRunner,
@@ -62,7 +62,7 @@ export async function learnColumns(
   })
   const isWanted = joined(conditions, ' or ')
   const found = raw`select table_name as pht, table_schema as phs, column_name as phc, column_type as phy, extra as phv from information_schema.columns where ${isWanted} union all select table_name, table_schema, null, null, table_type from information_schema.tables where ${isWanted}`
-  // Without a limit, that of the session (`sql_select_limit`) would leave out columns.
+  // Without a limit, the session's `sql_select_limit` would leave out columns.
   const columns = raw`(select ${databaseColumn}, database() as posthasted1, version() as posthasted2) as phd left join (${found}) as phc on 1 limit 99999`
   const statement = { ...SelectQueryNode.createFrom([columns]), selections: [SelectionNode.createSelectAll()] }
   const rows = await runner.rows(() => statement, signal)
@@ -89,12 +89,12 @@ export async function learnColumns(
   return database
 }
 
-/** Whether TIMESTAMPs are instants in derived tables and groups too. On MySQL, they are local times there. */
+/** Whether a TIMESTAMP stays an instant in derived tables and groups. On MySQL, it is a local time there. */
 export function keepsInstants(database: string | undefined): boolean {
   return database !== undefined && databases.get(database)?.isMariadb === true
 }
 
-/** Whether conversions of the expression to numbers fail. */
+/** Whether the expression cannot be converted to a number. */
 export function isOpaque(database: string | undefined, expression: string): boolean {
   return database !== undefined && (databases.get(database)?.opaque.has(expression) ?? false)
 }
@@ -114,7 +114,7 @@ function knownDatabase(database: string): KnownDatabase {
   return added
 }
 
-/** Names of tables and databases are the same in any case on some servers. */
+/** Some servers ignore the case of table and database names. */
 function isSameName(found: unknown, name: string): boolean {
   return found !== null && String(found).toLowerCase() === name.toLowerCase()
 }

@@ -3,9 +3,10 @@ import type { OrderKey } from '../seek/sort-keys.ts'
 import { parameter, raw, sqlText } from '../seek/sql-nodes.ts'
 import { beyondValue, unreadable } from './key-text.ts'
 
-// A TIMESTAMP compares with any value as the session's local time, in which an hour is repeated when daylight saving ends;
-// it sorts by its instant. `unix_timestamp()` is the instant, but no index finds it: so each condition has both. The bounds
-// are three hours wide where the offset of the zone changes near the instant.
+// A TIMESTAMP sorts by its instant. But it compares with other values as the session's local time, in which one hour
+// comes twice when daylight saving ends. `unix_timestamp()` gives the instant, but cannot use an index. So each condition
+// has both: bounds in local time for the index, and the exact instant. The bounds are three hours wider near a change of
+// the zone's offset.
 
 /** MySQL refuses the text of the zero timestamp in its default mode. */
 const zeroTimestamp = /* @__PURE__ */ sqlText('0')
@@ -14,12 +15,12 @@ function isZeroTimestamp(text: string): boolean {
   return /^t0(\.0+)?$/.test(text)
 }
 
-/** Seconds since 1970 behind a mark. */
+/** The seconds since 1970 in a text, without its mark. */
 export function secondsOf(text: string): OperationNode {
   return raw`cast(${parameter(text.slice(1))} as decimal(20, 6))`
 }
 
-/** Through a derived table, the zero timestamp has the instant NULL. */
+/** In a derived table, `unix_timestamp()` of the zero timestamp is NULL. */
 export function instantOf(sql: OperationNode): OperationNode {
   return raw`coalesce(unix_timestamp(${sql}), 0)`
 }
@@ -51,15 +52,15 @@ function withinBound({ sql, isDescending }: OrderKey, seconds: OperationNode, co
   return isDescending ? raw`(${sql} <= ${bound} and ${condition})` : raw`(${sql} >= ${bound} and ${condition})`
 }
 
-// An expression is a TIMESTAMP or a DATETIME, and SQL does not say which. One sorts by the instant and one by the local time.
-// Both sort by the instant and then the local time: two local times have one instant only where the clock is put forward.
-// A time without an instant is zero, or a DATETIME of another century, and sorts by the local time.
+// SQL does not say whether an expression is a TIMESTAMP, which sorts by its instant, or a DATETIME, which sorts by its
+// local time. We compare both by the instant, then by the local time: two local times share an instant only where the
+// clock is put forward. A time without an instant (zero, or a DATETIME of another century) is compared by its local time.
 
-/** `i`, an instant and a local time. */
+/** `i`, the instant, ` s`, the local time. */
 export const timePattern: RegExp = /^i\d{1,11}(?:\.\d{1,6})? s[ -~]*$/
 
 /**
- * The text of a date with a time, or `s` and the text of a key of another type.
+ * Writes a date with a time as its instant and local time, and a key of another type as `s` and its text.
  *
  * @param text - the text of the key
  */
@@ -74,8 +75,8 @@ export function localTimeOf(text: string): OperationNode {
 }
 
 /**
- * Adds the zero date, which stands before all others. If an expression returns it, MySQL takes it for NULL beside any time, in
- * its default mode, and MariaDB under NO_ZERO_DATE.
+ * Adds the zero date, which sorts before all others. MySQL in its default mode takes an expression's zero date for NULL
+ * when it compares it with a time. MariaDB does so under NO_ZERO_DATE.
  */
 export function orZeroDate({ sql, isDescending }: OrderKey, condition: OperationNode): OperationNode {
   const mayBeNull = raw`(version() not like '%MariaDB%' or @@sql_mode like '%NO_ZERO_DATE%')`
@@ -84,7 +85,8 @@ export function orZeroDate({ sql, isDescending }: OrderKey, condition: Operation
 
 export function timeAt({ sql }: OrderKey, text: string): OperationNode {
   const seconds = secondsIn(text)
-  // By an index, a TIMESTAMP is equal to one of the instants of a local time only. The cast keeps it from being used.
+  // With an index, a TIMESTAMP equals only one of the instants of a repeated local time. The cast prevents the use of the
+  // index.
   return raw`${isNear(sql, seconds)} and ${timeInstant(sql)} = ${seconds} and cast(${sql} as datetime(6)) = ${localTimeOf(text)}`
 }
 
@@ -92,7 +94,7 @@ export function timeBeyond(key: OrderKey, text: string, isInclusive: boolean): O
   const seconds = secondsIn(text)
   const instant = timeInstant(key.sql)
   const byInstant = beyondValue({ ...key, sql: instant }, seconds, isInclusive)
-  // A date with a zero in it may be no DATETIME.
+  // A date with a zero part may be NULL as a DATETIME.
   const [byDatetime, byDate] = [raw`cast(${key.sql} as datetime(6))`, key.sql].map((sql) =>
     beyondValue({ ...key, sql }, localTimeOf(text), isInclusive),
   ) as [OperationNode, OperationNode]
@@ -102,15 +104,15 @@ export function timeBeyond(key: OrderKey, text: string, isInclusive: boolean): O
 }
 
 /**
- * The instant of a time that may be of any type. MySQL knows the instant of a TIMESTAMP in a table, and elsewhere the local time
- * alone. Because it moves conditions from one to the other, it is asked for the instant of the local time.
+ * The instant of a time of any type. MySQL knows the instant of a TIMESTAMP only in a table, and elsewhere its local
+ * time. It also moves conditions from one place to the other. So on MySQL this is the instant of the local time.
  */
 function instantOfTime(sql: OperationNode): OperationNode {
   return raw`if(version() like '%MariaDB%', unix_timestamp(${sql}), unix_timestamp(cast(${sql} as datetime(6))))`
 }
 
-// MySQL sorts a TIMESTAMP in a temporary table or an expression by its local time, though a column by its instant. The two
-// orders differ only near a change of the zone's offset.
+// MySQL sorts a TIMESTAMP column by its instant, but a TIMESTAMP in a temporary table or an expression by its local time.
+// The two orders differ only near a change of the zone's offset.
 
 /** Whether the offset of the session's zone changes near the instant of the key, on MySQL. */
 export function isNearZoneChange({ sql, type }: OrderKey): OperationNode {
@@ -120,7 +122,7 @@ export function isNearZoneChange({ sql, type }: OrderKey): OperationNode {
   return type === 'timestamp' ? isNear : raw`if(concat(${sql}) like '____-%', ${isNear}, 0)`
 }
 
-/** What to order by in place of the key, so that times come in the order of their instants. */
+/** The terms to order by instead of the key, so that times are sorted by their instants. */
 export function byInstant({ sql, type }: OrderKey): OperationNode[] {
   if (type === 'timestamp') return [raw`if(${sql} <=> null, null, ${instantOf(sql)})`]
   const instant = instantOfTime(sql)

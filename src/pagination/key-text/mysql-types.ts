@@ -34,9 +34,9 @@ export type MysqlType =
   | 'bytes'
   | 'set'
   | 'computed'
-  /** Of any type, with a value that may depend on the time zone of the session. */
+  /** Any type, and the value may depend on the time zone of the session. */
   | 'zoned'
-  /** An expression that only compares with text: UUIDs and addresses. */
+  /** An expression that compares only with text: a UUID or an address. */
   | 'opaque'
   | { readonly labels: readonly string[] }
 
@@ -47,7 +47,7 @@ export interface MysqlColumn {
   readonly type: MysqlType
 }
 
-/** The types of columns that were looked up; `undefined` for a table that was not. */
+/** The columns of a table; `undefined` if they were not looked up. */
 export type ColumnsOf = (table: QualifiedName) => readonly MysqlColumn[] | undefined
 
 /** A table whose columns must be looked up first. */
@@ -62,7 +62,7 @@ export class ColumnsMissing extends Error {
 
 /**
  * @param type - as in `int(8) unsigned zerofill`
- * @param isComputed - whether the column is that of a view or virtual: such may be computed from instants
+ * @param isComputed - whether the column is virtual or belongs to a view: then it may be computed from instants
  */
 export function mysqlTypeOf(type: string, isComputed = false): MysqlType {
   const own = ownTypeOf(type)
@@ -80,7 +80,7 @@ function ownTypeOf(type: string): MysqlType {
   return type.includes('zerofill') && family !== 'double' ? 'number' : family
 }
 
-/** The label that is written so in the type of a column. */
+/** Decodes a label from the form in which a column's type writes it. */
 function labelOf(written: string): string {
   const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', 0: '\0' }
   return written.replaceAll("''", "'").replaceAll(/\\(.)/g, (_, letter: string) => escapes[letter] ?? letter)
@@ -112,7 +112,7 @@ const families: Readonly<Record<string, Exclude<MysqlType, object> | 'decimal' |
   text: 'string',
   mediumtext: 'string',
   longtext: 'string',
-  // JSON is a text on MariaDB, which calls its columns `longtext`, and a type on MySQL.
+  // MariaDB stores JSON as text, in columns that it calls `longtext`. MySQL has a type for JSON.
   json: 'computed',
   binary: 'bytes',
   varbinary: 'bytes',
@@ -123,10 +123,10 @@ const families: Readonly<Record<string, Exclude<MysqlType, object> | 'decimal' |
 }
 
 /**
- * The type of each key, found by its column: through derived tables and common table expressions too.
+ * The type of each key, which is that of its column, also through derived tables and common table expressions.
  *
  * @throws ColumnsMissing when a table of the query was not looked up yet
- * @throws QueryUnsupportedError for a key whose order and comparison differ, and that cannot be found in a column
+ * @throws QueryUnsupportedError for a key computed from an ENUM or SET, whose order and comparison differ
  */
 export function mysqlKeyTypes(
   keys: readonly OperationNode[],
@@ -185,7 +185,7 @@ function isInstant(type: MysqlType | undefined): boolean {
   return type === 'timestamp' || type === 'zoned'
 }
 
-/** What the key is the minimum or maximum of, if it is a column or not raw SQL. */
+/** The argument of `min()` or `max()`, if the key is such a call. In raw SQL, it must be a column. */
 function extremeOf(key: OperationNode): OperationNode | undefined {
   if (AggregateFunctionNode.is(key)) return /^(min|max)$/i.test(key.func) ? key.aggregated[0] : undefined
   if (!RawNode.is(key)) return undefined
@@ -217,7 +217,7 @@ function columnType({ table, query, expressions }: Source, name: string, columns
   return typeInRows(node, query, expressions, columnsOf)
 }
 
-/** Whether a `*` may stand for a column of the name. */
+/** Whether a `*` of the query may include a column of this name. */
 function mayShow(query: SelectQueryNode, name: string, outer: Expressions, columnsOf: ColumnsOf): boolean {
   if (!query.selections?.some(selectsAll)) return false
   return sourcesOf(query, withExpressions(query, outer)).some(
@@ -225,12 +225,12 @@ function mayShow(query: SelectQueryNode, name: string, outer: Expressions, colum
   )
 }
 
-/** The type of a key in the query's rows. A union makes other types of some: an ENUM becomes a text. */
+/** The type of a key in the query's rows. A union changes some types: an ENUM becomes a text. */
 function typeInRows(key: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
   const { setOperations, ...anchor } = query
   if (setOperations === undefined) return typeOf(key, query, outer, columnsOf)
   const name = ReferenceNode.is(key) ? columnName(key) : undefined
-  // A recursive expression takes its types from the part that does not name it.
+  // A recursive expression takes its types from the part that does not name the expression.
   const expressions = new Map(
     [...withExpressions(query, outer)].map(([alias, other]) => [
       alias,

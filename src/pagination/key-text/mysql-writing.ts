@@ -4,8 +4,8 @@ import { joined, raw, sqlText } from '../seek/sql-nodes.ts'
 import { instantOf, timeOf } from './mysql-times.ts'
 
 /** The SQL that writes a key as text, which `positionOf` marks by its type. */
-// A migration may have changed the type of a column since it was looked up. Where that shows, the text is `-`, which is no
-// text of a key. An empty one would be NULL under `sql_mode = 'EMPTY_STRING_IS_NULL'`.
+// A migration may have changed the type of a column since it was looked up. If that shows, the text is `-`, which no key
+// has. (An empty text would be NULL under `sql_mode = 'EMPTY_STRING_IS_NULL'`.)
 export function write({ sql, type = 'computed' }: OrderKey): OperationNode {
   if (typeof type === 'object') return unlessNull(sql, raw`concat(${sql} + 0, ' ', hex(convert(${sql} using utf8mb4)))`)
   switch (type) {
@@ -34,14 +34,14 @@ export function write({ sql, type = 'computed' }: OrderKey): OperationNode {
   }
 }
 
-/** Under `sql_mode = 'ORACLE'`, `concat()` ignores NULL. */
+/** Keeps NULL: under `sql_mode = 'ORACLE'`, `concat()` ignores it. */
 function unlessNull(sql: OperationNode, text: OperationNode): OperationNode {
   return raw`if(${sql} <=> null, null, ${text})`
 }
 
 /**
- * The condition that a row holds the position, by keys of the types that we know. A migration may have made an ENUM of a text
- * since: its number is not that of the text.
+ * The condition that a row stands at the position. A migration may have turned a text column into an ENUM since it was
+ * looked up. Then the condition fails: an ENUM's number is not the number of its text.
  */
 export function isSurelyAt(keys: readonly OrderKey[], isAt: OperationNode): OperationNode {
   const texts = keys.filter(({ type }) => type === 'string')
@@ -50,17 +50,17 @@ export function isSurelyAt(keys: readonly OrderKey[], isAt: OperationNode): Oper
 }
 
 /**
- * The text of a number, a date, a UUID or an address. A temporary table cuts that of a number at 23 characters unless its
- * length is given; a double may have 34. Under `names binary`, it would be bytes, which are filled up to that length, unless
- * its character set is given.
+ * The text of a number, a date, a UUID or an address. The length is given, because a temporary table would cut a number
+ * at 23 characters, and a double may have 34. The character set is given, because under `names binary` the text would be
+ * bytes, padded to that length.
  */
 function textOf(key: OperationNode): OperationNode {
   return raw`cast(${key} as char(80) character set ascii)`
 }
 
 /**
- * The text of a number as a double. MySQL writes at most 22 characters, which cuts digits of a negative number or of one with a
- * long exponent: so the sign is written apart, and a tiny number is multiplied by a power of two and marked with `p`.
+ * The text of a number as a double. MySQL writes at most 22 characters, too few for some negative numbers and long
+ * exponents. So the sign is written apart. A tiny number is multiplied by a power of two, and marked with `p`.
  */
 function doubleText(key: OperationNode): OperationNode {
   const number = raw`${key} + 0e0`
@@ -72,15 +72,21 @@ function doubleText(key: OperationNode): OperationNode {
   )
 }
 
-/** 2 to the power of 1000: no digit is lost by it. */
+/** 2 to the power of 1000: the product loses no digit. */
 export const tinyScale: RawNode = /* @__PURE__ */ sqlText('1.0715086071862673e301')
 
 /**
- * `x` and bytes, `c` and a text with its charset and collation, `n` and a number, `d` and a double, `p` and a tiny one, `j` and
- * the bytes of JSON, or `s` and a text in ASCII. Bytes stay binary beside a text, and numbers do not; a bit field is a different
- * number than its text. A DECIMAL compares by the digits that it shows, a FLOAT by digits that it does not show. A text that is
- * made of constants only has no collation that would win over that of a parameter. An ENUM or a SET whose column was not found
- * has `#`, unless its number is that of its text.
+ * Finds the type of a key without a known column, and writes the key as:
+ *
+ * - `x` and the bytes of a text or of a binary value: `concat()` keeps such a value binary, but not a number
+ * - `c` and a text made of constants only, with its charset and collation: its own collation would not win over a
+ *   parameter's
+ * - `n` and a number: an integer, a DECIMAL (it compares by the digits that it shows), a bit field (its text is another number)
+ * - `d` and a double, also for a FLOAT: it compares by digits that it does not show
+ * - `p` and a tiny double
+ * - `j` and the bytes of JSON
+ * - `s` and a text in ASCII
+ * - `#` for an ENUM or SET whose column was not found, unless its number is that of its text
  *
  * @param rest - the text of a key that is neither bytes, a text nor a number
  */
@@ -88,10 +94,11 @@ function guess(key: OperationNode, rest: OperationNode): OperationNode {
   const text = textOf(key)
   const bytes = raw`concat(${key})`
   const number = raw`${key} + 0e0`
-  // Under `names binary`, numbers and dates become bytes too. `{0,1}`, because `mysql2` before 3.17 and Knex take each question
-  // mark for a parameter, also within quotes.
+  // Under `names binary`, numbers and dates become bytes too. The patterns have `{0,1}` instead of `?`, because `mysql2`
+  // before 3.17 and Knex take each question mark for a parameter, even within quotes.
   const isBytes = raw`charset(${bytes}) = 'binary' and (@@character_set_connection <> 'binary' or convert(${bytes} using latin1) not regexp _ascii'^-{0,1}[0-9]' or (coercibility(${key}) < 5 and ${bytes} + 0e0 = ${number}))`
-  // MySQL fails for a double that is too large for `cast(… as signed)`, not for its text. The text of bits is no number of theirs.
+  // The text is cast, because MySQL fails for a double that is too large for `cast(… as signed)`. The last condition
+  // excludes bit fields, whose text is another number.
   const isInteger = raw`${text} = ${textOf(raw`cast(${text} as signed)`)} and ${text} + 0e0 = ${number}`
   const double = doubleText(key)
   const numeric = raw`if(cast(${text} as decimal(65, 30)) = ${key}, concat('n', ${text}), concat(left('d', ${double} not like 'p%'), ${double}))`
@@ -101,8 +108,9 @@ function guess(key: OperationNode, rest: OperationNode): OperationNode {
 }
 
 /**
- * JSON of MySQL is no text: a value of an expression differs from its own text, and that of a column is no bytes. Arrays and
- * objects have no text here, because a sort compares their sizes alone; nor has a date in JSON, because JSON as text has none.
+ * MySQL's JSON is not a text: the value of an expression differs from its own text, and the value of a column is not
+ * bytes. Arrays and objects have no text here, because a sort compares only their sizes. Dates have none, because JSON
+ * text cannot hold one.
  */
 function json(key: OperationNode): OperationNode {
   // MySQL reads the text of a constant as JSON before it knows that no row needs it.

@@ -9,8 +9,8 @@ export interface ZonedColumns {
 }
 
 /**
- * Whether the value of an expression may depend on the time zone of the session. Functions may be the user's own, so it may
- * unless all words are known: as columns that do not, or as words of SQL.
+ * Whether the value of an expression may depend on the time zone of the session. Functions may be the user's own. So the
+ * answer is yes, unless each word is a known word of SQL or a column that does not depend on the zone.
  */
 export function mayDependOnZone(expression: OperationNode, columns: ZonedColumns): boolean {
   let isZoned = false
@@ -41,7 +41,7 @@ function isNodeZoned(node: QueryNode, columns: ZonedColumns, isWordZoned: (word:
 }
 
 function wordsOf(sql: string): string[] {
-  // A backslash may be a part of a text, or escape its end.
+  // A backslash may belong to a text or escape its closing quote, so then texts are not cut out.
   const code = sql.includes('\\') ? sql : sql.replaceAll(/'[^']*'/g, ' ')
   const words = code
     .replaceAll(/\b(?:collate|character set|charset|using)\s+\w+/gi, ' ')
@@ -49,7 +49,7 @@ function wordsOf(sql: string): string[] {
   return (words ?? []).filter((word) => !/^(\d+|\d+e\d+|0x[\da-f]+)$/i.test(word))
 }
 
-/** `date_format()` is missing: its `%Z` is the zone. */
+/** Words that do not depend on the time zone. `date_format()` does: its `%Z` is the zone. */
 const steadyWords: ReadonlySet<string> = /* @__PURE__ */ (() =>
   new Set(
     (

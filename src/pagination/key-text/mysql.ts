@@ -18,14 +18,14 @@ import { tinyScale, write } from './mysql-writing.ts'
 
 /**
  * MariaDB sorts some types otherwise than it compares them with text, and it compares a text with a number as doubles. So
- * keys are written and compared by the type of their column. Where there is no column, the statement finds the type from
- * conversions, and says it by the first letter of the text.
+ * keys are written and compared by the type of their column. For a key without a column, the statement finds the type by
+ * conversions, and shows it in the first letter of the text.
  */
 export const mysql: KeyText = {
   columns: (keys) => keys.map((key, at) => asColumn(write(key), `posthastek${at}`)),
   positionOf: (row, keys) => keys.map((key, at) => packed(row, at, key)),
   isNullIn: hasNoText,
-  // `is null` finds the date 0000-00-00 in a NOT NULL column.
+  // `is null` also finds the date 0000-00-00 in a NOT NULL column.
   isNull: ({ sql }) => raw`${sql} <=> null`,
   equals,
   beyond,
@@ -43,9 +43,14 @@ function unzoned(text: string): string {
 }
 
 /**
- * Marks the text by what it is, so that a cursor of another type is recognised: `n` a number, `s` a date, an address or
- * another text in ASCII, `t` the seconds of a TIMESTAMP. Bytes and the labels of ENUMs are hexadecimal in the row, which is
- * twice as long as a cursor needs them: `u` is text in UTF-8, `b` is base64. Without a mark it is no text of the type.
+ * Marks the text by its type, so that a cursor of another type is recognised:
+ *
+ * - `n` a number
+ * - `s` a date, an address or another text in ASCII
+ * - `t` the seconds of a TIMESTAMP
+ * - `u` text in UTF-8, `b` bytes in base64: the row has both in hexadecimal, which would make a cursor twice as long
+ *
+ * Returns an empty text if the row's text is not of the type.
  */
 function packed(row: Row, at: number, { type = 'computed' }: OrderKey): string | null {
   const text = textIn(row, at)
@@ -79,7 +84,7 @@ function packed(row: Row, at: number, { type = 'computed' }: OrderKey): string |
     case 'opaque':
       return text
     default:
-      // The text of a FLOAT has any number of digits.
+      // Refuse another number of digits behind the point: the column may have become a FLOAT.
       return (text.split('.')[1] ?? '').length === Number(type.slice('decimal:'.length)) ? `n${text}` : ''
   }
 }
@@ -126,17 +131,17 @@ const patterns: { readonly [Mark in string]?: RegExp } = {
   E: /^E$/,
 }
 
-/** A date, a time, a UUID or an address: each has one separator twice at least. */
+/** A date, a time, a UUID or an address: each has the same separator at least twice. */
 const plainPattern = /^s-?[\da-f]*([:.-])[\da-f]*\1[\da-f:. -]*$/i
 
-/** Whether a key of some type is written as this text. */
+/** Whether a key of any type can have this text. */
 export function isWritten(text: string): boolean {
   const content = unzoned(text)
   const mark = content[0] ?? ''
   return mark !== '' && 'ndpsubctijE'.includes(mark) && patterns[mark]?.test(content) !== false
 }
 
-/** Whether the key is written as this text. */
+/** Whether this key can have this text. */
 export function fitsType(text: string, { type = 'computed' }: OrderKey): boolean {
   const mark = text[0] ?? ''
   if ((type === 'plain' || type === 'opaque') && !plainPattern.test(text)) return false
@@ -163,7 +168,7 @@ function beyond(key: OrderKey, text: string, isInclusive: boolean): OperationNod
     const labels = labelsOf(type.labels)
     const index = indexOf(text, type)
     if (labels !== undefined) {
-      // The text of the index 0, which MariaDB writes for a label that is none, is empty.
+      // MariaDB gives an invalid label the index 0 and an empty text.
       const ordered = ['', ...labels]
       const rest = isDescending
         ? ordered.slice(0, isInclusive ? index + 1 : index)
@@ -181,17 +186,17 @@ function beyond(key: OrderKey, text: string, isInclusive: boolean): OperationNod
   if (type === 'zoned' && timePattern.test(unzoned(text))) return timeBeyond(key, unzoned(text), isInclusive)
   const isBeyond = beyondValue(key, readKey(text, key), isInclusive)
   const mayBeDate = (type === 'computed' || type === 'zoned') && /^s\d{4}-/.test(unzoned(text))
-  // No date is behind the zero date.
+  // In descending order, no date follows the zero date.
   const isLast = !isInclusive && /^s0000-00-00(?: 00:00:00(?:\.0+)?)?$/.test(unzoned(text))
   return mayBeDate && !isLast ? orZeroDate(key, isBeyond) : isBeyond
 }
 
-/** The labels of an ENUM, if conditions on labels find the rows: by an index, where conditions on numbers do not. */
+/** The labels of an ENUM, if conditions on labels can be used. Those can use an index, conditions on numbers cannot. */
 function labelsOf(labels: readonly string[]): readonly string[] | undefined {
   return labels.length <= 64 && labels.every((label) => /^[ -~]+$/.test(label)) ? labels : undefined
 }
 
-/** The number by which MariaDB sorts the label: 0 for a label that is none, and -1 if the ENUM does not have it. */
+/** The number by which MariaDB sorts the label: 0 for an invalid label, and -1 if the ENUM does not have the label. */
 function indexOf(text: string, type: MysqlType): number {
   if (text === 'E') return 0
   const at = typeof type === 'object' ? type.labels.indexOf(text.slice(1)) : -1
@@ -221,11 +226,12 @@ function readKey(text: string, key: OrderKey): OperationNode {
 }
 
 /**
- * If the database moves a condition into another query, it compares the value before it was rounded to the type of the result:
- * that of an average has more digits than the average that rows are sorted by. A condition with a sub-select stays.
+ * If the database moves a condition into another query, it compares a value before it rounds the value to the type of the
+ * result. Then an average has more digits than the average that rows are sorted by. A condition with a sub-select is not
+ * moved.
  */
 function readResult(text: string, key: OrderKey): OperationNode {
-  // It may be a column of a view, of which an index should still find whole numbers, times and texts.
+  // The key may also be a column of a view. Then an index should still find whole numbers, times and texts.
   const mayBeResult = key.type === 'zoned' && /^(?:[dp]|n.*[.e])/.test(text)
   const value = readMarked(text, key)
   return key.inner === 'result' || mayBeResult ? raw`(select phv from (select ${value} as phv limit 1) as phr)` : value
@@ -258,15 +264,15 @@ function readMarked(text: string, key: OrderKey): OperationNode {
 }
 
 /**
- * Under `names binary`, a parameter is bytes, and bytes are another address or UUID than their text. MySQL refuses the text of a
- * zero date in its default mode, but not its number.
+ * Under `names binary`, a parameter is bytes, and bytes make another address or UUID than their text. In its default
+ * mode, MySQL refuses the text of a zero date, but not its number.
  */
 function readText(text: string): OperationNode {
   if (zeroDatePattern.test(text)) return sqlText(text.replaceAll(/[- :]/g, ''))
   return raw`convert(${parameter(text)} using ascii)`
 }
 
-/** MySQL compares an expression with the text of a time letter by letter, so that `-01:00:00` would come before `-02:00:00`. */
+/** MySQL would compare an expression with such a text letter by letter, and put `-01:00:00` before `-02:00:00`. */
 const timeOfDayPattern = /^-?\d{2,3}:\d\d:\d\d(?:\.\d{1,6})?$/
 
 /** A date whose month or day is zero, with or without a time. */
@@ -276,13 +282,13 @@ const zeroDatePattern = /^\d{4}-(?:00-\d\d|\d\d-00)(?: \d\d:\d\d:\d\d(?:\.\d{1,6
 const emptyText = /* @__PURE__ */ sqlText("x''")
 
 /**
- * MariaDB 10.5 finds no rows by the result of a function if it moves the condition into a view or another query, and converts
- * the bytes to the character set of a column there. A literal is converted before.
+ * MariaDB 10.5 may move the condition into a view or another query, and convert the bytes to the character set of a
+ * column there. If the bytes are the result of a function, it then finds no rows. A literal is converted earlier.
  */
 function readBytes(bytes: Buffer, { inner, type }: OrderKey): OperationNode {
   if (bytes.length === 0) return emptyText
   const hex = bytes.toString('hex')
-  // A column of a view may depend on a time zone, as any expression may.
+  // A key of type `zoned` may be a column of a view.
   return inner === 'column' || type === 'zoned' ? sqlText(`x'${hex}'`) : raw`unhex(${parameter(hex)})`
 }
 

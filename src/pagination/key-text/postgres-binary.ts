@@ -38,10 +38,10 @@ export function decodeValue(type: number, bytes: Buffer): string | undefined {
 }
 
 /**
- * The value of a type that the user made, in the same form of text.
+ * The value of a user-defined type, in the same form of text.
  *
  * @param kind - `d` a domain, `r` a range, `A` an array
- * @param inner - the type under the domain, of the bounds or of the elements
+ * @param inner - the base type of the domain, or the type of the range's bounds or the array's elements
  */
 export function decodeOwn(kind: string | undefined, inner: number, bytes: Buffer): string | undefined {
   if (kind === 'd') return decodeValue(inner, bytes)
@@ -68,7 +68,7 @@ const oid: Scalar = { name: 'oid', array: 1028, decode: (bytes) => String(bytes.
 const scalars: ReadonlyMap<number, Scalar> = new Map<number, Scalar>([
   [16, { name: 'bool', array: 1000, decode: (bytes) => (bytes[0] === 1 ? 'true' : 'false') }],
   [17, { name: 'bytea', array: 1001, decode: (bytes) => `\\x${bytes.toString('hex')}` }],
-  // Its one byte is a text only if it is ASCII, and not zero.
+  // A `"char"` is one byte, which is a text only if it is ASCII and not zero.
   [18, { name: '"char"', array: 1002, decode: (bytes) => (bytes[0] && bytes[0] < 128 ? utf8(bytes) : undefined) }],
   [19, { name: 'name', array: 1003, decode: utf8 }],
   [20, { name: 'int8', array: 1016, decode: (bytes) => String(bytes.readBigInt64BE()) }],
@@ -130,7 +130,7 @@ const rangeBounds: ReadonlyMap<number, number> = /* @__PURE__ */ (() =>
 const multirangeBounds: ReadonlyMap<number, number> = /* @__PURE__ */ (() =>
   new Map(rangeNames.map(({ multirange, bound }) => [multirange, bound])))()
 
-/** The SQL around the text of each type that reads it back, by the type's oid. */
+/** For each type, by its oid: the SQL before and after a text that makes it a value of the type again. */
 export const casts: ReadonlyMap<string, readonly [before: string, after: string]> = /* @__PURE__ */ (() =>
   new Map([
     ...[...scalars].map(([type, { name, isStable = false }]) => castOf(type, name, isStable)),
@@ -139,7 +139,7 @@ export const casts: ReadonlyMap<string, readonly [before: string, after: string]
     ...rangeNames.map(({ name, multirange }) => castOf(multirange, `${name}multirange`)),
   ]))()
 
-/** @param isStable - whether PostgreSQL would work the cast out again for every row */
+/** @param isStable - whether PostgreSQL would compute the cast again for every row */
 function castOf(type: number, name: string, isStable = true): [type: string, cast: readonly [string, string]] {
   if (name === 'text') return [String(type), ['', '::text']]
   return [String(type), isStable ? ['(select ', `::text::${name})`] : ['', `::text::${name}`]]
@@ -285,14 +285,14 @@ function decodeArray(bytes: Buffer, type = bytes.readUInt32BE(8)): string | unde
   return `${starts.map((start, depth) => `[${start}:${start + (sizes[depth] as number) - 1}]`).join('')}=${text}`
 }
 
-/** The binary form of an array of oids; the text has no braces. */
+/** The binary form is that of an array of oids, but the text has no braces. */
 function oidvector(bytes: Buffer): string {
   const oids: number[] = []
   for (let at = 24; at < bytes.length; at += 8) oids.push(bytes.readUInt32BE(at))
   return oids.join(' ')
 }
 
-/** Flags: 1 empty, 2 and 4 inclusive bounds, 8 and 16 no bound. */
+/** Bits of the flags: 1 empty; 2 and 4 inclusive lower and upper bound; 8 and 16 no lower and no upper bound. */
 function decodeRange(bound: number, bytes: Buffer): string | undefined {
   const flags = bytes[0] as number
   if ((flags & 1) !== 0) return 'empty'

@@ -7,9 +7,9 @@ import { comparedByValue, type KeyText, otherTypes, type Position, unreadable } 
 import { type BinaryField, casts, decodedTypes, decodeOwn, decodeRecord, decodeValue } from './postgres-binary.ts'
 
 /**
- * `<oid of the type>:<text>`. The statement writes the keys of a row in their binary form, because the text that PostgreSQL
- * makes depends on the settings of the session; only rows whose cursor is handed out are decoded. A type that we cannot
- * decode (an enum, citext) comes as text, and is read back as the type of the key.
+ * A text is `<oid of the type>:<text>`. The statement writes keys in their binary form, because PostgreSQL's text depends
+ * on the settings of the session. Only rows whose cursor is handed out are decoded. A type that we cannot decode (an
+ * enum, citext) comes as text, and is read back as the type of the key.
  */
 export const postgres: KeyText = /* @__PURE__ */ comparedByValue(read, {
   columns: (keys, describesTypes) => [asColumn(onPageOnly(recordOf(keys, describesTypes)), 'posthastek0')],
@@ -24,14 +24,14 @@ export function typeOf(text: string): string {
 }
 
 /**
- * PostgreSQL works out the columns of every row before it sorts, unless a column is volatile: then it does so for the rows
- * of the page only.
+ * PostgreSQL computes the columns of every row before it sorts. It computes a volatile column only after that, for the
+ * rows of the page.
  */
 export function onPageOnly(expression: OperationNode): OperationNode {
   return raw`case when pg_catalog.clock_timestamp() is not null then ${expression} end`
 }
 
-/** Whether the row has a key of a type that the user made, which its statement should have described. */
+/** Whether the row has a key of a user-defined type: then its statement should have described the type. */
 export function lacksOwnType({ posthastek0 }: Row, { keys }: ResolvedQuery): boolean {
   const record = posthastek0 as string
   const isDecoded = (_key: OrderKey, at: number) => decodedTypes.has(String(int32In(record, offsetOf(record, at))))
@@ -39,7 +39,8 @@ export function lacksOwnType({ posthastek0 }: Row, { keys }: ResolvedQuery): boo
 }
 
 /**
- * A type of the user's own may be a domain, which has the order of the type under it. The type 1 is that of `decodeLegacy`.
+ * User-defined types are accepted: one may be a domain, which has the order of its base type. So is type 1, which marks
+ * positions of `decodeLegacy`.
  *
  * @param record - the keys of a row, if there is one
  * @throws CursorMismatchError for a key that has another type than the position was written with, and so another order
@@ -64,8 +65,9 @@ const sameOrders = [
 ]
 
 /**
- * All keys, and for each of a type that the user made its description (see `describedTypes`), and its text. PostgreSQL takes
- * longer to plan the query of the catalogue than to read a page. Without `describesTypes`, the statement has no such query.
+ * All keys. With `describesTypes`, each key of a user-defined type also has a description (see `describedTypes`) and a
+ * text. PostgreSQL needs longer to plan that query of the catalogue than to read a page, so other statements leave it
+ * out.
  */
 function recordOf(keys: readonly OrderKey[], describesTypes: boolean): OperationNode {
   const sqls = keys.map(({ sql }) => sql)
@@ -78,9 +80,10 @@ function recordOf(keys: readonly OrderKey[], describesTypes: boolean): Operation
 }
 
 /**
- * Each type with its kind and the type in it: under a domain, of a range's bounds, of an array's elements. The kind is `u` for
- * a type that is sorted by operators of other names than we compare with, such as hstore, and `v` for one whose operators are
- * not on the search path, as those of citext may be: there `>=` compares the texts.
+ * Each type with its kind and its inner type: the base type of a domain, or the type of a range's bounds or an array's
+ * elements. Two kinds are our own: `u` for a type without the operator `>=`, such as hstore, whose operators have other
+ * names; and `v` for a type whose operators are not on the search path, as may happen to citext: there `>=` compares the
+ * texts.
  */
 const describedTypes = /* @__PURE__ */ sqlText(
   "(select t.oid pht0, case when t.typcategory = 'A' and t.typtype = 'b' then 'A' when t.typtype <> 'b' and not (t.typtype = 'd' and i.typtype = 'b' and i.typcategory <> 'A') then t.typtype::text when o.found > 0 and o.visible = 0 then 'v' when o.found = 0 and not exists (select from pg_catalog.pg_cast where castsource = coalesce(i.oid, t.oid) and castmethod = 'b' and castcontext = 'i') then 'u' else t.typtype::text end || coalesce(nullif(i.typbasetype, 0), i.oid, 0)::oid::text pht1 from pg_catalog.pg_type t left join pg_catalog.pg_range on rngtypid = t.oid left join pg_catalog.pg_type i on i.oid = coalesce(nullif(t.typbasetype, 0), rngsubtype, case when t.typcategory = 'A' then t.typelem end) cross join lateral (select count(*) as found, count(*) filter (where pg_catalog.pg_operator_is_visible(oid)) as visible from pg_catalog.pg_operator where oprname = '>=' and oprleft = coalesce(i.oid, t.oid)) as o)",
@@ -104,7 +107,7 @@ function positionOf(row: Row, keys: readonly OrderKey[]): (string | null)[] {
   })
 }
 
-/** @param described - the kind of the type, the type in it, a colon, the text */
+/** @param described - the kind of the type, its inner type, a colon, the text */
 function ownText(type: number, bytes: Buffer, described: string | undefined, key: OrderKey): string {
   const colon = described?.indexOf(':') ?? -1
   if (described === undefined || colon < 0) {
@@ -134,14 +137,14 @@ function isNullIn({ posthastek0 }: Row, at: number): boolean {
   return record[offsetOf(record, at) + 8] === 'f'
 }
 
-/** Where a field stands in the hexadecimal text; to decode each row would take longer. The length of NULL is -1. */
+/** Where a field starts in the hexadecimal text. To decode each row would take longer. The length of NULL is -1. */
 function offsetOf(record: string, at: number): number {
   let offset = 8
   for (let skip = at; skip > 0; skip--) offset += 16 + Math.max(0, int32In(record, offset + 8)) * 2
   return offset
 }
 
-/** The number that eight hexadecimal digits are. `parseInt` takes twice as long, for each row of a page. */
+/** Reads eight hexadecimal digits as a number. `parseInt` takes twice as long, and this runs for each row of a page. */
 function int32In(hex: string, offset: number): number {
   let value = 0
   for (let at = offset; at < offset + 8; at++) {
@@ -152,9 +155,9 @@ function int32In(hex: string, offset: number): number {
 }
 
 /**
- * The casts start from text: some drivers convert a parameter of type timestamptz to a Date, and lose its microseconds. The
- * text of times, arrays and ranges means a value only in a session, so PostgreSQL would read it again for every row; it reads
- * a sub-select once.
+ * The casts start from text, because some drivers convert a parameter of type timestamptz to a Date, and lose its
+ * microseconds. The meaning of a time, array or range as text depends on the session, so PostgreSQL would read the text
+ * again for every row. It reads a sub-select once.
  */
 function read(text: string): OperationNode {
   const type = typeOf(text)

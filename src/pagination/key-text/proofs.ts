@@ -8,12 +8,14 @@ import { textIn } from './key-text.ts'
 import { isNearZoneChange } from './mysql-times.ts'
 import { onPageOnly } from './postgres.ts'
 
-// Two kinds of keys have no place in an order that the next statement would find again. Only the rows tell.
+// Some keys do not keep their place in the order until the next statement. Only the rows show that.
 
 /**
- * The hidden columns by which rows tell that their keys keep their place in the order: `posthastey0`, whether computed keys have the
- * same value when they are computed again, and on MariaDB and MySQL `posthastez1`, whether times may be in the order of the
- * local time instead of the instant, and `posthastel0`, …, what a sort sees of a text that it cuts.
+ * The hidden columns that show whether the keys of a row keep their place in the order:
+ *
+ * - `posthastey0`: whether computed keys have the same value when they are computed again
+ * - `posthastez1`, on MariaDB and MySQL: whether times may be sorted by the local time instead of the instant
+ * - `posthastel0`, …, on MariaDB and MySQL: what a sort sees of a text that it cuts
  */
 export function proofColumns(keys: readonly OrderKey[], dialect: SqlDialect): OperationNode[] {
   const columns: OperationNode[] = []
@@ -26,12 +28,12 @@ export function proofColumns(keys: readonly OrderKey[], dialect: SqlDialect): Op
   return columns
 }
 
-/** Whether a computed key had another value when it was computed again, as those of volatile functions do. */
+/** Whether a computed key changed when it was computed again, as the result of a volatile function does. */
 export function isUnsteady(row: Row): boolean {
   return row.posthastey0 !== undefined && !isTrue(row.posthastey0)
 }
 
-/** Whether the row shows a key to be an ENUM or a SET, which is sorted by its number, though its column was not found. */
+/** Whether the row shows that a key is an ENUM or a SET, sorted by its number, whose column was not found. */
 export function hasUnknownLabels(row: Row, keys: readonly OrderKey[]): boolean {
   return keys.some(
     ({ type }, at) => (type === 'computed' || type === 'zoned') && textIn(row, at)?.endsWith('#') === true,
@@ -43,11 +45,11 @@ export function mayBeByLocalTime(row: Row): boolean {
   return row.posthastez1 !== undefined && isTrue(row.posthastez1)
 }
 
-/** The key by which a sort could not tell the two rows apart, because it ignores how their texts end. */
+/** The key whose texts a sort cannot tell apart in the two rows, because it ignores how the texts end. */
 export function keyOfCutTexts(left: Row, right: Row, keys: readonly OrderKey[]): OrderKey | undefined {
   for (const [at, key] of keys.entries()) {
     const text = left[`posthastel${at}`] ?? null
-    // Bytes under `names binary`.
+    // Under `names binary`, the values are bytes.
     if (text !== null && String(text) === String(right[`posthastel${at}`])) return key
     if (left[`posthastek${at}`] !== right[`posthastek${at}`]) return undefined
   }
@@ -61,7 +63,7 @@ function isComputed({ node }: OrderKey): boolean {
 function isSteady(keys: readonly OrderKey[], dialect: SqlDialect): OperationNode {
   const isSame = (key: OrderKey) => {
     const { sql } = key
-    // PostgreSQL takes an expression that it sorted by from there, but not into a sub-select.
+    // PostgreSQL reuses the value of an expression that it sorted by, but not in a sub-select.
     if (dialect === 'postgres') return raw`${sql} is not distinct from (select ${sql})`
     if (dialect === 'mysql') return raw`${sql} <=> ${sql}`
     return dialect === 'sqlite' ? raw`${sql} is ${sql}` : raw`(${sql} = ${sql} or ${sql} is null)`
@@ -76,9 +78,9 @@ function mayBeCut({ type = 'computed' }: OrderKey): boolean {
 }
 
 /**
- * A sort without an index ignores what lies behind `max_sort_length` bytes, which a comparison does not. It takes each
- * character of a text as four bytes, or by its weights, of which a byte may have up to sixteen. Some bytes it needs for itself.
- * Under `sql_mode = 'ORACLE'`, `length()` counts characters.
+ * A sort without an index ignores the bytes beyond `max_sort_length`; a comparison does not. The sort counts each
+ * character of a text as four bytes, or by its weights, of which a byte may have up to sixteen. It needs some bytes for
+ * itself. Under `sql_mode = 'ORACLE'`, `length()` counts characters, so `octet_length()` is used.
  */
 function cutText({ sql, type }: OrderKey): OperationNode {
   const size = type === 'bytes' ? sqlText('@@max_sort_length - 8') : sqlText('@@max_sort_length div 4 - 2')

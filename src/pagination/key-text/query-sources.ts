@@ -16,12 +16,12 @@ export interface QualifiedName {
   readonly name: string
 }
 
-/** What a `from` or a `join` names: a table, or another query; neither for raw SQL. */
+/** What a `from` or a `join` names: a table or another query. For raw SQL, both are `undefined`. */
 export interface Source {
   readonly name: string
   readonly table: QualifiedName | undefined
   readonly query: SelectQueryNode | undefined
-  /** What the query can name. */
+  /** The expressions that the query can name. */
   readonly expressions: Expressions
 }
 
@@ -29,13 +29,13 @@ export interface Source {
 export type Expressions = ReadonlyMap<string, Expression>
 
 interface Expression {
-  /** `undefined` for one whose columns we cannot name. */
+  /** `undefined` if we cannot name its columns. */
   readonly query: SelectQueryNode | undefined
-  /** What it can name. */
+  /** The other expressions that it can name. */
   readonly expressions: Expressions
 }
 
-/** Whether the key is a column, of a query over tables alone. */
+/** Whether the key is a column, and the query reads from tables alone. */
 export function isColumnOfTables(key: OperationNode, query: SelectQueryNode): boolean {
   return columnOfKey(key) !== undefined && isOverTables(query)
 }
@@ -45,7 +45,10 @@ function isOverTables(query: SelectQueryNode): boolean {
   return sourcesOf(query, withExpressions(query, new Map())).every(({ table }) => table !== undefined)
 }
 
-/** What a key is in a query that its own query reads from: a column of a table, or the result of an expression. */
+/**
+ * What a key is inside another query that the key's query reads from: a column of a table, or the result of an
+ * expression.
+ */
 export type InnerKey = 'column' | 'result'
 
 /** @returns `undefined` for a key of a query over tables alone */
@@ -54,7 +57,7 @@ export function innerKeyOf(key: OperationNode, query: SelectQueryNode): InnerKey
   return isInnerResult(key, query, new Map(), new Set()) ? 'result' : 'column'
 }
 
-/** @param seen - the queries that were looked into: a recursive expression reads from itself */
+/** @param seen - the queries that were looked into already: a recursive expression reads from itself */
 function isInnerResult(
   key: OperationNode,
   query: SelectQueryNode,
@@ -84,7 +87,7 @@ function unqualified({ column }: ReferenceNode): ReferenceNode {
 /**
  * The common table expressions that the query can name.
  *
- * @param seeEachOther - whether they can also name those behind them, as always on SQLite
+ * @param seeEachOther - whether an expression can also name those that follow it, as always on SQLite
  */
 export function withExpressions(
   query: SelectQueryNode,
@@ -124,7 +127,8 @@ export function sourcesOf(query: SelectQueryNode, expressions: Expressions): Sou
     const { schema, identifier } = (inner as TableNode).table
     const name = aliased ?? identifier.name
     const expression = schema === undefined ? expressions.get(identifier.name) : undefined
-    // In `with t as (select … from t)`, the inner `t` is a table; a recursive expression is a union, and names itself in a part of it.
+    // In `with t as (select … from t)`, the inner `t` is a table. Only a recursive expression, which is a union, names
+    // itself.
     if (expression !== undefined && expression.query !== query) return { name, table: undefined, ...expression }
     return { name, table: { schema: schema?.name, name: identifier.name }, query: undefined, expressions }
   })
@@ -134,7 +138,7 @@ export function isRaw({ table, query }: Source): boolean {
   return (table ?? query) === undefined
 }
 
-/** The column that a key on MariaDB or MySQL consists of. */
+/** The column, if the key is nothing but a column on MariaDB or MySQL. */
 export function columnOfKey(key: OperationNode): ReferenceNode | undefined {
   const { column, collation } = columnOrPlace(key, 'mysql') ?? {}
   return collation === undefined ? column : undefined

@@ -3,7 +3,7 @@ import type { OrderKey } from '../seek/sort-keys.ts'
 import { typeOf } from './postgres.ts'
 import { replacement } from './sqlite.ts'
 
-/** Makes the text of a key from the value that a row shows for it, where that tells the whole text. */
+/** Makes the text of a key from the value that a row shows, if the value tells the whole text. */
 export interface ShownText {
   /** @param like - the text of the key in another row; `null` for NULL */
   canWrite(value: unknown, key: OrderKey, like: string | null): boolean
@@ -12,7 +12,7 @@ export interface ShownText {
 
 export const shownTexts: { readonly [Dialect in SqlDialect]?: ShownText } = {
   sqlite: {
-    // A plugin may turn some texts into numbers, or some numbers into texts.
+    // A plugin may turn some texts into numbers, or some numbers into texts: the type must be that of `like`.
     canWrite: (value, _key, like) => {
       if (typeof value === 'string') return like?.startsWith('t') !== false && !value.includes(replacement)
       if (like?.startsWith('t')) return false
@@ -27,13 +27,13 @@ export const shownTexts: { readonly [Dialect in SqlDialect]?: ShownText } = {
     write: (value, like) => `${typeOf(like)}:${value}`,
   },
   mysql: {
-    // Not the strings that a driver may give for a BIGINT: they may be those of a column that has become a text since.
+    // Strings are not accepted, though a driver may give them for a BIGINT: the column may have become a text since.
     canWrite: (value, { type, inner }) => type === 'integer' && inner === undefined && Number.isSafeInteger(value),
     write: (value) => `n${value}`,
   },
 }
 
-/** What drivers make of int8, int2, int4 and uuid, by their oids. */
+/** The types of JavaScript in which drivers give int8, int2, int4 and uuid, by their oids. */
 const shownAs: { readonly [Type in string]?: readonly string[] } = {
   20: ['string', 'number', 'bigint'],
   21: ['number'],

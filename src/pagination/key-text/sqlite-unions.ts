@@ -5,9 +5,10 @@ import { raw } from '../seek/sql-nodes.ts'
 import type { Position } from './key-text.ts'
 import { type Expressions, isRaw, sourcesOf, withExpressions } from './query-sources.ts'
 
-// A column of a table turns the value that it is compared with into its type: `5` into `'5'`, or `'5'` into `5`. No row is lost by
-// that, because the column has no values of the other type. A union may have both, but SQLite moves a condition on its rows to
-// each of its tables. A `+` before the column keeps the value as it is, but then no index finds the rows.
+// SQLite converts a value to the type of the column that it is compared with: `5` to `'5'`, or `'5'` to `5`. A table
+// loses no row by that, because its column has no values of the other type. A union may have both, but SQLite moves a
+// condition on its rows to each of its tables. A `+` before the column prevents the conversion, but also the use of an
+// index.
 
 /** Whether the query reads from a union, or may do so in raw SQL. */
 function readsUnion(query: SelectQueryNode, outer: Expressions = new Map()): boolean {
@@ -18,8 +19,8 @@ function readsUnion(query: SelectQueryNode, outer: Expressions = new Map()): boo
 }
 
 /**
- * Marks the keys of a union. Only the first finds rows by an index, so only that is believed to have values of one type until a
- * row denies it.
+ * Marks the keys of a union. Only the first key can use an index. So we assume that it has values of one type until a row
+ * shows otherwise; the other keys are compared as having several.
  */
 export function withUnionKeys(resolved: ResolvedQuery): ResolvedQuery {
   if (!readsUnion(resolved.node)) return resolved
@@ -33,8 +34,8 @@ export function mayBeMixed([first]: readonly OrderKey[], position: Position): bo
 }
 
 /**
- * The condition that finds values by which a number would be lost: texts, and numbers in what was declared as text. Each half
- * is a range of an index.
+ * The condition that finds values that a comparison with a number would lose: texts, and numbers in a column declared as
+ * text. Each half is a range of an index.
  */
 export function isNoNumber({ sql }: OrderKey): OperationNode {
   return raw`(${sql} >= '' or ${sql} < -9e999)`
@@ -55,8 +56,8 @@ export function comparable(key: OrderKey, text: string): OrderKey {
 const numericText = /^t\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*$/i
 
 /**
- * Whether a key may be an integer beyond 2^53 that was rounded, because the first query of the union has a REAL column there. SQLite
- * sorts by the rounded number, and compares the integer.
+ * Whether a key may be an integer beyond 2^53 that was rounded. If the first query of the union has a REAL column there,
+ * SQLite sorts by the rounded number, but compares the integer.
  */
 export function mayBeRounded(position: Position, keys: readonly OrderKey[]): boolean {
   return keys.some(({ typesInUnion }, at) => {

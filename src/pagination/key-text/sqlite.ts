@@ -6,9 +6,10 @@ import { beyondValue, hasNoText, type KeyText, textIn, textsIn, unreadable } fro
 import { comparable } from './sqlite-unions.ts'
 
 /**
- * `t` and a text, `h` and the bytes of a text that is no UTF-8, or a number or blob as an SQL literal: SQLite compares by the
- * storage class of a value, not by a type. Integers that JavaScript holds exactly are not quoted, because `quote()` would take
- * half the time of reading a row. The `+` keeps a text column from turning the bounds into texts.
+ * SQLite compares by the storage class of a value, not by a type, so the text shows it: `t` and a text, `h` and the bytes
+ * of a text that is not UTF-8, or else a number or blob as an SQL literal. Integers that JavaScript holds exactly are not
+ * quoted, because `quote()` would take half the time of reading a row. The `+` keeps a text column from turning the
+ * bounds into texts.
  */
 export const sqlite: KeyText = {
   columns: (keys, isDetailed) =>
@@ -23,14 +24,14 @@ export const sqlite: KeyText = {
     }),
   positionOf: (row, keys) => textsIn(row, keys).map((text) => (text?.startsWith('h') ? withoutHex(text) : text)),
   isNullIn: hasNoText,
-  // On a NOT NULL column, `is null` shows in the plan as a scan, which never runs. With a parameter it is an index search.
+  // On a NOT NULL column, `is null` is a scan in the plan, though it never runs. With a parameter, it is an index search.
   isNull: ({ sql }) => raw`${sql} is ${parameter(null)}`,
   equals: (key, text) => raw`${comparable(key, text).sql} = ${read(text)}`,
   beyond: (key, text, isInclusive) => beyondValue(comparable(key, text), read(text), isInclusive),
   read,
 }
 
-/** The text of bytes that are one. */
+/** Decodes the bytes of a text if they are UTF-8. */
 function withoutHex(text: string): string {
   const bytes = Buffer.from(text.slice(1), 'hex')
   const decoded = bytes.toString('utf8')
@@ -38,8 +39,8 @@ function withoutHex(text: string): string {
 }
 
 /**
- * Whether a key of the rows may be another value than its statement shows: a text that is no UTF-8, or a number that the driver has
- * cut. Prisma's drivers make integers of all numbers in a column whose first is one.
+ * Whether a row may not show the exact value of a key: a text that is not UTF-8, or a number that the driver has cut.
+ * Prisma's drivers make integers of all numbers in a column whose first number is an integer.
  */
 export function lacksExactTexts(rows: readonly Row[], { keys }: ResolvedQuery): boolean {
   const isExact = (row: Row, at: number) =>
@@ -47,7 +48,7 @@ export function lacksExactTexts(rows: readonly Row[], { keys }: ResolvedQuery): 
   return rows.some((row) => !keys.every((_key, at) => isExact(row, at)))
 }
 
-/** What a driver writes for bytes that are no text. */
+/** The character that a driver writes for bytes that are not UTF-8. */
 export const replacement = '\uFFFD'
 
 function read(text: string): OperationNode {

@@ -48,7 +48,7 @@ export function makeField<Value extends NonNullable<unknown>>(
   }
   const text = textOf(fallback, kind)
   const missing = () => kind.read(text as string) as Value
-  // A number is not the text of a number.
+  // An `int` reads `'5'` as 5, but as a default `'5'` is refused.
   if (text === undefined || (missing() as unknown) === fault || typeof missing() !== typeof fallback) {
     const given = Array.isArray(fallback) ? text : fallback
     throw new TypeError(`Expected \`${option}\` to be ${kind.expected}, got ${describeValue(given)}`)
@@ -61,7 +61,7 @@ export function makeField<Value extends NonNullable<unknown>>(
   }
 }
 
-/** `undefined` for a value of another kind, whose methods the kind does not find. */
+/** `undefined` if the kind cannot write the value, because it is of another type. */
 function textOf<Value extends NonNullable<unknown>>(
   value: Value,
   kind: Omit<Field<Value>, 'missing'>,

@@ -153,7 +153,7 @@ function checkRules(options: ListQueryOptions<SortSpecs, Fields, Casing>): Rules
   return { fields, names, maxPerPage: max, sort, filterNames: Object.keys(filter).sort(), unknown }
 }
 
-/** `sort[]=a` is how some clients spell a list. */
+/** Some clients write a list as `sort[]=a`. */
 function withSortList(
   params: ReadonlyMap<string, unknown> | undefined,
   { names, fields }: Rules,
@@ -266,7 +266,10 @@ function contradictions(params: ReadonlyMap<string, unknown>, { names }: Rules):
   return issues
 }
 
-/** Other parsers spell lists and objects with brackets: if we ignored them, `page[]=2` would always show page 1. */
+/**
+ * Finds parameters that are not declared. Other parsers spell lists and objects with brackets: if we ignored `page[]=2`,
+ * it would always show page 1.
+ */
 function undeclared(params: ReadonlyMap<string, unknown>, { fields, unknown }: Rules): ListQueryIssue[] {
   const issues: ListQueryIssue[] = []
   for (const [name, value] of params) {
@@ -281,7 +284,7 @@ function undeclared(params: ReadonlyMap<string, unknown>, { fields, unknown }: R
   return issues
 }
 
-/** The declared name of which the other is a spelling with other brackets: `filter[role]` of `filter[role][]`, `ids[]` of `ids[0]`. */
+/** The declared name that is spelled here with other brackets: `filter[role]` for `filter[role][]`, `ids[]` for `ids[0]`. */
 function declaredStem(name: string, fields: ReadonlyMap<string, unknown>): string | undefined {
   for (let end = name.length; end > 0; end = name.lastIndexOf('[', end - 1)) {
     const stem = name.slice(0, end)

@@ -4,9 +4,10 @@ import { isPlainObject } from '../../shared/plain-object.ts'
  * Reads the parameters of a request: the text of each, or a list of texts if it is repeated. From a framework that parses
  * the query itself, the values may be of any type; the fields check them.
  *
- * @param input - a query string (with or without `?`), a URL or path with one, `URL`, `URLSearchParams`, `Request`, or the
- * plain object that a framework made of the query
- * @param declared - names of parameters: those with brackets (`filter[role]`) are found where a parser made objects of them
+ * @param input - a query string (with or without `?`), a URL or path with one, `URL`, `URLSearchParams`, `Request`, or
+ *   the plain object that a framework made of the query
+ * @param declared - the names of parameters; those with brackets (`filter[role]`) are also found in objects that a parser
+ *   made of them
  * @returns `undefined` for any other input
  */
 export function readParams(input: unknown, declared: Iterable<string> = []): ReadonlyMap<string, unknown> | undefined {
@@ -22,11 +23,11 @@ export function readParams(input: unknown, declared: Iterable<string> = []): Rea
   const params = new Map<string, unknown>()
   for (const [name, value] of Object.entries(input)) {
     if (nested.has(name)) flatten(name, value, params, 0)
-    // A validator that fills in defaults knows nothing of nested names.
+    // Keep a value that the client sent: a validator may have added the default under the full name.
     else if (!params.has(name)) params.set(name, value)
   }
   for (const name of bracketed) {
-    // What was `ids[]=7&ids[]=8` is a list under the name `ids` by now.
+    // Some parsers make a list under the name `ids` of `ids[]=7&ids[]=8`.
     const stem = name.endsWith('[]') ? name.slice(0, -2) : ''
     if (names.has(stem) || params.has(name) || !Array.isArray(params.get(stem))) continue
     params.set(name, params.get(stem))
@@ -68,7 +69,7 @@ function queryOf(text: string): string {
   return start === -1 ? '' : address.slice(start + 1)
 }
 
-/** Not by `instanceof`: a `Request` may come from another realm or a package. */
+/** `instanceof` does not work: a `Request` may come from another realm or a package. */
 function isRequest(input: unknown): input is { readonly url: string } {
   const request = input as { url?: unknown; headers?: { get?: unknown } } | null | undefined
   return typeof request?.url === 'string' && typeof request.headers?.get === 'function'

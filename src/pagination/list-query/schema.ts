@@ -12,10 +12,10 @@ export function listQuerySchema(
 ): JsonSchema {
   const properties = new Map([...fields].map(([name, field]) => [name, field.schema]))
   const sortSchema = properties.get(sort)
-  // `sort[]=a` is how some clients spell a list.
+  // Some clients write a list as `sort[]=a`.
   if (sortSchema !== undefined && !properties.has(`${sort}[]`)) properties.set(`${sort}[]`, sortSchema)
   const names = [...properties.keys()]
-  // Other spellings of what is declared: `role[]` of `role`, `ids` and `ids[0]` of `ids[]`.
+  // Other spellings of declared names: `role[]` for `role`, `ids` and `ids[0]` for `ids[]`.
   const lists = [...fields.keys()].filter((name) => name.endsWith('[]')).map((name) => name.slice(0, -2))
   const stems = (names: Iterable<string>) => [...names].map(escapePattern).join('|')
   const bracketed = `^(?:${stems([...fields.keys(), ...lists])})\\[${lists.length > 0 ? `|^(?:${stems(lists)})$` : ''}`

@@ -30,14 +30,14 @@ export function sortField(
 ): Field<readonly string[] | undefined> {
   const term = `-?(?:${names.map(escapePattern).join('|')})`
   const some = `${term}(?:,${term}){0,${maxSorts - 1}}`
-  // The first part bounds the number of terms, so that no text makes the second part, which finds repeated terms, slow.
+  // Finds repeated terms. The first part of the pattern bounds the number of terms, so that no text makes this part slow.
   const noneTwice = '(?!(?:.*,)?-?([^,]+),(?:.*,)?-?\\1(?:,|$))'
   const pattern = `^(?=(?:${some})?$)${noneTwice}`
   const allowed = new RegExp(pattern, 'u')
   const schema = {
     type: ['string', 'array'],
     pattern,
-    // A text with commas too: Fastify's validator makes a list of one of it.
+    // One text may have commas here too: Fastify's validator wraps it in a list.
     items: { type: 'string', pattern },
     minItems: 1,
     maxItems: maxSorts,
@@ -60,14 +60,15 @@ export function sortField(
     isBlank,
     'defaultSort',
   )
-  // The schema does not say the default: validators that fill it in, as Fastify's does, would give it beside a client's `sort[]`.
+  // The schema does not name the default: validators that fill it in, such as Fastify's, would add it beside a client's
+  // `sort[]`.
   return { ...field, schema }
 }
 
-/** Lists are split by commas or by the client, not by both: a schema could not say how many terms that makes. */
+/** A list is split by commas or by the client, not by both: a schema could not count the terms of both. */
 const severalNotSingle = { type: 'array', minItems: 2, contains: { type: 'string', pattern: '^$|,' } }
 
-/** A list of one empty text too, which Fastify's validator makes of `sort=`. */
+/** A list of one empty text counts too: Fastify's validator makes it of `sort=`. */
 function isBlank(value: unknown): boolean {
   return (Array.isArray(value) && value.length === 1 ? value[0] : value) === ''
 }

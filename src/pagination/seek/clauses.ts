@@ -49,7 +49,7 @@ export function refuseRawClauses({ endModifiers, frontModifiers, limit, offset, 
   }
 }
 
-/** The word of raw SQL at a query's end that changes which rows it returns. */
+/** The keyword in raw SQL at a query's end that changes which rows the query returns. */
 export function endClause(modifier: OperationNode | undefined): string | undefined {
   return /\b(limit|offset|fetch|union|intersect|except|order|group|having|window)\b/i
     .exec(codeOf(modifier))?.[1]
@@ -62,9 +62,9 @@ export function isRawDistinct(modifier: OperationNode | undefined): boolean {
 }
 
 /**
- * The key of `orderBy`; for a number, the column of the result that stands at this place.
+ * The key of `orderBy`. If it is a number, the column at that place of the result.
  *
- * @throws QueryUnsupportedError when the query does not say which column stands there
+ * @throws QueryUnsupportedError when the query does not show which column stands there
  */
 export function resolvePosition(
   { orderBy }: OrderByItemNode,
@@ -78,7 +78,7 @@ export function resolvePosition(
   if (name === undefined || names.slice(0, place).includes(undefined)) {
     throw new QueryUnsupportedError(`\`orderBy\` names column ${place} of the result by its place: name it by its name`)
   }
-  // What the first query of a union selects twice may be two columns in another.
+  // In a union, a name that the first query selects twice may mean two columns in another query.
   const isAmbiguous = setOperations === undefined && names.filter((other) => other === name).length > 1
   if (!isAmbiguous) return withCollation(ReferenceNode.create(ColumnNode.create(name)), collation)
   return withCollation(selectedNode(selections[place - 1] as SelectionNode), collation)
@@ -99,7 +99,7 @@ export function isConstant(key: OperationNode): boolean {
   return literal.test(sqlFragments.join(''))
 }
 
-/** @throws QueryUnsupportedError for a key that has no place in an order from one statement to the next */
+/** @throws QueryUnsupportedError for a key of several values, or one whose value changes from one statement to the next */
 export function refuseKey(key: OperationNode): void {
   if (TupleNode.is(key) || /^\s*row\s*\(/i.test(codeOf(key)) || hasTopLevelComma(key)) {
     throw new QueryUnsupportedError('A key consists of several values: give each as a key of its own')
@@ -162,7 +162,7 @@ const setReturning =
   /\b(?:unnest|generate_series|generate_subscripts|jsonb?_array_elements(?:_text)?|jsonb?_each(?:_text)?|jsonb?_object_keys|jsonb?_populate_recordset|jsonb?_to_recordset|jsonb_path_query|regexp_split_to_table|regexp_matches|string_to_table)\s*\(/i
 
 /**
- * What the query selects under the name, if it says so.
+ * The selection of this name; `undefined` if the query does not show it.
  *
  * @throws QueryUnsupportedError when it selects several columns of the name
  */
@@ -187,13 +187,13 @@ export function selectionOf(
 }
 
 /**
- * The expression behind a name that the query selects, which databases look for first in an order; any other key unchanged.
+ * The expression behind a selected name, because an order looks for selected names first. Any other key stays as it is.
  *
  * @throws QueryUnsupportedError when it selects several columns of the name
  */
 export function resolveAlias(key: OperationNode, query: SelectQueryNode, dialect: SqlDialect): OperationNode {
   const { column, collation } = columnOrPlace(key, dialect) ?? {}
-  // Only SQLite looks for an alias in front of a collation.
+  // Before a collation, only SQLite looks for an alias.
   if (column === undefined || column.table !== undefined || (collation && dialect !== 'sqlite')) return key
   const name = columnName(column) as string
   const selected = selectionOf(name, query, dialect !== 'postgres')
@@ -204,16 +204,16 @@ export function resolveAlias(key: OperationNode, query: SelectQueryNode, dialect
   return withCollation(node, collation)
 }
 
-/** The name of a column or a number, which databases take for a column of the result. */
+/** A key that is the name of a column, or a number, which databases take for the place of a column in the result. */
 interface ColumnOrPlace {
   readonly column?: ReferenceNode
   readonly place?: number
-  /** The collations behind it. */
+  /** The collations behind the name or number. */
   readonly collation?: OperationNode | undefined
 }
 
 /**
- * Reads a key as the database does, for which parentheses, comments and quotes around a name change nothing.
+ * Reads a key as the database does: parentheses, comments and quotes around a name change nothing.
  *
  * @returns `undefined` for a key that is more than a name or a number
  */
@@ -228,11 +228,11 @@ export function columnOrPlace(given: OperationNode, dialect: SqlDialect): Column
   const collation = collate === '' ? undefined : sqlText(collate)
   const isSigned = before.includes('+')
   if (number !== undefined) {
-    // `+2` is an expression to PostgreSQL, and `0x2` a text to MySQL.
+    // To PostgreSQL `+2` is an expression; to MySQL `0x2` is a text.
     const isPlace = dialect === 'mysql' ? !/x/i.test(number) : dialect === 'sqlite' || !isSigned
     return isPlace ? { place: Number(number), collation } : undefined
   }
-  // Only MySQL reads `+name` as `name`, and only there are double quotes around a text.
+  // Only MySQL reads `+name` as `name`. Only there, double quotes enclose a text instead of a name.
   if (dialect === 'mysql' ? name.startsWith('"') : isSigned) return undefined
   const column = { kind: 'ColumnNode', column: IdentifierNode.create(nameIn(name, dialect)) } as const
   const table = qualifier === undefined ? undefined : TableNode.create(nameIn(qualifier, dialect))
@@ -240,8 +240,8 @@ export function columnOrPlace(given: OperationNode, dialect: SqlDialect): Column
 }
 
 /**
- * The text of an expression whose parts are raw SQL, names and integers. Names are in backticks, which raw SQL has around
- * nothing else.
+ * The text of an expression whose parts are raw SQL, names and integers. Names get backticks, because raw SQL has
+ * backticks only around names.
  */
 function textOf(given: OperationNode, dialect: SqlDialect): string | undefined {
   const node = unwrap(given)

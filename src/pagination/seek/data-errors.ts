@@ -1,18 +1,18 @@
 import type { Position } from '../key-text/key-text.ts'
 
 /**
- * Whether the database may have failed to read a parameter. Then the cursor may be the cause. Errors of the connection, a
- * lock or a constraint are no such errors.
+ * Whether the database may have failed to read a parameter, so that the cursor may be the cause. Errors of the
+ * connection, a lock or a constraint do not count.
  */
 export function isDataError(error: unknown): boolean {
   const { code, errno, number } = Object(error) as { code?: unknown; errno?: unknown; number?: unknown }
   if (typeof code === 'string' && postgresErrors.test(code)) return true
-  // PGlite reads booleans and bytes itself.
+  // PGlite itself reads booleans and bytes, and throws this.
   if (error instanceof Error && /^Invalid input for \w+ type$/.test(error.message)) return true
   return mysqlErrors.includes(errno as number) || mssqlErrors.includes(number as number)
 }
 
-/** Whether the database does not know of which table a column is. */
+/** Whether the database cannot tell which table a column belongs to. */
 export function isAmbiguous(error: unknown): error is Error {
   const { code, errno, number, message } = Object(error) as { [field: string]: unknown }
   return code === '42702' || errno === 1052 || number === 209 || /^ambiguous column name\b/i.test(String(message))
@@ -24,9 +24,9 @@ export function isAborted(error: unknown): boolean {
 }
 
 /**
- * Whether the error of PostgreSQL itself says that the cursor is its cause: it quotes the text of a key, with the quotes of the
- * server's language, or no operator compares the key with a value of the cursor's type. A query that lacked an operator would
- * have no first page.
+ * Whether PostgreSQL's error itself shows that the cursor is the cause: it quotes the text of a key, in the quotation marks of
+ * the server's language, or it says that no operator compares the key with a value of the cursor's type. (If the query itself
+ * lacked an operator, it would have no first page.)
  */
 export function namesCursor(error: unknown, position: Position): boolean {
   const { message, routine } = Object(error) as { message?: unknown; routine?: unknown }
@@ -42,7 +42,10 @@ function quotes(message: string, text: string): boolean {
 const quoteAtEnd = /\p{Quotation_Mark}\s*$/u
 const quoteAtStart = /^\s*\p{Quotation_Mark}/u
 
-/** Whether PostgreSQL refuses an expression because it calls a set-returning function of the user's own, which no text shows. */
+/**
+ * Whether PostgreSQL refuses an expression because it calls a user-defined set-returning function. The SQL does not show
+ * that.
+ */
 export function returnsSetOfRows(error: unknown): boolean {
   const { code, routine } = Object(error) as { code?: unknown; routine?: unknown }
   return (
@@ -50,17 +53,17 @@ export function returnsSetOfRows(error: unknown): boolean {
   )
 }
 
-/** Whether PostgreSQL cannot write the type of a key, or a type in it, in binary form. */
+/** Whether PostgreSQL has no binary form for the type of a key, or for a type inside it. */
 export function hasNoBinaryForm(error: unknown): error is Error {
   return ['getTypeBinaryOutputInfo', 'array_send', 'get_range_io_data'].includes(Object(error).routine)
 }
 
-/** Whether FTS5 of SQLite took `rank = ?` for the choice of a function. It does not see `+rank = ?`. */
+/** Whether SQLite's FTS5 took `rank = ?` for the choice of a ranking function. It does not do so with `+rank = ?`. */
 export function isRankOfFts5(error: unknown): boolean {
   return /\brank function\b/.test(String(error))
 }
 
-/** Data exceptions, no or no single operator for the types, no cast, and the syntax of a tsquery or tsvector. */
+/** Data exceptions; no operator or several for the types; no cast; the syntax of a tsquery or tsvector. */
 const postgresErrors = /^(22...|42601|42725|42883|42804|42846)$/
 
 /** Truncated or incorrect values, out of range, no common collation. */

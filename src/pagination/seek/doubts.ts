@@ -25,7 +25,8 @@ export function refuseDoubts(
 }
 
 /**
- * Only the first row may be that of the cursor, and neighbours must differ in a key: else rows would be lost at a page's end.
+ * Only the first row may be the cursor's own, and neighbours must differ in a key. Otherwise rows would be lost at the
+ * end of a page.
  *
  * @throws CursorUnstableError for keys that do not keep their place in the order
  * @throws KeyNotUniqueError for rows with the same keys
@@ -63,7 +64,7 @@ export function unstable(keys: readonly OrderKey[]): CursorUnstableError {
   )
 }
 
-/** @throws CursorUnstableError for a key that may depend on the session's time zone, which changed */
+/** @throws CursorUnstableError for a key that may depend on the session's time zone, if the zone has changed */
 export function refuseOtherZone(row: Row | undefined, position: Position, keys: readonly OrderKey[]): void {
   const key = MysqlKeys.keyOfOtherZone(row, position, keys)
   if (key === undefined) return
@@ -72,7 +73,7 @@ export function refuseOtherZone(row: Row | undefined, position: Position, keys: 
   )
 }
 
-/** @throws KeyNullError for a key that is NULL, and was not expected to be */
+/** @throws KeyNullError if there is a key that is NULL unexpectedly */
 export function refuseNull(key: OrderKey | undefined): void {
   if (key === undefined) return
   throw new KeyNullError(
@@ -82,7 +83,7 @@ export function refuseNull(key: OrderKey | undefined): void {
 
 /**
  * @param error - what the database answered
- * @throws QueryUnsupportedError when it is because of a key that no page can have
+ * @throws QueryUnsupportedError when the cause is a key that no page can be read by
  */
 export function refuseKeyOf(error: unknown, keys: readonly OrderKey[]): void {
   const reason = reasonIn(error, keys)
@@ -96,8 +97,8 @@ function reasonIn(error: unknown, keys: readonly OrderKey[]): string | undefined
   if (hasNoBinaryForm(error)) {
     return `A cursor cannot hold one of the keys ${listKeys(keys)}: page by a cast of it (${error.message})`
   }
-  // In `select users.* … order by id`, `id` is the selected column, even if another table has one too. A page also compares
-  // it, and there it may be either.
+  // In `select users.* … order by id`, `id` means the selected column, even if another table has an `id` too. A page also
+  // has a condition on `id`, where the name is ambiguous.
   const key = isAmbiguous(error) ? keys.find(({ node }) => isBareIn(error.message, node)) : undefined
   return (
     key && `${describeKey(key)} is a column of several tables of the query: write it with its table, as in \`users.id\``

@@ -17,7 +17,10 @@ export interface GivenKeys {
   readonly by: readonly GivenKey[]
   /** Their direction is left open: it follows the last key of the order. */
   readonly unique: readonly GivenKey[]
-  /** The nodes of all keys as one expression. In the query's `orderBy`, the user's plugins rewrite it with the query. */
+  /**
+   * The nodes of all keys as one expression. It becomes part of the query's `orderBy`, where the user's plugins rewrite
+   * it.
+   */
   readonly tuple: object
   /** The nodes of the tuple. */
   readonly nodes: readonly OperationNode[]
@@ -44,7 +47,10 @@ export function parseSortKeys(by: unknown, unique: unknown): GivenKeys {
   return parsed
 }
 
-/** An application has few orders that are written as text, so each is parsed once. No name has a zero byte. */
+/**
+ * The text under which keys are cached: an application has few orders that are written as text, so each is parsed once.
+ * Zero bytes separate the names, because no name has one.
+ */
 function textOfKeys(by: readonly unknown[], names: readonly unknown[]): string | undefined {
   let text = ''
   for (const key of by) {
@@ -59,7 +65,7 @@ function textOfKeys(by: readonly unknown[], names: readonly unknown[]): string |
   return text
 }
 
-/** The text of `{ key, dir, nulls }`; none if it holds anything else, which must be checked. */
+/** The text of `{ key, dir, nulls }`; `undefined` if it holds anything else, which must be checked. */
 function textOfSortKey(key: unknown): string | undefined {
   if (!isPlainObject(key)) return undefined
   const { key: name, dir = absent, nulls = absent } = key

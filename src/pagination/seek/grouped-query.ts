@@ -13,7 +13,7 @@ import { QueryUnsupportedError } from '../errors.ts'
 import { codeOf, isRawDistinct, returnsSet, selectionOf } from './clauses.ts'
 import { columnName, nodeKey, selectedNode, selectionName } from './sql-nodes.ts'
 
-/** Whether one more condition would change the rows of the query, instead of choosing among them. */
+/** Whether a condition that is added to the query would change its rows, instead of choosing among them. */
 export function isGrouped(node: SelectQueryNode): boolean {
   return isAggregated(node) || selectsSome(node, isWindowFunction)
 }
@@ -37,11 +37,11 @@ export function asTable(query: SelectQueryNode): SelectQueryNode {
 }
 
 /**
- * A wrapped query must not have two columns of one name, as all columns of two tables may have. PostgreSQL accepts it unless
- * it is a key, SQLite calls the second `id:1`, MariaDB, MySQL and SQL Server refuse it.
+ * A wrapped query must not have two columns of the same name, as `select *` from two tables may have. PostgreSQL accepts
+ * the name unless it is a key, SQLite calls the second column `id:1`, and MariaDB, MySQL and SQL Server refuse it.
  *
  * @param failure - what the database answered
- * @throws QueryUnsupportedError when it is because of such a name
+ * @throws QueryUnsupportedError when such a name is the cause
  */
 export function refuseNameTwice(statement: OperationNode, row: object | undefined, failure?: unknown): void {
   if (!isTable(statement)) return
@@ -102,7 +102,7 @@ export function isWindowFunction(node: OperationNode): boolean {
 function selectedAs(key: OperationNode, { selections = [], setOperations }: SelectQueryNode): string | undefined {
   const isCombined = setOperations !== undefined
   const name = ReferenceNode.is(key) ? columnName(key) : undefined
-  // A combined query has no tables any more, only names.
+  // A combined query has names of columns, but no tables any more.
   if (isCombined && name !== undefined && selections.some((entry) => selectionName(entry) === name)) return name
   const wanted = nodeKey(key)
   const selected = selections.find((entry) => nodeKey(selectedNode(entry)) === wanted)

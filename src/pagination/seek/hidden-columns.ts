@@ -9,7 +9,7 @@ import type { OrderKey } from './sort-keys.ts'
 //   posthasten  a mark of unexpected NULLs ahead
 //   posthastem  on SQLite, a mark of values of another type than numbers
 //   posthastex  whether the row is that of the cursor
-//   posthastey, posthastel  what proves that keys keep their place
+//   posthastey, posthastel  proofs that keys keep their place
 //   posthasted, posthastez  on MariaDB and MySQL, the database that the row comes from, and the time zone of the session
 const hiddenName = /^posthaste[kongxdzylm]\d+$/
 
@@ -18,17 +18,20 @@ export function stripHiddenColumns(rows: readonly Row[]): Row[] {
   return rows.map((row) => {
     const copy = emptyLike(row)
     for (const name in row) {
-      // Nearly all rows have these two, and the pattern takes several times as long.
+      // Nearly all rows have these two names, and the pattern takes several times as long.
       if (name === 'posthastek0' || name === 'posthastex0' || isHidden(name)) continue
       if (name !== '__proto__') copy[name] = row[name]
-      // An assignment would set the copy's prototype.
+      // Assigning `__proto__` would set the copy's prototype.
       else Object.defineProperty(copy, name, { value: row[name], configurable: true, enumerable: true, writable: true })
     }
     return copy
   })
 }
 
-/** A plugin of the user's may make the rows instances of a class. Those that a driver makes without a prototype become plain objects. */
+/**
+ * A user's plugin may make the rows instances of a class. Rows that a driver makes without a prototype become plain
+ * objects.
+ */
 function emptyLike(row: Row): Row {
   const prototype = Object.getPrototypeOf(row)
   return prototype === Object.prototype || prototype === null ? {} : Object.create(prototype)
@@ -60,7 +63,7 @@ export function unexpectedNull(
   for (let at = 0; at < keys.length; at++) {
     const key = keys[at] as OrderKey
     if (key.isNullable) continue
-    // NULLs of the first key stand together at one end.
+    // NULLs of the first key stand together at one end, so the first and the last row show them.
     const step = at === 0 ? Math.max(1, rows.length - 1) : 1
     for (let row = 0; row < rows.length; row += step) if (isNullIn(rows[row] as Row, at)) return key
   }

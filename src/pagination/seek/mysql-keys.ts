@@ -19,7 +19,10 @@ import type { QueryRunner, Row } from './query-runner.ts'
 import type { KeyTypes, OrderKey } from './sort-keys.ts'
 import { asColumn, columnList, nodeKey, raw } from './sql-nodes.ts'
 
-/** Statements that are sent for one page at most, because connections of a pool may be in several databases. */
+/**
+ * How many statements may be sent for one page. It may take several, because connections of a pool may be in different
+ * databases.
+ */
 const maxAttempts = 8
 
 /** The types of a query's keys on MariaDB and MySQL, which are looked up when a statement first needs them. */
@@ -28,7 +31,7 @@ export class MysqlKeys implements KeyTypes {
   readonly #runner: QueryRunner
   readonly #signal: AbortSignal | undefined
   #database: string | undefined = latestDatabase()
-  // What the types were found from.
+  // The tables and expressions that the types were found from.
   #tables: QualifiedName[] = []
   #computed: readonly ComputedKey[] = []
 
@@ -37,7 +40,7 @@ export class MysqlKeys implements KeyTypes {
     this.#signal = signal
   }
 
-  /** @throws ColumnsMissing, which {@link run} answers by looking them up */
+  /** @throws ColumnsMissing when columns must be looked up first, which {@link run} does */
   typesOf(keys: readonly OperationNode[], query: SelectQueryNode): MysqlType[] {
     const tables = new Map<string, QualifiedName>()
     const found = mysqlKeyTypes(keys, query, (table) => {
@@ -60,7 +63,7 @@ export class MysqlKeys implements KeyTypes {
   }
 
   /**
-   * Runs a statement, again if it was built from the types of another database's columns.
+   * Runs a statement, and again if it was built from the types of columns in another database.
    *
    * @param reset - makes the next run build the statement anew
    */
@@ -79,7 +82,7 @@ export class MysqlKeys implements KeyTypes {
     }
   }
 
-  /** Takes the types from the database from now on, and tells whether they are those that were used until now. */
+  /** Takes the types from this database from now on. Returns whether they are the same as before. */
   async isIn(database: string | undefined): Promise<boolean> {
     if (database === undefined || database === this.#database) return true
     const used = this.#known()
@@ -88,7 +91,7 @@ export class MysqlKeys implements KeyTypes {
     return this.#known() === used
   }
 
-  /** Looks the types up again, and tells whether others were used until now. */
+  /** Looks up the types again. Returns whether they differ from those before. */
   async #haveChanged(): Promise<boolean> {
     if (this.#tables.length === 0) return false
     const used = this.#known()
@@ -97,7 +100,8 @@ export class MysqlKeys implements KeyTypes {
   }
 
   /**
-   * Reads a page, again if it failed because its statement was built for the types that keys had before a migration.
+   * Reads a page. If that fails because a migration has changed the types of its keys, reads it again with a new
+   * statement.
    *
    * @param reset - makes the next reading build the statement anew
    */
@@ -112,8 +116,8 @@ export class MysqlKeys implements KeyTypes {
   }
 
   /**
-   * @throws CursorInvalidError when the position has a text that no key is written as
-   * @throws CursorMismatchError when its keys have other types
+   * @throws CursorInvalidError when the position has a text that no key can have
+   * @throws CursorMismatchError when the position is of keys of other types
    */
   static expectFitting(position: Position, keys: readonly OrderKey[]): void {
     if (position.some((text) => text !== null && !isWritten(text))) throw unreadable()
@@ -122,21 +126,21 @@ export class MysqlKeys implements KeyTypes {
     }
   }
 
-  /** Whether the keys are written as these texts. */
+  /** Whether these keys can have these texts. */
   static fits(position: Position, keys: readonly OrderKey[]): boolean {
     return position.every((text, at) => text === null || fitsType(text, keys[at] as OrderKey))
   }
 
-  /** The first key of the position that was written in another time zone than that of the row, and may depend on it. */
+  /** The first key that may depend on the time zone, and whose text was written in another zone than the row's. */
   static keyOfOtherZone(row: Row | undefined, position: Position, keys: readonly OrderKey[]): OrderKey | undefined {
     return keys.find((key, at) => {
       const zone = zoneOfKey(position[at] ?? '', key)
-      // Bytes under `names binary`.
+      // Under `names binary`, the value is bytes.
       return zone !== undefined && row !== undefined && zone !== String(row.posthastez0)
     })
   }
 
-  /** What the types are found from, as a text. */
+  /** Everything that the types are found from, as a text to compare. */
   #known(): string {
     const columns = this.#tables.map((table) => columnsIn(this.#database, table))
     return JSON.stringify([columns, this.#computed.map(({ name }) => isOpaque(this.#database, name))])
@@ -166,11 +170,11 @@ export class MysqlKeys implements KeyTypes {
   }
 }
 
-/** A key that is no column that we know. */
+/** A key whose column is not known. */
 interface ComputedKey {
-  /** The same in every run of the query, and in no query of other tables. */
+  /** Identifies the key: it is the same in every run of the query, and differs in a query of other tables. */
   readonly name: string
-  /** A statement without rows, which fails when the key cannot be read as a number. */
+  /** A statement that returns no rows, and fails when the key cannot be read as a number. */
   readonly asNumber: SelectQueryNode
 }
 
@@ -182,7 +186,7 @@ function computedKey(key: OperationNode, query: SelectQueryNode): ComputedKey {
   return { name, asNumber: { ...rows, selections, limit: LimitNode.create(ValueNode.createImmediate(0)) } }
 }
 
-/** Whether the error says that values of this type cannot be what the statement makes of them. */
+/** Whether the error says that values of this type cannot be used as the statement uses them. */
 function isIllegal(error: unknown): boolean {
   return [4078, 4079].includes((Object(error) as { errno?: number }).errno ?? 0)
 }

@@ -14,7 +14,7 @@ export function offsetStatement(
   return withLimit({ ...base, orderBy: orderBy(orderTerms(keys, dialect)) }, dialect, limit, offset)
 }
 
-/** @param sqls - the SQL to order by in place of the keys', one for each key */
+/** @param sqls - the SQL to order by instead of each key */
 export function orderTerms(
   keys: readonly OrderKey[],
   dialect: SqlDialect,

@@ -46,7 +46,7 @@ export class OrderedQuery {
    * Resolves the order, once for all statements.
    *
    * @param node - the query, as the runner passes it
-   * @param complete - adds what else statements must know of the keys
+   * @param complete - adds details of the keys that statements need
    */
   resolve(
     node: SelectQueryNode,
@@ -61,7 +61,7 @@ export class OrderedQuery {
     return this.#resolved
   }
 
-  /** Makes later statements compare the keys as values of several types. */
+  /** Makes later statements expect values of several types in the keys. */
   expectMixedTypes(): ResolvedQuery {
     const { keys, ...resolved } = this.#resolved as ResolvedQuery
     this.#resolved = { ...resolved, keys: keys.map((key) => ({ ...key, typesInUnion: 'several' })) }
@@ -69,10 +69,10 @@ export class OrderedQuery {
   }
 
   /**
-   * Makes PostgreSQL work out the keys in later statements for rows of the query alone. Otherwise it may compare them before it
-   * joins and filters, and fail for a row that the query leaves out, as at `a / b` where `b` is 0.
+   * Makes PostgreSQL compute the keys, in later statements, only for rows of the query. Otherwise it may compare keys
+   * before it joins and filters, and fail for a row that the query leaves out, as at `a / b` where `b` is 0.
    *
-   * @returns whether it did so until now
+   * @returns whether this changes later statements
    */
   fence(): boolean {
     if (this.#isFenced || this.runner.dialect !== 'postgres') return false

@@ -16,7 +16,7 @@ import { parameter, type SqlStyle } from './sql-nodes.ts'
 
 export type Row = Record<string, unknown>
 
-/** Whether a condition in a row is true, as each driver gives it. */
+/** Whether a condition in a row is true. Drivers give `true`, `'t'` or 1. */
 export function isTrue(value: unknown): boolean {
   return value === true || value === 't' || Number(value) === 1
 }
@@ -29,7 +29,7 @@ export function expectColumn(row: Row | undefined, name: string): void {
   )
 }
 
-/** @throws QueryUnsupportedError when a column that is a text in the statement is something else in a row */
+/** @throws QueryUnsupportedError when a row has anything but a text in a column that the statement selects as text */
 export function expectTexts(rows: readonly Row[], name: string): void {
   if (rows.every((row) => typeof row[name] === 'string')) return
   throw new QueryUnsupportedError(
@@ -50,14 +50,14 @@ export function untyped(query: object): SelectQuery {
   return query as SelectQuery
 }
 
-/** The result of a builder: a statement to run in place of the query, and anything else that the caller needs. */
+/** What a builder returns: a statement to run in place of the query, and anything else that the caller needs. */
 interface Built {
   readonly statement: RootOperationNode
 }
 
 /**
- * Runs our own statements through the executor of a query: over its connection or transaction, and behind the user's
- * plugins, which have already rewritten the node that a statement is built from.
+ * Runs our own statements through the executor of a query: over its connection or transaction, and through the user's
+ * plugins. These have already rewritten the node that a statement is built from.
  */
 export class QueryRunner implements KyselyPlugin, SqlStyle {
   readonly dialect: SqlDialect
@@ -86,11 +86,11 @@ export class QueryRunner implements KyselyPlugin, SqlStyle {
     if (signal?.aborted) return Promise.reject(signal.reason)
     this.#build = build
     const execution = this.#query.execute(signal && { signal })
-    // Kysely compiles before its first `await`, so this is what our `build` returned, even if other statements run at
-    // the same time. If `build` threw, the execution rejects.
+    // Kysely compiles before its first `await`, so `#built` is what this `build` returned, even if other statements run
+    // at the same time. If `build` threw, the execution rejects.
     const built = this.#built as Result
     const read = signal === undefined ? execution : untilAborted(execution, signal)
-    // In an async function it would take longer, and this runs for each page.
+    // An async function would take longer, and this runs for each page.
     return read.then(
       (rows) => {
         if (this.dialect === 'sqlite') refuseNameTwice(built.statement, rows[0])
@@ -127,7 +127,7 @@ export class QueryRunner implements KyselyPlugin, SqlStyle {
   }
 }
 
-/** `select $1, "x", default`: shows the dialect and the quotes of a compiler. */
+/** `select $1, "x", default`: its SQL shows the dialect and the quotes of a compiler. */
 const sample: Built = {
   statement: {
     kind: 'SelectQueryNode',

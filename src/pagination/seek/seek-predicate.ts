@@ -4,15 +4,15 @@ import type { KeyText, Position } from '../key-text/key-text.ts'
 import { isNative, type OrderKey, type ResolvedQuery } from './sort-keys.ts'
 import { joined, raw } from './sql-nodes.ts'
 
-/** The form of the condition on the rows from a position on. */
+/** The form of the condition that selects the rows from a position on. */
 export type SeekStrategy = 'row' | 'branches' | 'or'
 
 /**
  * Chooses the form that the planner turns into a range of an index:
  *
- * - PostgreSQL does so with a row value, and never with an `or`.
- * - SQLite does not with a row value that ends in the rowid.
- * - MySQL and MariaDB do with an `or`, and read the whole index for a row value.
+ * - PostgreSQL needs a row value, and never uses a range for an `or`.
+ * - SQLite uses no range for a row value that ends in the rowid.
+ * - MySQL and MariaDB need an `or`, and read the whole index for a row value.
  *
  * Where neither form works, disjoint branches under `union all` do: each is a range.
  */
@@ -59,7 +59,7 @@ export function compareRows(keyList: OperationNode, operator: '=' | '<=' | '>=',
   return raw(['(', `) ${operator} (`, ')'], keyList, values)
 }
 
-/** A condition on the first key, which all rows from the position on meet. SQL Server needs it to find the range of an index. */
+/** A condition on the first key that all rows from the position on meet. SQL Server needs it to use a range of the index. */
 export function firstKeyFrom(keys: readonly OrderKey[], position: Position, text: KeyText): OperationNode | undefined {
   const key = keys[0] as OrderKey
   const [value = null] = position
@@ -68,7 +68,7 @@ export function firstKeyFrom(keys: readonly OrderKey[], position: Position, text
 }
 
 /**
- * For each key that should have no NULLs, the condition that finds rows after the position where it is NULL.
+ * For each key that should have no NULLs, the condition that finds rows after the position where the key is NULL.
  *
  * @param position - absent at the start of a walk, where only the first key is checked
  * @param checkFirstKey - whether to look for NULLs in the first key

@@ -36,7 +36,7 @@ export interface SeekRequest {
   readonly needsBothFlags?: boolean
   /** Whether to sort times by their instants, because MySQL may sort them by local time. */
   readonly sortsInstants?: boolean
-  /** Whether the page is read again, because its probe did not agree with it. */
+  /** Whether the page is read a second time, because the probe contradicted it. */
   readonly isSecond?: boolean
 }
 
@@ -78,8 +78,8 @@ export class SeekQuery {
   }
 
   /**
-   * Reads rows by position. The statement starts at the cursor's own row. If that row is still there, it proves that there
-   * are rows on its other side, in the same snapshot; only if it is gone does a second statement look for them.
+   * Reads rows by position, from the cursor's own row on. If that row still exists, it proves, in the same snapshot, that
+   * there are rows on the cursor's other side. If it is gone, a second statement looks for such rows.
    */
   seek(request: SeekRequest): Promise<SeekResult> {
     if (this.#mysqlKeys === undefined) return this.#seek(request)
@@ -122,7 +122,7 @@ export class SeekQuery {
     }
   }
 
-  /** Seeks with another statement after the error of the first, or throws what caused the error. */
+  /** After an error, seeks with another statement if one may succeed, or else throws the cause of the error. */
   async #seekDespite(error: unknown, request: SeekRequest): Promise<SeekResult> {
     if (this.#avoidKeyValues(error)) return this.#seek(request)
     if (isRankOfFts5(error) && this.#keys[0]?.typesInUnion !== 'several') {
@@ -136,7 +136,7 @@ export class SeekQuery {
     return this.#seek(request).catch(() => Promise.reject(error))
   }
 
-  /** The request to read the page with again, if the rows show that their statement was not the right one. */
+  /** The request with which to read the page again, if the rows show that the statement was the wrong one. */
   #betterRequest(request: SeekRequest, rows: readonly Row[], resolved: ResolvedQuery): SeekRequest | undefined {
     const [first] = rows
     const { dialect } = this.runner
@@ -152,7 +152,7 @@ export class SeekQuery {
   /**
    * Whether there are rows behind a cursor whose own row is gone.
    *
-   * @param first - the first row in front of it
+   * @param first - the first row ahead of the cursor
    * @returns `undefined` when the page must be read again
    */
   async #probe(page: PageStatement, first?: Row, isSecond?: boolean): Promise<boolean | undefined> {
@@ -169,7 +169,7 @@ export class SeekQuery {
     }
     refuseOtherZone(row, position, keys)
     refuseNull(unexpectedNullAhead(row, keys))
-    // Somebody may have written the row again since the page was read.
+    // Somebody may have written the cursor's row again since the page was read.
     if (Number(row?.phe) === 1 && !isSecond) return undefined
     if (Number(row?.phe) === 1 || (first && isSame(this.#positionOf(first), position))) throw unstable(keys)
     const behind = row?.phb ?? null
@@ -177,10 +177,10 @@ export class SeekQuery {
     return behind !== null
   }
 
-  /** Whether the driver refused an integer beyond 2^53 in a hidden column. Then another statement may not. */
+  /** If the driver refused an integer beyond 2^53 in a hidden column, leaves out key values. Returns whether that is new. */
   #avoidKeyValues(error: unknown): boolean {
     const keys = this.resolved?.keys
-    // Of `node:sqlite` it has a code; of libSQL it has none.
+    // Only `node:sqlite` gives this error a code, libSQL does not: so check the class.
     if (this.runner.dialect !== 'sqlite' || !(error instanceof RangeError) || keys === undefined) return false
     return withoutKeyValues(keys)
   }
@@ -242,7 +242,7 @@ export class SeekQuery {
     if (leadsBack || isLost) throw unstable(this.#keys)
   }
 
-  /** Whether the rows show that their statement should have been detailed. The next ones are. */
+  /** Whether the rows show that their statement lacked details. If so, the next statements have them. */
   #lacksDetails(rows: readonly Row[], resolved: ResolvedQuery): boolean {
     const { dialect } = this.runner
     const [first] = rows
@@ -316,7 +316,7 @@ export class SeekQuery {
     const resolved = sortsInstants ? { ...directed, keys: withInstants(directed.keys) } : directed
     const position = content?.position
     const isWalkStart = position === undefined || !needsBothFlags
-    // One row more than the page proves that rows follow it; with a cursor, one more is the cursor's own row.
+    // One row more than the page shows whether rows follow it. With a cursor, one more row is the cursor's own.
     const rowCount = position === undefined ? limit + 1 : limit + 2
     const statement = seekStatement(resolved, this.runner.dialect, rowCount, position, isWalkStart)
     return { statement, resolved, position, page: content?.page }

@@ -17,8 +17,8 @@ import { columnName, nodeKey, selectedNode, selectionName } from './sql-nodes.ts
 import { seekStatement } from './statements.ts'
 
 /**
- * The keys of an order as its rows show them to the user. Such rows need no hidden columns, and are handed on as the driver made
- * them: to write the keys and to copy the rows takes as long as to read them.
+ * The keys of an order as its rows show them to the user. Such rows need no hidden columns, and are handed on as the
+ * driver made them. That saves time: writing the keys and copying the rows takes as long as reading them.
  */
 export class ShownKeys {
   readonly #resolved: ResolvedQuery
@@ -26,7 +26,7 @@ export class ShownKeys {
   readonly #text: ShownText
   /** The names of the keys in the statement. */
   readonly #columns: readonly string[]
-  /** Their names in the rows, which a plugin may have changed. */
+  /** The names of the keys in the rows. A plugin may have changed them. */
   readonly #names: readonly string[]
 
   private constructor(
@@ -46,13 +46,14 @@ export class ShownKeys {
   /**
    * Finds the columns that show the keys.
    *
-   * @param rows - with hidden columns, which prove that what the rows show are the keys
-   * @returns `undefined` when a key is not shown, or not as the database has it
+   * @param rows - with hidden columns, which prove that the values shown are the keys
+   * @returns `undefined` when a key is not shown, or not exactly as the database has it
    */
   static find(resolved: ResolvedQuery, rows: readonly Row[], dialect: SqlDialect): ShownKeys | undefined {
     const { node, keys, isGrouped } = resolved
     const [first] = rows
-    // A reader must not give rows of another kind from the second chunk on: some drivers make rows without a prototype.
+    // Some drivers make rows without a prototype. The first chunk has turned them into plain objects, so later chunks
+    // must too.
     if (isGrouped || first === undefined || Object.getPrototypeOf(first) !== Object.prototype) return undefined
     const text = shownTexts[dialect]
     if (text === undefined || needsHiddenColumns(keys, dialect)) return undefined
@@ -63,7 +64,7 @@ export class ShownKeys {
     return rows.every((row) => shown.#isAt(row, keyTexts[dialect].positionOf(row, keys))) ? shown : undefined
   }
 
-  /** Makes the statement that starts at a position, without our columns, which are the last selection of each query. */
+  /** Makes the statement that starts at a position, without our columns: these are the last selection of each query. */
   statementFrom(position: Position, limit: number): SelectQueryNode {
     const { node, keys } = this.#resolved
     const statement = seekStatement(this.#resolved, this.#dialect, limit, position, true)
@@ -132,7 +133,7 @@ export class ShownKeys {
   }
 }
 
-/** Whether they tell more than the keys: NULLs where none should be, or values of other types in a union. */
+/** Whether hidden columns tell more than the keys: unexpected NULLs, or values of other types in a union. */
 function needsHiddenColumns(keys: readonly OrderKey[], dialect: SqlDialect): boolean {
   if (dialect === 'sqlite') return keys[0]?.typesInUnion === 'one'
   return keys.some((key) => !key.isUnique || key.isNullable || key.isDescending !== keys[0]?.isDescending)
@@ -142,7 +143,10 @@ function withoutLastSelection(query: SelectQueryNode): SelectQueryNode {
   return { ...query, selections: query.selections?.slice(0, -1) } as SelectQueryNode
 }
 
-/** Another table may have a column of the name. SQLite orders a union by an alias, but not by a column that is one of several. */
+/**
+ * Gives a column its own name as an alias. If another table has a column of the name, SQLite orders a union only by an
+ * alias.
+ */
 function underOwnName(selection: SelectionNode): SelectionNode {
   const { selection: column } = selection
   const name = ReferenceNode.is(column) ? columnName(column) : undefined
@@ -163,7 +167,7 @@ function shownColumn(key: OperationNode, { selections = [], from, joins }: Selec
   const [only] = shown
   if (only === undefined || shown.length > 1) return undefined
   const name = selectionName(only) ?? columnName(key)
-  // All columns of another table may have one of that name.
+  // A `*` of another table may include a column of that name.
   const mayHaveName = (selection: SelectionNode) => (selectionName(selection) ?? name) === name
   return selections.filter(mayHaveName).length === 1 ? name : undefined
 }

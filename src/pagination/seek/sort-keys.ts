@@ -40,7 +40,7 @@ import {
 /** A key of the order, resolved against the query. */
 export interface OrderKey {
   readonly node: OperationNode
-  /** What the user wrote, where the node is a column of a wrapped query. */
+  /** The key as the user wrote it, if `node` is a column of a wrapped query. */
   readonly given?: OperationNode | undefined
   /** The node as statements write it. */
   readonly sql: OperationNode
@@ -52,11 +52,14 @@ export interface OrderKey {
   readonly isUnique: boolean
   /** The type of its column, on MariaDB and MySQL. */
   readonly type?: MysqlType | undefined
-  /** Whether the statement says that times are in the order of their instants, on MySQL. */
+  /** Whether the statement sorts times by their instants explicitly, on MySQL. */
   readonly isByInstant?: boolean | undefined
-  /** On MariaDB and MySQL, what it is in another query that the query reads from. The database may move conditions into that. */
+  /**
+   * On MariaDB and MySQL, what the key is inside another query that the query reads from. Conditions may be moved in
+   * there.
+   */
   readonly inner?: InnerKey | undefined
-  /** On SQLite, of how many types its values are taken to be, if the query reads from a union. */
+  /** On SQLite, if the query reads from a union: whether the key is assumed to have values of one type or of several. */
   readonly typesInUnion?: 'one' | 'several' | undefined
 }
 
@@ -106,7 +109,7 @@ export function resolveOrder(
   if (ownItems.length > 0 && by.length > 0) {
     throw new QueryUnsupportedError('The query has an `orderBy()` of its own, and `by` is given too: keep one of them')
   }
-  // Not the nodes of `by` and `unique`: the user's plugins rewrote those in the tuple only.
+  // The nodes are taken from the tuple, not from `by` and `unique`: the user's plugins rewrote only the tuple.
   const { values } = (items.at(-1) as OrderByItemNode).orderBy as TupleNode
   const ordered = ownItems.length > 0 ? ownItems.map((item) => parseOwnItem(item, node, style.dialect)) : by
   const nodes = ownItems.length > 0 ? [...ordered.map((key) => key.node), ...values] : values
@@ -115,7 +118,7 @@ export function resolveOrder(
   const known = isAsGiven ? orders.get(given)?.get(styleName(style)) : undefined
   const { keys, signature } = known ?? orderOf(allResolved, ordered, unique.length, node, style, keyTypes)
   if (known === undefined && isAsGiven) remember(given, style, { keys, signature })
-  // In an order, databases would take `name` of `select a as name, name as b` for `a`.
+  // In an order, databases would take the `name` of `select a as name, name as b` for `a`, not for the column `name`.
   const isHidden = allResolved.some((key, at) => key !== nodes[at] && resolveAlias(key, node, style.dialect) !== key)
   if (!isFenced && !isHidden && !isGrouped(node) && (known !== undefined || !needTable(keys))) {
     const selections = columnsAsText(node.selections, style.quote)
@@ -142,7 +145,7 @@ export function resolveOrder(
 /** PostgreSQL moves no condition into a sub-query that has an offset. */
 const fence = /* @__PURE__ */ (() => OffsetNode.create(sqlText('0')))()
 
-/** Whether the keys can be used as columns of a table only. */
+/** Whether the keys can be used only as columns of a wrapped query. */
 function needTable(keys: readonly OrderKey[]): boolean {
   const isWindow = (key: OperationNode) => someNode(key, (part) => isWindowFunction(part as OperationNode))
   return (
@@ -161,7 +164,7 @@ function orderOf(
   style: SqlStyle,
   keyTypes: KeyTypes | undefined,
 ): Order {
-  // A constant orders nothing; in a union, each query may have another one.
+  // A constant orders nothing, so it is left out if there are other keys. In a union, each query may have another constant.
   const hasOrder = base.setOperations === undefined && !allNodes.every(isConstant)
   const isKey = (node: OperationNode) => !hasOrder || !isConstant(node)
   const nodes = allNodes.filter(isKey)
@@ -177,7 +180,7 @@ function orderOf(
   return { keys, signature }
 }
 
-/** The orders by keys that name columns, for each way to write SQL. */
+/** Resolved orders whose keys are all columns: by the given keys, then by the style of SQL. */
 const orders = new WeakMap<GivenKeys, Map<string, Order>>()
 
 function remember(given: GivenKeys, style: SqlStyle, order: Order): void {
@@ -196,12 +199,12 @@ function resolveKey(given: OperationNode, query: SelectQueryNode, dialect: SqlDi
   const resolved = resolveAlias(key, query, dialect)
   if (!ReferenceNode.is(resolved)) refuseKey(resolved)
   if (query.setOperations === undefined) return resolved
-  // What the first query of a union selects twice may be two columns in another.
+  // In a union, keep the name: what the first query selects twice may be two columns in another query.
   const { column, collation } = columnOrPlace(key, dialect) ?? {}
   return column === undefined || collation !== undefined ? key : column
 }
 
-/** A key of the query's own `orderBy()`. It may be nullable, so it counts as nullable. */
+/** A key of the query's own `orderBy()`. We cannot know whether it is ever NULL, so it counts as nullable. */
 function parseOwnItem(item: OrderByItemNode, query: SelectQueryNode, dialect: SqlDialect): GivenKey {
   const direction = item.direction === undefined ? 'asc' : rawSqlOf(item.direction)
   const match = /^\s*(asc|desc)(?:\s+nulls\s+(first|last))?\s*$/i.exec(direction)
@@ -233,7 +236,10 @@ function signatureOf(names: readonly string[], givenKeys: readonly GivenKey[], {
 
 const keysBySignature = new Map<string, OrderKey[]>()
 
-/** Equal orders share one array of keys, under which statements cache their SQL. Expressions are left out: they hold values. */
+/**
+ * Equal orders share one array of keys, by which statements cache their SQL. Expressions are not cached, because they
+ * hold values.
+ */
 function cacheKeys(signature: string, keys: OrderKey[]): OrderKey[] {
   if (keysBySignature.size < maxCached && keys.every((key) => ReferenceNode.is(key.node))) {
     keysBySignature.set(signature, keys)
@@ -266,7 +272,7 @@ function keysOf(
       sql: toSql(node, quote),
       isDescending,
       nulls: given?.nulls ?? nativeNulls(dialect, isDescending),
-      // A unique key is trusted to have none, unless the caller has said where they come.
+      // A unique key is trusted to have no NULLs, unless the caller has said where they stand.
       isNullable: given?.isNullable === true && (!isUnique || given.nulls !== undefined),
       isUnique,
       type: types?.[at],

@@ -24,7 +24,9 @@ import type { SqlDialect } from '../../shared/sql/dialect.ts'
 /** How the query's compiler writes SQL. */
 export interface SqlStyle {
   readonly dialect: SqlDialect
-  /** The quote around names; `undefined` when the compiler does not quote as its dialect does, and must write all names. */
+  /**
+   * The quote around names; `undefined` when the compiler quotes otherwise than its dialect, and so must write all names.
+   */
   readonly quote: string | undefined
 }
 
@@ -109,7 +111,7 @@ function parametersIn(node: unknown): number {
   return count
 }
 
-/** The expression without parentheses, and out of raw SQL that has no text of its own. */
+/** The expression inside parentheses, or inside raw SQL that adds no text. */
 export function unwrap(node: OperationNode): OperationNode {
   if (ParensNode.is(node)) return unwrap(node.node)
   if (!RawNode.is(node) || node.parameters.length !== 1) return node
@@ -128,8 +130,8 @@ export function sqlText(sql: string): RawNode {
 }
 
 /**
- * The node for use in a statement: a column's name as finished text, which takes no time to compile, any other expression
- * in parentheses.
+ * The node for use in a statement. A column's name becomes finished text, which takes no time to compile. Any other
+ * expression goes into parentheses.
  */
 export function toSql(node: OperationNode, quote: SqlStyle['quote']): RawNode {
   if (!ReferenceNode.is(node)) return raw`(${node})`
@@ -148,7 +150,7 @@ export function quoted(name: string, quote: string): string {
   return quote + (name.includes(quote) ? name.replaceAll(quote, quote + quote) : name) + quote
 }
 
-/** The names of columns as finished text, because a statement may have them in several branches. */
+/** Compiles the names of columns to text once, because a statement may have them in several branches. */
 export function columnsAsText(
   columns: readonly SelectionNode[] | undefined,
   quote: SqlStyle['quote'],
@@ -170,7 +172,7 @@ export function columnsAsText(
   return selections
 }
 
-/** Comparisons with columns as text around their values, because a statement may have them in several branches. */
+/** Compiles comparisons with columns to text around their values, because a statement may have them in several branches. */
 export function conditionAsText(condition: OperationNode, quote: SqlStyle['quote']): OperationNode {
   if (quote === undefined) return condition
   if (AndNode.is(condition)) {
@@ -217,7 +219,7 @@ export function selectionName({ selection }: SelectionNode): string | undefined 
   return ReferenceNode.is(selection) ? columnName(selection) : undefined
 }
 
-/** What the selection selects, without its alias. */
+/** The selected expression without its alias. */
 export function selectedNode({ selection }: SelectionNode): OperationNode {
   return AliasNode.is(selection) ? selection.node : selection
 }
@@ -227,7 +229,7 @@ export function asColumn(node: OperationNode, name: string): OperationNode {
   return raw(['', ` as ${name}`], node)
 }
 
-/** A table that our statement reads. As a node, because `instrument` does not look for tables in raw SQL. */
+/** A table that our statement reads. It is a node, because `instrument` does not look for tables in raw SQL. */
 export function tableNode(name: string): TableNode {
   const identifier = { kind: 'IdentifierNode', name } as const
   return { kind: 'TableNode', table: { kind: 'SchemableIdentifierNode', identifier } }
@@ -255,8 +257,8 @@ export interface Clauses {
 }
 
 /**
- * The query with all clauses at once, because each copy of its node takes time. Kysely takes a clause that is `undefined` as
- * absent; to leave the property out would take longer.
+ * Adds all clauses at once, because each copy of the query's node takes time. Kysely treats a clause that is `undefined`
+ * as absent; to leave the property out would take longer.
  */
 export function withClauses(query: SelectQueryNode, clauses: Clauses, dialect: SqlDialect): SelectQueryNode {
   const { columns, condition, orderBy, limit } = clauses
@@ -269,7 +271,7 @@ export function withClauses(query: SelectQueryNode, clauses: Clauses, dialect: S
   return node as SelectQueryNode
 }
 
-/** The query with this column in place of its own. */
+/** The query with this column instead of its own columns. */
 export function withOnlyColumn(query: SelectQueryNode, column: OperationNode): SelectQueryNode {
   return { ...query, selections: [columnList([column])] }
 }

@@ -45,12 +45,12 @@ import {
 } from './sql-nodes.ts'
 
 /**
- * Reads rows from the position on, its own row included, or from the start of the order. Each row also has the text of its
- * keys, what proves that they keep their place, and whether it stands at the position, and may have the values of its keys and
- * a mark if NULLs that should not exist lie ahead.
+ * Reads the row at the position and the rows after it, or the first rows of the order. Each row also has the text of its
+ * keys, a proof that the keys keep their place, and a mark if it stands at the position. It may have the values of its
+ * keys, and a mark if unexpected NULLs lie ahead.
  *
- * @param isWalkStart - On PostgreSQL, only the statement that starts a walk looks for NULLs in a first key that should have
- *   none: the search costs as much as a page.
+ * @param isWalkStart - On PostgreSQL, only the statement that starts a walk looks for NULLs in a first key that should
+ *   have none: the search costs as much as a page.
  */
 export function seekStatement(
   query: ResolvedQuery,
@@ -89,7 +89,7 @@ export function seekStatement(
   const isTooMany = dialect === 'sqlite' && (conditions.length > maxCompoundTerms || keysWithoutValues.has(keys))
   if (conditions.length === 1 || strategy === 'or' || isTooMany) {
     const condition = either(conditions)
-    // Here all keys but the last are NULL in every row. MariaDB sorts the rows unless the order is by the last key alone.
+    // Here all keys but the last are NULL in every row. MariaDB would sort the rows if the order named these keys too.
     if (conditions.length === 1 && dialect === 'mysql') {
       return page([mark], condition, keySqlOf(keys.slice(-1), dialect).order)
     }
@@ -100,7 +100,7 @@ export function seekStatement(
   return { ...unionOf(branches, dialect, limit), orderBy: orderByValues, limit: limitNode(limit) }
 }
 
-/** The `or` form has the query once, so it can be taken for every query that the database takes. */
+/** The `or` form contains the query only once, so it fits whenever the query itself does. */
 function fittingStrategy(query: ResolvedQuery, dialect: SqlDialect, isWalkStart: boolean): SeekStrategy {
   const strategy = seekStrategy(query, dialect)
   if (strategy === 'or') return strategy
@@ -109,7 +109,7 @@ function fittingStrategy(query: ResolvedQuery, dialect: SqlDialect, isWalkStart:
   return fits(query, dialect, strategy === 'row' ? 1 + checked.length : 2 * keys.length) ? strategy : 'or'
 }
 
-/** Whether a statement may have the parameters of the query so many times, and with each those of a cursor. */
+/** Whether a statement may have the query's parameters so many times, each time with those of a cursor. */
 function fits({ base, condition, keys }: ResolvedQuery, dialect: SqlDialect, times: number): boolean {
   if (times === 1) return true
   const { with: own, selections, from, joins } = base
@@ -120,10 +120,10 @@ function fits({ base, condition, keys }: ResolvedQuery, dialect: SqlDialect, tim
 const keysWithoutValues = new WeakSet<readonly OrderKey[]>()
 
 /**
- * Keeps the values of keys out of later statements in either direction, though these read the rows with the same first key
- * again.
+ * Keeps the values of keys out of later statements in either direction. The cost: these read the rows with the same first
+ * key again.
  *
- * @returns whether they were in the statements until now
+ * @returns whether the values were in the statements until now
  */
 export function withoutKeyValues(keys: readonly OrderKey[]): boolean {
   if (keysWithoutValues.has(keys)) return false
@@ -131,7 +131,7 @@ export function withoutKeyValues(keys: readonly OrderKey[]): boolean {
   return true
 }
 
-/** Cloudflare D1 refuses statements of more. */
+/** Cloudflare D1 refuses a union of more branches. */
 const maxCompoundTerms = 5
 
 const notMarked = /* @__PURE__ */ sqlText('1 = 0 as posthastex0')
@@ -145,7 +145,7 @@ function markOf(keys: readonly OrderKey[], position: Position, dialect: SqlDiale
     : asColumn(raw`(${condition})`, 'posthastex0')
 }
 
-/** In which database the statement runs, and in which time zone if keys depend on it. */
+/** The columns that tell the database of the statement, and the time zone if keys depend on it. */
 function sessionColumns(keys: readonly OrderKey[]): OperationNode[] {
   return keys.some(({ type }) => type === 'zoned') ? [databaseColumn, zoneColumn] : [databaseColumn]
 }
@@ -177,7 +177,9 @@ export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, posit
   return withOnlyColumn(SelectQueryNode.create(query.base.with), joined(columns, ', '))
 }
 
-/** The keys as columns of a common table expression, so that a statement that reads them several times has the query once. */
+/**
+ * Makes the keys columns of a common table expression: a statement that reads them several times then has the query once.
+ */
 function namedKeys(query: ResolvedQuery): ResolvedQuery {
   const { from, joins, where, with: own } = query.base
   const columns = query.keys.map(({ sql }, at) => asColumn(sql, `posthastek${at}`))
@@ -205,13 +207,13 @@ export function withoutColumns(query: ResolvedQuery): ResolvedQuery {
 interface KeySql {
   readonly list: OperationNode
   readonly texts: OperationNode
-  /** The same for orders whose statements must be detailed. */
+  /** The texts for orders whose statements must be detailed. */
   detailedTexts(): OperationNode
   readonly values: OperationNode
   /** The terms of `order`. */
   readonly terms: OperationNode
   readonly order: OrderByNode
-  /** The same order by the columns of `values`, for a union. */
+  /** `order` by the columns of `values`, for a union. */
   readonly orderByValues: OrderByNode
 }
 
@@ -252,7 +254,7 @@ function nullChecks(
   )
 }
 
-/** A mark on each row if the position is a number in a union that has other values too. */
+/** A mark on each row, if the position is a number and the union also has other values. */
 function mixedColumns(query: ResolvedQuery, position: Position): OperationNode[] {
   const { base, keys } = query
   if (!mayBeMixed(keys, position)) return []
@@ -262,7 +264,7 @@ function mixedColumns(query: ResolvedQuery, position: Position): OperationNode[]
 }
 
 /**
- * Reads 1 or NULL. It has an order, so that a planner without statistics takes the index instead of hoping to meet a row
+ * Reads 1 or NULL. The order makes a planner without statistics take the index. Otherwise it may hope to meet a row
  * early.
  */
 function exists(
