@@ -7,7 +7,7 @@ export interface CallSites {
   readonly loopSite?: CallSite | undefined
 }
 
-/** Captures the current stack in about 2 us. It is formatted only when `stack` is read. */
+/** Captures the current stack in about 2 us. The stack is formatted only when `stack` is read. */
 export function captureStack(): { readonly stack?: string } {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 50
@@ -18,9 +18,9 @@ export function captureStack(): { readonly stack?: string } {
 }
 
 /**
- * Finds the user's code on a stack. Its first frame built the query. The loop is the caller of `map`, `forEach` and similar
- * built-ins. Without such a call, it is the last frame before the stack leaves the user's code: after an `await`, V8 resumes
- * the function that awaits in its loop, so that function is the outermost one on the stack.
+ * Finds the user's code on a stack. The first frame of the user's code built the query. The loop is the caller of `map`,
+ * `forEach` or a similar built-in. Without such a call, it is the last frame before the stack leaves the user's code:
+ * after an `await`, V8 resumes the function whose loop awaits, so that function is the outermost one on the stack.
  */
 export function callSitesOf({ stack }: { readonly stack?: string }): CallSites {
   // The program's own `Error.prepareStackTrace` may return no text.
@@ -35,7 +35,7 @@ export function callSitesOf({ stack }: { readonly stack?: string }): CallSites {
       const caller = frames.slice(index).find((frame) => frame.site !== undefined)
       return { callSite: frames[first]?.site, loopSite: caller?.site ?? frames[loop]?.site }
     }
-    // Async frames show who awaits, not who runs now. They count only when the stack has no other frames of the user.
+    // Async frames show who awaits, not who runs now. They count only if the user's first frame is async too.
     if (site === undefined || (isAsync && !frames[first]?.isAsync)) break
     loop = index
     if (isAsync && index > first) break
@@ -52,14 +52,14 @@ export function formatCallSite({ function: name, file, line, column }: CallSite)
 interface Frame {
   /** `undefined` for frames of Node, of packages and of this library. */
   readonly site: CallSite | undefined
-  /** Whether it is a built-in that calls a function for each item. */
+  /** Whether the frame is a built-in that calls a function for each item. */
   readonly isIteration: boolean
   readonly isAsync: boolean
 }
 
 /**
- * The folder of this feature's sources, found once from this file's place on a stack. Empty in the package, whose frames are in
- * `node_modules`.
+ * The folder of this feature's sources, taken once from this file's path on a stack. Empty in the published package,
+ * whose frames are in `node_modules`.
  */
 let ownFolder: string | undefined
 

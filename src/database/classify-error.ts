@@ -43,7 +43,10 @@ export function classifyError(error: unknown, dialect?: SqlDialect): ErrorClass 
 
 const maxChain = 20
 
-/** The error, its causes, and the errors that it collects. Those come before it, as they say more. */
+/**
+ * The error, its causes, and the errors that it collects. An error that collects others comes last, because they say
+ * more.
+ */
 function chainOf(error: unknown): unknown[] {
   const chain = [error]
   for (let index = 0; index < chain.length && chain.length < maxChain; index += 1) {
@@ -70,7 +73,7 @@ function kindOf(error: unknown, dialect: SqlDialect | undefined): ErrorKind {
   const byCode = driverErrors[code]
   // No connection was made, so nothing has run. `ENOENT` is a missing socket file.
   if (syscall === 'connect' && (byCode !== undefined || code === 'ENOENT')) return 'unavailable'
-  // The same codes come of a request and of connecting.
+  // These codes may come from a query or from connecting. The message tells which.
   if ((code === 'ETIMEOUT' || code === 'ECONNRESET') && byMessage !== undefined) return byMessage
   return byCode ?? byMessage ?? 'other'
 }
@@ -119,7 +122,10 @@ function fieldsOf(error: unknown): Fields {
   }
 }
 
-/** When the server closes an idle connection, `mysql2` puts its number into `code`. The numbers of gRPC and the DOM are smaller. */
+/**
+ * When the server closes an idle connection, `mysql2` puts the error's number into `code`. Numbers below 1000 are codes
+ * of gRPC and the DOM.
+ */
 function serverNumber(code: unknown): number | undefined {
   return typeof code === 'number' && code >= 1_000 ? code : undefined
 }
@@ -138,12 +144,13 @@ function kindIn(
 ): ErrorKind | undefined {
   switch (dialect) {
     case 'postgres':
-      // This code has other causes too; only this one is solved by preparing the statement again. A server may speak any language.
+      // This code has other causes too. Only for this one does it help to prepare the statement again. The message may be in
+      // the language of the server.
       if (code === '0A000' && (routine === 'RevalidateCachedQuery' || message.includes('cached plan')))
         return 'stale-plan'
       return postgresErrors[code]
     case 'mysql':
-      // The number stands for any option of the server that forbids the statement.
+      // Many options of the server forbid a statement with this number. Most make the server read-only, these two do not.
       if (number === 1290) return /secure.file.priv|skip.grant/i.test(message) ? 'other' : 'read-only'
       return mysqlErrors[number]
     case 'mssql':

@@ -54,7 +54,7 @@ export const mysqlErrors: Readonly<Record<number, ErrorKind>> = {
   1203: 'too-many-connections',
   1226: 'too-many-connections',
   1637: 'too-many-connections',
-  // Galera: the node has no quorum, or is not in sync yet.
+  // Galera: the node has no quorum, or is not yet in sync.
   1047: 'unavailable',
   1129: 'unavailable',
   // The server is in offline mode, and closes the connection.
@@ -116,7 +116,10 @@ export const mssqlErrors: Readonly<Record<number, ErrorKind>> = {
   3906: 'read-only',
 }
 
-/** Primary result codes. SQLITE_LOCKED (6) is left out: it is a conflict within the process, which waiting does not solve. */
+/**
+ * Primary result codes. SQLITE_LOCKED (6) is left out: it is a conflict within the process, which waiting does not
+ * resolve.
+ */
 export const sqliteErrors: Readonly<Record<number, ErrorKind>> = { 5: 'busy', 8: 'read-only', 15: 'busy' }
 export const sqliteNames: Readonly<Record<string, ErrorKind>> = {
   SQLITE_BUSY: 'busy',
@@ -174,7 +177,7 @@ export const driverErrors: Readonly<Record<string, ErrorKind>> = {
   PROTOCOL_SEQUENCE_TIMEOUT: 'timeout',
 }
 
-/** Messages of errors without a code of their own, the first that matches. */
+/** Messages of errors that have no code. The first match counts. */
 export const messages: readonly (readonly [RegExp, ErrorKind])[] = [
   // Waiting for a connection: pg-pool; mysql2; tarn and Knex; generic-pool; PgBouncer; Supavisor; RDS Proxy; PgCat.
   [/^timeout exceeded when trying to connect$/i, 'too-many-connections'],
@@ -197,6 +200,6 @@ export const messages: readonly (readonly [RegExp, ErrorKind])[] = [
     /connection is in closed state|^server conn crashed|^client_idle_timeout|^(?:idle )?transaction timeout/i,
     'connection',
   ],
-  // SQLite, of drivers that pass on the message alone.
+  // SQLite: drivers that pass on only the message.
   [/^(?:SQLITE_BUSY\b.*|database is locked)$/i, 'busy'],
 ]

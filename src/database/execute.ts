@@ -6,10 +6,13 @@ export type WithOwnConnection = <Result>(use: (execute: Execute) => Promise<Resu
 /** `executeQuery` of a connection. Kysely 0.29 passes options with a signal; 0.28 passes none. */
 export type Execute = (query: CompiledQuery, options?: unknown) => Promise<QueryResult<unknown>>
 
-/** Kysely 0.29 passes a signal; 0.28 passes nothing. */
+/** The options of `acquireConnection`: on Kysely 0.29 with a signal, on 0.28 none. */
 export type AcquireOptions = Parameters<Driver['acquireConnection']>[0]
 
-/** Planning waits for locks, such as that of an ALTER TABLE: within its transaction, PostgreSQL gives up after a second. */
+/**
+ * Planning waits for locks, such as that of an ALTER TABLE. With this limit, PostgreSQL gives up after a second, within
+ * the transaction.
+ */
 export const planningLimit = "set local statement_timeout = '1s'"
 
 /** Plans on PostgreSQL, in a transaction that reads only and is rolled back. */
@@ -23,7 +26,10 @@ export async function whilePlanning<Result>(execute: Execute, plan: () => Promis
   }
 }
 
-/** SQL that returns rows. Some drivers of SQLite see only from the node whether a statement has any, and give none for raw SQL. */
+/**
+ * SQL that returns rows. Some SQLite drivers look only at the node to see whether a statement returns rows. For raw SQL,
+ * they would return none.
+ */
 export function readingQuery(sql: string, parameters: readonly unknown[] = []): CompiledQuery {
   return { ...CompiledQuery.raw(sql, [...parameters]), query: SelectQueryNode.create() }
 }

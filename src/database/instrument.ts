@@ -72,7 +72,7 @@ const instrumentOptions: OptionKinds<InstrumentOptions> = {
   onWarn: 'function',
 }
 
-/** @throws TypeError when it is no configuration of a `Kysely`, such as the `Kysely` itself */
+/** @throws TypeError for anything but the configuration of a `Kysely`, such as the `Kysely` itself */
 function expectConfig(config: KyselyConfig): void {
   expectObject(config, 'config', [], 'the configuration of a Kysely, { dialect }')
   if ('getExecutor' in config) {
@@ -83,12 +83,12 @@ function expectConfig(config: KyselyConfig): void {
   expectObject(config.dialect, 'config.dialect', ['createQueryCompiler'], 'a dialect of Kysely')
 }
 
-/** Each `Kysely` that is made of the dialect gets a state of its own: it may have a database of its own. */
+/** Each `Kysely` made with this dialect gets its own state, because it may have its own database. */
 function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialect {
   let current = instrumentOnce(dialect, options)
   let isTaken = false
   return {
-    // A `Kysely` asks for its driver before all else.
+    // A `Kysely` creates its driver first.
     createDriver() {
       if (isTaken) current = instrumentOnce(dialect, options)
       isTaken = true
@@ -141,8 +141,8 @@ function instrumentOnce(dialect: Dialect, options: InstrumentOptions): Omit<Dial
       return autoBatch.wrapDriver(driver, inner.constructor.name, usable, hasSingleConnection)
     },
     createQueryCompiler() {
-      // Patched in place, because other code recognises compilers by their class. It runs inside `execute()`, with the
-      // caller on the stack, and costs less than a plugin, which every query would have to await.
+      // The compiler is patched in place, because other code recognises compilers by their class. It runs inside
+      // `execute()`, with the caller on the stack. It costs less than a plugin, for which every query would have to wait.
       const compiler = dialect.createQueryCompiler()
       const compile = compiler.compileQuery.bind(compiler)
       compiler.compileQuery = (node, queryId) => {
@@ -198,7 +198,7 @@ function createInstrumentation(
     timesAcquisition: onQuery !== undefined,
     timeoutMs,
     abandonment,
-    // SQLite and PGlite run a query on the thread that would have to cancel it.
+    // SQLite and PGlite run a query on the thread that would have to cancel it, so they cannot cancel.
     cancels: timeoutMs !== undefined || (abandonment !== undefined && dialect !== 'sqlite' && !hasSingleConnection),
     statementLimit: parseStatementCache(statementCache, dialect, hasSingleConnection),
     onUnreachableCache: typeof statementCache === 'number' ? () => onWarn(unreachableCache(dialect)) : undefined,
@@ -234,10 +234,14 @@ function unreachableCache(dialect: SqlDialect): Warning {
   return { code: 'STATEMENT_CACHE_UNREACHABLE', message }
 }
 
-/** Other drivers of PostgreSQL take the name of a statement for part of its text, or wait for ever. */
+/**
+ * Turns the statement cache off if the driver cannot name statements: other drivers of PostgreSQL take a name for part of
+ * the SQL, or wait for ever.
+ */
 function withUsableCache(instrumentation: Instrumentation, driver: Driver): Instrumentation {
   const { dialect, statementLimit, onUnreachableCache } = instrumentation
-  // The driver of postgres.js inherits from the one for `pg`. Only the name tells the driver of a second copy of Kysely.
+  // postgres.js's driver inherits from Kysely's driver for `pg`, so `instanceof` does not work. A second copy of Kysely
+  // has another class, which only its name identifies.
   const isForPg = driver.acquireConnection === PostgresDriver.prototype.acquireConnection
   const canName = isForPg || driver.constructor.name === 'PostgresDriver'
   if (dialect !== 'postgres' || statementLimit === 0 || canName) return instrumentation

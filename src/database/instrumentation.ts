@@ -9,7 +9,7 @@ import type { WriteInvalidation } from './transactions/write-invalidation.ts'
 /** The state that all connections of one instrumented `Kysely` share. */
 export interface Instrumentation {
   readonly dialect: SqlDialect
-  /** Tells it apart from others of this process: 1 for the first. */
+  /** The number of this instrumentation in the process, from 1. */
   readonly dialectNumber: number
   readonly observer: QueryObserver
   readonly strayQueries: StrayQueries
@@ -19,11 +19,14 @@ export interface Instrumentation {
   readonly timeoutMs: number | undefined
   /** Set with `abandon: 'cancel'`. */
   readonly abandonment: Abandonment | undefined
-  /** Whether queries that run may have to be cancelled. */
+  /** Whether running queries may have to be cancelled. */
   readonly cancels: boolean
   /** Prepared statements that each connection keeps; 0 turns the cache off. */
   readonly statementLimit: number
-  /** Called when the user asked for a statement cache that cannot work: another SQLite database than ours, another driver than `pg`. */
+  /**
+   * Called when the statement cache that the user asked for cannot work: for a SQLite database that is not ours, or a
+   * driver that is not `pg`.
+   */
   readonly onUnreachableCache: (() => void) | undefined
   readonly withOwnConnection: WithOwnConnection
   readonly onWarn: OnWarn

@@ -1,4 +1,4 @@
-// The global of the same name is a getter that costs a quarter of reading the clock.
+// The global `performance` is a getter. Calling it costs a quarter of reading the clock.
 import { performance } from 'node:perf_hooks'
 import type { CompiledQuery } from 'kysely'
 import { wait } from '../shared/scope/wait-names.ts'
@@ -55,7 +55,10 @@ export class QueryObserver {
     }
   }
 
-  /** The shape of the query that was built and has not started: a caller that requests a connection now is about to run it. */
+  /**
+   * The shape of the query that was built but has not started. A caller that requests a connection now is about to run
+   * it.
+   */
   builtShape(): string | undefined {
     return this.#built === undefined ? undefined : this.statistics.statementOf(this.#built).shape.text
   }
@@ -72,7 +75,7 @@ export class QueryObserver {
       repeated = this.#detector?.recordRun(scope, statement, query)
     }
     const startedAt = performance.now()
-    // The wait for a stream is that for its chunks.
+    // For a stream, only the waits for its chunks count.
     if (!streamed) scope?.request.waits.begin(wait.database, startedAt)
     return { query, statement, scope, repeated, acquireMs, inTransaction, startedAt }
   }

@@ -29,7 +29,7 @@ export interface InstrumentedKysely {
   getExecutor(): { readonly adapter: DialectAdapter }
 }
 
-/** Finds the report by the adapter, the only object that a `Kysely` shares with all that is derived from it. */
+/** Finds the report by the adapter: it is the only object that a `Kysely` shares with all that are derived from it. */
 export function registerReport(adapter: DialectAdapter, report: () => QueryReport): void {
   reportsByAdapter.set(adapter, report)
 }

@@ -62,7 +62,7 @@ export interface SlowQuery {
   readonly scope?: string | undefined
   /** How many lookups it answered, when `autoBatch` has joined them. The plan is the one of the whole statement. */
   readonly lookups?: number | undefined
-  /** The database's plan, one line a step. Not there until EXPLAIN has answered. */
+  /** The database's plan, one line per step. Missing until EXPLAIN has answered. */
   readonly plan?: string | undefined
 }
 
@@ -88,7 +88,7 @@ export interface NPlusOne {
 /** An index that would speed up a slow query. */
 export interface IndexAdvice {
   readonly table: string
-  /** Its columns in their order; `ddl` has their directions. */
+  /** The index's columns in their order; `ddl` has their directions. */
   readonly columns: readonly string[]
   /** The migration, in Kysely. */
   readonly kysely: string
@@ -97,8 +97,9 @@ export interface IndexAdvice {
   /** The slow query. */
   readonly shape: string
   /**
-   * Whether SQLite's planner chose the index, in a copy of the schema with the same statistics. On other databases always
-   * `false`: there the estimates of the planner (PostgreSQL) or counted rows (MySQL, MariaDB) say that the cost falls by half.
+   * Whether SQLite's planner chose the index, in a copy of the schema with the same statistics. Always `false` on other
+   * databases: there, an estimate says that the cost falls by half (the planner's on PostgreSQL, counted rows on MySQL
+   * and MariaDB).
    */
   readonly proven: boolean
   /** The plan without the index. */
@@ -110,7 +111,10 @@ export interface IndexAdvice {
 /** A query on a second connection while its scope held a transaction: most often `db` where `trx` was meant. */
 export interface OutsideTransaction {
   readonly shape: string
-  /** Runs that got their connection. 0 means that the query has only waited, as it does when there is a single connection. */
+  /**
+   * How many runs got their connection. 0 means that the query has only waited, as it does if there is a single
+   * connection.
+   */
   readonly count: number
   readonly scope: string
   readonly callSite?: CallSite | undefined
@@ -138,10 +142,10 @@ export interface PoolStats {
   readonly leaks: number
   /** Connections lost while in use. Without the tuning, each error would have ended the process. */
   readonly lostInUse: number
-  /** What callers asked for in the busiest minute; `undefined` while that is too little to say. */
+  /** What callers asked for in the busiest minute; `undefined` while there were too few requests. */
   readonly demand?:
     | {
-        /** How long it lasted: less than 60 while it is the first. */
+        /** How long that minute lasted: less than 60 while it is the first. */
         readonly seconds: number
         /** Connections asked for. */
         readonly requests: number
@@ -164,12 +168,12 @@ export interface QueryReport {
   /** The queries that nobody waited for any more; only with `abandon: 'cancel'`. */
   readonly abandoned?: AbandonedQueries | undefined
   readonly pool?: PoolStats | undefined
-  /** How many connections the measured waits and holds call for, in a sentence. Needs `pool`, and some demand. */
+  /** How many connections the measured waits and hold times call for, in a sentence. Needs `pool`, and enough requests. */
   readonly poolAdvice?: string | undefined
   readonly autoBatch: AutoBatchReport
 }
 
-/** Numbers of SELECTs that were ended because the client had left, or the deadline had passed. */
+/** How many SELECTs were ended because the client had left, or the deadline had passed. */
 export interface AbandonedQueries {
   /** Cancelled on the server while they ran. */
   readonly cancelled: number
@@ -185,7 +189,7 @@ export interface AutoBatchReport {
   readonly queries: number
   /** The statements that answered them. */
   readonly statements: number
-  /** Shapes of which at least two lookups have met in one turn, those with the most joined lookups first. */
+  /** Shapes whose lookups have met in one turn, those with the most joined lookups first. */
   readonly shapes: readonly AutoBatchShape[]
 }
 
@@ -202,12 +206,12 @@ export interface AutoBatchOptions {
   readonly maxBatch?: number | undefined
 }
 
-/** Invalidates cached entries by tag after a write. Every `Cache` is one. */
+/** Invalidates cached entries by tag after a write. Any `Cache` can be used. */
 export interface TagInvalidator {
   invalidateTags(...tags: `table:${string}`[]): unknown
 }
 
-/** Receives durations and the report. `PerformanceMonitor` is one. */
+/** Receives durations and the report. A `PerformanceMonitor` can be used. */
 export interface QueryMonitor {
   recordTiming(name: string, durationMs: number): void
   addSource?(name: string, read: () => unknown): unknown
@@ -254,17 +258,18 @@ export interface InstrumentOptions {
    */
   readonly timeout?: Duration | undefined
   /**
-   * What happens to the SELECTs of a request whose client has left, or whose `deadline` has passed, and of a load in the cache
-   * that nobody waits for. `'cancel'`: those that run are cancelled on the server, those that wait for a connection leave the
-   * queue, later ones are not sent, and all reject with the reason of the request's signal. Writes, transactions and what a
-   * batch reads always run to their end. On SQLite a query that runs cannot be cancelled.
+   * What happens to SELECTs that nobody waits for: those of a request whose client has left or whose `deadline` has
+   * passed, and those of an abandoned load in the cache. With `'cancel'`, running SELECTs are cancelled on the server,
+   * those that wait for a connection leave the queue, and later ones are not sent. All reject with the reason of the
+   * request's signal. Writes, transactions and what a batch reads always run to their end. On SQLite, a running query
+   * cannot be cancelled.
    *
    * @defaultValue false
    */
   readonly abandon?: 'cancel' | false | undefined
   /**
-   * Joins lookups that one turn of the event loop asks for, as `Promise.all` and GraphQL resolvers do: those with the same
-   * SQL and other values travel as one statement, with the rows, types and errors of separate queries.
+   * Joins lookups that are asked for in one turn of the event loop, as by `Promise.all` and GraphQL resolvers. Those with
+   * the same SQL but other values are sent as one statement. Rows, types and errors are those of separate queries.
    *
    * @defaultValue false
    */

@@ -1,8 +1,9 @@
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 
 /**
- * Whether two lookups were asked for with the same value in every `AsyncLocalStorage`. A connection hook may read any of
- * them, such as the tenant of the request, so lookups with other values may need a connection with other settings.
+ * Whether two lookups were asked for with the same value in every `AsyncLocalStorage`. A connection hook may read such a
+ * value, such as the tenant of the request. So lookups with different values may need connections with different
+ * settings.
  *
  * @returns `undefined` when the runtime does not show the values
  */
@@ -17,7 +18,7 @@ let comparison: Comparison | undefined
 
 type Stores = ReadonlyMap<unknown, unknown>
 
-/** Tries the ways of Node instead of asking for its version: the symbols of its resources are no public interface. */
+/** Tries each known way instead of checking Node's version: the symbols of its resources are not documented. */
 function findComparison(): Comparison {
   const [storage, value] = [new AsyncLocalStorage<object>(), {}]
   const inside = storage.run(value, () => new AsyncResource('posthaste'))
@@ -67,7 +68,7 @@ function areSame(stores: Stores, others: Stores): boolean {
   return true
 }
 
-/** Whether it is a context of OpenTelemetry: every traced GraphQL resolver has another one. */
+/** Whether the value is a context of OpenTelemetry. Each traced GraphQL resolver has its own. */
 function isTrace(value: unknown): boolean {
   const context = value as { getValue?: unknown; setValue?: unknown; deleteValue?: unknown } | null | undefined
   return (

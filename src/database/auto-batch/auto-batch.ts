@@ -14,8 +14,8 @@ const maxShapes = 1_000
 const maxParameters = 30_000
 
 /**
- * From how many lookups on joining pays, and how many copies one union may have. SQLite has no round trip to save, so only
- * large groups cost less.
+ * `min`: from how many lookups on joining pays. `max`: how many copies one union may have. SQLite has no round trip to
+ * save, so only large groups cost less.
  */
 const sizes = {
   postgres: { min: 2, max: Infinity },
@@ -23,17 +23,17 @@ const sizes = {
   sqlite: { min: 50, max: 100 },
 } as const
 
-/** After so many lookups that met no others, the next ones on SQLite do not wait for others. */
+/** On SQLite, after so many lookups in a row that met no others, the next ones run at once. */
 const enoughAlone = 50
 
 export interface AutoBatchSettings {
   readonly dialect: Exclude<SqlDialect, 'mssql'>
   readonly maxBatch: number
-  /** A compiler that nobody watches. */
+  /** A compiler whose queries nobody observes. */
   readonly compile: QueryCompiler['compileQuery']
 }
 
-/** Collects the lookups of a turn, and sends those with one SQL text as one statement. */
+/** Collects the lookups of one turn of the event loop, and sends those with the same SQL as one statement. */
 export class AutoBatch {
   readonly #settings: AutoBatchSettings
   readonly #shapesBySql = new Map<string, LookupShape>()
@@ -44,7 +44,7 @@ export class AutoBatch {
   #queries = 0
   #statements = 0
   #built: CompiledQuery | undefined
-  /** Lookups on SQLite that met no others, since the last that did. */
+  /** On SQLite, how many lookups in a row met no others. */
   #aloneInRow = 0
   #isOneAlone = false
   #isReady = false
@@ -72,7 +72,7 @@ export class AutoBatch {
   /** The driver is open: from now on Kysely requests the connection in the same turn in which it has built the query. */
   recordReady(): void {
     this.#isReady = true
-    // Those that waited for the driver request their connections in this turn.
+    // Queries that waited for the driver request their connections in this turn.
     process.nextTick(() => {
       this.#builtBeforeReady = new WeakSet()
     })
@@ -96,14 +96,14 @@ export class AutoBatch {
   }
 
   /**
-   * Whether the query may run at once, because those before it met no others. On SQLite waiting for the end of the turn costs
-   * much of what a statement costs.
+   * Whether the query may run at once, because the queries before it met no others. On SQLite, waiting for the end of the
+   * turn costs nearly as much as a statement.
    *
-   * @returns if so, {@link endAlone} should follow; without it, as when no connection is given, the next one waits for others again
+   * @returns if `true`, call {@link endAlone} afterwards; otherwise the next query waits for others again
    */
   beginAlone({ query }: CompiledQuery): boolean {
     if (this.#aloneInRow < enoughAlone || query.kind !== 'SelectQueryNode') return false
-    // Several are under way: they may meet.
+    // Several are under way, so they may meet.
     if (this.#isOneAlone || this.#queue.length > 0) this.#aloneInRow = 0
     this.#isOneAlone = this.#aloneInRow > 0
     return this.#isOneAlone
@@ -115,12 +115,12 @@ export class AutoBatch {
 
   ask(query: CompiledQuery, options: unknown, acquireOptions: AcquireOptions): Promise<QueryResult<unknown>> {
     const lookup = new Lookup(query, options, acquireOptions)
-    // Promise jobs run before the next tick: all lookups that are asked for in this turn will be there.
+    // Promise jobs run before the next tick, so `flush` finds all lookups that are asked for in this turn.
     if (this.#queue.push(lookup) === 1) process.nextTick(this.flush)
     return lookup.promise
   }
 
-  /** Sends what waits. */
+  /** Sends the lookups that wait. */
   readonly flush = (): void => {
     const lookups = this.#queue
     if (lookups.length === 0) return
@@ -135,7 +135,7 @@ export class AutoBatch {
     for (const group of this.#groups(lookups)) this.#send(group)
   }
 
-  /** Whether the text of the query says that it could be joined. */
+  /** Whether the query could be joined, as far as its text shows. */
   couldJoin(query: CompiledQuery): boolean {
     return query.query.kind === 'SelectQueryNode' && typeof this.#planFor(query) !== 'string'
   }
@@ -185,7 +185,7 @@ export class AutoBatch {
     return shape
   }
 
-  /** @returns why the query cannot be joined, instead of its plan */
+  /** @returns the plan, or why the query cannot be joined */
   #planFor(query: CompiledQuery): JoinPlan | string {
     const { dialect, compile } = this.#settings
     return dialect === 'postgres'

@@ -12,7 +12,7 @@ export class BatchingDriver implements Driver {
   readonly #inner: InstrumentedDriver
   readonly #batch: AutoBatch
   readonly #source: ConnectionSource
-  /** Used again, because Kysely keeps a record of every connection that it has seen. */
+  /** Connections to use again: Kysely keeps a record of every connection that it has seen. */
   readonly #free: LazyConnection[] = []
   readonly savepoint?: Savepoint
   readonly rollbackToSavepoint?: Savepoint
@@ -75,7 +75,10 @@ export class BatchingDriver implements Driver {
   }
 }
 
-/** Whether Kysely's `executeQuery` requests the connection, and not `db.connection()`: on Kysely 0.28 only the stack tells. */
+/**
+ * Whether Kysely's `executeQuery` requests the connection, not `db.connection()`. On Kysely 0.28, only the stack shows
+ * it.
+ */
 function isRequestedByQuery(): boolean {
   const { stackTraceLimit, prepareStackTrace } = Error
   const holder: { stack?: readonly (string | null)[] } = {}
@@ -100,7 +103,10 @@ interface Cancellable {
   killSession?: Cancel
 }
 
-/** What Kysely holds. Lookups wait for others; anything else takes a real connection and keeps it until the release. */
+/**
+ * The connection that Kysely gets. Lookups wait for others. Anything else takes a real connection, and keeps it until the
+ * release.
+ */
 class LazyConnection implements DatabaseConnection, Cancellable {
   readonly #batch: AutoBatch
   readonly #source: ConnectionSource
@@ -109,7 +115,7 @@ class LazyConnection implements DatabaseConnection, Cancellable {
   #mayBeForQuery = false
   #taking: Promise<DatabaseConnection> | undefined
   #real: DatabaseConnection | undefined
-  // Not there on a single connection: Kysely tests for these methods.
+  // A single connection must not have these methods: Kysely tests whether they exist.
   readonly cancelQuery?: Cancel
   readonly killSession?: Cancel
 
@@ -163,14 +169,14 @@ class LazyConnection implements DatabaseConnection, Cancellable {
     yield* (await this.takeReal()).streamQuery<Row>(...parameters)
   }
 
-  /** Kysely asks for it before a query that it may have to cancel, so such a query runs on a connection of its own. */
+  /** Kysely calls it before a query that may have to be cancelled, so such a query runs on its own connection. */
   async collectSessionInfo(): Promise<void> {
     await (await this.#cancellable()).collectSessionInfo?.()
   }
 
   #execute(query: CompiledQuery, options: unknown): Promise<QueryResult<unknown>> {
     if (this.#real !== undefined) return (this.#real.executeQuery as Execute)(query, options)
-    // Kysely requests the connection of a query with the query's options; `db.connection()` makes new ones for its request.
+    // Kysely requests a query's connection with the options of the query. `db.connection()` makes new options.
     const isForQuery = this.#mayBeForQuery && options === this.#options
     if (this.#taking === undefined && isForQuery && this.#batch.isLookup(query, this.#built)) {
       this.#built = undefined

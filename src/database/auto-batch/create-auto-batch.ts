@@ -11,7 +11,7 @@ import { AutoBatch } from './auto-batch.ts'
 import { BatchingDriver } from './batching-driver.ts'
 import type { ConnectionSource } from './lookup.ts'
 
-/** Where `instrument` and the joining of lookups meet. */
+/** What `instrument` uses of the joining of lookups. */
 interface AutoBatchHook {
   recordBuilt(query: CompiledQuery): void
   wrapDriver(
@@ -21,12 +21,12 @@ interface AutoBatchHook {
     hasSingleConnection: boolean,
   ): Driver
   report(): AutoBatchReport
-  /** Set while it is off: whether it could join runs of the query. */
+  /** Set while `autoBatch` is off: whether it could join runs of the query. */
   readonly couldJoin?: (query: CompiledQuery) => boolean
 }
 
 /**
- * @param compile - a compiler that nobody watches
+ * @param compile - compiles queries that nobody observes
  * @throws TypeError or RangeError for bad options, and on SQL Server
  */
 export function createAutoBatch(
@@ -49,7 +49,7 @@ export function createAutoBatch(
           connection instanceof AbandonedConnection
             ? (query, options) => connection.executeQuery(query, options)
             : instrumentConnection(connection, instrumentation).executeUnrecorded,
-        // Kysely 0.28 leaves the queue for SQLite's single connection to its driver.
+        // On Kysely 0.28, the driver of SQLite queues callers for the single connection.
         isSerial: hasSingleConnection || sqlDialect === 'sqlite',
       }
       batch.connect(source, innerName, (query) => instrumentation.observer.statistics.statementOf(query).shape.text)
@@ -67,7 +67,7 @@ const disabled: AutoBatchHook = {
   report: () => ({ queries: 0, statements: 0, shapes: [] }),
 }
 
-/** @returns `undefined` when it is off */
+/** @returns `undefined` when `autoBatch` is off */
 function parseMaxBatch(option: InstrumentOptions['autoBatch'] = false): number | undefined {
   if (option === false) return undefined
   if (option === true) return defaultMaxBatch

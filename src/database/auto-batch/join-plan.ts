@@ -1,19 +1,26 @@
 import type { CompiledQuery, OperationNode, QueryCompiler, SelectQueryNode } from 'kysely'
 import type { Execute } from '../execute.ts'
 
-/** The column that numbers the lookups of a joined statement, from 1. A name that drivers in camelCase leave as it is. */
+/**
+ * The column that numbers the lookups of a joined statement, from 1. Drivers that write names in camelCase leave it as it
+ * is.
+ */
 export const numberColumn = 'posthasten'
 
 /** How lookups with one SQL text become one statement. */
 export interface JoinPlan {
   /**
-   * Positions of parameters whose value all lookups of a statement must share: of a LIMIT, and of what the database computes
-   * before it reads a row.
+   * Positions of parameters whose value all lookups of a statement must share: those of a LIMIT, and those that the
+   * database computes with before it reads a row.
    */
   readonly sharedPositions: readonly number[]
   /**
-   * What proves that joined rows are those of the separate queries. `'rows'`: the first rows are compared. `'columns'`: rows
-   * are compared until each column has shown a value, because a union may change how the driver reads a column.
+   * How to prove that joined rows are those of the separate queries.
+   *
+   * - `'rows'`: the first rows are compared
+   * - `'columns'`: rows are compared until each column has shown a value, because a union may change how the driver reads
+   *   it
+   * - `'none'`: no proof is needed
    */
   readonly proof: 'none' | 'rows' | 'columns'
   /**
@@ -30,8 +37,8 @@ export interface JoinedSql {
   readonly sql: string
   readonly parameters: readonly unknown[]
   /**
-   * The value of {@link numberColumn} for each lookup, where it is not the lookup's number. Such a statement is the query
-   * itself for more values, so its rows need no proof.
+   * The value of {@link numberColumn} for each lookup, if it is not the lookup's number. Such a statement is the original
+   * query with more values, so its rows need no proof.
    */
   readonly keys?: readonly string[]
 }
@@ -46,10 +53,10 @@ export function lookupsOf(query: CompiledQuery): readonly CompiledQuery[] | unde
   return (query as Partial<JoinedQuery>).lookups
 }
 
-/** A text that no query has, for the place where what differs between lookups is put in. */
+/** A number that no query contains. It stands where the part that differs between lookups is put in. */
 export const placeholder = '7105104'
 
-/** @returns the text of the query before and behind its only placeholder */
+/** @returns the text of the query before and after its only placeholder */
 export function compileAround(
   node: SelectQueryNode,
   { queryId }: CompiledQuery,
@@ -59,7 +66,10 @@ export function compileAround(
   return before === undefined || after === undefined || more !== undefined ? undefined : { before, after }
 }
 
-/** The query with {@link numberColumn} as one more column. In a derived table around it, the number would cost twice as much. */
+/**
+ * Adds {@link numberColumn} to the query's columns. In a derived table around the query, the number would cost twice as
+ * much.
+ */
 export function withNumber(node: SelectQueryNode, number: OperationNode): SelectQueryNode {
   const alias = { kind: 'IdentifierNode', name: numberColumn }
   const selection = { kind: 'SelectionNode', selection: { kind: 'AliasNode', node: number, alias } }

@@ -6,22 +6,21 @@ const betterShare = 0.7
 const muchBetterShare = 0.4
 
 /**
- * Compares the durations of joined statements with those of separate queries. One plan for all values can be much worse than
- * a plan for each, and separate queries can run on several connections at once.
- *
- * Only heavy statements are compared, as the round trip is the larger part of the others. Two in a row: a single one may
- * have waited for a busy process, and so may all that ran beside it.
+ * Compares the durations of joined statements with those of separate queries. One plan for all values can be much worse
+ * than a plan for each, and separate queries can run on several connections at once.
+ * Only heavy statements are compared, because most of the time of others is the round trip. Two heavy statements in a row
+ * are needed: a single one may have waited for a busy process, as may all that ran at the same time.
  */
 export class JoiningCosts {
   #heavyMsPerLookup: number | undefined
   #heavyInRow = 0
   #heavyRunsToSkip = 1
-  /** When the last statement that counts ended. */
+  /** When the last heavy statement that was counted ended. */
   #countedUntil = 0
   #isTrying = false
   #strikes = 0
 
-  /** Whether the next lookups should run separately, for the comparison: {@link recordSeparate} must follow. */
+  /** Whether the next lookups should run separately, for a comparison. Then call {@link recordSeparate}. */
   beginTrial(): boolean {
     if (this.#isTrying || this.#heavyInRow <= this.#heavyRunsToSkip) return false
     this.#isTrying = true
@@ -31,7 +30,7 @@ export class JoiningCosts {
   /**
    * Times are in milliseconds.
    *
-   * @param roundTripMs - the shortest round trip seen, which is no work of the server
+   * @param roundTripMs - the shortest round trip so far, which does not count as work of the server
    */
   recordJoined(startedAt: number, endedAt: number, lookups: number, roundTripMs: number): void {
     const ms = endedAt - startedAt
@@ -46,13 +45,13 @@ export class JoiningCosts {
     this.#heavyInRow += 1
   }
 
-  /** @returns whether joining has lost, by far or twice in a row */
+  /** @returns whether joining was slower, by far or twice in a row */
   recordSeparate(ms: number, lookups: number): boolean {
     const joinedMs = this.#heavyMsPerLookup
     this.#isTrying = false
     this.#heavyMsPerLookup = undefined
     this.#heavyInRow = 0
-    // A joined statement beside the trial was not heavy.
+    // A joined statement that ran during the trial was not heavy.
     if (joinedMs === undefined) return false
     const share = ms / lookups / joinedMs
     if (share < betterShare) {

@@ -40,7 +40,7 @@ export class KeyList {
     this.#hasLimit = node.limit !== undefined
   }
 
-  /** @returns `undefined` for a query whose text says that its rows cannot be read so */
+  /** @returns `undefined` when the query's text shows that it cannot be read in this way */
   static of(query: CompiledQuery, compile: Compile): KeyList | undefined {
     const node = query.query as SelectQueryNode
     const table = onlyTable(node)
@@ -51,12 +51,12 @@ export class KeyList {
     return keys.length === 0 ? undefined : new KeyList(node, table, keys)
   }
 
-  /** Reads the types and the unique indexes of the table. A table that the catalogue does not know, such as a view, has none. */
+  /** Reads the types and the unique indexes of the table. For a view, the catalogue has none. */
   async learn(execute: Execute): Promise<void> {
     const { schema, name } = this.#table
     const where = `where table_schema = ${schema === undefined ? 'database()' : '?'} and table_name = ?`
     const parameters = schema === undefined ? [name] : [schema, name]
-    // MySQL may compare the name without regard to case.
+    // MySQL may ignore the case of the table's name, so rows of another name are dropped.
     const read = async (sql: string) => {
       const { rows } = await execute(CompiledQuery.raw(`${sql} ${where}`, parameters))
       return (rows as Record<string, unknown>[]).filter(({ t }) => t === name)
@@ -99,12 +99,15 @@ export class KeyList {
     return {
       sql: `${before}(${Array(wanted.size).fill('?').join(', ')})${after}`,
       parameters: [...parameters.slice(0, position), ...wanted, ...rest.slice(0, parametersAfter)],
-      // No row has the key NULL.
+      // A lookup of NULL finds no rows: no row has the key `'null'`.
       keys: values.map(String),
     }
   }
 
-  /** Only a unique key, or an order that leaves no choice, gives the rows of each lookup in the order of the separate query. */
+  /**
+   * The rows of each lookup must come in the order of the separate query. That needs a unique key, or an order without
+   * ties.
+   */
   #canList(name: string): boolean {
     const column = this.#columns.get(name)
     if (column === undefined || !column.isInteger) return false
@@ -120,11 +123,14 @@ interface TableName {
 
 interface Column {
   readonly isInteger: boolean
-  /** Whether no two rows have the same value, NULL included. */
+  /** Whether no two rows have the same value. A column that may be NULL is not unique. */
   readonly isUnique: boolean
 }
 
-/** A column that is compared with a parameter, and the text of the query around its list. */
+/**
+ * A column that is compared with a parameter, and the query's text before and after the list that replaces the
+ * comparison.
+ */
 interface Key {
   readonly column: string
   readonly position: number
@@ -145,7 +151,7 @@ function onlyTable({ from }: SelectQueryNode): TableName | undefined {
 
 const plainParts = new Set(['kind', 'from', 'selections', 'where', 'orderBy', 'limit'])
 
-/** Whether each row of the answer is one row of the table, and nothing in it depends on the other rows. */
+/** Whether each row of the result is one row of the table, and does not depend on other rows. */
 function readsPlainRows(node: SelectQueryNode): boolean {
   if (!Object.entries(node).every(([part, value]) => value === undefined || plainParts.has(part))) return false
   if (node.limit !== undefined && !isParameter(node.limit.limit)) return false
@@ -155,7 +161,7 @@ function readsPlainRows(node: SelectQueryNode): boolean {
   })
 }
 
-/** Columns of the table that the query is ordered by, in lower case, without those that an alias hides. */
+/** The table's columns in the query's order, in lower case. Columns that an alias hides are left out. */
 function orderColumns({ orderBy, selections = [] }: SelectQueryNode): string[] {
   const aliases = selections.map(({ selection }) =>
     AliasNode.is(selection) && IdentifierNode.is(selection.alias) ? selection.alias.name.toLowerCase() : undefined,
@@ -166,7 +172,7 @@ function orderColumns({ orderBy, selections = [] }: SelectQueryNode): string[] {
   })
 }
 
-/** Not raw SQL: what it quotes may be a text. */
+/** Raw SQL does not count: what it quotes may be a text. */
 function columnOf(node: OperationNode): string | undefined {
   if (!ReferenceNode.is(node) || node.column.kind !== 'ColumnNode') return undefined
   return (node.column as ColumnNode).column.name.toLowerCase()
@@ -184,7 +190,7 @@ function isParameter(node: OperationNode): boolean {
   return ValueNode.is(node) && node.immediate !== true
 }
 
-/** Compiles the query with a placeholder for the list, the number as one more column, and without its limit. */
+/** Compiles the query with a placeholder for the list, with the number as one more column, and without its limit. */
 function keyOf(query: CompiledQuery, comparison: BinaryOperationNode, compile: Compile): Key | undefined {
   const node = query.query as SelectQueryNode
   const list = {

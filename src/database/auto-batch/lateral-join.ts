@@ -5,10 +5,10 @@ import { type JoinedSql, type JoinPlan, numberColumn, refusalOf, unreadableText 
 import { type ParameterType, readPostgresFacts } from './postgres-facts.ts'
 import { isSpace, isWord, namesIn, parameterPosition, readableTokens } from './readable-tokens.ts'
 
-/** What is known of the driver: how it writes a list of values, and whether its rows are trusted. */
+/** The kind of driver: it decides how a list of values is written, and whether joined rows must be proven. */
 export type PostgresDriverKind = 'pg' | 'pglite' | 'other'
 
-/** @returns why a query cannot be joined, instead of its plan */
+/** @returns the plan, or why the query cannot be joined */
 export function planLateralJoin(query: CompiledQuery, driver: PostgresDriverKind): JoinPlan | string {
   const tokens = readableTokens(query.sql, 'postgres')
   if (tokens === undefined) return unreadableText
@@ -22,8 +22,9 @@ export function planLateralJoin(query: CompiledQuery, driver: PostgresDriverKind
 }
 
 /**
- * `select x.*, p.n from unnest($1::int4[]) with ordinality as p (a1, n) cross join lateral (<query of p.a1>) as x`: runs the
- * query once for each row of parameters. The text does not depend on the number of lookups, so it can be a named statement.
+ * `select x.*, p.n from unnest($1::int4[]) with ordinality as p (a1, n) cross join lateral (<query of p.a1>) as x`: runs
+ * the query once for each row of parameters. The text is the same for any number of lookups, so it can be a named
+ * statement.
  */
 class LateralJoin implements JoinPlan {
   readonly sharedPositions: readonly number[]
@@ -60,7 +61,7 @@ class LateralJoin implements JoinPlan {
     const add = (value: unknown) => `$${parameters.push(value)}`
     const varying: number[] = []
     const replacements = first.map((value, position) => {
-      // A constant keeps partial indexes usable, and can be a LIMIT.
+      // A constant lets PostgreSQL use partial indexes, and can be a LIMIT.
       if (lookups.every((lookup) => isSame(lookup.parameters[position], value))) return add(value)
       return `${rows}.a${varying.push(position)}`
     })
@@ -71,8 +72,8 @@ class LateralJoin implements JoinPlan {
         return position === undefined ? token : replacements[position]
       })
       .join('')
-    // postgres.js fills the next result with holes after an error half way: sorted, the statement fails before any row. A sort
-    // by the number alone would mix the rows of a lookup.
+    // If an error comes half way, postgres.js leaves holes in the next result. With a sort, the statement fails before
+    // its first row. A sort by the number alone would mix the rows of a lookup.
     const order = this.#driver === 'other' ? ' order by row_number() over ()' : ''
     const sql = `select posthaste_x.*, ${rows}.${numberColumn}::pg_catalog.int4 as ${numberColumn} from ${source} cross join lateral (${query}${this.#fence}) as posthaste_x${order}`
     return { sql, parameters }
@@ -108,7 +109,7 @@ class LateralJoin implements JoinPlan {
 }
 
 const rows = 'posthaste_p'
-/** How many lookups have their plan compared with the one of the joined statement. */
+/** For how many lookups the plan is compared with the plan of the joined statement. */
 const comparedLookups = 3
 
 /** LIMIT and OFFSET cannot refer to another table's column. */
@@ -120,7 +121,10 @@ function limitPositions(tokens: readonly string[]): number[] {
   })
 }
 
-/** Whether the planner keeps the query apart anyway. Merged into the join, it would become a hash join over whole tables. */
+/**
+ * Whether the planner keeps the query apart without our `offset 0`. Merged into the join, it would become a hash join
+ * over whole tables.
+ */
 function isFenced({ limit, offset, fetch, setOperations }: SelectQueryNode): boolean {
   return (limit ?? offset ?? fetch ?? setOperations) !== undefined
 }
@@ -130,12 +134,12 @@ function isSame(one: unknown, other: unknown): boolean {
   return Object.is(one, other)
 }
 
-/** Values that no driver gives a type of its own. */
+/** Values for which no driver declares a type. */
 function isUndeclared(value: unknown): boolean {
   return value === null || typeof value === 'string' || typeof value === 'number'
 }
 
-/** Other values that `pg` writes in a list as it writes them alone. */
+/** Further values that `pg` writes in a list as it writes them alone. */
 function isPgScalar(value: unknown): boolean {
   if (typeof value === 'boolean' || typeof value === 'bigint') return true
   return value instanceof Date && Object.getPrototypeOf(value) === Date.prototype && !('toPostgres' in value)

@@ -12,7 +12,7 @@ import type { LookupShape } from './lookup-shape.ts'
 
 type Results = readonly QueryResult<unknown>[]
 
-/** Runs lookups: alone, or groups that can be joined. */
+/** Runs lookups, alone or joined. */
 export class GroupRunner {
   readonly #source: ConnectionSource
   readonly #dialect: SqlDialect
@@ -34,7 +34,7 @@ export class GroupRunner {
     else await this.#runJoined(shape, lookups, maxSize)
   }
 
-  /** All lookups share one connection, whatever the number of statements. */
+  /** All lookups share one connection, even if they need several statements. */
   async #runJoined(shape: LookupShape, lookups: readonly Lookup[], maxSize: number): Promise<void> {
     let connection: DatabaseConnection
     try {
@@ -50,7 +50,7 @@ export class GroupRunner {
         const part = lookups.slice(start, start + maxSize)
         const outcome: Outcome = isReady ? await this.#join(connection, shape, part) : { lookups: part }
         outcomes.push(outcome)
-        // A later query could otherwise overtake these on a single connection.
+        // On a single connection, run these now: later queries could otherwise overtake them.
         if (outcome.results === undefined && this.#source.isSerial)
           outcome.failedAlone = await runInTurn(connection, part)
       }
@@ -73,7 +73,7 @@ export class GroupRunner {
     return answer
   }
 
-  /** @returns the results of the lookups, or why they must run separately */
+  /** @returns the results of the lookups; without results, they must run separately */
   async #join(connection: DatabaseConnection, shape: LookupShape, lookups: readonly Lookup[]): Promise<Outcome> {
     const queries = lookups.map(({ query }) => query)
     const joined = lookups.length < 2 ? undefined : shape.plan?.join(queries)
@@ -107,7 +107,7 @@ export class GroupRunner {
     const execute = this.#source.executeUnrecorded(connection)
     const separate: QueryResult<unknown>[] = []
     for (const query of queries) separate.push(await execute(query))
-    // Some drivers also count the rows, as affected.
+    // Only rows are compared: some drivers also count rows as affected.
     const rowsOf = (all: Results) => all.map(({ rows }) => rows)
     if (nodeUtil().isDeepStrictEqual(rowsOf(results), rowsOf(separate)))
       shape.addProof(separate.flatMap(({ rows }) => rows as object[]))
@@ -153,7 +153,7 @@ interface Outcome {
   /** Not set when the lookups must run separately. */
   readonly results?: Results | undefined
   readonly error?: unknown
-  /** Set when they have run separately, and are settled. */
+  /** How many have failed. Set when the lookups have run separately, and are settled. */
   failedAlone?: number
 }
 
@@ -171,7 +171,7 @@ async function runInTurn(connection: DatabaseConnection, lookups: readonly Looku
 }
 
 /**
- * @param keys - what the column of numbers holds for each lookup, if not the lookup's number
+ * @param keys - the value of the number column for each lookup, if it is not the lookup's number
  * @returns `undefined` when a row belongs to no lookup
  */
 function separateRows(
@@ -184,7 +184,7 @@ function separateRows(
   const [first] = answer.rows
   const prototype: object | null = first === undefined ? Object.prototype : Object.getPrototypeOf(first)
   for (const row of answer.rows) {
-    // Not `delete`, which would leave every row a slow object.
+    // `delete` would make every row a slow object.
     const { [numberColumn]: number, ...rest } = row
     const part = parts[indexes === undefined ? Number(number) - 1 : (indexes.get(String(number)) ?? -1)]
     if (part === undefined) return undefined
@@ -195,7 +195,7 @@ function separateRows(
   const given = new Set<object[]>()
   return keys.map((key) => {
     const part = parts[indexes?.get(key) as number] as object[]
-    // Two lookups of one key must not share rows that their callers may change.
+    // Two lookups with the same key must not share rows, because their callers may change them.
     if (given.has(part)) return toResult(part.map((row) => withPrototype(copyOf(row), prototype)))
     given.add(part)
     return toResult(part)
@@ -210,7 +210,7 @@ function copyOf(row: object): object {
   return Object.fromEntries(Object.entries(row).map(([column, value]) => [column, copyOfValue(value)]))
 }
 
-/** Dates, bytes and parsed JSON are copied. What a driver's own types make is taken to be immutable. */
+/** Dates, bytes and parsed JSON are copied. Objects of a driver's own types are assumed to be immutable. */
 function copyOfValue(value: unknown): unknown {
   if (Buffer.isBuffer(value)) return Buffer.from(value)
   return value instanceof Date || Array.isArray(value) || isPlainObject(value) ? structuredClone(value) : value

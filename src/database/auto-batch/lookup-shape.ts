@@ -10,9 +10,9 @@ import { JoiningCosts } from './joining-costs.ts'
 
 /** After this time a refused shape is tried again: its table may have grown, or got an index. */
 const refusalMs = 300_000
-/** The first time that joining has lost may have been a bad moment, such as the start of the process. */
+/** When joining was slower for the first time, it may have been a bad moment, such as the start of the process. */
 const firstCostRefusalMs = 15_000
-/** A migration may change what was learnt. */
+/** A migration may change what was learned. */
 const knowledgeMs = 60_000
 const maxFailures = 3
 const maxProofs = 3
@@ -23,9 +23,9 @@ export class LookupShape {
   readonly costs: JoiningCosts = new JoiningCosts()
   queries = 0
   statements = 0
-  /** Whether lookups met that differ in a value which a joined statement must share. */
+  /** Whether lookups were kept apart because they differ in a value that a joined statement must share. */
   hasKeptApart = false
-  /** Whether joined rows need no more comparisons. */
+  /** Whether joined rows need no further proof. */
   isProven: boolean
   readonly #unproven = new Set<string>()
   #proofs = 0
@@ -37,7 +37,7 @@ export class LookupShape {
   #learning: Promise<boolean> | undefined
   #failures = 0
 
-  /** @param plan - or why the lookups can never be joined */
+  /** @param plan - the plan, or why the lookups can never be joined */
   constructor(text: string, plan: JoinPlan | string) {
     this.text = text
     if (typeof plan === 'string') this.#refusal = plan
@@ -45,7 +45,7 @@ export class LookupShape {
     this.isProven = typeof plan !== 'string' && plan.proof === 'none'
   }
 
-  /** The way to join the lookups; `undefined` while they are refused. */
+  /** The plan for joining; `undefined` while joining is refused. */
   get plan(): JoinPlan | undefined {
     if (this.#refusal !== undefined && performance.now() >= this.#refusedUntil) {
       this.#refusal = undefined
@@ -72,7 +72,8 @@ export class LookupShape {
           return refusal === undefined
         },
         (error) => {
-          // A lost connection, a lock, or a client that left says nothing about the shape: the next group asks again.
+          // A lost connection, a lock, or a client that has left says nothing about the shape, so the next group asks
+          // again.
           if (!isLost(error) && !hasWaited(error) && !currentOwner()?.isAbandoned)
             this.refuseForNow(`the database could not prepare it: ${messageOf(error)}`)
           return false
@@ -84,7 +85,7 @@ export class LookupShape {
     return this.#learning
   }
 
-  /** The separate queries gave the same rows, at least one. */
+  /** Records that the separate queries gave the same rows, at least one. */
   addProof(rows: readonly object[]): void {
     this.#proofs += 1
     if (this.#proofs === 1) for (const column of Object.keys(rows[0] as object)) this.#unproven.add(column)
@@ -105,7 +106,7 @@ export class LookupShape {
     this.#refusedUntil = performance.now() + ms
   }
 
-  /** Joining has lost against separate queries; refused for longer each time. */
+  /** Refuses the shape because joined it is slower than separately; each time for longer. */
   refuseForCosts(): void {
     this.refuseForNow('joined, it takes longer than separately', this.#costRefusalMs)
     this.#costRefusalMs = Math.min(refusalMs, this.#costRefusalMs * 4)
@@ -117,7 +118,7 @@ export class LookupShape {
     this.#failures = 0
   }
 
-  /** The joined statement has failed, and this many of its lookups have failed alone. */
+  /** Records that the joined statement has failed, and how many of its lookups have failed alone. */
   countFailure(error: unknown, failedAlone: number): void {
     if (isLost(error)) return
     this.#failures += 1

@@ -20,7 +20,7 @@ export class Lookup {
   readonly query: CompiledQuery
   readonly scope: QueryScope | undefined = currentScope()
   readonly promise: Promise<QueryResult<unknown>>
-  // Assigned by the promise's executor, which runs at once.
+  // The executor of the promise assigns it at once.
   resolve!: (result: QueryResult<unknown>) => void
   reject!: (error: unknown) => void
   readonly #options: unknown
@@ -39,8 +39,8 @@ export class Lookup {
   }
 
   /**
-   * Whether one connection may serve both, which belong to the same load, if to any. Where the runtime does not show the values
-   * of each `AsyncLocalStorage`, they must belong to one query scope.
+   * Whether both lookups may run on one connection. They must belong to the same load, if to any. If the runtime does not
+   * show the values of each `AsyncLocalStorage`, they must also belong to one query scope.
    */
   canJoin(other: Lookup): boolean {
     if (this.scope !== other.scope || this.#work !== other.#work) return false
@@ -53,9 +53,10 @@ export class Lookup {
   }
 
   /**
-   * Runs the query on a separate connection and settles its promise. Most lookups end here, so it makes few promises.
+   * Runs the query on a separate connection and settles its promise. Most lookups run like this, so it makes few
+   * promises.
    *
-   * @param onEnd - called with whether the query has failed
+   * @param onEnd - called when the query has ended, with whether it has failed
    */
   runSeparately(source: ConnectionSource, onEnd?: (hasFailed: boolean) => void): void {
     const succeed = (result: QueryResult<unknown>) => {
@@ -67,7 +68,7 @@ export class Lookup {
       onEnd?.(true)
     }
     const run = (connection: DatabaseConnection) => {
-      // The connection goes back before the caller continues, so that the caller's next query finds it.
+      // The connection is released before the caller continues, so that the caller's next query can use it.
       const release = () => source.release(connection, this.#acquireOptions)
       execute(connection, this.query, this.#options).then(
         (result) => release().then(() => succeed(result), fail),
@@ -78,7 +79,7 @@ export class Lookup {
           ),
       )
     }
-    // What `then` is given runs in the context in which `then` was called.
+    // The callbacks of `then` run in the context in which `then` was called.
     this.runInContext(() => source.acquire(this.#acquireOptions).then(run, fail))
   }
 

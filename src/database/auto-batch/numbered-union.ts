@@ -23,7 +23,7 @@ import { isSpace, isWord, namesIn, readableTokens } from './readable-tokens.ts'
 
 type UnionDialect = 'mysql' | 'sqlite'
 
-/** @returns why a query cannot be joined, instead of its plan */
+/** @returns the plan, or why the query cannot be joined */
 export function planNumberedUnion(
   query: CompiledQuery,
   dialect: UnionDialect,
@@ -69,11 +69,11 @@ class NumberedUnion implements JoinPlan {
       dialect === 'sqlite'
         ? refusalOfDriver
         : async (execute) => {
-            // Without what the catalogue says, there is still the union.
+            // If the catalogue cannot be read, the union still works.
             await keyList?.learn(execute).catch(() => {})
             return (await refusalOfSession(execute)) ?? (await refusalOfViews(execute, node))
           }
-    // SQLite's values carry their types with them.
+    // In SQLite, each value has its own type, so a union changes none.
     this.proof = dialect === 'sqlite' ? 'none' : 'columns'
     const hasLimit = (node.limit ?? node.fetch) !== undefined
     // A branch without a limit would lose its order.
@@ -96,14 +96,14 @@ class NumberedUnion implements JoinPlan {
   }
 }
 
-/** Prisma's drivers of SQLite take the type of a computed column from its first row, and cut the numbers of the others. */
+/** Prisma's drivers of SQLite take the type of a computed column from its first row, and cut the numbers in other rows. */
 async function refusalOfDriver(execute: Execute): Promise<string | undefined> {
   const { rows } = await execute(readingQuery('select 1 as x union all select 0.5'))
   const { x } = rows[1] as { readonly x?: unknown }
   return x === 0.5 ? undefined : 'the driver reads a column as its first row has it'
 }
 
-/** The session may limit the rows of each SELECT, and then the rows of all lookups together. */
+/** `sql_select_limit` of the session limits the rows of each SELECT. It would limit the rows of all lookups together. */
 async function refusalOfSession(execute: Execute): Promise<string | undefined> {
   try {
     const { rows } = await execute(CompiledQuery.raw('select cast(@@sql_select_limit as char) as most'))
@@ -115,7 +115,7 @@ async function refusalOfSession(execute: Execute): Promise<string | undefined> {
   }
 }
 
-/** A view may hide any of the functions whose results a union may cut. */
+/** A view may hide functions whose results a union may cut. */
 async function refusalOfViews(execute: Execute, node: SelectQueryNode): Promise<string | undefined> {
   const names: unknown[][] = []
   walkQuery(node, ({ kind, table }) => {
@@ -145,13 +145,13 @@ function refusalOfNode(node: SelectQueryNode, dialect: UnionDialect): string | u
   if (dialect === 'sqlite' || node.with !== undefined) {
     if (mayRepeatColumn(node)) return 'two of its columns may have the same name'
   }
-  // A parameter in what is selected decides the column's type, and the branches would agree on another type.
+  // A parameter in a selected expression decides the column's type. The branches together would decide on another type.
   if (dialect === 'mysql' && hasValueOutsideConditions(node))
     return 'what it selects, groups or sorts by has a parameter'
   return undefined
 }
 
-/** A derived table renames the second of two columns, and SQLite does so in a union. */
+/** Of two columns with one name, a derived table renames the second. SQLite does so in a union too. */
 function mayRepeatColumn({ selections = [], joins, from }: SelectQueryNode): boolean {
   const names = selections.map((selection) => columnName(selection.selection as Selected))
   if (names.includes(undefined)) return true
@@ -183,7 +183,10 @@ function hasValueOutsideConditions(part: unknown): boolean {
   return Object.values(part).some(hasValueOutsideConditions)
 }
 
-/** Whether each `?` is a parameter, and no name or text holds another one: some versions of `mysql2` replace that too. */
+/**
+ * Whether each `?` is a parameter. A name or text must not hold another one, because some versions of `mysql2` replace
+ * that too.
+ */
 function hasPlainParameters(tokens: readonly string[], count: number): boolean {
   let found = 0
   for (const [index, token] of tokens.entries()) {
@@ -194,7 +197,10 @@ function hasPlainParameters(tokens: readonly string[], count: number): boolean {
   return found === count
 }
 
-/** MySQL and SQLite have no catalogue of what functions do, so only these are joined. */
+/**
+ * MySQL and SQLite have no catalogue that tells what functions do. So only queries whose functions are on our list are
+ * joined.
+ */
 function unknownFunction(tokens: readonly string[]): string | undefined {
   const solid = tokens.filter((token) => !isSpace(token))
   const name = solid.find((token, index) => {
@@ -212,12 +218,12 @@ const knownBeforeParenthesis = /* @__PURE__ */ (() =>
   ))()
 
 /**
- * A union gives each column the length that MariaDB expects of it, and cuts what is longer. It expects too little of texts
- * made from a `double(10, 3)`, and of a rounded `double`.
+ * In a union, MariaDB gives each column the length that it expects, and cuts longer values. It expects too short a length
+ * for texts made from a `double(10, 3)`, and for a rounded `double`.
  */
 function cutValue(tokens: readonly string[]): string | undefined {
   const solid = tokens.filter((token) => !isSpace(token)).map((token) => token.toLowerCase())
-  // For each open parenthesis: the clause that it stands in, and the one within.
+  // For each open parenthesis: the clause around it, and the clause inside it.
   const clauses: [outer: Clause, inner: Clause][] = [['source', 'source']]
   for (const [index, token] of solid.entries()) {
     const clause = clauses.at(-1) as [Clause, Clause]
@@ -231,7 +237,7 @@ function cutValue(tokens: readonly string[]): string | undefined {
   return undefined
 }
 
-/** A condition makes no value of a row; a query in another one's FROM does. */
+/** The role of an expression. What stands in a condition is not a value of a row. A query in a FROM makes values again. */
 type Clause = 'source' | 'value' | 'condition'
 
 const clauseWords: ReadonlyMap<string, Clause> = /* @__PURE__ */ (() =>

@@ -1,4 +1,4 @@
-/** A node of `explain (format json)`, with the fields that are read here. */
+/** The fields that we read of a node of `explain (format json)`. */
 export interface PlanNode {
   readonly 'Node Type': string
   readonly 'Parent Relationship'?: string
@@ -8,14 +8,17 @@ export interface PlanNode {
   readonly Plans?: readonly PlanNode[]
 }
 
-/** From this cost on, in PostgreSQL's unit of about a page read, the round trip is a small part of a lookup. */
+/**
+ * In PostgreSQL's unit of cost, which is about one page read. From this cost on, the round trip is a small part of a
+ * lookup.
+ */
 const heavyCost = 1_000
 /** Below this cost, the difference between two plans does not matter. */
 const lightCost = 50
 
 /**
- * Why PostgreSQL would run the joined statement slower than the separate queries, from its plans. In the joined statement it
- * does not know the values, and in separate queries it can use several processes.
+ * Why PostgreSQL would run the joined statement slower than the separate queries, judged by their plans. For the joined
+ * statement, the planner does not know the values. For a separate query, it can use several processes.
  *
  * @returns `undefined` when nothing speaks against joining
  */
@@ -25,7 +28,7 @@ export function reasonAgainstPlan(joined: PlanNode, separate: readonly PlanNode[
   if (inner['Total Cost'] > heavyCost) return 'each lookup is so much work that joining saves nothing'
   const worst = worstCost(inner)
   const steps = stepsOf(inner)
-  // The same steps cost more for a value that is more common: that is no worse plan.
+  // With the same steps, a plan is not worse: they only cost more for a value that is more common.
   return separate.some((plan) => worst > 4 * Math.max(worstCost(plan), lightCost) && stepsOf(plan) !== steps)
     ? 'its plan depends on the values, and the one for all values is worse'
     : undefined
@@ -46,7 +49,10 @@ function stepsOf({ 'Node Type': type, 'Index Name': index, 'Relation Name': rela
 
 const passesOn: ReadonlySet<string> = new Set(['Limit', 'Subquery Scan', 'Result'])
 
-/** The cost of the largest step as if it ran to its end. With a LIMIT, the total is a guess of when enough rows are found. */
+/**
+ * The cost of the largest step, if it ran to its end. With a LIMIT, the total cost is only a guess of when enough rows
+ * are found.
+ */
 function worstCost(plan: PlanNode): number {
   return Math.max(plan['Total Cost'], ...(plan.Plans ?? []).map(worstCost))
 }

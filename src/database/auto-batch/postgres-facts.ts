@@ -5,11 +5,11 @@ import { type PlanNode, reasonAgainstPlan } from './plan-comparison.ts'
 
 /** A parameter's type, as PostgreSQL has inferred it. */
 export interface ParameterType {
-  /** With its schema: `character` alone would mean `character(1)`. */
+  /** With its schema, because `character` alone would mean `character(1)`. */
   readonly name: string
-  /** Whether the type is the user's own, such as an enum. */
+  /** Whether the type is user-defined, such as an enum. */
   readonly isOwn: boolean
-  /** Whether a list of its values can be unnested in one step. */
+  /** Whether the type has an array type that `unnest` turns into single values. */
   readonly hasPlainArray: boolean
 }
 
@@ -24,11 +24,12 @@ type Run = (sql: string, parameters?: readonly unknown[]) => Promise<QueryResult
 let preparedCount = 0
 
 /**
- * Lets PostgreSQL infer the types of the query's parameters, looks up every function that it may call, and compares plans.
+ * Lets PostgreSQL infer the types of the query's parameters, looks up every function that the query may call, and
+ * compares plans.
+ * Everything runs in one transaction, so that all statements reach the same server even behind a pooler. PREPARE executes
+ * nothing.
  *
- * Everything runs in one transaction, so that it meets the same server behind a pooler. PREPARE executes nothing.
- *
- * @param joinWith - the joined statement, then some of its lookups, for the comparison of their plans
+ * @param joinWith - makes the joined statement, then some of its lookups, whose plans are compared
  */
 export async function readPostgresFacts(
   execute: Execute,
@@ -42,7 +43,7 @@ export async function readPostgresFacts(
   let isPrepared = false
   await run('begin')
   try {
-    // Nobody can cancel these statements.
+    // These statements need a time limit, because nobody can cancel them.
     await run(planningLimit)
     await run(`prepare ${name} as ${sql}`)
     isPrepared = true
@@ -57,12 +58,12 @@ export async function readPostgresFacts(
       : { ...facts, refusal: await comparePlans(run, joined, separate).catch(() => undefined) }
   } finally {
     await run('rollback')
-    // A prepared statement outlives the rollback.
+    // The rollback does not remove a prepared statement.
     if (isPrepared) await run(`deallocate ${name}`).catch(() => {})
   }
 }
 
-/** EXPLAIN executes nothing either. It fails for a value that does not fit, which says nothing about other lookups. */
+/** EXPLAIN executes nothing either. It fails for a bad value, which says nothing about other lookups. */
 async function comparePlans(run: Run, joined: JoinedSql, separate: readonly JoinedSql[]): Promise<string | undefined> {
   const plans: PlanNode[] = []
   for (const { sql, parameters } of [joined, ...separate]) {
@@ -97,8 +98,8 @@ function factsOf({ facts }: FactsRow, sql: string): PostgresFacts {
 }
 
 /**
- * Functions by any name in the text, and those that views and row-level security call, through views. A column with the
- * name of a volatile function refuses its query too, which costs nothing but the joining.
+ * Finds functions by any name in the text, and the functions that views and row-level security call, also through other
+ * views. If a column has the name of a volatile function, its query is refused too. That costs nothing but the joining.
  */
 const factsSql = (name: string) => `
   with recursive relations (oid) as (

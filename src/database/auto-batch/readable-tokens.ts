@@ -2,10 +2,11 @@ import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { type Token, tokenize } from '../fingerprint/sql-tokens.ts'
 
 /**
- * Splits SQL into strings, quoted names, words, parameters, numbers, white space and signs. Together they are the text.
+ * Splits SQL into strings, quoted names, words, parameters, numbers, white space and signs. Joined, the tokens are the
+ * text.
  *
- * @returns `undefined` when the text holds anything that would need the database's own lexer: comments, backslashes, dollar
- *   quotes, strings with a prefix, several statements
+ * @returns `undefined` when the text holds anything that would need the database's own lexer: comments, backslashes,
+ *   dollar quotes, strings with a prefix, several statements
  */
 export function readableTokens(sql: string, dialect: SqlDialect): string[] | undefined {
   const texts: string[] = []
@@ -28,14 +29,14 @@ function isBlank(text: string): boolean {
 }
 
 function isRisky({ kind, text }: Token, before: string, dialect: SqlDialect): boolean {
-  // A number and a word in one piece.
+  // A word that follows a digit without a space.
   if (kind === 'word') return /\d/.test(before)
   if (/[\\;]/.test(text) && (kind === 'sign' || text.includes('\\'))) return true
   if (kind === 'literal' && /^\d|^\./.test(text)) return false
   if (kind === 'literal' || kind === 'name') {
     const quote = text.charAt(0)
     if (quote === '`' && dialect === 'postgres') return true
-    // E'…', U&'…', _utf8'…', $$…$$, and what is never closed
+    // E'…', U&'…', _utf8'…', $$…$$, and texts that are never closed.
     const inner = text.slice(1, -1).replaceAll(quote + quote, '')
     const isClosed = text.length > 1 && text.endsWith(quote) && !inner.includes(quote)
     return !/['"`]/.test(quote) || !isClosed || /[\w&$\u0080-\uffff]/.test(before)
@@ -57,7 +58,7 @@ export function parameterPosition(token: string): number | undefined {
   return /^\$\d/.test(token) ? Number(token.slice(1)) - 1 : undefined
 }
 
-/** Every word, in small letters, and every quoted name. */
+/** Every word, in lower case, and every quoted name. */
 export function namesIn(tokens: readonly string[]): Set<string> {
   const names = new Set<string>()
   for (const token of tokens) {

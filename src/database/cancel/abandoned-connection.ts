@@ -9,13 +9,13 @@ export interface Acquisition {
 
 export interface PendingConnection {
   readonly connection: Promise<DatabaseConnection>
-  /** Leaves the pool's queue. If the pool has no way for that, the connection goes back as soon as it comes. */
+  /** Leaves the pool's queue. If the pool cannot do that, the connection is given back as soon as it comes. */
   leave(): void
 }
 
 /**
- * What Kysely gets in place of a connection when nobody waits for the running code any more. A query that is refused never
- * gets a connection; anything else waits for one, as it would have.
+ * What Kysely gets instead of a connection when nobody waits for the running code any more. A SELECT that may be refused
+ * gets no connection. Any other query takes a real one, and waits for it as usual.
  */
 export class AbandonedConnection implements DatabaseConnection {
   readonly #acquisition: Acquisition
@@ -34,7 +34,7 @@ export class AbandonedConnection implements DatabaseConnection {
     this.#refuse = refuse
   }
 
-  /** Kysely asks for it before a query that it may have to cancel. */
+  /** Kysely tests for this method before a query that it may have to cancel. */
   async cancelQuery(provide: never): Promise<void> {
     const real = (await this.takeReal()) as { cancelQuery?(provide: never): Promise<void> }
     await real.cancelQuery?.(provide)

@@ -7,17 +7,17 @@ import type { AbandonedQueries } from '../types.ts'
 import { AbandonedConnection, type Acquisition } from './abandoned-connection.ts'
 import type { CancellableConnection } from './cancellable-connection.ts'
 
-/** Whom a query is run for. When one of them is gone, nobody waits for its rows. */
+/** Who waits for a query. When the owner or the signal is aborted, nobody waits for the rows. */
 export interface Waiting {
   readonly owner: Abandonable | undefined
-  /** Kysely's own, which is passed to `execute`. */
+  /** The signal that was passed to Kysely's `execute`. */
   readonly signal: AbortSignal | undefined
 }
 
 /**
- * Ends the SELECTs of requests and loads that nobody waits for any more, when they are outside of transactions: those that run
- * are cancelled on the server, those that wait for a connection leave the queue, and later ones are not sent. Everything else
- * runs as if nothing had happened, because ending it would lose a change.
+ * Ends SELECTs of requests and loads that nobody waits for any more. Running SELECTs are cancelled on the server, those
+ * that wait for a connection leave the queue, and later ones are not sent. Transactions and all other queries run as
+ * usual, because ending them would lose a change.
  */
 export class Abandonment {
   readonly #counts = { cancelled: 0, dequeued: 0, refused: 0 }
@@ -47,10 +47,11 @@ export class Abandonment {
   }
 
   /**
-   * Waits for a query, and cancels it when nobody waits any more. Settles when it has ended on the server.
+   * Waits for a query, and cancels it when nobody waits any more. Then it settles only when the query has ended on the
+   * server.
    *
-   * @param cancel - cancels it. Never rejects. `undefined` where queries cannot be cancelled, as on SQLite
-   * @param ended - what Kysely gets in place of rows when its own signal was aborted: it has thrown already
+   * @param cancel - cancels the query, and never rejects; `undefined` where queries cannot be cancelled, as on SQLite
+   * @param ended - the answer when Kysely's own signal was aborted: Kysely has thrown by then, and ignores it
    */
   limit<Answer>(
     waiting: Waiting,
@@ -88,7 +89,10 @@ export class Abandonment {
     return promise
   }
 
-  /** Closes a stream whose reader leaves. When nobody waits, its query is cancelled: `mysql2` would read all of its rows. */
+  /**
+   * Closes a stream whose reader leaves. If nobody waits, its query is cancelled, because `mysql2` would read all of its
+   * rows.
+   */
   closeStream(
     { owner, signal }: Waiting,
     cancellable: CancellableConnection,
@@ -102,8 +106,8 @@ export class Abandonment {
   }
 
   /**
-   * Takes a connection for the running code. Once nobody waits, it hands out a stand-in instead: what the connection is for
-   * shows when it is used, and only then a SELECT is refused.
+   * Takes a connection for the running code. Once nobody waits, it hands out a stand-in instead. Only when the stand-in
+   * is used does it show which query it is for, and only a SELECT is refused.
    */
   acquire(acquisition: Acquisition): Promise<DatabaseConnection> {
     const owner = currentOwner()

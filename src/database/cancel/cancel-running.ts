@@ -2,19 +2,19 @@ import { withDeadline } from '../../shared/time/waiting.ts'
 import type { ConnectionControl } from './connection-control.ts'
 
 /**
- * How long each step may take: the request to the server, the end of the query, the end after its connection is closed.
- * MariaDB may take two seconds to wake a thread that it kills.
+ * How long each step may take: the request to the server, then the end of the query, then its end after the connection
+ * was closed. MariaDB may take two seconds to wake a thread that it kills.
  */
 const graceMs = 3_000
 
-/** After this time the server is asked again, and after twice as long once more, and so on. */
+/** After this time the server is asked again. The pause doubles each time. */
 const askAgainMs = 100
 
-/** How a query can be ended from outside. Without `destroy`, one that does not end although the server was asked runs on. */
+/** How to end a query from outside. Without `destroy`, a query that ignores the request runs on. */
 export interface CancellableSession
   extends Pick<ConnectionControl, 'cancel'>,
     Partial<Pick<ConnectionControl, 'destroy'>> {
-  /** Runs a statement without effect, which takes a cancellation that arrives after its query has ended. */
+  /** Runs a harmless statement. It is the one that a late cancellation hits, after its query has ended. */
   runHarmless(): Promise<unknown>
 }
 
@@ -23,7 +23,7 @@ export interface CancelledQuery<Answer> {
   /** Set when the query ended by itself before the server was asked. */
   readonly result?: Answer
   readonly error?: unknown
-  /** Settles when the query has ended, if it did not end in time: nothing else may use its connection until then. */
+  /** Set if the query did not end in time. Settles when it has ended: nothing else may use its connection until then. */
   readonly stillRunning?: Promise<unknown>
 }
 
@@ -42,8 +42,8 @@ export async function cancelRunning<Answer>(
   void settled.then(() => {
     hasEnded = true
   })
-  // The query may end while the request waits for its own connection. Sent after that, it would hit the next query; there is
-  // none on a connection that is closed, while the server may not have noticed.
+  // The query may end while the request waits for its own connection. If the request were sent after that, it would hit
+  // the next query. A closed connection has no next query, but its query may still run on the server.
   const isWanted = () => {
     const isNow = !hasEnded || isDestroyed
     isSent ||= isNow
@@ -68,7 +68,7 @@ export async function cancelRunning<Answer>(
   }
   return end
 
-  // A request that overtakes its query finds nothing to cancel, and servers do not tell.
+  // A request that arrives before its query finds nothing to cancel, and servers do not report that. So ask again.
   async function askUntilEnded(): Promise<void> {
     for (let pauseMs = askAgainMs; ; pauseMs *= 2) {
       await session.cancel(isWanted)

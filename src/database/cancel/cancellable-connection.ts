@@ -28,17 +28,20 @@ export class CancellableConnection {
     this.#options = options
   }
 
-  /** Settles when the cancelled query that still runs on the connection has ended; nothing else may run until then. */
+  /** Settles when the cancelled query that still runs on the connection has ended. Nothing else may run until then. */
   get stillRunning(): Promise<unknown> | undefined {
     return this.#isShared ? undefined : this.#stillRunning
   }
 
-  /** The driver hands out the connection to several callers at once, as drivers over HTTP do: their queries do not wait. */
+  /**
+   * Records that the driver hands out the connection to several callers at once, as drivers over HTTP do. Their queries
+   * do not wait for each other.
+   */
   recordShared(): void {
     this.#isShared = true
   }
 
-  /** Call it before each query. @returns a promise before the first one, while it finds out how to cancel here */
+  /** Call it before each query. @returns before the first query, a promise: it finds out how to cancel on this connection */
   prepare(): Promise<void> | undefined {
     if (this.#isPrepared) return undefined
     this.#isPrepared = true
@@ -48,7 +51,7 @@ export class CancellableConnection {
   /** Cancels the query that runs on the connection, and resolves when it has ended. Never rejects. */
   cancel<Answer>(running: Promise<Answer>): Promise<CancelledQuery<Answer>> {
     if (this.#isShared) return this.#cancel(running)
-    // A second request, for another reason, could hit the next query. `running` is what the first one ends.
+    // A second request, for another reason, could hit the next query. The first request already ends `running`.
     if (this.#isCancelling) return endOf(running)
     this.#isCancelling = true
     return this.#cancel(running).finally(() => {
@@ -57,8 +60,8 @@ export class CancellableConnection {
   }
 
   /**
-   * Cancels a query whose rows are read in chunks, and closes them: the awaited chunk may come all the same, and the connection
-   * would serve no other query before the rest of them is read.
+   * Cancels a query whose rows are read in chunks, and closes the chunks. The awaited chunk may still come. Then the
+   * connection would serve no other query before the rest of the rows is read.
    */
   cancelStream<Chunk extends IteratorResult<unknown>>(
     chunk: Promise<Chunk>,
@@ -77,7 +80,7 @@ export class CancellableConnection {
   async #cancel<Answer>(running: Promise<Answer>): Promise<CancelledQuery<Answer>> {
     const cancelled = await cancelRunning(running, this.#session())
     const { stillRunning } = cancelled
-    // Kysely runs one query after another on a connection, so no second query can be blocking it.
+    // Kysely runs one query after another on a connection, so no other query can still be running on it.
     this.#stillRunning = stillRunning?.finally(() => {
       this.#stillRunning = undefined
     })
@@ -93,8 +96,8 @@ export class CancellableConnection {
   }
 
   /**
-   * Whether Kysely's own cancellation is used. On PostgreSQL and MySQL it names the session by its number, which is another
-   * client's behind a pooler.
+   * Whether Kysely's own cancellation is used. On PostgreSQL and MySQL it is not: it names a session by its number, and
+   * behind a pooler that number is another client's.
    */
   get #cancelsNatively(): boolean {
     return this.#options.dialect === 'mssql' && this.#connection.cancelQuery !== undefined

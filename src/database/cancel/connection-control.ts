@@ -3,8 +3,8 @@ export interface ConnectionControl {
   /**
    * Asks the server to cancel the query that runs on the connection.
    *
-   * @param isWanted - called right before the request is sent. Connecting to send it takes a while, and a late request
-   *   would cancel the next query.
+   * @param isWanted - called right before the request is sent: connecting takes a while, and a late request would cancel
+   *   the next query
    * @throws when the server cannot be asked
    */
   cancel(isWanted: () => boolean): Promise<void>
@@ -14,9 +14,9 @@ export interface ConnectionControl {
 
 /** A caller that requests a connection. */
 interface Requester {
-  /** Called with the control of the connection that it gets. */
+  /** Called with the control of the connection that the caller gets. */
   readonly onControl: (control: ConnectionControl) => void
-  /** Called when it begins to wait. `leave` ends the wait: the request is rejected. */
+  /** Called when the caller begins to wait. `leave` ends the wait: the request is rejected. */
   readonly onQueued?: (leave: () => void) => void
 }
 
@@ -25,8 +25,9 @@ const controlsByConnection = new WeakMap<object, ConnectionControl>()
 let requesterNow: Requester | undefined
 
 /**
- * Runs the function, and names the requester to each tuned pool that it requests a connection of. Kysely's drivers keep the
- * pool and its client private. But they call the pool synchronously, so the pool finds the requester while `run` runs.
+ * Runs the function, and passes the requester to each tuned pool that the function requests a connection from. Kysely's
+ * drivers keep the pool and its client private. But they call the pool synchronously, so the pool finds the requester
+ * while `run` runs.
  */
 export function requestConnection<Result>(requester: Requester, run: () => Result): Result {
   requesterNow = requester

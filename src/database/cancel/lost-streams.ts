@@ -5,14 +5,17 @@ interface Client extends EventEmitter {
   query(...values: unknown[]): unknown
 }
 
-/** Lets streams fail when their connection of `mysql2` is lost. It tells callbacks alone, so readers of streams would wait for ever. */
+/**
+ * Makes streams fail when their connection of `mysql2` is lost. `mysql2` tells only callbacks, so readers of streams
+ * would wait for ever.
+ */
 export function failLostStreams(given: object): void {
   const connection = given as Client
   watchQueries(connection, (values) => {
     if (typeof values.at(-1) === 'function') return undefined
     let query: EventEmitter | undefined
     const fail = (error: unknown) => {
-      // A connection that was lost before says so while the query is sent, which has no stream yet.
+      // If the connection was lost before, the error comes while the query is sent, when there is no stream yet.
       queueMicrotask(() => {
         if (query?.listenerCount('error')) query.emit('error', error)
       })
@@ -25,8 +28,8 @@ export function failLostStreams(given: object): void {
 }
 
 /**
- * Lets cursors end when their connection of `pg` is lost. `pg-cursor` would wait for the server before it closes, and forget a
- * read after whose last row the connection was lost.
+ * Makes cursors end when their connection of `pg` is lost. `pg-cursor` would wait for the server before it closes. It
+ * would also never settle a read if the connection is lost right after the last row.
  */
 export function endLostCursors(given: object): void {
   const client = given as Client & CancellablePgClient
@@ -57,12 +60,12 @@ interface Cursor {
   close(...values: unknown[]): Promise<unknown> | undefined
 }
 
-/** @param watch - called before a query is sent; what it returns is called after that. */
+/** @param watch - called before a query is sent; the function that it returns is called after that */
 function watchQueries(client: Client, watch: (values: unknown[]) => ((sent: unknown) => void) | undefined): void {
   const own = Object.hasOwn(client, 'query') ? client.query : undefined
   client.query = (...values) => {
     const onSent = watch(values)
-    // The method of the class may be replaced at any time.
+    // The method of the class is looked up each time, because it may be replaced.
     const sent = (own ?? (Object.getPrototypeOf(client) as Client).query).apply(client, values)
     onSent?.(sent)
     return sent

@@ -11,19 +11,19 @@ export interface CancellableMysqlConnection {
 }
 
 /**
- * Cancels by `KILL QUERY` over another connection, if it reaches the same server, and only if the connection's thread is the
- * server's: a proxy such as ProxySQL numbers its own, and the server's thread of that number is another client's.
- *
+ * Cancels by `KILL QUERY` over another connection, if that reaches the same server and the connection's thread number is
+ * the server's. A proxy such as ProxySQL uses its own numbers: on the server, the thread of that number is another
+ * client's.
  * Call it before the connection's first query: it asks for the thread, once per connection.
  */
 export function mysqlControl(connection: CancellableMysqlConnection): ConnectionControl {
   const known = controls.get(connection)
   if (known !== undefined) return known
-  // Answered before the next query of the connection: `mysql2` sends one after another.
+  // The server answers this before the next query, because `mysql2` sends one query after another.
   const session = sessionOf(connection)
   session.catch(() => {})
   const cancel = async (isWanted: () => boolean) => kill(await session, connection, isWanted)
-  // After `connection.destroy()` the query would wait for the server's answer, perhaps for ever.
+  // `connection.destroy()` would leave the query waiting for the server's answer, perhaps for ever.
   const destroy = () => connection.stream.destroy()
   const control = { cancel, destroy }
   controls.set(connection, control)
@@ -37,7 +37,7 @@ interface Session {
   readonly server: string
 }
 
-// Together with other columns, because proxies answer a lone `connection_id()` themselves.
+// Other columns are selected too, because proxies answer a lone `connection_id()` themselves.
 const sessionSql = "select connection_id() as id, concat_ws(':', @@hostname, @@port, @@datadir) as server"
 
 async function sessionOf(connection: Pick<CancellableMysqlConnection, 'query'>): Promise<Session> {
@@ -63,10 +63,10 @@ function kill(
   return killer.kill(id, isWanted)
 }
 
-/** What it takes to connect again in the same way: through the user's tunnel, with the user's way to log in. */
+/** The options for connecting again in the same way: through the user's tunnel, with the user's way to log in. */
 function addressIn(config: CancellableMysqlConnection['config']): object {
   const known = addressOptions.flatMap((option) => (config[option] === undefined ? [] : [[option, config[option]]]))
-  // A stream that is not made by a function is that of the connection itself.
+  // A `stream` that is not a function is the socket of this connection itself.
   const { stream } = config
   return Object.fromEntries(typeof stream === 'function' ? [...known, ['stream', stream]] : known)
 }
@@ -91,9 +91,9 @@ const addressOptions = [
 const killers = new Map<string, Killer>()
 
 /**
- * Sends the requests of one server one after another, over one connection: when many clients leave at once, they do not take
- * the connections that others need. MariaDB is slow with several at once: the threads that it wakes may lock each other out
- * for two seconds.
+ * Sends the requests to one server one after another, over one connection. So if many clients leave at once, they do not
+ * take the connections that others need. MariaDB is also slow with several requests at once: the threads that it wakes
+ * may lock each other out for two seconds.
  */
 class Killer {
   readonly #open: () => Promise<Control>

@@ -7,9 +7,9 @@ import { type CancellablePgClient, postgresControl } from './postgres-control.ts
 
 /**
  * Finds the control of a connection from a pool that is not tuned. Kysely's drivers keep the client of `pg` or `mysql2`
- * private, but they call its `query` synchronously: for that moment we listen on the prototype.
+ * private. But they call the client's `query` synchronously, so we replace `query` on the prototype for that moment.
  *
- * @param run - runs a statement without effect on the connection
+ * @param run - runs a harmless statement on the connection
  * @returns `undefined` for other drivers, and for another copy of `pg` or `mysql2` than ours
  */
 export async function controlOfPlainPool(

@@ -6,7 +6,10 @@ export interface CancellablePgClient {
   readonly host?: string | undefined
   readonly port?: number | undefined
   readonly ssl?: unknown
-  /** The identity of the session in the protocol. A pooler sends its own: it knows which session of the server is meant. */
+  /**
+   * The process id of the session in the protocol. A pooler sends an id of its own, and knows which session of the server
+   * it means.
+   */
   readonly processID?: number | null
   readonly secretKey?: number | null
   /** `undefined` in clients of `pg-native`. */
@@ -31,8 +34,8 @@ type ConnectionClass = new (options: object) => PgConnection
 const requestMs = 5_000
 
 /**
- * Cancels by the protocol's own request: a connection that sends the session's process id and secret key. It is right behind
- * a pooler, where `pg_cancel_backend` would hit the session of another client, or nobody.
+ * Cancels by the request of the protocol: a new connection sends the session's process id and secret key. This works
+ * behind a pooler, where `pg_cancel_backend` would hit the session of another client, or none.
  *
  * @param stream - makes the socket, if the pool has its own option for that
  * @see PostgreSQL, "Canceling Requests in Progress"
@@ -41,7 +44,7 @@ export function postgresControl(client: CancellablePgClient, stream?: unknown): 
   return {
     cancel: (isWanted) => requestCancellation(client, isWanted, stream),
     destroy() {
-      // A client that is in use has no listener, and the process would end.
+      // While a client is in use, nobody listens for its errors, and an error without a listener would end the process.
       client.on('error', () => {})
       client.connection?.stream?.destroy()
     },
@@ -74,7 +77,8 @@ async function requestCancellation(
   request.on('end', resolve)
   request.on('error', (error) => (isSent ? resolve() : reject(error)))
   if (host.startsWith('/')) request.connect(`${host}/.s.PGSQL.${port}`)
-  // The name may stand for several servers, only one of which knows the key. TLS needs the name for the certificate.
+  // The host name may stand for several servers, and only one knows the key: so connect to its address. TLS needs the
+  // name for the certificate.
   else request.connect(port, ssl ? host : (connection.stream?.remoteAddress ?? host))
   try {
     await withDeadline(promise, requestMs, () => Promise.reject(new Error('The server did not answer in time')))

@@ -23,10 +23,11 @@ const singleConnectionAdapters = new WeakSet<DialectAdapter>()
 
 /**
  * Turns off the mutex that Kysely 0.29 puts around a single connection, so that {@link ConnectionMutex} replaces it.
- * Kysely's mutex costs twice as much as observing a query, our EXPLAIN would bypass it, and when a driver refuses a
- * connection, every later caller waits for ever.
+ * Kysely's mutex costs twice as much as observing a query, and our EXPLAIN would bypass it. If a driver refuses a
+ * connection, it makes every later caller wait for ever.
  *
- * @returns whether the dialect has a single connection. Always false on Kysely 0.28, which leaves the queue to its driver.
+ * @returns whether the dialect has a single connection. Always false on Kysely 0.28, where the driver itself queues
+ *   callers.
  */
 export function replaceKyselyMutex(
   adapter: DialectAdapter & { readonly supportsMultipleConnections?: boolean },

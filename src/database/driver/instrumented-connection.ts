@@ -36,7 +36,7 @@ export function instrumentConnection(
 export class InstrumentedConnection {
   /** The connection's original `executeQuery`, for our own statements. */
   readonly executeUnobserved: Execute
-  /** The same with the user's time limit, for statements that a caller waits for. */
+  /** The same with the user's timeout, for statements of ours that a caller waits for. */
   readonly executeUnrecorded: Execute
   readonly #transaction: TransactionState
   readonly #instrumentation: Instrumentation
@@ -50,7 +50,7 @@ export class InstrumentedConnection {
     this.#instrumentation = instrumentation
     this.#transaction = new TransactionState(instrumentation)
     const execute = connection.executeQuery.bind(connection) as Execute
-    // Kysely awaits the answer, so a driver may also give the result itself.
+    // Kysely awaits the answer, so a driver may also return the result itself.
     this.executeUnobserved = (query, options) => Promise.resolve(execute(query, options))
     let run = this.executeUnobserved
     if (statementLimit > 0 && dialect === 'sqlite') run = cacheStatements(run, instrumentation)
@@ -80,7 +80,7 @@ export class InstrumentedConnection {
     if (this.#callers > 1) this.#cancellable?.recordShared()
   }
 
-  /** The driver has the connection back from one of its callers. */
+  /** Counts a caller who has given the connection back. */
   removeCaller(): void {
     this.#callers -= 1
   }
@@ -91,7 +91,7 @@ export class InstrumentedConnection {
   }
 
   /**
-   * Ends the caller's use of the connection, with its open transaction if it left one.
+   * Ends the caller's use of the connection, and its transaction if one is still open.
    *
    * @returns a promise while a query still runs on the connection
    */
@@ -171,7 +171,7 @@ export class InstrumentedConnection {
     }
   }
 
-  /** Waits for each chunk as for a query. The time that the reader takes between them is none of the database's. */
+  /** Waits for each chunk as for a query. The time that the reader takes between chunks does not count as database time. */
   async *#readChunks(chunks: Chunks, { scope }: RunningQuery, waiting: Waiting | undefined): Chunks {
     const { abandonment } = this.#instrumentation
     const waits = scope?.request.waits
@@ -192,7 +192,7 @@ export class InstrumentedConnection {
         }
       }
     }
-    // Runs only when the reader leaves. After a failure the stream is closed already, or closing it would hang.
+    // Runs only when the reader leaves. After a failure, the stream is closed already, or closing it would hang.
     const close = () => {
       if (waiting === undefined || abandonment === undefined || cancellable === undefined) return chunks.return()
       return abandonment.closeStream(waiting, cancellable, chunks)
@@ -216,14 +216,14 @@ export class InstrumentedConnection {
     return running
   }
 
-  /** Tells the work around the query which tables its result depends on. */
+  /** Tells the load or request around the query which tables its result depends on. */
   #recordReads(reads: Reads, { tables, hasUnknownTables, shape }: Statement): void {
     if (hasUnknownTables) reads.addUnknown(`raw SQL ran, whose tables cannot be told: ${shape.text}`)
     for (const table of tables) reads.addTable(table)
     if (!this.#transaction.isOpen) return
     for (const part of reads.chain()) {
       if (part.includes(this.#transaction.reads)) continue
-      // Its snapshot may be older than the work.
+      // The transaction's snapshot may be older than the work.
       part.unknown ??= 'it read in a transaction that had begun before'
       part.isUncommitted = true
     }
@@ -243,7 +243,7 @@ export class InstrumentedConnection {
     if (!running.inTransaction && running.repeated !== undefined && classifyError(error, dialect).retry !== 'no') {
       running.repeated.forgetRuns(1)
     }
-    // It may have committed what was before it, or not have begun.
+    // The failed statement may already have committed the changes before it, or may never have begun.
     if (running.statement.commitsFirst) await invalidation?.invalidate(this.#transaction.changedTables)
     await invalidation?.afterFailure(running.statement, this.#transaction, error)
     throw error
@@ -282,7 +282,7 @@ type Chunks = AsyncGenerator<QueryResult<unknown>, void, void>
 /** `streamQuery` of a connection. */
 type StreamQuery = (query: CompiledQuery, ...rest: unknown[]) => Chunks
 
-/** Grants our own SQLite databases their statement cache while they prepare the query's statement. */
+/** Allows our own SQLite databases to cache statements while they prepare the query's statement. */
 function cacheStatements(run: Execute, { statementLimit, onUnreachableCache }: Instrumentation): Execute {
   return (query, options) => {
     const { result, isReached } = withStatementLimit(statementLimit, () => run(query, options))

@@ -13,8 +13,8 @@ import { instrumentConnection } from './instrumented-connection.ts'
 type SavepointMethod = 'savepoint' | 'rollbackToSavepoint' | 'releaseSavepoint'
 
 /**
- * Wraps a dialect's driver. Drivers keep private state on their connections, so each connection stays the same object and
- * is patched once, as Kysely's own `log` does it.
+ * Wraps a dialect's driver. Drivers keep private state on their connections. So each connection stays the same object and
+ * is patched once, as Kysely's own `log` does.
  */
 export class InstrumentedDriver implements Driver {
   readonly #inner: Driver
@@ -23,8 +23,8 @@ export class InstrumentedDriver implements Driver {
   /** Set when the dialect has a single connection. */
   readonly #mutex: ConnectionMutex | undefined
   /**
-   * Uses of connections that the caller of `destroy` does not know of. A pool that is closed meanwhile may never end
-   * (postgres.js), or fail them.
+   * Uses of connections that the caller of `destroy` does not know about. If the pool were closed during such a use, it
+   * might never end (postgres.js) or fail.
    */
   readonly #unknownUses = new Set<Promise<void>>()
   // Present only if the wrapped driver has them: Kysely tests for these methods.
@@ -121,7 +121,8 @@ export class InstrumentedDriver implements Driver {
     const instrumented = instrumentConnection(connection, this.#instrumentation)
     const running = instrumented.endUse()
     if (running !== undefined) {
-      // A query that could not be cancelled still runs. Its connection goes back to the pool only when the query has ended.
+      // A query that could not be cancelled still runs. Its connection is given back to the pool only when the query has
+      // ended.
       this.#awaitInDestroy(running.then(() => this.releaseConnection(connection, options)))
       return Promise.resolve()
     }
@@ -134,7 +135,7 @@ export class InstrumentedDriver implements Driver {
   async beginTransaction(given: DatabaseConnection, settings: TransactionSettings): Promise<void> {
     const connection = await realConnection(given)
     await this.#inner.beginTransaction(connection, settings)
-    // The driver of SQL Server sends no SQL for this, so the SQL alone does not show every transaction.
+    // The driver of SQL Server sends no SQL to begin a transaction, so the SQL alone does not show every transaction.
     instrumentConnection(connection, this.#instrumentation).recordBegin()
   }
 

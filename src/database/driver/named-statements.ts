@@ -6,10 +6,9 @@ import type { Execute } from '../execute.ts'
 import type { TransactionState } from '../transactions/transaction-state.ts'
 
 /**
- * Prepares the statements of one PostgreSQL connection under a name, so that the server parses and plans them once. A query
- * gets its name on its second run: otherwise `in` lists of every length would fill the server's memory.
- *
- * The name is the same on each connection and in each process, because tracers name their spans by it.
+ * Prepares the statements of one PostgreSQL connection under a name, so that the server parses and plans them once. A
+ * query gets its name on its second run. Otherwise `in` lists of every length would fill the server's memory.
+ * A query has the same name on each connection and in each process, because tracers name their spans by it.
  */
 export class NamedStatements {
   readonly #run: Execute
@@ -18,10 +17,13 @@ export class NamedStatements {
   readonly #namesBySql: RecentMap<string>
   readonly #evictedNames: string[] = []
   readonly #prefix: string
-  /** How many names are over: `pg` takes a name that it has prepared once for prepared ever after. */
+  /** How many names were dropped. Later names contain this number, because `pg` never prepares the same name twice. */
   #removed = 0
 
-  /** @param dialectNumber - several instrumented dialects may share a client, on which each name means one statement */
+  /**
+   * @param dialectNumber - part of each name: several instrumented dialects may share a client, where a name means one
+   *   statement
+   */
   constructor(run: Execute, max: number, transaction: TransactionState, dialectNumber: number) {
     this.#run = run
     this.#transaction = transaction
@@ -38,7 +40,7 @@ export class NamedStatements {
     if (query.parameters.length === 0) return this.#run(query, options)
     const name = this.#namesBySql.get(query.sql) ?? this.#nameOnSecondRun(query.sql)
     if (name === undefined) return this.#run(query, options)
-    // In a transaction, a statement that could not be prepared would fail to close, and end it.
+    // Not in a transaction: closing a statement that was never prepared would fail, and end the transaction.
     return this.#evictedNames.length > 0 && !this.#transaction.isOpen
       ? this.#deallocateEvicted().then(() => this.#runNamed(query, name, options))
       : this.#runNamed(query, name, options)
@@ -60,8 +62,8 @@ export class NamedStatements {
   }
 
   /**
-   * Runs the query again, unnamed, when its table has changed since it was prepared, or somebody else has closed its statement:
-   * the failed attempt did nothing.
+   * Runs the query again without a name if its table has changed since it was prepared, or if its statement was closed by
+   * someone else. The failed attempt did nothing.
    */
   #recover(query: CompiledQuery, error: unknown, options: unknown): Promise<QueryResult<unknown>> {
     const isGone = (error as { readonly code?: unknown } | null)?.code === '26000'

@@ -6,8 +6,8 @@ import { QueryTimeoutError } from '../errors.ts'
 import type { Execute } from '../execute.ts'
 
 /**
- * Cancels queries that take too long, on the server. The connection is used again only when the query has ended there, and
- * after one harmless statement, which catches a cancellation that arrived too late.
+ * Cancels queries that take too long, on the server. The connection is used again only when the query has ended there,
+ * and after a harmless statement. A cancellation that arrives too late hits that statement.
  */
 export class QueryTimeout {
   readonly #connection: CancellableConnection
@@ -26,7 +26,7 @@ export class QueryTimeout {
     return this.#limit(query, running, () => this.#connection.cancel(running))
   }
 
-  /** Limits the wait for each chunk of a stream, not the time that its reader takes between them. */
+  /** Limits the wait for each chunk of a stream, not the time that its reader takes between chunks. */
   async *stream(query: CompiledQuery, open: () => Chunks): Chunks {
     await this.#prepare()
     const chunks = open()
@@ -53,7 +53,7 @@ export class QueryTimeout {
     running: Promise<Answer>,
     cancel: () => Promise<CancelledQuery<Answer>>,
   ): Promise<Answer> {
-    // The race ends before the cancellation starts: the caller gets our error, not the one of the cancelled query.
+    // The race ends before the cancellation starts. So the caller gets our error, not that of the cancelled query.
     return (await withDeadline(running, this.#timeoutMs, late)) ?? this.#outcomeOf(query, await cancel())
   }
 

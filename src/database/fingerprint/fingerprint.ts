@@ -1,25 +1,25 @@
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { type Token, tokenize } from './sql-tokens.ts'
 
-/** What all runs of a statement share, read off its text. */
+/** What all runs of a statement share, as its text shows. */
 export interface Fingerprint {
   /**
-   * The SQL without comments and values: each value is a `?`, lists of values and rows are `(...)`. The same for lists of any
-   * length, whatever casts and parentheses are in them.
+   * The SQL without comments and values: each value is a `?`, and lists of values and rows are `(...)`. It is the same
+   * for lists of any length, with any casts and parentheses.
    */
   readonly text: string
   readonly tokens: readonly Token[]
   /** The values that stand in the SQL itself. They may be secret. */
   readonly literals: readonly string[]
-  /** Those of them that are outside of lists. */
+  /** The {@link literals} outside of lists. */
   readonly scalarLiterals: readonly string[]
-  /** Parameters outside of lists, by their position. */
+  /** Positions of the parameters outside of lists. */
   readonly scalars: readonly number[]
-  /** Whether it serves many values or rows at once: by a list of parameters, an array, or several rows. */
+  /** Whether the statement serves many values or rows at once: by a list of parameters, an array, or several rows. */
   readonly isBatch: boolean
 }
 
-/** @param dialect - of its texts and comments; `undefined` reads standard SQL */
+/** @param dialect - decides how texts and comments are written; `undefined` reads standard SQL */
 export function fingerprint(sql: string, dialect?: SqlDialect): Fingerprint {
   const tokens = tokenize(sql, dialect)
   const folded = fold(tokens)
@@ -278,7 +278,7 @@ const arrayOperators = new Map<string, (before: string | undefined) => boolean>(
   ['find_in_set', () => true],
 ])
 
-/** Whether it is the sign of a number, and no operator. */
+/** Whether the token is the sign of a number, not an operator. */
 function isSignOfNumber(tokens: readonly Token[], index: number): boolean {
   const { key } = tokens[index] as Token
   if ((key !== '-' && key !== '+') || tokens[index + 1]?.kind !== 'literal') return false

@@ -1,9 +1,14 @@
 /**
  * The positions of parameters that PostgreSQL may compute with while it plans the query, as in `make_date(2024, $1, 1)`,
  * `10 / $1` or `$1::text::int`. A bad value is then an error even if no row is read.
+ * A parameter is left out if
  *
- * A parameter is not among them if it is only compared, stands alone in a list, has at most one cast, which then is its type,
- * or meets a column, whose value the planner does not know. What cannot be told counts as computed with.
+ * - it is only compared
+ * - it stands alone in a list
+ * - it has at most one cast, which then is its type
+ * - it meets a column, whose value the planner does not know
+ *
+ * In case of doubt, it is included.
  *
  * @param tokens - words, names, texts, parameters, signs and white space, which together are the query
  */
@@ -13,7 +18,7 @@ export function foldedPositions(tokens: readonly string[]): number[] {
   const seen = new Set<string>()
   for (const [index, token] of solid.entries()) {
     if (!/^\$\d/.test(token)) continue
-    // Its type comes from its first place, so a cast in another place is a computation.
+    // A parameter's type comes from its first place in the query, so a cast in a later place is a computation.
     if (seen.has(token) || isComputedWith(solid, index)) folded.add(Number(token.slice(1)) - 1)
     seen.add(token)
   }
@@ -59,7 +64,7 @@ function isComputedWith(tokens: readonly string[], index: number): boolean {
   return isPassedOn(tokens, start, comparisons.has(before) || comparisons.has(after ?? ''))
 }
 
-/** @returns `undefined` when it is cast twice, or is the only argument of a function */
+/** @returns `undefined` when the parameter is cast twice, or is the only argument of a function */
 function operandOf(tokens: readonly string[], index: number): Operand | undefined {
   let [start, end] = [index, index]
   let isCast = false
@@ -103,9 +108,10 @@ function isPlainAfter(after: string | undefined): boolean {
 }
 
 /**
- * Whether the value reaches a function as an argument, or the query around as a column, which may compute with it.
+ * Whether the value becomes an argument of a function, or a column of the query around it, which may compute with the
+ * value.
  *
- * @param isCompared - whether it is part of a comparison
+ * @param isCompared - whether the value is part of a comparison
  */
 function isPassedOn(tokens: readonly string[], start: number, isCompared: boolean): boolean {
   let position = start
@@ -142,7 +148,7 @@ function isFunction(tokens: readonly string[], index: number): boolean {
   )
 }
 
-/** Whether a column ends here, and no type. */
+/** Whether a column ends here, not a type. */
 function isColumnBefore(tokens: readonly string[], index: number): boolean {
   if (!isName(tokens, index)) return false
   let start = index
@@ -150,7 +156,7 @@ function isColumnBefore(tokens: readonly string[], index: number): boolean {
   return tokens[start - 1] !== '::' && !laterTypeWords.has(wordAt(tokens, index))
 }
 
-/** Whether a column starts here, and no function or typed text. */
+/** Whether a column starts here, not a function or a typed text. */
 function isColumnAfter(tokens: readonly string[], index: number): boolean {
   let end = index
   while (tokens[end + 1] === '.') end += 2
@@ -164,7 +170,7 @@ function isName(tokens: readonly string[], index: number): boolean {
   return /^[a-z_\u0080-\uffff]/.test(word) && !wordsBefore.has(word) && !wordsAfter.has(word) && !values.has(word)
 }
 
-/** In small letters; of other tokens the text. */
+/** A word in lower case, or the text of another token. */
 function wordAt(tokens: readonly string[], index: number): string {
   return tokens[index]?.toLowerCase() ?? ''
 }
@@ -172,7 +178,10 @@ function wordAt(tokens: readonly string[], index: number): string {
 const setOf = (text: string): ReadonlySet<string> => new Set(text.split(' '))
 
 const comparisons = /* @__PURE__ */ setOf('= <> != < > <= >=')
-/** Operators that fail or not for the row's value: with a column on the other side they wait for it. */
+/**
+ * Operators whose failure depends on the row's value. With a column on the other side, PostgreSQL does not compute them
+ * early.
+ */
 const columnOperators = /* @__PURE__ */ setOf('+ - * / % || -> ->> #> #>> @> <@ &&')
 const quantifiers = /* @__PURE__ */ setOf('any some all')
 const wordsBefore = /* @__PURE__ */ setOf(
@@ -181,13 +190,13 @@ const wordsBefore = /* @__PURE__ */ setOf(
 const wordsAfter = /* @__PURE__ */ setOf(
   'and or as asc desc nulls is not in between like ilike from where group having order limit offset fetch window union intersect except then when else end join inner left right full cross',
 )
-/** Other words before a parenthesis that opens no list of arguments. */
+/** Further words before a parenthesis that does not open a list of arguments. */
 const wordsOfParentheses = /* @__PURE__ */ setOf(
   'as over filter exists lateral row group using join union intersect except',
 )
 const aggregates = /* @__PURE__ */ setOf('count sum avg min max')
 const laterTypeWords = /* @__PURE__ */ setOf('precision varying with without time zone')
-/** Words that stand for values which the planner knows. */
+/** Words for values that the planner knows. */
 const values = /* @__PURE__ */ setOf(
   'null true false current_date current_time current_timestamp localtime localtimestamp current_user current_role session_user user current_catalog current_schema',
 )

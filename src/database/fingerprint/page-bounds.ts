@@ -4,8 +4,8 @@ import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { type Token, tokenize } from './sql-tokens.ts'
 
 /**
- * Whether two runs of a query read different pages of one list: they differ only in bounds on columns of their ORDER BY, or
- * only in their offset. Reads the text, so that bounds in raw SQL count too.
+ * Whether two runs of a query read different pages of one list: they differ only in bounds on columns of their ORDER BY,
+ * or only in their offset. It compares the SQL text, so that bounds in raw SQL count too.
  */
 export function isOtherPage(one: CompiledQuery, other: CompiledQuery, dialect: SqlDialect): boolean {
   const tokens = tokenize(one.sql, dialect)
@@ -16,7 +16,7 @@ export function isOtherPage(one: CompiledQuery, other: CompiledQuery, dialect: S
   const uses = values
     .filter(({ value }, position) => !nodeUtil().isDeepStrictEqual(value, others[position]?.value))
     .map(({ index }) => useOf(tokens, index, sorted))
-  // A seek compares its first keys with `=` and the last one with a bound, so some sorted columns also vary with `=`.
+  // A seek compares its first keys with `=`, and only the last one with a bound. So sorted columns with `=` may vary too.
   return uses.some((use) => use === 'bound' || use === 'offset') && uses.every((use) => use !== 'other')
 }
 
@@ -55,7 +55,7 @@ function sortColumns(tokens: readonly Token[]): ReadonlySet<string> {
 
 const endsOrder = new Set(['limit', 'offset', 'fetch', 'for', 'union', 'rows', 'range'])
 
-/** What a value is for. `'key'`: a sorted column is equal to it. */
+/** What a value is used for. `'key'`: it is compared with a sorted column by `=`. */
 function useOf(
   tokens: readonly Token[],
   index: number,
@@ -81,7 +81,7 @@ function useOf(
 
 const comparisons = new Set(['<', '>', '<=', '>=', '=', 'between'])
 
-/** The first token beside a value that is no part of its row, its casts or its parentheses. */
+/** The nearest token before or after a value that does not belong to its row, its casts or its parentheses. */
 function skipOut(tokens: readonly Token[], start: number, step: 1 | -1): number {
   let index = start + step
   for (; index >= 0 && index < tokens.length; index += step) {

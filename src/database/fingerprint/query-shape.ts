@@ -14,7 +14,7 @@ export interface QueryShape {
   readonly writes: readonly string[]
 }
 
-/** Reads operation and tables off the query's syntax tree. Raw SQL only shows its operation, by its main verb. */
+/** Reads the operation and tables from the query's syntax tree. Raw SQL shows only its operation, by its main verb. */
 export function operationAndTables(query: RootOperationNode, tokens: readonly Token[]): Omit<QueryShape, 'text'> {
   const { tables, writes } = queryTables(query)
   return { operation: operations[query.kind] ?? mainOperation(tokens), tables, writes }
@@ -30,7 +30,7 @@ const operations: { readonly [Kind in RootOperationNode['kind']]?: QueryOperatio
 
 const verbs: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete', 'merge'])
 
-/** The verb of the statement; behind `with`, the first one outside of parentheses. */
+/** The verb of the statement. After `with`, the first verb outside of parentheses. */
 function mainOperation(tokens: readonly Token[]): QueryOperation {
   let depth = 0
   const start = tokens.findIndex(({ key }) => key !== '(')
@@ -44,8 +44,8 @@ function mainOperation(tokens: readonly Token[]): QueryOperation {
 }
 
 /**
- * Whether a statement without a table in its syntax tree reads or changes one. Locks, settings, sequences and notifications
- * do not, nor do functions that turn a parameter into rows. MySQL's `replace` inserts.
+ * Whether a statement without a table in its syntax tree reads or changes a table. Locks, settings, sequences and
+ * notifications do not, nor do functions that turn a parameter into rows. MySQL's `replace` inserts, so it does.
  */
 export function usesTable(operation: QueryOperation, tokens: readonly Token[]): boolean {
   if (operation === 'other') return tokens[0]?.key === 'replace'
@@ -74,7 +74,7 @@ function commonTableNames(tokens: readonly Token[]): ReadonlySet<string> {
       tokens.slice(index + 1, index + 4).find(({ key }) => key !== 'not' && key !== 'materialized')?.key === '('
     if (!isQuery) continue
     let name = index - 1
-    // The names of its columns stand between.
+    // The names of the expression's columns may stand between.
     if (tokens[name]?.key === ')') while (name > 0 && tokens[name]?.key !== '(') name -= 1
     names.add(tokens[tokens[name]?.key === '(' ? name - 1 : name]?.key ?? '')
   }

@@ -1,6 +1,6 @@
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 
-/** A piece of SQL text. Comments and white space are none. */
+/** A piece of SQL text. Comments and white space are not tokens. */
 export interface Token {
   /**
    * `'placeholder'`: a parameter. `'literal'`: a number or a text in the SQL itself. `'list'`: parentheses around parameters
@@ -8,17 +8,17 @@ export interface Token {
    */
   readonly kind: 'placeholder' | 'literal' | 'list' | 'word' | 'name' | 'sign'
   readonly text: string
-  /** {@link Token.text} of a word in lower case; of a name without its quotes; of other tokens the text itself. */
+  /** A word in lower case, or a name without its quotes. For other tokens the same as {@link Token.text}. */
   readonly key: string
   /** Whether white space or a comment stands before it. */
   readonly isSpaced: boolean
   /** Where it starts in the SQL. */
   readonly start: number
-  /** Positions of its parameters in the query's list, from 0. */
+  /** Positions of the token's parameters in the query's list, from 0. */
   readonly parameters: readonly number[]
 }
 
-/** Cuts SQL into tokens. Reads whatever it is given: text that no database would take as well. */
+/** Splits SQL into tokens. Accepts any text, even if it is not valid SQL. */
 export function tokenize(sql: string, dialect: SqlDialect | undefined): Token[] {
   const tokens: Token[] = []
   const pattern = dialect === 'mysql' ? mysqlPattern : standardPattern
@@ -54,7 +54,7 @@ const none: readonly number[] = []
 
 const placeholderPattern = /\$\d+|@\d+|\?\d*/g
 
-/** A text that is never closed reaches to the end, so that nothing of it is shown. */
+/** A text that is never closed reaches to the end, so that no part of it is shown. */
 const standardText = "[bx]?'(?:[^']|'')*(?:'|$)"
 const escapedText = String.raw`'(?:[^'\\]|\\[\s\S]|'')*(?:'|$)`
 const number = String.raw`0x[\da-f]+|(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?`
@@ -79,7 +79,7 @@ function patternOf({ comment, literal, name }: Readonly<Record<'comment' | 'lite
   const groups = [
     String.raw`(?<space>\s+)`,
     `(?<comment>${comment})`,
-    // In one piece, because inserts have thousands of them.
+    // A list is one token, because inserts have thousands of parameters.
     String.raw`(?<list>\((?:${placeholder})(?:, ?(?:${placeholder}))*\))`,
     `(?<placeholder>${placeholder})`,
     `(?<literal>${literal})`,
@@ -90,7 +90,10 @@ function patternOf({ comment, literal, name }: Readonly<Record<'comment' | 'lite
   return new RegExp(groups.join('|'), 'gi')
 }
 
-/** Comments between `/*` and its end can be nested in PostgreSQL, and hold nothing that would be missed elsewhere. */
+/**
+ * The end of a comment. `/*` comments can be nested in PostgreSQL. In other databases they are read as nested too, which
+ * loses nothing that matters.
+ */
 function endOfComment(sql: string, start: number): number {
   if (sql[start] !== '/') {
     const end = sql.indexOf('\n', start)

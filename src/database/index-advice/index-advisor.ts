@@ -15,7 +15,7 @@ export class IndexAdvisor {
   readonly #compile: (query: RootOperationNode) => CompiledQuery
   readonly #adviceByDdl = new Map<string, IndexAdvice>()
 
-  /** @param compile - a compiler that nobody watches */
+  /** @param compile - compiles queries that nobody observes */
   constructor(
     dialect: SqlDialect,
     withOwnConnection: WithOwnConnection,

@@ -8,8 +8,8 @@ const minIntervalMs = 3_600_000
 type OnPlan = (query: CompiledQuery, shape: ShapeStatistics, plan: string) => Promise<void>
 
 /**
- * Asks the database for the plan of a query: by plain EXPLAIN, which executes nothing, and only for SELECTs that Kysely built.
- * One EXPLAIN runs at a time, on a separate connection, and once per shape and hour.
+ * Asks the database for the plan of a query by plain EXPLAIN, which executes nothing. It does so only for SELECTs that
+ * Kysely built, one at a time, on a separate connection, and once per shape and hour.
  */
 export class QueryPlans {
   readonly #dialect: SqlDialect
@@ -33,7 +33,7 @@ export class QueryPlans {
     this.#explainedAt.set(shape, now)
     try {
       const plan = await this.#withOwnConnection((execute) => explainers[this.#dialect](execute, query))
-      // The plan is worth showing without advice.
+      // A plan is worth showing even if the advice fails.
       await this.#onPlan(query, shape, plan).catch(() => {})
       return plan
     } catch {
@@ -45,14 +45,14 @@ export class QueryPlans {
   }
 }
 
-/** Each returns one line a step, without any value of the query. */
+/** Each returns one line per step, without any value of the query. */
 const explainers: { readonly [Dialect in SqlDialect]: (execute: Execute, query: CompiledQuery) => Promise<string> } = {
   async postgres(execute, query) {
     const rows = await whilePlanning(execute, () => explain(execute, 'explain', query))
     return rows.map((row) => withoutValues(String(row['QUERY PLAN']))).join('\n')
   },
   async mysql(execute, query) {
-    // MySQL 9 prints a tree without a format, and there the values.
+    // Without `format`, MySQL 9 prints a tree, which shows the values.
     const rows = await explain(execute, 'explain format=traditional', query)
     return rows
       .map(({ table, type, key, rows, Extra }) => `${table}: ${type}, key ${key}, rows ${rows}, ${Extra ?? ''}`)

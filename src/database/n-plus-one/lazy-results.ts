@@ -1,12 +1,12 @@
 /**
- * Starts what a function has returned, while the caller's scope is the current one: `app.inject` and `supertest` send their request only when
- * somebody awaits the result, which would be outside of the scope.
+ * Starts the work of what a function has returned, while the caller's scope is current. `app.inject` and `supertest` send
+ * their request only when somebody awaits the result, and that would happen outside of the scope.
  *
  * @returns a promise for anything that can be awaited; other results unchanged
  */
 export function startLazy<Result>(result: Result): Result | Promise<Awaited<Result>> {
   if (!isThenable(result)) return result
-  // A promise that resolves to the thenable would call its `then` later.
+  // Call `then` now: a promise that is resolved with the thenable would call it later.
   return new Promise((resolve, reject) => {
     result.then(resolve as (value: unknown) => void, reject)
   })

@@ -17,7 +17,7 @@ interface DetectorOptions {
   readonly dialect: SqlDialect
   readonly onNPlusOne: ((finding: NPlusOne) => void) | undefined
   readonly onWarn: OnWarn
-  /** Whether `autoBatch`, which is off, would join runs of the query that are asked for together. */
+  /** Whether `autoBatch` would join runs of the query that are asked for together. Set while `autoBatch` is off. */
   readonly couldJoin: ((query: CompiledQuery) => boolean) | undefined
 }
 
@@ -51,7 +51,7 @@ export class NPlusOneDetector {
   /**
    * Counts a query that is about to run.
    *
-   * @returns the query's runs in the scope, to which its duration is added; `undefined` when it may be repeated
+   * @returns the query's runs in the scope, to which its duration will be added; `undefined` when it may be repeated
    * @throws {@link NPlusOneError}, {@link QueryBudgetError} in mode `'throw'`
    */
   recordRun(scope: QueryScope, statement: Statement, query: CompiledQuery): RepeatedQuery | undefined {
@@ -107,11 +107,12 @@ export class NPlusOneDetector {
 
 const joinHint = 'They are asked for together: `instrument(config, { autoBatch: true })` would join them.'
 
-/** Whether repeating the query costs nothing, or is meant: batch after batch, page after page, or in `ignoreNPlusOne`. */
+/** Whether repeating the query costs nothing or is intended: batch after batch, page after page, or in `ignoreNPlusOne`. */
 function isIntended(statement: Statement, { query, parameters }: CompiledQuery): boolean {
   const { usesTable, scalars, scalarLiterals, shape } = statement
   if (!usesTable || isIntendedQuery(query) || ignoresNPlusOne()) return true
-  // A batch alone. Whether a short list is asked for again and again is still worth a look.
+  // From here on, the query is only a batch. A SELECT of a short list still counts, if the same list is asked for again
+  // and again.
   if (scalars?.length !== 0 || scalarLiterals !== undefined) return false
   return parameters.length > longestComparedList || shape.operation !== 'select'
 }

@@ -10,7 +10,7 @@ export interface Comparison {
   readonly value: unknown
 }
 
-/** The columns compared by `=` with values that differ between the two runs, in the order of the query. */
+/** The columns that are compared by `=` with values that differ between the two runs, in the order of the query. */
 export function varyingColumns(one: RootOperationNode, other: RootOperationNode): Comparison[] {
   return differences(comparisons(one), comparisons(other)).filter(({ operator }) => operator === '=')
 }

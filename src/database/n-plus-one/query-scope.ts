@@ -19,7 +19,10 @@ import type { RepeatedQuery } from './repeated-query.ts'
 export interface QueryScopeOptions {
   /** When the scope runs more queries than this, it has a `'budget'` finding. @defaultValue none */
   readonly maxQueries?: number | undefined
-  /** Aborts `requestScope().signal` inside; with `instrument({ abandon: 'cancel' })` it ends the queries of the scope. */
+  /**
+   * Aborts `requestScope().signal` inside the scope. With `instrument({ abandon: 'cancel' })`, it also ends the scope's
+   * queries.
+   */
   readonly signal?: AbortSignal | undefined
   /** How long the scope may take before `requestScope().signal` is aborted. @defaultValue none */
   readonly deadline?: Duration | undefined
@@ -29,7 +32,7 @@ const queryScopeOptions: OptionKinds<QueryScopeOptions> = { maxQueries: 'own', s
 
 /** The queries of one request, job or test. */
 export class QueryScope implements ScopeOfRequest {
-  /** That of the scope around it, if there is one. */
+  /** The request scope of the scope around it, unless this scope has its own. */
   readonly request: OpenRequestScope
   readonly #name: string | (() => string)
   readonly #parent: QueryScope | undefined
@@ -52,7 +55,7 @@ export class QueryScope implements ScopeOfRequest {
     this.#name = name
     this.#parent = parent
     const isOwn = parent === undefined || signal !== undefined || deadline !== undefined
-    // A load in the cache and a batch do not end with the request that began them.
+    // A load in the cache or a batch does not end with the request that began it.
     const outer = abandonmentIsEnabled() ? currentOwner() : parent?.request
     this.request = isOwn ? new OpenRequestScope(parent?.request, outer) : parent.request
     this.#ownRequest = isOwn ? this.request : undefined
@@ -80,7 +83,7 @@ export class QueryScope implements ScopeOfRequest {
     for (let scope: QueryScope | undefined = this; scope !== undefined; scope = scope.#parent) scope.#queries += 1
   }
 
-  /** Returns true once, for the first query beyond `maxQueries`, so that the budget is reported once. */
+  /** Returns true only once, for the first query beyond `maxQueries`, so that the budget is reported once. */
   claimBudgetFinding(): boolean {
     if (this.#queries <= this.maxQueries || this.#hasClaimedBudgetFinding) return false
     this.#hasClaimedBudgetFinding = true
@@ -110,7 +113,7 @@ export class QueryScope implements ScopeOfRequest {
   /**
    * Adds a finding to this scope and the scopes around it.
    *
-   * @param report - called when the scope ends, as only then the finding's count is final
+   * @param report - called when the scope ends, because the finding's count is final only then
    */
   addFinding(finding: () => NPlusOne, report: () => void): void {
     for (let scope: QueryScope | undefined = this; scope !== undefined; scope = scope.#parent) {
@@ -125,7 +128,7 @@ export class QueryScope implements ScopeOfRequest {
   /** Runs the function, with all the asynchronous work that it starts, in this scope. */
   run<Result>(fn: () => Result): Result {
     const owner = this.#ownRequest
-    // Inside of a load or a batch, queries would end with that alone.
+    // Inside a load or a batch, queries would otherwise end only with the load or batch, not with this scope.
     const isPartOfWork = owner !== undefined && currentWork() !== undefined
     return runInEnteredScope(this, isPartOfWork ? () => runWork({ owner }, fn) : fn)
   }
@@ -147,7 +150,7 @@ const ignoreStorage = /* @__PURE__ */ new AsyncLocalStorage<true>()
 
 /** The scope around the running code. */
 export function currentScope(): QueryScope | undefined {
-  // Scopes are entered by `run` alone.
+  // Only `run` enters scopes.
   return enteredScope() as QueryScope | undefined
 }
 
@@ -176,8 +179,8 @@ export function openQueryScope(name: string | (() => string), options: QueryScop
 
 /**
  * Runs the function in a query scope: repeated queries in it are found, and query events carry its name. The scope ends when
- * the function returns, or when its promise settles. What can be awaited is started within the scope: also lazy results, as
- * of `app.inject` and `supertest`.
+ * the function returns, or when its promise settles. Lazy results, as of `app.inject` and `supertest`, are started within
+ * the scope.
  *
  * @throws TypeError or RangeError when `maxQueries` is no whole number
  *

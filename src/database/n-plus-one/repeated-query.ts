@@ -9,7 +9,7 @@ import type { NPlusOne } from '../types.ts'
 import { varyingColumns } from './query-comparison.ts'
 import { suggestionFor } from './suggestion.ts'
 
-/** Distinct sets of parameters are counted up to this number. */
+/** The number of distinct sets of parameters that are counted at most. */
 const maxDistinct = 1_000
 
 interface Run {
@@ -24,19 +24,19 @@ export class RepeatedQuery {
   readonly #dialect: SqlDialect
   #builtCount = 0
   #endedCount = 0
-  /** Whether one was built while another had not ended, as in `Promise.all`. */
+  /** Whether a query was built before another had ended, as in `Promise.all`. */
   wereAskedTogether = false
   #count = 0
   #totalMs = 0
   #kind: 'n+1' | 'duplicate' | undefined
-  /** The stack on which it was built, captured once the query is suspect. */
+  /** The stack on which the query was built, captured once the query is suspect. */
   #stack: { readonly stack?: string } | undefined
   #first: Run | undefined
   #latest: CompiledQuery | undefined
-  /** The runs before the threshold. Their parameters are compared only once it is reached. */
+  /** The runs before the threshold. Their parameters are compared only once the threshold is reached. */
   #pending: Run[] | undefined
   #counts: ParameterCounts | undefined
-  /** At this count it is asked whether the runs read pages. */
+  /** At this count we check whether the runs read pages. */
   #pageCheckAt = 0
   #callSites: CallSites | undefined
 
@@ -46,7 +46,7 @@ export class RepeatedQuery {
     this.#dialect = dialect
   }
 
-  /** Captures the stack of a suspect query while it is built: only then the caller's whole stack is there. */
+  /** Captures the stack of a suspect query while it is built: only then is the whole stack of the caller there. */
   recordBuilt(threshold: number): void {
     // Built queries are counted, not runs, because `Promise.all` builds every query before the first one runs.
     this.#builtCount += 1
@@ -60,7 +60,7 @@ export class RepeatedQuery {
     this.#latest = query
     const run = { query, statement }
     if (this.#first === undefined) {
-      // Most queries run once: for them this is all.
+      // Most queries run once, and need no more than this.
       this.#first = run
       return false
     }
@@ -77,7 +77,7 @@ export class RepeatedQuery {
     return true
   }
 
-  /** Takes back the latest runs: their transaction was rolled back, and runs again. */
+  /** Takes back the latest runs, because their transaction was rolled back and runs again. */
   forgetRuns(runs: number): void {
     if (this.#kind !== undefined || this.#first === undefined) return
     this.#pending ??= [this.#first]
@@ -93,7 +93,7 @@ export class RepeatedQuery {
     this.#endedCount += 1
   }
 
-  /** Only after {@link RepeatedQuery.addRun} has found a pattern. */
+  /** Call it only after {@link RepeatedQuery.addRun} has found a pattern. */
   snapshot(): NPlusOne {
     const kind = this.#kind as NPlusOne['kind']
     const [{ query: first }, latest] = [this.#first, this.#latest] as [Run, CompiledQuery]
@@ -116,7 +116,7 @@ export class RepeatedQuery {
     return mostFrequent >= threshold ? 'duplicate' : undefined
   }
 
-  /** Asks less and less often, as long as the answer is yes. */
+  /** As long as the runs read pages, checks less and less often. */
   #readsPages(): boolean {
     if (this.#count < this.#pageCheckAt) return true
     this.#pageCheckAt = this.#count * 2
@@ -127,7 +127,7 @@ export class RepeatedQuery {
 /** Counts the sets of parameters of runs. */
 class ParameterCounts {
   readonly #countsByParameters = new Map<string, number>()
-  /** The parameters without those of lists. The same for a statement that has no list. */
+  /** The sets of parameters without those of lists. */
   readonly #scalarSets = new Set<string>()
   mostFrequent = 0
 
@@ -147,7 +147,7 @@ class ParameterCounts {
   }
 }
 
-/** A text that is the same for the same values, and short: long texts and files would stay in memory. */
+/** A text that is the same for the same values. It is short, because long texts and files would stay in memory. */
 function keyOf(values: readonly unknown[], literals: string | undefined): string {
   const key = textOf(literals === undefined ? values : [...values, literals])
   return key.length > longestKey ? hashOf(key) : key
@@ -159,7 +159,7 @@ function textOf(values: readonly unknown[]): string {
   try {
     return JSON.stringify(values.map(hashIfBytes), bigintToText)
   } catch {
-    // What has no JSON, such as a circular object, may have a way of its own into the driver.
+    // Some values have no JSON, such as a circular object, but a driver may accept them.
     return nodeUtil().inspect(values)
   }
 }

@@ -60,7 +60,7 @@ export class Checkouts<Connection extends object> {
     return this.#heldByConnection.has(connection)
   }
 
-  /** Lets a caller wait, and rejects its request after `acquireTimeout`. */
+  /** Makes a caller wait, and rejects its request after `acquireTimeout`. */
   startWaiting(caller: Caller<Connection>): Checkout<Connection> {
     const { acquireTimeoutMs, leakAfterMs } = this.#tuning
     const now = performance.now()
@@ -77,7 +77,7 @@ export class Checkouts<Connection extends object> {
     }
     this.demand.recordRequest(now)
     this.#waiting.add(checkout)
-    // All callers share one timer: one for each would cost more than the rest of the checkout.
+    // All callers share one timer: a timer for each would cost more than the rest of the checkout.
     if (!this.#isExpiryScheduled) this.#scheduleExpiry(acquireTimeoutMs)
     return checkout
   }

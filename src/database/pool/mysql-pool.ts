@@ -70,7 +70,7 @@ export function tuneMysqlPool<Pool extends MysqlPoolLike>(
       if (driver.isQueued(callback)) return driver.connect(callback)
       tuned.acquire().then(
         (connection) => {
-          // Answered before the caller's first query: `mysql2` sends one after another.
+          // The server answers this before the caller's first query, because `mysql2` sends one query after another.
           if (driver.resetsOnRelease) limitStatements(connection)
           callback(null, connection)
         },
@@ -81,7 +81,7 @@ export function tuneMysqlPool<Pool extends MysqlPoolLike>(
   })
 }
 
-/** `mysql2` reports the error of a query to its caller alone: we listen in on the callback, which is how Kysely queries. */
+/** `mysql2` reports the error of a query only to its callback, which is how Kysely queries. So the callback is wrapped. */
 function watchRefusedWrites(connection: MysqlConnection, onRefused: () => void): void {
   const query = connection.query.bind(connection) as (...values: unknown[]) => unknown
   Object.assign(connection, {
@@ -96,7 +96,7 @@ function watchRefusedWrites(connection: MysqlConnection, onRefused: () => void):
   })
 }
 
-/** MariaDB reads the first comment: seconds, for every statement. MySQL reads the second: milliseconds, for SELECTs. */
+/** MariaDB runs the first comment: seconds, for every statement. MySQL runs the second: milliseconds, for SELECTs. */
 function setTimeoutSql(ms: number): string {
   return `set session /*M! max_statement_time = ${ms / 1_000} */ /*!50708 max_execution_time = ${Math.ceil(ms)} */`
 }
@@ -119,7 +119,7 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
     this.#watchQueue(this.#pool._connectionQueue)
   }
 
-  /** Whether a connection loses the settings of its session each time that it is given back. */
+  /** Whether a connection loses the settings of its session each time it is given back. */
   get resetsOnRelease(): boolean {
     return this.#pool.config?.resetOnRelease === true
   }
@@ -129,8 +129,8 @@ class MysqlPoolDriver implements PoolDriver<MysqlConnection> {
   }
 
   /**
-   * Whether `mysql2` itself requests a connection for one of our callbacks. It does so for the next one in its queue when a
-   * connection was closed, and it may have wrapped the callback for tracing.
+   * Whether `mysql2` itself requests a connection for one of our callbacks. It does so for the next callback in its queue
+   * when a connection was closed. Tracing may have wrapped the callback by then.
    */
   isQueued(callback: PoolCallback): boolean {
     return this.#queued.has(callback)

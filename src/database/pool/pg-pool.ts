@@ -53,7 +53,8 @@ export function tunePgPool<Pool extends PgPoolLike>(
       if (code === readOnlyTransaction) tuned.recordRefusedWrite()
     })
   })
-  // Emitted for idle connections that are lost. The pool has removed them, but without a listener the process would end.
+  // The event comes when an idle connection is lost. The pool has removed it, but without a listener the process would
+  // end.
   pool.on('error', () => {})
   if (parsed.statementTimeoutMs !== undefined) {
     limitStatements(pool, Math.min(parsed.statementTimeoutMs, longestStatementTimeoutMs), parsed)
@@ -61,7 +62,7 @@ export function tunePgPool<Pool extends PgPoolLike>(
   return Object.assign(pool, { connect: withOptionalCallback(() => tuned.acquire()), stats: () => tuned.stats() })
 }
 
-/** SQLSTATE of a write in a session that takes none. */
+/** SQLSTATE of a write in a read-only session. */
 const readOnlyTransaction = '25006'
 
 /** PostgreSQL refuses a connection with a larger value. */
@@ -72,7 +73,7 @@ function limitStatements(pool: PgPoolLike, timeoutMs: number, { timeoutVia, onWa
   else pool.on('connect', (client: PgClient) => setStatementTimeout(client, timeoutMs, onWarn))
 }
 
-/** `pool.connect` of `pg` returns a promise or takes a callback, and its own `pool.query` passes one. */
+/** `pool.connect` of `pg` returns a promise or takes a callback. The pool's own `query` calls it with a callback. */
 function withOptionalCallback(acquire: () => Promise<PgClient>) {
   return (callback?: (error: unknown, client?: PgClient, release?: PgClient['release']) => void) => {
     const acquired = acquire()

@@ -9,8 +9,8 @@ interface LimitedPgClient extends CancellablePgClient {
 }
 
 /**
- * Lets the server end the statements of a new connection. Behind a pooler its session is not ours: the limit would stay on
- * the connections of other clients. There it is not set, and statements are cancelled from here instead.
+ * Lets the server end the statements of a new connection. Behind a pooler the session is not ours, and the limit would
+ * stay on the connections of other clients. There the limit is not set, and statements are cancelled from here.
  */
 export function setStatementTimeout(client: LimitedPgClient, timeoutMs: number, onWarn: OnWarn): void {
   const { query } = client
@@ -27,7 +27,8 @@ export function setStatementTimeout(client: LimitedPgClient, timeoutMs: number, 
     const running = query.apply(client, args)
     return running instanceof Promise ? limit(running) : running
   }
-  // One statement finds out whose session it is and sets the limit: the next one may reach another session.
+  // One statement both checks whose session it is and sets the limit, because the next statement may reach another
+  // session.
   const sql = `select set_config('statement_timeout', '${timeoutMs}', false) where pg_backend_pid() = ${client.processID}`
   const isSet = query.call(client, sql) as Promise<{ readonly rows: readonly unknown[] }>
   isSet.then(

@@ -30,7 +30,7 @@ export class PoolDemand {
     window.heldMs += heldMs
   }
 
-  /** The busiest minute; the running one while it is the first. `undefined` while too little was asked for to say. */
+  /** The busiest minute, or the current one if it is the first. `undefined` while there were too few requests. */
   snapshot(now: number): Demand | undefined {
     return busier(this.#busiest, demandOf(this.#current, Math.max(now - this.#current.startedAt, 1_000)))
   }
@@ -61,14 +61,17 @@ function busier(one: Demand | undefined, other: Demand | undefined): Demand | un
   return busyConnections(other) > busyConnections(one) ? other : one
 }
 
-/** Little's law: the connections in use on average are those asked for in a second, times the seconds each is held. */
+/**
+ * Little's law: on average, as many connections are in use as are asked for in a second, times the seconds that each is
+ * held.
+ */
 function busyConnections({ requests, seconds, holdMs }: Demand): number {
   return (requests / seconds) * (holdMs / 1_000)
 }
 
 /**
- * Says how many connections the measured demand calls for: so many that, by Erlang's formula, one caller of a hundred has
- * to wait; and at least those that were busy plus those that were waited for.
+ * Says how many connections the measured demand needs. By Erlang's formula, only one caller in a hundred then has to
+ * wait. It is at least the number of connections that were busy, plus those that callers waited for.
  */
 export function poolAdvice({ demand, max }: PoolStats): string | undefined {
   if (demand === undefined) return undefined
@@ -89,10 +92,10 @@ function round(value: number): number {
   return Number(value.toPrecision(3))
 }
 
-/** The fewest connections with which at most one caller of a hundred waits. */
+/** The fewest connections with which at most one caller in a hundred waits. */
 function connectionsFor(busy: number): number {
   let connections = 1
-  // Erlang B by its recurrence, then Erlang C from it.
+  // Erlang B by its recurrence. Erlang C follows from it.
   let blocked = busy / (1 + busy)
   while (connections < 100_000) {
     const waits = connections <= busy ? 1 : (connections * blocked) / (connections - busy * (1 - blocked))

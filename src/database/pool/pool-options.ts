@@ -52,7 +52,7 @@ export interface PoolOptionsByDriver {
 }
 
 const overflowIdleMs = 10_000
-/** The longest delay of Node's timers, which the drivers use: a longer one would end the wait at once. */
+/** The longest delay of Node's timers, which the drivers use. With a longer delay, the wait would end at once. */
 const longestDelayMs = 2 ** 31 - 1
 
 /**

@@ -14,12 +14,12 @@ export interface PoolDriver<Connection extends PooledConnection> {
   /** Calls the listener when the next holder gives the connection back. */
   onNextRelease(connection: Connection, listener: (connection: Connection) => void): void
   release(connection: Connection): void
-  /** Closes the socket at once, because a dead server may not answer a farewell, and removes the connection from the pool. */
+  /** Removes the connection from the pool and closes its socket at once: a dead server may not answer a farewell. */
   discard(connection: Connection): void
   ping(connection: Connection): Promise<unknown>
-  /** Asks whether the session refuses writes, as one does whose server has become a replica. */
+  /** Asks whether the session refuses writes, because its server has become a replica. */
   isReadOnly(connection: Connection): Promise<boolean>
-  /** Ends queries of the connection from outside. Asked for before the first query of a holder. */
+  /** Ends queries of the connection from outside. Called before the first query of a holder. */
   controlOf(connection: Connection): ConnectionControl
   counts(): { readonly total: number; readonly idle: number; readonly max: number }
 }
@@ -34,9 +34,9 @@ export class TunedPool<Connection extends PooledConnection> {
   readonly #tuning: ParsedTuning
   readonly #checkouts: Checkouts<Connection>
   readonly #lifetimes = new WeakMap<Connection, { readonly endsAt: number; usedAt: number; verifiedAt: number }>()
-  /** When a ping failed last. Connections that were not used since are most likely dead too. */
+  /** When a ping last failed. Connections that were not used since then are most likely dead too. */
   #pingFailedAt = -Infinity
-  /** When a write was refused last. Connections that are older may lead to a server that is a replica by now. */
+  /** When a write was last refused. The server of an older connection may have become a replica. */
   #refusedAt = -Infinity
   readonly #counters = { pings: 0, failedPings: 0, recycled: 0, lostInUse: 0 }
 
@@ -46,7 +46,7 @@ export class TunedPool<Connection extends PooledConnection> {
     this.#checkouts = new Checkouts(tuning, () => driver.counts().max)
   }
 
-  /** Takes charge of a connection that the pool has opened. */
+  /** Tracks a connection that the pool has opened. */
   addConnection(connection: Connection): void {
     const now = performance.now()
     const lifetimeMs = this.#tuning.recycleMs * (1 - Math.random() * 0.1)
@@ -69,7 +69,10 @@ export class TunedPool<Connection extends PooledConnection> {
     })
   }
 
-  /** Call it when a session has refused a write because it is read-only: each connection is asked once before its next use. */
+  /**
+   * Call it when a session has refused a write because it is read-only. Each connection is then checked before its next
+   * use.
+   */
   recordRefusedWrite(): void {
     this.#refusedAt = performance.now()
   }

@@ -74,7 +74,10 @@ export class StatementCache {
     this.#statementsBySql?.clear()
   }
 
-  /** A statement is busy while it is iterated, so it leaves the cache, and the same SQL gets another statement. */
+  /**
+   * A statement is busy while it is iterated. So it leaves the cache, and the next query with this SQL prepares another
+   * one.
+   */
   #reusable(sql: string, statement: SqliteStatementLike): SqliteStatementLike {
     const reusable: SqliteStatementLike = {
       reader: statement.reader,
@@ -89,14 +92,15 @@ export class StatementCache {
   }
 }
 
-/** After these, a prepared statement of `node:sqlite` in Node 22 once returns the table's old columns. */
+/** After these statements, a prepared statement of `node:sqlite` in Node 22 returns the table's old columns once. */
 const changesSchema = /^\s*(?:alter|create|drop|attach|detach|rollback)\b/i
 
 let grantedLimit = 0
 let isLimitRead = false
 
 /**
- * Lets our databases keep that many statements while the function runs. The limit does not last into code after an `await`.
+ * Lets our databases keep `limit` statements while the function runs. Code after an `await` in the function has no such
+ * limit.
  *
  * @returns the function's result, and whether one of our databases has read the limit
  */
@@ -113,7 +117,7 @@ export function withStatementLimit<Result>(
   }
 }
 
-/** For our databases: how many statements the instrumentation lets them keep. Call it for every statement. */
+/** How many statements the instrumentation lets one of our databases keep. Call it for every statement. */
 export function grantedStatementLimit(): number {
   isLimitRead = true
   return grantedLimit

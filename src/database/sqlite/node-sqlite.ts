@@ -72,7 +72,7 @@ function readsBigInts(database: NodeDatabase): boolean {
 
 type Row = Record<string, unknown>
 
-/** @param readIntegers - how the database reads them when nothing else was asked for, which has to be found out */
+/** @param readIntegers - how integers are to be read if the option is not set: that must be found out */
 function adapt(
   statement: NodeStatement,
   sql: string,
@@ -87,7 +87,7 @@ function adapt(
     if (reading !== 'bigint') convert = reading === 'exact' ? toExact : toRounded
   }
   const reader = statement.columns === undefined ? returnsRows(sql) : statement.columns().length > 0
-  // Reading every integer as a bigint first costs more than twice as much, so a SELECT tries without.
+  // Reading every integer as a bigint costs more than twice as much, so a SELECT first tries without it.
   if (integers === 'bigint' || (reader && !mayRunTwice)) readBigInts()
   else if (integers !== undefined) statement.setReadBigInts?.(false)
   return {

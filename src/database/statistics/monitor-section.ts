@@ -3,7 +3,7 @@ import type { QueryMonitor, QueryReport } from '../types.ts'
 type Report = () => QueryReport
 
 interface Reference {
-  /** @returns `undefined` when the `Kysely` of the report was collected as garbage */
+  /** @returns `undefined` when the report's `Kysely` was garbage-collected */
   deref(): Report | undefined
 }
 
@@ -15,7 +15,7 @@ let collected: FinalizationRegistry<() => void> | undefined
 /**
  * Shows a report in the `database` section of a monitor, together with those of other databases.
  *
- * @returns takes it away again
+ * @returns a function that removes the report again
  */
 export function showReport(monitor: QueryMonitor, report: Report): () => void {
   const reports = reportsByMonitor.get(monitor) ?? new Set()
@@ -27,9 +27,12 @@ export function showReport(monitor: QueryMonitor, report: Report): () => void {
   return hide
 }
 
-/** Nobody destroys a `Kysely` that is made for one transaction, as `prisma-extension-kysely` does. Nor is it kept alive here. */
+/**
+ * Holds the report weakly: a `Kysely` that is made for one transaction, as by `prisma-extension-kysely`, is never
+ * destroyed, and must not be kept alive.
+ */
 function refer(report: Report, onCollected: () => void): Reference {
-  // Cloudflare Workers have it since the compatibility date 2025-05-05.
+  // Cloudflare Workers have `FinalizationRegistry` since the compatibility date 2025-05-05.
   if (typeof FinalizationRegistry === 'undefined') return { deref: () => report }
   collected ??= new FinalizationRegistry((forget) => forget())
   collected.register(report, onCollected)
@@ -39,7 +42,7 @@ function refer(report: Report, onCollected: () => void): Reference {
 function mergeReports(reports: readonly QueryReport[]): QueryReport {
   const abandoned = reports.flatMap((report) => report.abandoned ?? [])
   return {
-    // Of the pools, the last one is shown.
+    // If several have a pool, the last one is shown.
     ...reports.findLast(({ pool }) => pool !== undefined),
     queries: reports.flatMap(({ queries }) => queries).sort((one, other) => other.totalMs - one.totalMs),
     slow: reports.flatMap(({ slow }) => slow).sort((one, other) => Date.parse(other.at) - Date.parse(one.at)),

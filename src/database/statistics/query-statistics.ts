@@ -10,7 +10,7 @@ import { ShapeStatistics } from './shape-statistics.ts'
 /** One SQL text. Many texts can have the same shape. */
 export interface Statement {
   readonly sql: string
-  /** Whether it was written as raw SQL. The same text from a query builder names its tables. */
+  /** Whether the statement was written as raw SQL. The same text from a query builder also names its tables. */
   readonly isRaw: boolean
   readonly shape: ShapeStatistics
   /** Tables that it reads or changes, without their schema. */
@@ -19,19 +19,19 @@ export interface Statement {
   readonly writes: readonly string[]
   /** Whether it may read tables that are not in {@link tables}. */
   readonly hasUnknownTables: boolean
-  /** Whether it only reads, as far as its text says, so that ending it loses nothing but its rows. */
+  /** Whether the statement only reads, as far as its text shows. Ending such a statement loses nothing but its rows. */
   readonly onlyReads: boolean
-  /** Whether it reads or changes a table, so that repeating it costs what one statement could save. */
+  /** Whether the statement reads or changes a table. Only then would one statement instead of several save anything. */
   readonly usesTable: boolean
-  /** Set when it serves many values or rows at once: the positions of its parameters that are no part of them. */
+  /** Set when the statement serves many values or rows at once: the positions of its parameters outside of those lists. */
   readonly scalars: readonly number[] | undefined
-  /** The values in its text, for comparisons. Never shown. */
+  /** The values in the SQL text, for comparisons. They are never shown. */
   readonly literals: string | undefined
-  /** Those of them that are outside of lists. */
+  /** The {@link literals} outside of lists. */
   readonly scalarLiterals: string | undefined
   /** Set for `begin`, `commit` and other statements that control the transaction. */
   readonly control: TransactionControl | undefined
-  /** Whether the database commits the open transaction before it runs it, as before DDL on MySQL. */
+  /** Whether the database commits the open transaction before it runs the statement, as MySQL does before DDL. */
   readonly commitsFirst: boolean
 }
 
@@ -40,7 +40,7 @@ const lengthSlots = 512
 /** With one of these words, as in `select … into` and `with moved as (delete …)`, a SELECT may change something. */
 const writingWords: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge', 'into'])
 
-/** Counts and times queries by shape. Bounded: the runs of shapes that are used no more are counted together. */
+/** Counts and times queries by shape. Memory is bounded: shapes that no longer run are counted together. */
 export class QueryStatistics {
   readonly #dialect: SqlDialect | undefined
   readonly #maxShapes: number
@@ -57,7 +57,8 @@ export class QueryStatistics {
   }
 
   statementOf(query: CompiledQuery): Statement {
-    // Kysely builds a new string for each run. Comparing it with the latest of its length costs half of hashing it.
+    // Kysely builds a new string for each run. Comparing it with the latest SQL of the same length costs half of hashing
+    // it.
     const { length } = query.sql
     const isRaw = query.query.kind === 'RawNode'
     const likely = this.#latestByLength[length % lengthSlots]
@@ -102,7 +103,8 @@ export class QueryStatistics {
       control: transactionControl(text),
       commitsFirst: commitsImplicitly(text, this.#dialect),
     }
-    // Comments and `in` lists of every length make ever more texts. Drop the oldest; it is analysed again if it returns.
+    // Comments and `in` lists of every length make more and more texts, so the oldest is dropped. It is analysed again if
+    // it returns.
     const statements = isRaw ? this.#rawBySql : this.#statementsBySql
     if (statements.size >= this.#maxShapes * 4) {
       for (const oldest of statements.keys()) {
@@ -123,7 +125,7 @@ export class QueryStatistics {
     return added
   }
 
-  /** Evicts the oldest shape that has not run since it was last looked at, and gives the others a second chance. */
+  /** Evicts the oldest shape that has not run again since the last search, and gives the others a second chance. */
   #evictOld(): void {
     for (const [text, shape] of this.#shapesByText) {
       this.#shapesByText.delete(text)

@@ -13,9 +13,9 @@ export class ShapeStatistics implements QueryShape {
   #errors = 0
   #rows = 0
   #maxMs = 0
-  /** Whether it ran again since it was last looked at to find an old one. */
+  /** Whether the shape ran again since the last search for a shape to evict. */
   isRecent = false
-  /** Set when its place went to a newer shape; its runs were added to the overflow. */
+  /** Set when a newer shape took its place. Its runs were added to the overflow. */
   isEvicted = false
   #durations: DurationHistogram | undefined
 
@@ -27,7 +27,7 @@ export class ShapeStatistics implements QueryShape {
   }
 
   record(durationMs: number, rows: number, hasFailed: boolean): void {
-    // Not the first run: a shape that runs once is the first to go.
+    // The first run does not count: shapes that run only once are evicted first.
     if (this.count > 0) this.isRecent = true
     this.count += 1
     this.totalMs += durationMs
@@ -49,7 +49,7 @@ export class ShapeStatistics implements QueryShape {
     if (other.#durations !== undefined) this.#durations.merge(other.#durations)
   }
 
-  /** Only for a shape that has run. */
+  /** Call it only for a shape that has run. */
   snapshot(): QueryStats {
     const durations = this.#durations as DurationHistogram
     return {
@@ -71,7 +71,7 @@ export class ShapeStatistics implements QueryShape {
 /** Two significant digits: the error of a percentile is at most 1/128 of its value. */
 const layout = /* @__PURE__ */ new BucketLayout(2)
 
-/** Durations from 1 us up. There is one histogram for each shape, so it only grows to the longest duration recorded. */
+/** Durations from 1 us up. Each shape has its own histogram, so it grows only to the longest duration recorded. */
 export class DurationHistogram {
   #counts: Uint32Array = new Uint32Array(256)
   #total = 0
@@ -89,7 +89,7 @@ export class DurationHistogram {
     this.#total += other.#total
   }
 
-  /** The duration in milliseconds that this share (0 to 1) of the durations does not exceed; 0 while nothing is recorded. */
+  /** The duration in milliseconds that this share (0 to 1) of the durations does not exceed; 0 if nothing was recorded. */
   percentile(share: number): number {
     let missing = Math.max(1, Math.ceil(share * this.#total - 1e-9))
     for (const [index, count] of this.#counts.entries()) {

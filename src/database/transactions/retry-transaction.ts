@@ -37,7 +37,7 @@ const retryTransactionOptions: OptionKinds<RetryTransactionOptions> = {
   onRetry: 'function',
 }
 
-/** Kysely throws an error without the option's name. */
+/** Checked here, because Kysely's own error does not name the option. */
 const isolationLevels = ['read uncommitted', 'read committed', 'repeatable read', 'serializable', 'snapshot'] as const
 
 /**
@@ -92,7 +92,7 @@ export async function retryTransaction<DB, Result>(
   }, signal)
 }
 
-/** Whether a new attempt is safe. A connection that is lost before COMMIT has rolled the transaction back. */
+/** Whether a new attempt is safe. If the connection is lost before COMMIT, the database rolls the transaction back. */
 function mayRunAgain(error: unknown, dialect: SqlDialect): boolean {
   const { kind, retry } = classifyError(error, dialect)
   return retry === 'transaction' || retry === 'after-delay' || kind === 'connection'

@@ -8,7 +8,7 @@ import type { OutsideTransaction } from '../types.ts'
 const suspiciousMs = 1_000
 const maxStrayQueries = 100
 
-/** Finds queries that take a connection of the pool while their scope holds a transaction on another one. */
+/** Finds queries that take a connection of the pool while their scope holds a transaction on another connection. */
 export class StrayQueries {
   readonly #onWarn: OnWarn
   readonly #queriesByScopeAndShape = new Map<string, OutsideTransaction>()

@@ -9,7 +9,7 @@ export interface TransactionControl {
   readonly chains?: boolean
 }
 
-/** Reads transaction control off SQL, written by Kysely's drivers or by hand; `undefined` for every other statement. */
+/** Reads transaction control from SQL written by Kysely's drivers or by hand; `undefined` for any other statement. */
 export function transactionControl(sql: string): TransactionControl | undefined {
   const match = controlPattern.exec(sql)
   if (match === null) return undefined

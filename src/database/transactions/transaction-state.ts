@@ -29,12 +29,15 @@ export class TransactionState {
     return this.#isOpen
   }
 
-  /** Whether a statement has failed, with which the database may have ended the transaction: later writes may be committed. */
+  /**
+   * Whether a statement has failed, and the database may have ended the transaction because of it. Then later writes may
+   * be committed at once.
+   */
   get mayHaveEnded(): boolean {
     return this.#mayHaveEnded
   }
 
-  /** What collected the reads of the code that began it. */
+  /** The reads that were being collected when the transaction began. */
   get reads(): Reads | undefined {
     return this.#reads
   }
@@ -44,7 +47,10 @@ export class TransactionState {
     return this.#changedTables
   }
 
-  /** @param isSavepoint - whether a savepoint begins it, as on SQLite: then the release of that savepoint commits it */
+  /**
+   * @param isSavepoint - whether a savepoint begins the transaction, as on SQLite: then releasing that savepoint commits
+   *   it
+   */
   begin(scope: QueryScope | undefined, isSavepoint = false): void {
     if (this.#isOpen) return
     this.#isOpen = true
@@ -59,7 +65,7 @@ export class TransactionState {
     this.#runsByRepeated.set(repeated, (this.#runsByRepeated.get(repeated) ?? 0) + 1)
   }
 
-  /** Ends the transaction without effect. Whoever runs it again repeats its queries for a good reason. */
+  /** Ends the transaction without effect. Its queries are not counted as repeated, because the caller may run it again. */
   rollback(): void {
     for (const [repeated, runs] of this.#runsByRepeated) repeated.forgetRuns(runs)
     this.end()
@@ -92,7 +98,7 @@ export class TransactionState {
     this.#savepoints.length = kind === 'rollback to' ? index + 1 : index
   }
 
-  /** Of names that differ in case alone, the last: so too many tables are told rather than too few. */
+  /** If names differ only in case, takes the last one: then too many tables are invalidated rather than too few. */
   #indexOf(name: string): number {
     return this.#savepoints.findLastIndex((savepoint) => savepoint.name === name.toLowerCase())
   }

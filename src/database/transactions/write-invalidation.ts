@@ -27,14 +27,15 @@ export class WriteInvalidation {
   }
 
   /**
-   * Also invalidates when a statement failed because its connection was lost: it may have been applied, and invalidating too
-   * much is safe.
+   * Also invalidates when a statement failed because its connection was lost. The statement may have been applied, and
+   * invalidating too much is safe.
    */
   afterFailure(statement: Statement, transaction: TransactionState, error: unknown): Promise<void> | undefined {
     const { writes, control, sql } = statement
     const keepsPart = keptPart.test(sql)
     if (transaction.isOpen && control?.kind !== 'commit') {
-      // PostgreSQL refuses everything until the ROLLBACK. Others may have rolled back by themselves, as after a deadlock.
+      // PostgreSQL refuses everything until the ROLLBACK. Other databases may have rolled back by themselves, as after a
+      // deadlock.
       if (this.#dialect !== 'postgres') transaction.recordFailure()
       if (keepsPart) transaction.addChangedTables(writes)
       return undefined
@@ -45,7 +46,7 @@ export class WriteInvalidation {
     return this.invalidate(transaction.end())
   }
 
-  /** Resolves when the cache is done, so that a reader who waited for the write gets no older value afterwards. */
+  /** Resolves when the cache is done. A reader who waited for the write then gets no older value. */
   invalidate(tables: readonly string[]): Promise<void> | undefined {
     return tables.length === 0 ? undefined : this.#invalidateTags(tables)
   }
@@ -54,14 +55,14 @@ export class WriteInvalidation {
     try {
       await this.#invalidator.invalidateTags(...tables.map((table) => `table:${table}` as const))
     } catch {
-      // The write has succeeded. A cache that fails must not make it look failed.
+      // The write has succeeded, and must not look failed because the cache fails.
       const message = `The tables ${tables.join(', ')} were changed, and the cache could not be told`
       this.#onWarn({ code: 'INVALIDATION_FAILED', message })
     }
   }
 }
 
-/** With this, SQLite keeps the rows that a statement has changed before it failed. */
+/** With `or fail`, SQLite keeps the rows that a statement changed before it failed. */
 const keptPart = /^\s*(?:insert|update)\s+or\s+fail\b/i
 
 function mayHaveRun(kind: string): boolean {
