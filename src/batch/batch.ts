@@ -1,16 +1,16 @@
 import { describeValue } from '../shared/assertions.ts'
 import type { BatchFailure } from './result.ts'
 
-/** The state of one batch while it is processed. `delay`, progress and checkpoints go by batches. */
+/** The state of one batch while it is processed. `delay`, progress and checkpoints work batch by batch. */
 export class Batch<Item> {
   readonly index: number
   /** The position of its first item in the input. */
   readonly start: number
   itemCount = 0
   startedCalls = 0
-  /** Calls that succeeded, or whose failure was dealt with. */
+  /** Calls that succeeded, or whose failure was handled. */
   finishedCalls = 0
-  /** No more inputs are added to it. */
+  /** No more inputs are added to this batch. */
   isFull = false
   /** The value that each call returned. A call that failed, or is still running, leaves a hole. */
   readonly values: unknown[] = []
@@ -32,7 +32,7 @@ export class Batch<Item> {
     return this.isFull && this.finishedCalls === this.startedCalls
   }
 
-  /** Hands out the values, which the batch then no longer holds. */
+  /** Returns the values and forgets them. */
   takeValues(): unknown[] {
     return this.values.splice(0)
   }

@@ -50,7 +50,7 @@ class ArrayChunks<Item> extends Iterator<Item[], undefined> {
     const start = this.#position
     if (start >= this.#items.length) return this.return()
     const chunk = this.#items.slice(start, start + this.#size)
-    // Like an array's own iterator, which stays at its end even if the array grows later.
+    // An array's own iterator stays at its end even if the array grows later, and so does this one.
     this.#position = chunk.length === this.#size ? start + this.#size : Number.POSITIVE_INFINITY
     return { done: false, value: chunk }
   }

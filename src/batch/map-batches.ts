@@ -109,7 +109,10 @@ async function withinGrace(
   })
 }
 
-/** Holds finished batches until the consumer takes them in order. The worker that puts one waits until it is released. */
+/**
+ * Holds finished batches until the consumer takes them in order. A worker that puts a batch waits until the batch is
+ * released.
+ */
 class ReorderBuffer<Item> {
   readonly #batches = new Map<number, Batch<Item>>()
   readonly #workersWaiting = new Map<number, () => void>()
@@ -144,7 +147,7 @@ class ReorderBuffer<Item> {
     return batch
   }
 
-  /** Finished batches behind one that was never finished. */
+  /** Finished batches that come after a batch that never finished. */
   untaken(): Iterable<Batch<Item>> {
     return this.#batches.values()
   }

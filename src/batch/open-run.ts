@@ -25,7 +25,7 @@ export interface OpenRun<Item> {
   reportProgress(): void
   /** The time since the run was opened. */
   elapsedMs(): number
-  /** Closes the source. A read that is pending is waited for up to `grace`; after an abort it is not. */
+  /** Closes the source. Waits up to `grace` for a pending read, but not after an abort. */
   close(isAborted: boolean): Promise<void>
 }
 
@@ -34,7 +34,10 @@ interface OpenOptions {
   readonly readsAhead?: boolean
 }
 
-/** Opens the source at the checkpoint, and wraps the processor as the options say. A run that cannot begin closes it. */
+/**
+ * Opens the source at the checkpoint, and wraps the processor as the options say. If the run cannot begin, the source is
+ * closed.
+ */
 export async function openRun<Item>(
   items: Items<Item>,
   processor: Processor<Item>,
@@ -66,7 +69,7 @@ async function loadCheckpoint<Item>({ signal, checkpoint, transaction }: BatchSe
     signal,
   )
   signal?.throwIfAborted()
-  // A store of the user's may return anything.
+  // A user's store may return anything.
   return saved === undefined || saved === null ? undefined : parseCheckpoint(saved, `the checkpoint '${key}'`)
 }
 
@@ -151,7 +154,10 @@ function chunksOf<Item>(source: Source<Item>, size: number): Inputs<Item[]> {
   }
 }
 
-/** Lets workers read a source at the same time: asynchronous reads queue up. Waits `delayMs` before each batch but the first. */
+/**
+ * Lets workers read a source at the same time: asynchronous reads queue up. Waits `delayMs` before each batch except the
+ * first.
+ */
 function createInputs<Input>(
   source: Inputs<Input>,
   { inputsPerBatch, delayMs, signal }: { inputsPerBatch: number; delayMs: number; signal: AbortSignal },
@@ -165,7 +171,7 @@ function createInputs<Input>(
     taken++
     const input = source.isAsync ? await source.takeAsync() : source.take()
     hasEnded = input === endOfInput
-    // Only now, because behind the last batch there is nothing to wait for.
+    // The pause comes after the read, because after the last batch there is nothing to wait for.
     const pauseMs = isPaused && !hasEnded ? pausedAt + delayMs - performance.now() : 0
     if (pauseMs <= 0) return input
     await sleep(pauseMs, { signal }).catch(() => {})

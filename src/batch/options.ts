@@ -14,32 +14,39 @@ import type { BatchProgress } from './progress.ts'
 import type { BatchFailure } from './result.ts'
 
 /**
- * What a failure does after all retries: `'stop'` stops the run; `'skip'` skips the item, or the whole chunk; `'isolate'`
- * halves the chunk until each item that fails is alone, and skips only those items.
+ * What happens to an item or chunk after all its retries have failed:
+ *
+ * - `'stop'` stops the run
+ * - `'skip'` skips the item, or the whole chunk
+ * - `'isolate'` halves the chunk until each item that fails is alone, and skips only those items
  */
 export type OnError = 'stop' | 'skip' | 'isolate'
 
 /** Options of `batchProcess`, `batchProcessChunks` and `mapBatches`. `ctx` is the `BatchContext` of a call. */
 export interface BatchOptions<Item, DB = never> {
   /**
-   * Processor calls in flight. `Infinity` starts a call for every item, or chunk, as soon as it is read, so the whole input
-   * must fit into memory.
+   * How many processor calls run at the same time. With `Infinity`, a call starts for every item or chunk as soon as it
+   * is read, so the whole input must fit into memory.
+   *
    * @defaultValue 10 items for `batchProcess`; 1 chunk for the others; 1 with `transaction`
    */
   readonly concurrency?: number | undefined
-  /** Items in a chunk; for `batchProcess`, items after which `delay`, progress and checkpoint come. @defaultValue 100 */
+  /** Items in a chunk. For `batchProcess`: after how many items `delay`, progress and checkpoint come. @defaultValue 100 */
   readonly batchSize?: number | undefined
   /**
-   * What a failure does, or a function that decides for each failure.
+   * What happens after a failure, or a function that decides it for each failure.
+   *
    * @defaultValue 'stop', and 'skip' when `maxFailures` is given
    */
   readonly onError?: OnError | ((failure: BatchFailure<Item>) => OnError | Promise<OnError>) | undefined
-  /** Failed items that are allowed. One more stops the run. @defaultValue no limit, like `Infinity` */
+  /** How many items may fail. One more stops the run. @defaultValue no limit, like `Infinity` */
   readonly maxFailures?: number | undefined
   /** How often a call that fails is repeated, or the options of `withRetry`. @defaultValue 0 */
   readonly retry?: number | RetryOptions | undefined
   /**
-   * The time limit of one attempt. After it `ctx.signal` is aborted, and the attempt fails with a `TimeoutError`.
+   * The time limit of one attempt. When it has passed, `ctx.signal` is aborted, and the attempt fails with a
+   * `TimeoutError`.
+   *
    * @defaultValue no limit
    */
   readonly timeout?: Duration | undefined
@@ -49,7 +56,7 @@ export interface BatchOptions<Item, DB = never> {
    * @defaultValue '5s'
    */
   readonly grace?: Duration | undefined
-  /** How long to wait before each batch but the first. @defaultValue '0ms' */
+  /** How long to wait before each batch except the first. @defaultValue '0ms' */
   readonly delay?: Duration | undefined
   /** Stops the run: `ctx.signal` is aborted, and the promise rejects with the reason when no call is running any more. */
   readonly signal?: AbortSignal | undefined
@@ -72,7 +79,7 @@ export interface BatchOptions<Item, DB = never> {
       }
     | undefined
   /**
-   * Runs each batch in a transaction, `ctx.trx`, which also saves the checkpoint, so that writes through `ctx.trx` happen
+   * Runs each batch in a transaction, `ctx.trx`, which also saves the checkpoint. So writes through `ctx.trx` happen
    * exactly once. Requires `concurrency` 1. The checkpoint's store must be `kyselyCheckpoints` of the same database.
    */
   readonly transaction?: Kysely<DB> | undefined
@@ -154,7 +161,7 @@ export function parseBatchOptions<Item, DB>(
   }
 }
 
-/** Limits may be `Infinity`, which numbers of things may not. */
+/** Limits may be `Infinity`, but `expectWholeNumber` does not accept it. */
 function expectLimit(value: unknown, option: string, min: number): number {
   return value === Number.POSITIVE_INFINITY ? value : expectWholeNumber(value, option, { min })
 }
@@ -178,7 +185,7 @@ function parseTransaction<Item, DB>({
   checkpoint,
 }: BatchOptions<Item, DB>): TransactionSettings | undefined {
   if (checkpoint !== undefined) {
-    // A surrogate without its other half has no UTF-8.
+    // Half of a surrogate pair cannot be written in UTF-8.
     if (typeof checkpoint.key !== 'string' || !checkpoint.key.isWellFormed()) {
       throw new TypeError(
         `Expected \`checkpoint.key\` to be a string of whole characters, got ${describeValue(checkpoint.key)}`,

@@ -25,12 +25,12 @@ export type BatchContext<DB = never> = {
       readonly trx: Transaction<DB>
     })
 
-/** One call of the processor: the {@link BatchContext}, and the state that the run keeps. One object for both is cheaper. */
+/** One call of the processor: the {@link BatchContext}, and the state that the run keeps. One object for both saves time. */
 export class ProcessorCall {
   attempt = 1
   signal: AbortSignal
   trx: Transaction<unknown> | undefined = undefined
-  /** The call ignored its signal for longer than `grace`, and may still be running. */
+  /** Set when the call has ignored its signal for longer than `grace`. It may still be running. */
   isAbandoned = false
   /** Which of the chunk's items failed, if that is known. */
   failedAt: number | undefined = undefined
@@ -87,7 +87,7 @@ export function withTimeout<Input, Value>(
       new Promise<Value>((settle) => settle(invoke(input, call))).then(
         (value) => {
           cleanUp()
-          // A late call has failed even if it succeeds: `timeout` promises a limit.
+          // A call that ends after the timeout counts as failed even if it succeeds, because `timeout` promises a limit.
           if (timeoutError === undefined) resolve(value)
           else reject(timeoutError)
         },

@@ -12,12 +12,12 @@ export interface BatchProgress {
   readonly total?: number
   /** The average since this run started. */
   readonly itemsPerSecond: number
-  /** The time that the rest takes at this speed. Absent when `total` is unknown. */
+  /** The time that the remaining items take at this speed. Absent when `total` is unknown. */
   readonly etaMs?: number
   readonly elapsedMs: number
 }
 
-/** Numbers of items that a run counts. */
+/** The counts of items that a run keeps. */
 export interface ItemCounts {
   processed: number
   failed: number

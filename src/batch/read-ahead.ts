@@ -9,7 +9,7 @@ export class ReadAhead<Item> implements Inputs<Item[]> {
   readonly #source: Source<Item>
   readonly #size: number
   #next: Promise<Chunk<Item>> | undefined
-  /** The cursors behind chunks that were read, and not asked for yet. */
+  /** The cursors after chunks that were read, until they are asked for. */
   readonly #cursors = new Map<number, string>()
 
   constructor(source: Source<Item>, size: number) {
@@ -17,7 +17,7 @@ export class ReadAhead<Item> implements Inputs<Item[]> {
     this.#size = size
   }
 
-  /** An async source has no other way to be read than {@link takeAsync}. */
+  /** Not used: an async source can only be read by {@link takeAsync}. */
   take(): Chunk<Item> {
     return endOfInput
   }
@@ -25,12 +25,12 @@ export class ReadAhead<Item> implements Inputs<Item[]> {
   takeAsync(): Promise<Chunk<Item>> {
     const chunk = this.#next ?? this.#read()
     this.#next = chunk.then((read) => (read === endOfInput ? read : this.#read()))
-    // The caller that takes the chunk gets its error.
+    // The caller that takes the chunk gets the error, so it must not count as an unhandled rejection.
     this.#next.catch(() => {})
     return chunk
   }
 
-  /** The cursor behind a chunk that was taken. */
+  /** The cursor after a chunk that was taken. */
   cursorAt(position: number): string | undefined {
     const cursor = this.#cursors.get(position)
     this.#cursors.delete(position)

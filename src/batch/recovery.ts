@@ -15,7 +15,7 @@ export interface RunState {
   /** Aborted when the run stops. */
   readonly signal: AbortSignal
   readonly stopReason: StopReason | undefined
-  /** The run's promise has settled. Calls that are still running are abandoned, and their results dropped. */
+  /** Whether the run's promise has settled. Then calls that still run are abandoned, and their results dropped. */
   readonly isSettled: boolean
   /** Calls that were abandoned. */
   abandoned: number
@@ -32,12 +32,12 @@ interface Part<Item> {
   readonly items: readonly Item[]
   readonly call: ProcessorCall
   readonly batch: Batch<Item>
-  /** The index of the first call's value in `batch.values`. */
+  /** The index in `batch.values` of the value of the first call. */
   readonly slot: number
 }
 
 /**
- * Deals with failed calls as `onError` says: stops the run, skips the items, or tries them again in halves. Its methods
+ * Handles failed calls as `onError` says: it stops the run, skips the items, or tries them again in halves. Its methods
  * return false when the run stops and the items are not finished.
  */
 export class Recovery<Item> {
@@ -61,7 +61,8 @@ export class Recovery<Item> {
       return false
     }
     const decision = this.#settings.decide(failure)
-    // Awaited only if it is a promise: no call may start between a failure and the stop that it causes.
+    // Awaited only if it is a promise: otherwise another call could start between a failure and the stop that the failure
+    // causes.
     const policy = typeof decision === 'string' ? decision : await decision
     if (this.#run.isSettled) return false
     if (policy === 'stop') {
@@ -82,12 +83,13 @@ export class Recovery<Item> {
     const right = this.#slice(part, middle)
     const failuresBefore = batch.failures.length
     if (!(await this.#repeat(this.#slice(part, 0, middle)))) return false
-    // If the left half succeeds, the right half contains the failure, and is halved without a call for the whole of it.
+    // If the left half succeeds, the failure is in the right half. Then the right half is halved at once, without a call
+    // for all of it.
     const isFailureRight = batch.failures.length === failuresBefore
     return isFailureRight && right.items.length > 1 ? this.#halve(right) : this.#repeat(right)
   }
 
-  /** Repeats a part that was rolled back, without the one item that is known to have failed. */
+  /** Repeats a part that was rolled back, without the one item that has failed. */
   async #repeatWithout(failedAt: number, part: Part<Item>, failure: BatchFailure<Item>): Promise<boolean> {
     if (!(await this.#repeat(this.#slice(part, 0, failedAt)))) return false
     if (!this.#record(failure, part.batch)) return false
@@ -122,7 +124,7 @@ export class Recovery<Item> {
     return true
   }
 
-  /** Adds a failure to the batch, and stops the run if it is one too many. */
+  /** Adds a failure to the batch, and stops the run if there are more failures than `maxFailures`. */
   #record(failure: BatchFailure<Item>, batch: Batch<Item>): boolean {
     batch.failures.push(failure)
     const failed = this.#run.countFailedItems(failure.items.length)

@@ -3,17 +3,19 @@ import type { OpenRun } from './open-run.ts'
 import { BatchError, type BatchFailure, type BatchResult } from './result.ts'
 
 /**
- * Puts the results and failures of finished batches into the order of the input, and finds the low watermark: the last
- * batch before which all batches are finished.
+ * Puts the results and failures of finished batches into the order of the input. Also finds the low watermark: the last
+ * batch such that it and all batches before it are finished.
  */
 export class ResultCollector<Item, Result> {
   readonly #failures: BatchFailure<Item>[] = []
   #nextIndex = 0
-  /** Finished batches after one that is not finished. */
+  /** Finished batches that come after an unfinished one. */
   readonly #waiting = new Map<number, Batch<Item>>()
-  /** How many results were `undefined` before the first other one. */
+  /** How many results were `undefined` before the first result that was not. */
   #leadingUndefined = 0
-  /** All other results. They are joined once, at the end, because a growing array is copied again and again. */
+  /**
+   * The results from there on. They are joined once, at the end, because a growing array would be copied again and again.
+   */
   readonly #lists: (readonly Result[])[] = []
   #count = 0
   readonly #returnsLists: boolean
@@ -74,12 +76,12 @@ export class ResultCollector<Item, Result> {
       this.#leadingUndefined += list.length
       return
     }
-    // A copy, because the list belongs to the processor, which may reuse it.
+    // The list is copied, because the processor may reuse it.
     this.#lists.push(list.slice())
     this.#count += list.length
   }
 
-  /** Empty if every result was `undefined`: a long run of a processor that returns nothing needs no memory. */
+  /** Empty if every result was `undefined`, so that a long run of a processor that returns nothing needs no memory. */
   #joinResults(): Result[] {
     if (this.#count === 0) return []
     const results = new Array<Result>(this.#leadingUndefined + this.#count)

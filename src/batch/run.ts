@@ -30,8 +30,7 @@ export interface Inputs<Input> {
 }
 
 /**
- * A number of workers, each of which takes an input, calls the processor, and repeats.
- *
+ * A number of workers. Each takes an input, calls the processor, and repeats that.
  * Workers never reject: an error stops the run. The run settles when all workers have ended, or when `grace` has passed
  * since it stopped. So no call goes on unnoticed.
  */
@@ -70,7 +69,7 @@ export class Run<Item> implements RunState {
     this.#controller = controller
     this.#position = work.start
     this.#recovery = new Recovery(this, work.invoke as Invoke<readonly Item[], unknown>, settings)
-    // Every running call may add a listener to the one signal, which is no leak.
+    // Every running call may add a listener to this signal. That is no leak, so Node must not warn.
     setMaxListeners(0, controller.signal)
   }
 
@@ -79,7 +78,7 @@ export class Run<Item> implements RunState {
   }
 
   /**
-   * Processes the input. Resolves when no call is running any more, or when those that are running are abandoned.
+   * Processes the input. Resolves when no call is running any more, or when the running calls are abandoned.
    *
    * @param onBatch - called with each finished batch, in any order; the worker that finished the batch awaits it
    */
@@ -129,10 +128,11 @@ export class Run<Item> implements RunState {
     return this.counts.failed
   }
 
-  /** Starts a worker for each call that may be in flight, as far as there are inputs. */
+  /** Starts a worker for each call that may run at the same time, as long as there are inputs. */
   async #startWorkers(): Promise<void> {
     const { concurrency } = this.#settings
-    // Of an async source, each worker starts the next one when it has an input: there may be any number of workers.
+    // For an async source, one worker is started, and each starts the next one when it has an input: `concurrency` may be
+    // any number.
     const count = this.#work.inputs.isAsync ? 1 : concurrency
     for (let started = 0; started < count && !this.#isInputRead && this.stopReason === undefined; started++) {
       if (started > 0 && started % 64 === 0) await yieldIfDue()
@@ -153,7 +153,7 @@ export class Run<Item> implements RunState {
     if (--this.#workers === 0 && !this.#isStarting) this.#ended.resolve()
   }
 
-  /** Starts one more worker, unless one waits for an input already. It may read at once. */
+  /** Starts one more worker, unless one already waits for an input. The new worker may read at once. */
   #startReader(): void {
     if (this.#readers === 0 && this.#workers < this.#settings.concurrency) void this.#runWorker()
   }
@@ -173,7 +173,7 @@ export class Run<Item> implements RunState {
       const call = new ProcessorCall(origin.index + this.#position, batchIndex, signal, origin.key)
       const batch = this.#addToBatch(size)
       const slot = batch.startedCalls - 1
-      // Not before the batch has its cursor, which the next read changes.
+      // Only after the batch has its cursor, because the next read changes the source's cursor.
       if (inputs.isAsync) this.#startReader()
 
       let value: unknown
@@ -235,7 +235,8 @@ export class Run<Item> implements RunState {
     this.openBatches.delete(batch)
     this.batches++
     const handled = this.#onBatch(batch)
-    // A source and a processor that never wait would block the event loop until the end of the input.
+    // If the source and the processor never wait, the run would otherwise block the event loop until the end of the
+    // input.
     return handled === undefined ? yieldIfDue() : handled.then(yieldIfDue)
   }
 }

@@ -32,7 +32,7 @@ export class Source<Item> {
 
   /**
    * @param position - how many items of the input come before this source
-   * @param original - the source that `items` are the rest of, which is closed as well
+   * @param original - the whole input, of which `items` is the rest; it is closed as well
    */
   constructor(items: Items<Item>, position = 0, original: Items<Item> = items) {
     this.#items = items
@@ -95,7 +95,7 @@ export class Source<Item> {
     return chunk.length > 0 ? chunk : endOfInput
   }
 
-  /** The next iterator result of an asynchronous source. After an interruption, it is that of the end of the input. */
+  /** The next iterator result of an asynchronous source. After an interruption, the result says that the input has ended. */
   nextAsync(): Promise<IteratorResult<Item>> {
     if (this.#isDone || this.#isInterrupted) return Promise.resolve({ done: true, value: undefined })
     this.#hasRead = true
@@ -106,7 +106,7 @@ export class Source<Item> {
         reject(error)
       }
       this.#interrupt = () => resolve({ done: true, value: undefined })
-      // One promise for each item: `Promise.race` with a long-lived promise would keep all of them in memory.
+      // Each item gets its own promise, because `Promise.race` with a long-lived promise would keep all items in memory.
       Promise.resolve((this.#iterator as AsyncIterator<Item>).next()).then((step) => {
         this.#interrupt = undefined
         try {
@@ -118,7 +118,7 @@ export class Source<Item> {
     })
   }
 
-  /** @throws TypeError when it is no iterator result, and what a getter of it throws */
+  /** @throws TypeError for anything but an iterator result, and whatever its getters throw */
   #accept(step: IteratorResult<Item>): IteratorResult<Item> {
     if (expectStep(step).done) this.#isDone = true
     else {
@@ -139,14 +139,14 @@ export class Source<Item> {
     }
   }
 
-  /** The cursor at this position of the input, if the source has cursors and was read exactly up to the position. */
+  /** The cursor at this position of the input, if the source has cursors and was read exactly up to here. */
   cursorAt(position: number): string | undefined {
     if (!isResumable(this.#items) || position !== this.#position) return undefined
     const { cursor } = 'cursor' in this.#items ? this.#items : ((this.#last ?? {}) as { cursor?: unknown })
     return typeof cursor === 'string' ? cursor : undefined
   }
 
-  /** Ends the pending read, if there is one. Nothing is read any more, so that no read overlaps the pending one. */
+  /** Ends the pending read, if there is one. The source is not read again, so that no read overlaps the pending one. */
   interrupt(): void {
     this.#isInterrupted = true
     this.#interrupt?.()
@@ -155,8 +155,8 @@ export class Source<Item> {
   /**
    * Closes a source that was not read to its end.
    *
-   * @param graceMs - how long to wait for a read that is pending. A generator is closed after it.
-   * @param isAborted - then a pending read is not waited for, and a source that hangs while it closes up to `graceMs`
+   * @param graceMs - how long to wait for a pending read: a generator closes only after that read
+   * @param isAborted - if true, a pending read is not waited for, and closing is waited for up to `graceMs`
    */
   async close(graceMs = 0, isAborted = false): Promise<void> {
     if (this.#isClosed) return
@@ -164,7 +164,8 @@ export class Source<Item> {
     try {
       if (!this.#isDone) await this.#closeIterator(graceMs, isAborted)
     } finally {
-      // The iterator of a stream that was not read is a generator that has not started, and closes nothing.
+      // The iterator of a stream that was not read is a generator that has not started, so closing it does not close the
+      // stream.
       if (this.isAsync && !this.#hasRead && !isIterator(this.#items)) await closeUnopened(this.#items)
       if (this.#original !== this.#items) await closeUnopened(this.#original)
     }
@@ -185,7 +186,7 @@ function isIterator(items: unknown): boolean {
   return typeof (items as { readonly next?: unknown }).next === 'function'
 }
 
-/** Closes a source that was not iterated: an iterator or a stream. Other iterables have opened nothing yet. */
+/** Closes a source that was not iterated, if it is an iterator or a stream. Other iterables have not opened anything yet. */
 export async function closeUnopened(items: unknown): Promise<void> {
   const source = Object(items) as Readonly<Record<'return' | 'destroy' | 'cancel' | 'locked', unknown>>
   if (typeof source.return === 'function') await source.return()
@@ -218,7 +219,10 @@ export function closingIfThrown<Value>(close: () => unknown, fn: () => Value): V
   }
 }
 
-/** An iterator that closes its source even if nobody asks for an item: a generator that has not started has no `finally`. */
+/**
+ * An iterator that closes its source even if no item was asked for: a generator that has not started does not run its
+ * `finally`.
+ */
 export function closingUnstarted<Item>(
   generator: AsyncGenerator<Item>,
   close: (isStarted: boolean) => unknown,
@@ -245,7 +249,7 @@ export function isResumable<Item>(items: Items<Item>): items is ResumableSource<
   return typeof (items as Partial<ResumableSource<Item>>).resumeFrom === 'function'
 }
 
-/** @throws TypeError when it is no iterator result, as a loop would */
+/** @throws TypeError for anything but an iterator result, as a loop would */
 export function expectStep<Step>(step: Step): Step {
   if (typeof step === 'object' && step !== null) return step
   throw new TypeError(`Expected \`next()\` of \`items\` to return an iterator result, got ${describeValue(step)}`)

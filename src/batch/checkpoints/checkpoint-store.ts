@@ -13,7 +13,7 @@ export interface Checkpoint {
 export interface CheckpointStore {
   /** Returns the checkpoint of the key, or `undefined` if the store has none. */
   load(key: string): Promise<Checkpoint | undefined>
-  /** Replaces the checkpoint of the key. A crash meanwhile leaves the old checkpoint or the new one. */
+  /** Replaces the checkpoint of the key. After a crash, the store holds either the old checkpoint or the new one. */
   save(key: string, checkpoint: Checkpoint): Promise<void>
   /** Deletes the checkpoint of the key, so that the next run starts from the beginning. */
   clear(key: string): Promise<void>
@@ -40,7 +40,7 @@ export interface CheckpointTarget<Store extends CheckpointStore = CheckpointStor
   readonly store: Store
 }
 
-/** Another run moved the checkpoint and processes the items. This run ends, whatever `onError` says. */
+/** Another run has moved the checkpoint and now processes the items. This run ends, whatever `onError` says. */
 export class CheckpointConflict extends Error {
   override readonly name = 'CheckpointConflict'
 }
@@ -51,7 +51,7 @@ export function isTransactional(store: CheckpointStore): store is TransactionalC
 }
 
 /**
- * Checks what a store returned. A run that believed a damaged checkpoint would leave out items, or repeat them.
+ * Checks what a store returned. With a damaged checkpoint, a run would skip items or repeat them.
  *
  * @param name - which checkpoint it is, for the message
  * @throws TypeError if it is not a checkpoint

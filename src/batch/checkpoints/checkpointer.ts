@@ -1,6 +1,6 @@
 import { type Checkpoint, type CheckpointTarget, createCheckpoint } from './checkpoint-store.ts'
 
-/** Saves the checkpoints of one run, one at a time. Of several that wait, it saves the last one only. */
+/** Saves the checkpoints of one run, one at a time. If several wait, only the last one is saved. */
 export class Checkpointer {
   /** Items that earlier runs finished. */
   readonly resumed: number

@@ -41,7 +41,7 @@ async function writeToDisk(path: string, text: string): Promise<void> {
   const handle = await nodeFs().promises.open(path, 'wx')
   try {
     await handle.writeFile(text)
-    // Not `handle.sync()`, which Yarn's Plug'n'Play does not have.
+    // `handle.sync()` is missing in Yarn's Plug'n'Play.
     await new Promise<void>((resolve, reject) => {
       nodeFs().fsync(handle.fd, (error) => (error ? reject(error) : resolve()))
     })

@@ -18,9 +18,13 @@ interface Tables {
 }
 
 /**
- * Keeps checkpoints in a table, which is created if it does not exist: `key varchar(255) primary key, processed bigint not
- * null, cursor text`; on MySQL `key varbinary(1020)`, because its texts are equal whatever their case, and `cursor text character
- * set utf8mb4`. With the `transaction` option of a run, a checkpoint commits together with the work.
+ * Keeps checkpoints in a table, which is created if it does not exist:
+ *
+ * - `key varchar(255) primary key`; on MySQL `varbinary(1020)`, because texts there are equal whatever their case
+ * - `processed bigint not null`
+ * - `cursor text`; on MySQL with `character set utf8mb4`
+ *
+ * With the `transaction` option of a run, a checkpoint commits together with the work.
  *
  * @param db - for the `transaction` option, it must be the database of the work
  */
@@ -49,7 +53,7 @@ export function kyselyCheckpoints<DB>(
     try {
       return await query()
     } catch (error) {
-      // A budget of queries, a timeout: these say nothing about the table.
+      // An exceeded query budget or a timeout says nothing about the table.
       if (error instanceof PosthasteError) throw error
       // Another process may create the table first. If creating it fails for another reason, the query fails again.
       await createTable(tables, table).catch(() => {})
@@ -63,7 +67,7 @@ export function kyselyCheckpoints<DB>(
       if (await withTable(() => updatesRow(update(tables, key, checkpoint)))) return
       // Another process may have inserted the row since the update.
       await insert(key, checkpoint).catch(async (error) => {
-        // Without the flag FOUND_ROWS, MySQL counts no row that was equal already.
+        // Without the flag FOUND_ROWS, MySQL does not count a row that already has the new values.
         if (!(await updatesRow(update(tables, key, checkpoint))) && (await store.load(key)) === undefined) throw error
       })
     },
@@ -94,7 +98,7 @@ export function kyselyCheckpoints<DB>(
   return store
 }
 
-/** A Kysely whose queries are no N+1, though each batch repeats them. */
+/** A Kysely whose queries are marked as intended: each batch repeats them, but that is no N+1. */
 function withMarks<DB>(db: Kysely<DB>): Kysely<Tables> {
   return db.withPlugin(marking) as unknown as Kysely<Tables>
 }
@@ -140,12 +144,12 @@ async function createTable(db: Kysely<Tables>, table: string): Promise<void> {
     .createTable(table)
     .addColumn('key', isMysql ? 'varbinary(1020)' : 'varchar(255)', (column) => column.notNull().primaryKey())
     .addColumn('processed', 'bigint', (column) => column.notNull())
-    // The database may have a character set that lacks the cursor's letters.
+    // On MySQL, the database may have a character set that lacks letters of the cursor.
     .addColumn('cursor', isMysql ? wideText : 'text')
     .execute()
 }
 
-/** Written as a node, because this feature loads no Kysely. */
+/** Written as a node, so that this feature does not load Kysely. */
 const wideText: Expression<string> = {
   expressionType: undefined,
   toOperationNode: () =>

@@ -12,10 +12,9 @@ import type { Checkpointer } from './checkpointer.ts'
 
 /**
  * Runs each call in a transaction that also moves the checkpoint, so that both happen or neither.
- *
  * The transaction moves the checkpoint first, which locks its row. So it waits for the COMMIT of a predecessor that was
- * killed while that COMMIT was under way. If the checkpoint is then already behind these items, they are not processed
- * again: the predecessor's COMMIT succeeded, or our own did and its answer was lost.
+ * killed during its COMMIT. If the checkpoint is then already past these items, they are not processed again: either the
+ * predecessor's COMMIT succeeded, or our own did and its answer was lost.
  */
 export function inTransaction<Item, Value>(
   invoke: Invoke<readonly Item[], Value>,

@@ -18,14 +18,17 @@ export interface BatchWorkerOptions<Item>
   readonly concurrency?: number | undefined
   /** The `prefix` option of the queue. @defaultValue BullMQ's default */
   readonly prefix?: string | undefined
-  /** Another worker takes over a batch when its worker has been silent this long. @defaultValue '30s' */
+  /** How long a worker may be silent before another one takes over its batch. @defaultValue '30s' */
   readonly takeOver?: Duration | undefined
   /**
    * BullMQ's rate limit, for all workers of the queue together: at most `max` batches are started in `duration`.
    * @defaultValue no limit
    */
   readonly limiter?: BatchLimiter | undefined
-  /** How often a batch is taken over before it counts as failed: it may be what kills the workers. @defaultValue 3 */
+  /**
+   * How often a batch is taken over before it counts as failed, because the batch itself may kill the workers.
+   * @defaultValue 3
+   */
   readonly maxTakeOvers?: number | undefined
 }
 
@@ -108,8 +111,8 @@ export function batchWorker<Item, Result = never>(
 }
 
 /**
- * Checks the data of a job, which anybody may have added to the queue. Wrong data is wrong for ever, so the job is not
- * tried again, whatever its `attempts`.
+ * Checks the data of a job, because anybody may have added it to the queue. Wrong data never gets right, so the job is
+ * not tried again, whatever its `attempts`.
  */
 function parseJob<Item>(data: unknown, UnrecoverableError: BullmqModule['UnrecoverableError']): BatchJob<Item> {
   const { items, index, batch, key } = Object(data) as Partial<BatchJob<Item>>
@@ -139,7 +142,7 @@ async function processJob<Item>(
   }
   let batchError: BatchError | undefined
   const result = await processAll<Item, unknown>(items, { kind: 'chunk', invoke }, jobSettings).catch((error) => {
-    // The reason of a cancelled job is a string. BullMQ stores it only if it is an Error.
+    // The reason of a cancelled job is a string, but BullMQ only stores an Error.
     if (!(error instanceof BatchError)) throw error instanceof Error ? error : new Error(messageOf(error))
     batchError = error
     return error.result as BatchResult<Item, unknown>
@@ -147,10 +150,10 @@ async function processJob<Item>(
   const { processed, abandoned, results } = result
   const failed = result.failures.reduce((sum, failure) => sum + failure.items.length, 0)
   const failures = result.failures.map(({ error, ...failure }) => ({ error: messageOf(error), ...failure }))
-  // The batch has ended, whether Redis takes note of that or not.
+  // The batch has ended, even if Redis cannot store its progress.
   await job.updateProgress({ processed, failed, abandoned, failures, total: items.length }).catch(() => {})
   if (batchError === undefined) return { results, processed, failed, abandoned, failures }
-  // BullMQ stores message and stack. Those of the user's error say more.
+  // BullMQ stores only message and stack, and those of the user's error tell more.
   throw batchError.cause instanceof Error ? batchError.cause : batchError
 }
 

@@ -9,9 +9,9 @@ export interface DistributeOptions {
   /** Items in a job. @defaultValue 100 */
   readonly batchSize?: number | undefined
   /**
-   * A name for this input. What the queue already has under this name (waiting, running or finished) is not added again: an
-   * interrupted distribution can be repeated, with another `batchSize` too, and an input that has grown adds its new items.
-   * An item is known by its position and its content.
+   * A name for this input. Batches that the queue already has under this name (waiting, running or finished) are not
+   * added again. So an interrupted distribution can be repeated, also with another `batchSize`, and an input that has
+   * grown adds only its new items. An item is identified by its position and its content.
    */
   readonly key?: string | undefined
 }
@@ -68,12 +68,12 @@ function parseOptions(queue: unknown, options: DistributeOptions): { batchSize: 
   expectOptions(options, distributeOptions)
   const { batchSize = 100, key } = options
   expectWholeNumber(batchSize, 'batchSize', { min: 1, max: 2 ** 32 - 1 })
-  // A surrogate without its other half has no UTF-8.
+  // Half of a surrogate pair cannot be written in UTF-8.
   if (key === undefined || (typeof key === 'string' && key.isWellFormed())) return { batchSize, key }
   throw new TypeError(`Expected \`key\` to be a string of whole characters, got ${describeValue(key)}`)
 }
 
-/** Divides the input into batches that the queue has, and new ones. */
+/** Divides the input into batches that the queue already has, and new ones. */
 class Distribution<Item> {
   batches = 0
   /** How many items were put into batches. */
@@ -81,7 +81,7 @@ class Distribution<Item> {
   readonly #source: Source<Item>
   readonly #batchSize: number
   readonly #known: KnownBatches | undefined
-  /** The items from `position` on that were read. */
+  /** The items that were read from `position` on. */
   readonly #ahead: Item[] = []
   #isInputRead = false
 
@@ -103,7 +103,7 @@ class Distribution<Item> {
     }
   }
 
-  /** A new batch ends before the next batch that the queue has, so that no item is in both. */
+  /** A new batch ends before the next batch that the queue already has, so that no item is in both. */
   async #lengthOfNew(): Promise<number> {
     await this.#readAhead(this.#batchSize)
     const end = Math.min(this.#batchSize, this.#ahead.length)
@@ -113,7 +113,7 @@ class Distribution<Item> {
     return end
   }
 
-  /** How many of the items from this position on are a batch of the queue. */
+  /** How many items from this position on form a batch that the queue already has. */
   async #matchAt(start: number): Promise<number> {
     const longest = this.#known?.longestAt(start) ?? 0
     if (this.#known === undefined || longest === 0) return 0

@@ -1,14 +1,13 @@
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import type { BatchQueue } from './bullmq.ts'
 
-/** Everywhere a job can be. BullMQ ignores the names that its version does not have. */
+/** All states of a job. BullMQ ignores names that its version does not know. */
 const jobStates = ['waiting', 'paused', 'prioritized', 'delayed', 'waiting-children', 'active', 'completed', 'failed']
 
 /**
  * The batches that a queue has under one key.
- *
- * The id of a batch's job contains the position of its first item, the number of its items, and a digest of them. So a
- * batch with other items never takes the place of this one, whatever `batchSize` either was made with.
+ * The id of a batch's job contains the position of its first item, the number of its items, and a digest of them. So
+ * batches with different items never have the same id, whatever their `batchSize` was.
  */
 export class KnownBatches {
   readonly #prefix: string
@@ -19,7 +18,7 @@ export class KnownBatches {
 
   /** @param ids - the ids of any jobs */
   constructor(key: string, ids: readonly string[]) {
-    // BullMQ allows no colon in an id, and no id that is a number.
+    // BullMQ allows no colon in an id, and no id that is only a number.
     this.#prefix = `${encodeURIComponent(key)}-`
     for (const id of ids) {
       const match = id.startsWith(this.#prefix) && /^(\d+)-(\d+)-[\da-f]+$/.exec(id.slice(this.#prefix.length))
@@ -33,12 +32,12 @@ export class KnownBatches {
     this.#starts = [...this.#lengthsByStart.keys()].sort((a, b) => a - b)
   }
 
-  /** Asks the queue for its jobs. A queue that cannot list them still refuses to add a batch twice. */
+  /** Asks the queue for its jobs. A queue that cannot list its jobs still refuses to add a batch twice. */
   static async read(queue: BatchQueue, key: string): Promise<KnownBatches> {
     return new KnownBatches(key, (await queue.getRanges?.(jobStates as never[], 0, -1)) ?? [])
   }
 
-  /** The items of the longest batch that starts here. */
+  /** How many items the longest batch has that starts here. */
   longestAt(start: number): number {
     return this.#lengthsByStart.get(start)?.[0] ?? 0
   }
@@ -54,7 +53,7 @@ export class KnownBatches {
   }
 
   /**
-   * How many items the longest batch has that starts here with the same items.
+   * The length of the longest known batch that starts here and has the same items.
    *
    * @param items - the items of the input from this position on
    */
