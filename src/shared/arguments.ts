@@ -1,16 +1,16 @@
 import { describeValue, expectOneOf } from './assertions.ts'
 
 /**
- * What an option is: `'own'` when the code that reads it checks it, `'nullable'` when that code also judges `null`; kinds of its
- * own when it is a group of options. An option that is `undefined` counts as absent.
+ * The kind of an option. `'own'`: the code that reads the option checks it. `'nullable'`: that code also handles `null`.
+ * A group of options has a kind for each. An option that is `undefined` counts as absent.
  */
 type Kind = 'function' | 'boolean' | 'text' | 'texts' | 'signal' | 'object' | 'own' | 'nullable'
 
-/** The kind of every option of a type. The compiler refuses kinds that lack an option, or have one too many. */
+/** The kind of every option of a type. The compiler refuses kinds if one is missing or one is too many. */
 export type OptionKinds<Options> = { readonly [Name in keyof Required<Options>]: Kind | Readonly<Record<string, Kind>> }
 
 /**
- * Checks options: that there are no others, with the nearest name for the message, and the kind of each.
+ * Checks options: each must be known and of its kind. The message for an unknown option has the nearest name.
  *
  * @param at - the option that these options belong to, if they are a group
  * @throws TypeError that names the first wrong option
@@ -36,7 +36,7 @@ function expectKind(value: unknown, kind: Kind | Record<string, Kind>, name: str
   if (kind === 'nullable') return
   if (typeof kind === 'object') expectOptions(value, kind, name)
   else if (kind !== 'own') checks[kind](value, name)
-  // `??` would take it for absent, and a comparison for 0.
+  // Otherwise `??` would take `null` for absent, and a comparison would take it for 0.
   else if (value === null) throw wrongKind(name, 'a value, or undefined', value)
 }
 
@@ -101,7 +101,7 @@ function nearestOf(word: string, names: readonly string[]): string {
   return names.toSorted((a, b) => distance(a, word) - distance(b, word))[0] ?? ''
 }
 
-/** How many letters must be added, removed or replaced to turn one word into the other, whatever their case. */
+/** How many letters must be added, removed or replaced to turn one word into the other. Case is ignored. */
 function distance(word: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index)
   for (const [index, letter] of [...word.toLowerCase()].entries()) {

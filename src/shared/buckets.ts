@@ -1,4 +1,4 @@
-/** The longest duration in a histogram, in microseconds: 71.6 minutes. Longer durations are recorded as this one. */
+/** The longest duration in a histogram, in microseconds: 71.6 minutes. Longer durations are recorded as this value. */
 export const longestUs = 0xffff_ffff
 
 /**

@@ -4,7 +4,7 @@ import { watchRejection } from './rejections.ts'
 /** Calls listeners by event name. An error of a listener reaches neither the other listeners nor the caller of `emit`. */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>()
-  /** The number of all listeners, so that `hears` costs next to nothing without listeners. */
+  /** The number of all listeners, so that `hears` costs almost nothing without listeners. */
   #count = 0
   readonly #onError: (error: unknown) => void
 
@@ -28,7 +28,7 @@ export class Emitter<Events extends object> {
     }
   }
 
-  /** Whether the event has listeners. If not, its object need not be created. */
+  /** Whether the event has listeners. If not, the event's object need not be created. */
   hears(name: keyof Events): boolean {
     return this.#count > 0 && (this.#listeners.get(name)?.size ?? 0) > 0
   }

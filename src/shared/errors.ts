@@ -70,7 +70,7 @@ export class PeerMissingError extends PosthasteError {
   readonly code = 'ERR_PEER_MISSING'
 }
 
-/** What an error says, or what was thrown in place of one. */
+/** The message of an error, or a text for any other thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

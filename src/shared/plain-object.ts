@@ -1,6 +1,6 @@
 /**
- * Whether the value is an object literal (of any realm), or an object that inherits no methods, such as parsers of query
- * strings create. Arrays and instances of classes are not plain.
+ * Whether the value is an object literal (of any realm), or an object that inherits no methods, as parsers of query
+ * strings create it. Arrays and instances of classes are not plain.
  */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false

@@ -1,10 +1,10 @@
-/** A map that keeps the entries that were used last. */
+/** A map that keeps the most recently used entries. */
 export class RecentMap<Value> {
   readonly max: number
   readonly #onRemoved: ((value: Value) => void) | undefined
-  /** In the order of their last use. */
+  /** The entries in the order of their last use. */
   readonly #entries = new Map<string, Value>()
-  /** The key that was used last, which need not move. */
+  /** The most recently used key. It is at the end already, and need not be moved there. */
   #last: string | undefined
 
   /**
@@ -22,7 +22,7 @@ export class RecentMap<Value> {
     return value
   }
 
-  /** As {@link get}, without counting as a use. */
+  /** Like {@link get}, but does not count as a use. */
   peek(key: string): Value | undefined {
     return this.#entries.get(key)
   }

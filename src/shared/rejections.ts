@@ -1,8 +1,8 @@
 /**
- * Watches what a function of the user's returned that should return no promise. If it is one and rejects, nobody else would know,
- * and the process would end.
+ * Handles a promise that a user's function returned although it should return none. If the promise rejected unobserved,
+ * the process would end.
  *
- * @returns whether it is a promise
+ * @returns whether the value is a promise
  */
 export function watchRejection(returned: unknown, onRejected: (error: unknown) => void = () => {}): boolean {
   if (!(returned instanceof Promise)) return false

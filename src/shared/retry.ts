@@ -98,7 +98,7 @@ export function createRetrier(options: RetryOptions = {}, name?: string): Retrie
       } catch (error) {
         signal?.throwIfAborted()
         if (attempt > retries || !shouldRetry(error, attempt)) throw error
-        // Zero times a factor that has grown to `Infinity` is no number.
+        // Zero times a factor that has grown to `Infinity` is `NaN`: then there is no delay.
         const delayMs = Math.random() * Math.min(maxDelayMs, minDelayMs * factor ** (attempt - 1) || 0)
         onRetry?.({ error, attempt, delayMs })
         await sleep(delayMs, { signal })

@@ -1,13 +1,13 @@
 import { watchRejection } from './rejections.ts'
 
-/** Something works, but not as well as it could. */
+/** A warning: something works, but not as well as it could. */
 export interface Warning {
-  /** The same for all warnings of a kind, such as `KEY_ORDER_NOT_NATIVE`. */
+  /** The code of all warnings of this kind, such as `KEY_ORDER_NOT_NATIVE`. */
   readonly code: string
   readonly message: string
 }
 
-/** Receives warnings. The default passes them to `process.emitWarning`, each code once for each object. */
+/** Receives warnings. The default passes them to `process.emitWarning`. Each object reports each code only once. */
 export type OnWarn = (warning: Warning) => void
 
 /** Creates a function that reports the first warning of each code, to the user's function or to `process.emitWarning`. */
@@ -16,7 +16,8 @@ export function createWarner(onWarn: OnWarn = emitWarning): OnWarn {
   return (warning) => {
     if (reported.has(warning.code)) return
     reported.add(warning.code)
-    // Thrown on, an error would fail what the warning is about, or end the process from a timer or a listener.
+    // An error of `onWarn` must not fail the operation that the warning is about, or end the process from a timer or a
+    // listener.
     const onError = (error: unknown) => {
       const thrown = error instanceof Error ? error.message : String(error)
       emitWarning({ ...warning, message: `${warning.message} (\`onWarn\` threw: ${thrown})` })

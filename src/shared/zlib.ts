@@ -15,13 +15,13 @@ export interface ZlibMethods {
   flushOperation(): number
   /** @throws if the bytes are damaged, or decompress to more than `maxBytes` */
   decompressSync(bytes: Buffer, maxBytes: number): Buffer
-  /** In the thread pool; rejects as {@link decompressSync} throws. */
+  /** Decompresses in the thread pool. Rejects where {@link decompressSync} throws. */
   decompress(bytes: Buffer, maxBytes: number): Promise<Buffer>
 }
 
 export type ZlibStream = Transform & Pick<zlib.Gzip, 'flush' | 'bytesWritten'>
 
-/** Brotli's default of 11 takes a hundred times as long, and saves a tenth of the bytes. */
+/** Brotli's own default of 11 takes a hundred times as long, and saves only a tenth of the bytes. */
 const defaultBrotliQuality = 4
 
 /** Whether this Node has zstd, which was added in Node 22.15. */
@@ -66,7 +66,7 @@ function gzipOptions(bytes: Buffer, level: number | undefined): zlib.ZlibOptions
 }
 
 function brotliOptions(bytes: Buffer, quality: number | undefined): zlib.BrotliOptions {
-  // With the size, the encoder allocates memory for it instead of for the largest input.
+  // With the size hint, the encoder allocates memory for this input instead of for the largest one.
   const params = { ...brotliQuality(quality), [nodeZlib().constants.BROTLI_PARAM_SIZE_HINT]: bytes.length }
   return { params, chunkSize: chunkSizeFor(bytes) }
 }
@@ -83,7 +83,7 @@ function zstdParams(level: number | undefined): zlib.ZstdOptions {
   return level === undefined ? {} : { params: { [nodeZlib().constants.ZSTD_c_compressionLevel]: level } }
 }
 
-/** Allocates no more than needed: a small result keeps its whole chunk in memory until it is sent. */
+/** No larger chunk than needed, because a small result keeps its whole chunk in memory until it is sent. */
 function chunkSizeFor(bytes: Buffer): number {
   const { Z_MIN_CHUNK, Z_DEFAULT_CHUNK } = nodeZlib().constants
   return Math.min(Math.max(bytes.length, Z_MIN_CHUNK), Z_DEFAULT_CHUNK)

@@ -14,25 +14,25 @@ import {
 } from './sqlite-proof.ts'
 import { indexesOf, type TableIndexes } from './table-indexes.ts'
 
-/** An index that a query would be faster with. */
+/** An index that would make a query faster. */
 interface AdvisedIndex {
   readonly table: string
   readonly name: string
   readonly columns: readonly string[]
   readonly kysely: string
   readonly ddl: string
-  /** Whether SQLite's planner has chosen it in a copy of the schema. */
+  /** Whether SQLite's planner has chosen the index in a copy of the schema. */
   readonly proven: boolean
   /** The plan with the index, when `proven`. */
   readonly after?: string | undefined
 }
 
-/** An index must bring the cost of its query at least this far down. */
+/** With the index, a query must cost at most this share of its cost. */
 const worthwhileShare = 0.45
 
 /**
- * Finds the index with which the query costs least, if it then costs less than half. SQLite's planner is asked; the planners
- * of the other databases are followed by their own estimates and formulas.
+ * Finds the index with which the query costs least, if it then costs less than half. For SQLite, it asks the planner. For
+ * the other databases, it imitates the planner with the planner's own estimates and formulas.
  */
 export async function adviseIndex(
   query: SelectQueryNode,

@@ -2,7 +2,7 @@ import { AliasNode, IdentifierNode, type OperationNode, RawNode, type RootOperat
 import type { SqlDialect } from '../sql/dialect.ts'
 import type { Row } from './table-indexes.ts'
 
-/** The database that an index is advised for. Only catalogs, plans and counts are read from it. */
+/** The database for which an index is advised. Only catalogs, plans and counts are read from it. */
 export interface AdvisorDatabase {
   readonly dialect: SqlDialect
   read(query: RootOperationNode): Promise<Row[]>

@@ -21,15 +21,17 @@ import {
   tablesOf,
 } from './query-conditions.ts'
 
-/** An index that may serve a query, with what is needed to estimate whether it would. */
+/** An index that may serve a query, with what is needed to estimate its use. */
 export interface IndexCandidate extends TableNeed {
   /** The table as the query reads it, with its alias. */
   readonly source: OperationNode
   /** The conditions that the index answers. */
   readonly conditions: readonly OperationNode[]
-  /** The columns by which rows of other tables look up its rows; without any, it is read by itself. */
+  /**
+   * The columns by which rows of other tables look up rows of this table. If there are none, the table is read by itself.
+   */
   readonly joinedBy: readonly JoinColumn[]
-  /** Whether it returns its rows in the order of the query, of which only the first are needed. */
+  /** Whether the index returns rows in the order of the query, which needs only the first of them. */
   readonly isOrdered: boolean
 }
 
@@ -45,9 +47,13 @@ interface Filter extends NamedColumn {
 }
 
 /**
- * Derives indexes from a query's tree. For each table: the columns that are compared by `=`, followed by the order of a query
- * with a limit, by one range or list, or by nothing; and the columns by which the table is joined. Conditions under OR, with
- * sub-queries and on expressions are left to the other candidates.
+ * Derives indexes from a query's tree. For each table:
+ *
+ * - the columns that are compared by `=`, followed by the order of a query with a limit, by one range or list, or by
+ *   nothing
+ * - the columns by which the table is joined
+ *
+ * Conditions under OR, with sub-queries, and on expressions are not used.
  */
 export function indexCandidates(query: SelectQueryNode, dialect: SqlDialect): IndexCandidate[] {
   if (query.setOperations !== undefined) return []
@@ -78,7 +84,7 @@ export function indexCandidates(query: SelectQueryNode, dialect: SqlDialect): In
     base: Omit<IndexCandidate, 'fixed' | 'conditions'>,
     dialect: SqlDialect,
   ): IndexCandidate[] {
-    // An index takes one value of a column.
+    // An index can use only one value of a column.
     const isFirst = ({ column }: Filter, at: number, all: readonly Filter[]) =>
       all.findIndex((one) => one.column === column) === at
     const equal = own.filter(({ match }) => match !== 'range').filter(isFirst)
@@ -105,7 +111,7 @@ export function indexCandidates(query: SelectQueryNode, dialect: SqlDialect): In
   }
 }
 
-/** The columns of a table by which the others look up its rows, with those that are compared by `=`. */
+/** The columns by which other tables look up rows of this table, with the columns that are compared by `=`. */
 function joinCandidates(
   query: SelectQueryNode,
   own: readonly Filter[],
@@ -131,7 +137,7 @@ function joinCandidates(
   const fixed = columns.map((column) => ({ column, isNull: false }))
   const byKeysAlone = [...new Set(joinedBy.map(({ column }) => column))].map((column) => ({ column, isNull: false }))
   const candidates = [{ ...base, joinedBy, fixed, conditions: equal.map(({ node }) => node) }]
-  // A column that filters little may only make the index larger.
+  // Also propose the join columns alone: a column that filters few rows out may only make the index larger.
   if (equal.length > 0) candidates.unshift({ ...base, joinedBy, fixed: byKeysAlone, conditions: [] })
   return candidates
 }
@@ -144,7 +150,7 @@ function filterOf(node: OperationNode, dialect: SqlDialect): Filter[] {
   return ranges.has(comparison.operator) ? [{ ...comparison, node, match: 'range' }] : []
 }
 
-/** A list is read value by value, so rows after it come in no order. */
+/** An `in` list counts as a range. It is read value by value, so the rows come in no order. */
 const ranges = new Set(['<', '<=', '>', '>=', 'between', 'in'])
 
 function isList(node: OperationNode): boolean {
@@ -163,7 +169,7 @@ function columnNode(name: string) {
   return { kind: 'ColumnNode', column: { kind: 'IdentifierNode', name } } as const
 }
 
-/** The keys of the query's order; `undefined` when an index cannot have it. */
+/** The keys of the query's order; `undefined` when no index can have this order. */
 function orderOf(
   { orderBy, groupBy, distinctOn, selections }: SelectQueryNode,
   dialect: SqlDialect,
@@ -176,13 +182,13 @@ function orderOf(
     return named !== undefined && (isNative || dialect === 'postgres') ? [named] : []
   })
   if (known.length < keys.length) return undefined
-  // A key that comes again orders nothing.
+  // A repeated key orders nothing.
   const isNew = ({ name }: NamedKey, at: number) =>
     known.findIndex((key) => key.name.column === name.column && key.name.table === name.table) === at
   return known.filter(isNew)
 }
 
-/** The key by the column's own name; `undefined` when the query gives the name to an expression. */
+/** The key with the name of its column; `undefined` when the query uses the name as an alias of an expression. */
 function withoutAlias(key: NamedKey, selections: SelectQueryNode['selections'] = []): NamedKey | undefined {
   if (key.name.table !== undefined) return key
   for (const { selection } of selections) {
@@ -208,7 +214,7 @@ function keysOf(
     : [undefined]
 }
 
-/** Reads an order that is written out, as pages write theirs. */
+/** Reads an order that is written as SQL text, as pages write theirs. */
 function rawKeys(text: string, dialect: SqlDialect): (NamedKey | undefined)[] {
   return text.split(/, (?=["`])/).map((part) => {
     const [, name = '', direction, nulls] = /^(.+?)(?: (asc|desc))?(?: nulls (first|last))?$/i.exec(part) ?? []
@@ -220,7 +226,7 @@ function rawKeys(text: string, dialect: SqlDialect): (NamedKey | undefined)[] {
   })
 }
 
-/** How many rows the query asks for, those that it skips included; `undefined` when it does not say it by values. */
+/** How many rows the query asks for, including those that it skips; `undefined` when it does not say so by values. */
 export function rowsWanted({ limit, offset }: SelectQueryNode): number | undefined {
   const counts = [limit?.limit, offset?.offset].flatMap((node) => (node === undefined ? [] : [numberOf(node)]))
   return counts.length === 0 || counts.includes(undefined)

@@ -15,17 +15,17 @@ import { columnOf } from './query-conditions.ts'
 /** An index to create. */
 interface IndexDefinition {
   readonly name: string
-  /** The columns, without their directions; an expression has no name. */
+  /** The columns, without their directions. `undefined` stands for an expression. */
   readonly columns: readonly (string | undefined)[]
   /** `create index`, to be compiled. */
   readonly statement: RawNode
-  /** The columns as Kysely's `createIndex` takes them; `undefined` when it cannot create the index. */
+  /** The columns as Kysely's `createIndex` takes them; `undefined` when `createIndex` cannot create the index. */
   readonly kyselyColumns: readonly string[] | undefined
 }
 
 /**
- * The index that serves the need: the fixed columns, then the keys in their directions. PostgreSQL does not see that `is null`
- * leaves one value to order by, so there such a filter becomes the condition of a partial index.
+ * The index that serves the need: the fixed columns, then the keys in their directions. PostgreSQL does not see that `is
+ * null` leaves only one value. So there, such a filter becomes the condition of a partial index.
  */
 export function indexFor({ fixed, keys, table: { table } }: TableNeed, dialect: SqlDialect): IndexDefinition {
   const nulls = fixed.filter(({ isNull }) => isNull && dialect === 'postgres')
@@ -65,7 +65,7 @@ export function indexFor({ fixed, keys, table: { table } }: TableNeed, dialect: 
   }
 }
 
-/** A name of letters, digits and `_`. One that had to be cut ends in a hash, so that it stays the only one. */
+/** A name of letters, digits and `_`. If it must be cut, it ends in a hash, so that it stays unique. */
 function nameOf(columns: string): string {
   const words = columns.replace(/\W+/g, '_')
   if (words.length <= maxName) return words
@@ -73,7 +73,7 @@ function nameOf(columns: string): string {
   return `${words.slice(0, maxName - 1 - hash.length)}_${hash}`
 }
 
-/** The shortest limit among the databases: PostgreSQL's, in bytes. */
+/** The shortest limit of all databases: PostgreSQL's, in bytes. */
 const maxName = 63
 
 function text(sql: string): RawNode {
@@ -101,7 +101,7 @@ export function nativeNulls(dialect: SqlDialect, isDescending: boolean): 'first'
   return (dialect === 'postgres') === isDescending ? 'first' : 'last'
 }
 
-/** An expression as an index takes it: columns without their table, values in the text. */
+/** Writes an expression for use in an index: columns without their table, values in the text. */
 class Bare extends OperationNodeTransformer {
   protected override transformReference(node: ReferenceNode): ReferenceNode {
     return ReferenceNode.create(node.column as ColumnNode)

@@ -2,7 +2,7 @@ import type { OperationNode } from 'kysely'
 import { columnOf, type NamedTable } from './query-conditions.ts'
 import type { TableIndex, TableIndexes } from './table-indexes.ts'
 
-/** What an index must have to serve a query: the columns with one value, then the keys in their order. */
+/** What an index must have to serve a query: the columns that are fixed to one value, then the keys in their order. */
 interface IndexNeed {
   readonly fixed: readonly FixedColumn[]
   readonly keys: readonly IndexKey[]
@@ -18,19 +18,19 @@ export interface FixedColumn {
   readonly isNull: boolean
 }
 
-/** What rows are ordered by, or bounded. */
+/** A key by which rows are ordered, or bounded. */
 export interface IndexKey {
   readonly node: OperationNode
   readonly isDescending: boolean
   readonly nulls: 'first' | 'last'
 }
 
-/** The column of a reference, if the node is one to the column. */
+/** Whether the node is a reference to the column. */
 export function isColumn(node: OperationNode, column: string): boolean {
   return columnOf(node)?.column === column
 }
 
-/** The number of fixed columns at the head of the index; `undefined` if it lacks one of them. */
+/** The number of fixed columns at the head of the index; `undefined` if a fixed column is missing there. */
 export function fixedPrefix({ columns, predicate = '' }: TableIndex, { fixed }: IndexNeed): number | undefined {
   const open = new Set(fixed.filter(({ column }) => !mentions(predicate, column)).map(({ column }) => column))
   let length = 0
@@ -38,7 +38,10 @@ export function fixedPrefix({ columns, predicate = '' }: TableIndex, { fixed }: 
   return open.size === 0 ? length : undefined
 }
 
-/** Whether the index holds the rows in their order: the fixed columns, then the keys, all in the need's direction or all opposite. */
+/**
+ * Whether the index holds the rows in the needed order: the fixed columns, then the keys, all in their direction or all
+ * reversed.
+ */
 export function serves(index: TableIndex, need: IndexNeed): boolean {
   const prefix = fixedPrefix(index, need)
   if (prefix === undefined) return false
@@ -68,10 +71,10 @@ export function mentions(condition: string, column: string): boolean {
   return new RegExp(`(?<![\\w$])${escaped}(?![\\w$])`, 'iu').test(condition)
 }
 
-/** InnoDB takes no key of more bytes. */
+/** InnoDB's limit for the bytes of a key. */
 const maxKeyBytes = 3_072
 
-/** The column for which the database would refuse the index that serves the need. */
+/** The column with which the needed index becomes too wide for the database. */
 export function unindexable({ widths }: TableIndexes, { fixed, keys }: IndexNeed): string | undefined {
   const names = new Set([...fixed.map(({ column }) => column), ...keys.map(({ node }) => columnOf(node)?.column)])
   let bytes = 0

@@ -3,10 +3,10 @@ import { firstStepOf, planBlockOf, type TablePlan } from './mysql-plan-tree.ts'
 export type { TablePlan } from './mysql-plan-tree.ts'
 
 /**
- * Reads the JSON of `explain`. MariaDB does not escape the values of conditions in it, so a text that a client searched for may
- * hold quotes, tabs or line ends.
+ * Reads the JSON of `explain`. MariaDB does not escape the values of conditions in it, so a text that a client searched
+ * for may contain quotes, tabs or line ends.
  *
- * @returns `undefined` for what is no document even with its texts escaped
+ * @returns `undefined` if it is not JSON even after its texts are escaped
  */
 export function parseMysqlDocument(plan: unknown): unknown {
   if (typeof plan !== 'string') return plan
@@ -22,7 +22,7 @@ export function parseMysqlDocument(plan: unknown): unknown {
   }
 }
 
-/** A text ends where a comma or nothing, a line end and the next property or bracket follow. */
+/** A text ends at a quote that is followed by a comma or nothing, then a line end, then the next property or a bracket. */
 const unescapedText = /^(\s*"[\w ]+": )"([\s\S]*?)"(?=,?\n\s*(?:"[\w ]+":|[{}[\]]))/gm
 
 /** The tables of a plan in the order in which they are read, and whether there is a sort, outside of subqueries. */
@@ -53,7 +53,7 @@ function collectTables(node: unknown, found: FoundTables): FoundTables {
   return found
 }
 
-/** Finds the tables of each subquery, of those in other subqueries too. */
+/** Finds the tables of each subquery, including subqueries of subqueries. */
 export function findSubqueries(document: unknown): TablePlan[][] {
   return subqueriesIn(versionOne(document))
 }

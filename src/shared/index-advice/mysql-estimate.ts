@@ -7,7 +7,7 @@ import { columnOf, comparisonOf, type NamedTable } from './query-conditions.ts'
 /** The plan of a query on MySQL or MariaDB. */
 interface MysqlPlan {
   readonly tables: readonly TablePlan[]
-  /** How many rows its subqueries read for each row that it gives. */
+  /** How many rows the query's subqueries read for each row of its result. */
   readonly subqueryReads: number
   readonly isMariadb: boolean
 }
@@ -21,14 +21,14 @@ export async function readMysqlPlan(query: SelectQueryNode, database: AdvisorDat
   return { tables, subqueryReads: sumOf(subqueries.flatMap(readsOf)), isMariadb }
 }
 
-/** The tables of the query, then those of each subquery. MariaDB tells how many rows match in its JSON alone. */
+/** The tables of the query, then those of each subquery. Only the JSON of MariaDB tells how many rows match. */
 async function readDocument(query: SelectQueryNode, database: AdvisorDatabase): Promise<(readonly TablePlan[])[]> {
   const [row] = await database.read({ ...query, explain: raw`explain format=json` as never })
   const document = parseMysqlDocument(Object.values(row ?? {})[0])
   return [findTables(document).tables, ...findSubqueries(document)]
 }
 
-/** The same on MySQL, whose JSON has another format in each of its versions. */
+/** The same on MySQL. The traditional format is used, because each version of MySQL writes other JSON. */
 async function readPlanRows(query: SelectQueryNode, database: AdvisorDatabase): Promise<(readonly TablePlan[])[]> {
   const rows = await database.read({ ...query, explain: raw`explain format=traditional` as never })
   const tablesById = Map.groupBy(rows, ({ id }) => id)
@@ -45,15 +45,15 @@ async function readPlanRows(query: SelectQueryNode, database: AdvisorDatabase): 
   )
 }
 
-/** So many rows are read in no time, with an index or without. */
+/** So few rows are read in no time, with or without an index. */
 const fewRows = 500
 
-/** A row that is found through an index costs the planner several rows of a scan. */
+/** To the planner, a row that is found through an index costs as much as several rows of a scan. */
 const indexedRowCost = 4
 
 /**
- * Estimates what share of the rows the query would read with the index. The planner knows no column that has no index, so the
- * rows are counted, for a second at most.
+ * Estimates which share of the rows the query would read with the index. The planner knows nothing about the values of a
+ * column without an index. So the rows are counted, for a second at most.
  *
  * @returns `Infinity` when the index would not be used, and when too many rows match it
  */
@@ -85,7 +85,7 @@ export async function mysqlShare(
   const whole = Math.max(scannedRows(own), 1)
   const matching = await count(candidate.source, candidate.conditions, whole)
   if (matching === undefined) return Infinity
-  // The tables that are joined to fewer rows are read less often, unless they are read whole.
+  // Fewer matching rows mean fewer reads of the tables joined to them, unless such a table is read whole.
   const joined = tables.slice(at + 1).reduce((sum, table, next) => {
     const rows = reads[at + 1 + next] as number
     return sum + (table.access_type === 'ALL' ? rows : (rows * matching) / whole)
@@ -95,19 +95,19 @@ export async function mysqlShare(
   const inSubqueries = subqueryReads === 0 ? 0 : subqueryReads * Math.min(await shownRows(), rowsWanted(query) ?? whole)
   return (Math.min(filtering, await costOfFirst(matching)) + inSubqueries) / (all + inSubqueries)
 
-  /** The rows that the query gives without a limit; `Infinity` when counting them takes too long. */
+  /** How many rows the query returns without a limit; `Infinity` when counting them takes too long. */
   async function shownRows(): Promise<number> {
     return (await count(candidate.source, query.where === undefined ? [] : [query.where.where], whole)) ?? Infinity
   }
 
-  /** Of the first rows in the order of the index. */
+  /** The cost of reading the first rows in the order of the index. */
   async function costOfFirst(matching: number): Promise<number> {
     const wanted = candidate.isOrdered ? rowsWanted(query) : undefined
     if (wanted === undefined || tables.length > 1) return Infinity
     const shown = await shownRows()
     if (shown === Infinity) return Infinity
     const read = Math.min(matching, (wanted * matching) / Math.max(1, shown))
-    // The planner reads no more rows in the order of an index than the table has pages.
+    // The planner reads in the order of an index only if that is fewer rows than the table has pages.
     return read * 2 > (await pagesOf(candidate.table, database)) ? Infinity : read * indexedRowCost
   }
 
@@ -145,7 +145,7 @@ function sumOf(numbers: readonly number[]): number {
   return numbers.reduce((sum, one) => sum + one, 0)
 }
 
-/** The rows that are read from each table. One that has no index for its join is read once, into a buffer. */
+/** The rows that are read from each table. A table without an index for its join is read once, into a buffer. */
 function readsOf(tables: readonly TablePlan[]): number[] {
   let outer = 1
   return tables.map((table) => {
@@ -155,7 +155,7 @@ function readsOf(tables: readonly TablePlan[]): number[] {
   })
 }
 
-/** `rows` in MariaDB, `rows_examined_per_scan` in MySQL. */
+/** MariaDB calls them `rows`, MySQL `rows_examined_per_scan`. */
 function scannedRows({ rows, rows_examined_per_scan: examined }: TablePlan): number {
   return rows ?? examined ?? 1
 }
@@ -164,7 +164,7 @@ function expectedRows(table: TablePlan): number {
   return Math.max(1, (scannedRows(table) * Number(table.filtered ?? 100)) / 100)
 }
 
-/** Whether the columns fit into an index, and whether their values are compared as the index has them. */
+/** Whether the columns fit into an index, and an index can be used to compare their values. */
 async function canIndex(
   { table, fixed, keys, conditions }: IndexCandidate,
   database: AdvisorDatabase,
@@ -172,12 +172,12 @@ async function canIndex(
   const types = await columnTypes(table, database)
   const columns = [...fixed.map(({ column }) => column), ...keys.map(({ node }) => columnOf(node)?.column ?? '')]
   const sizes = columns.map((column) => types.get(column)?.bytes ?? Infinity)
-  // InnoDB's limit.
+  // InnoDB's limit for the bytes of a key.
   if (sizes.reduce((sum, bytes) => sum + bytes, 0) > 3_072) return false
   return conditions.every((condition) => {
     const comparison = comparisonOf(condition)
     if (comparison === undefined || !types.get(comparison.column)?.isText) return true
-    // A text is compared with a number as a number, which no index of texts has.
+    // A text is compared with a number as a number. An index of texts cannot be used for that.
     const { value, values } = comparison.value as { value?: unknown; values?: readonly unknown[] }
     return [value, ...(values ?? [])].every((one) => typeof one !== 'number' && typeof one !== 'bigint')
   })

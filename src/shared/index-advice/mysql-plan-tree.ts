@@ -1,12 +1,12 @@
 /** A table in the JSON of `explain`. */
 export interface TablePlan {
-  /** Absent for a row that version 2 of MySQL's JSON does not name, because it was read before. */
+  /** Absent for a row that was read before the query: version 2 of MySQL's JSON does not name its table. */
   readonly table_name?: string | undefined
   readonly access_type: string
   readonly key?: string
   readonly rows?: number
   readonly rows_examined_per_scan?: number
-  /** The share of them that the planner expects to match, in percent. */
+  /** The percentage of the rows that the planner expects to match. */
   readonly filtered?: number | string
   readonly r_rows?: number | null
   readonly r_loops?: number
@@ -25,7 +25,7 @@ interface PlanStep {
   readonly inputs?: readonly PlanStep[]
 }
 
-/** Version 2 of the document, in the form of version 1. */
+/** A document of version 2, converted to the form of version 1. */
 export interface PlanBlock {
   readonly query_block: {
     readonly using_filesort: boolean
@@ -34,7 +34,7 @@ export interface PlanBlock {
   }
 }
 
-/** The first step of a document in version 2; `undefined` for one in version 1. */
+/** The first step of a document of version 2; `undefined` for version 1. */
 export function firstStepOf(document: unknown): PlanStep | undefined {
   return Object(document).query_plan
 }
@@ -46,7 +46,7 @@ export function planBlockOf(step: PlanStep): PlanBlock {
   collect(step)
   return { query_block: { using_filesort: hasSort, tables, subqueries } }
 
-  /** @param kept - the rows that a filter above the step is expected to keep */
+  /** @param kept - how many rows a filter above the step is expected to keep */
   function collect(step: PlanStep, kept?: number): void {
     const { access_type: type, inputs = [] } = step
     if (type === 'sort') hasSort = true
@@ -55,7 +55,7 @@ export function planBlockOf(step: PlanStep): PlanBlock {
       if (input.subquery || type === 'materialize') subqueries.push(planBlockOf(input))
       else collect(input, type === 'filter' ? step.estimated_rows : undefined)
     }
-    // Such as `inputs_from_select_list`: subqueries that no step reads rows from.
+    // Fields such as `inputs_from_select_list` have subqueries that no step reads rows from.
     for (const [name, value] of Object.entries(step)) {
       if (name.startsWith('inputs_')) for (const input of value as PlanStep[]) subqueries.push(planBlockOf(input))
     }

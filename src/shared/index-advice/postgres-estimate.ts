@@ -18,7 +18,7 @@ interface PlanNode {
   readonly Plans?: readonly PlanNode[]
 }
 
-/** The plan of a query on PostgreSQL, and what its planner calculates with. */
+/** The plan of a query on PostgreSQL, and the settings that its planner calculates with. */
 interface PostgresPlan {
   readonly root: PlanNode
   readonly randomPageCost: number
@@ -33,16 +33,16 @@ export async function readPostgresPlan(query: SelectQueryNode, database: Advisor
   return { root, randomPageCost: Number(costs?.random), seqPageCost: Number(costs?.seq) }
 }
 
-/** A plan that costs less takes no time, with an index or without: a scan of a thousand rows costs about this. */
+/** A plan that costs less takes no time, with or without an index. A scan of a thousand rows costs about this. */
 const littleCost = 20
 
 /** The same for a sort: about a millisecond. */
 const littleSortCost = 100
 
 /**
- * Estimates what share of its cost the query would have with the index, by the formulas of PostgreSQL's own planner
- * (`src/backend/optimizer/path/costsize.c`) and by its own estimates of rows. Where a formula depends on what is not known, such
- * as the order of the rows on disk, it takes the dearer case.
+ * Estimates which share of its cost the query would have with the index, by the formulas of PostgreSQL's own planner
+ * (`src/backend/optimizer/path/costsize.c`) and its own estimates of rows. Where a formula depends on something unknown,
+ * such as the order of the rows on disk, the more expensive case is assumed.
  *
  * @returns `Infinity` when the index would not be used
  */
@@ -61,7 +61,7 @@ export async function postgresShare(
   return cost / plan.root['Total Cost']
 }
 
-/** The cost when the table is looked up for each row that is joined with it. */
+/** The cost if the table is looked up once for each row that is joined with it. */
 async function costOfLookups(
   { table, source, conditions, joinedBy }: IndexCandidate,
   path: readonly PlanNode[],
@@ -73,11 +73,11 @@ async function costOfLookups(
   const own = join?.Plans?.indexOf(path[at + 1] as PlanNode)
   const type = join?.['Join Type']
   if (!(type === 'Inner' || (type === 'Left' && own === 1) || (type === 'Right' && own === 0))) return Infinity
-  // The inner side of a nested loop is looked up by the rows of this table.
+  // Here the table is the outer side of a nested loop: it looks up the other side, and is not looked up itself.
   if (join?.['Node Type'] === 'Nested Loop' && own === 0) return Infinity
   const outer = withoutStorage(join?.Plans?.[own === 0 ? 1 : 0] as PlanNode)
   if (joinedBy.some(({ other }) => pathTo(outer, other) === undefined)) return Infinity
-  // A value that is not known when the query is planned, as that of a joined row.
+  // A sub-select stands for the value of the joined row: the planner does not know either in advance.
   const lookups = joinedBy.map(({ column }) => {
     const name = identifier(column)
     return raw`${identifier(table.name)}.${name} = (select ${name} from ${table.table} limit 1)`
@@ -85,13 +85,14 @@ async function costOfLookups(
   const found = await rowsOf(source, [...lookups, ...conditions], database)
   const perRow = randomPageCost + 0.02 + costOfSubPlans(path.at(-1) as PlanNode)
   const perLookup = descentCost + randomPageCost + found * perRow
-  // Workers that share the outer rows look up their part; else the Gather goes with the scan that it shared.
+  // If workers share the outer rows, each looks up its part. If they shared the table's scan, the Gather goes away with
+  // that scan.
   const gather = isPartial(outer) ? undefined : path.find((node) => node['Workers Planned'] !== undefined)
   const rest = root['Total Cost'] - ((gather ?? join) as PlanNode)['Total Cost']
   return rest + outer['Total Cost'] + outer['Plan Rows'] * perLookup
 }
 
-/** The cost when the table is read by itself, through the index. */
+/** The cost if the table is read by itself, through the index. */
 async function costOfReading(
   { table, source, conditions, isOrdered }: IndexCandidate,
   path: readonly PlanNode[],
@@ -109,7 +110,8 @@ async function costOfReading(
   const perRow = 0.0175 + 0.0025 * conditions.length + costOfSubPlans(scan)
   const unordered = inIndex + fetched * Math.max(perPage, seqPageCost) + rows * perRow
   const gatherAt = path.findIndex((node) => node['Workers Planned'] !== undefined)
-  // The nodes between `from` and the scan, without those whose work the index saves; inside a Gather each worker has its part.
+  // The cost of the nodes between `from` and the scan, except nodes whose work the index saves. Inside a Gather, the cost
+  // shown is that of one worker.
   const workAbove = (from: number, saved: (node: PlanNode) => boolean) =>
     path.slice(0, -1).reduce((sum, node, at) => {
       if (at <= from || at === gatherAt || saved(node)) return sum
@@ -121,7 +123,7 @@ async function costOfReading(
   const inGather = gatherAt >= 0 ? workAbove(gatherAt, () => false) : 0
   const filtered = root['Total Cost'] - replaced['Total Cost'] * shareRead(path, limitAt) + inGather + unordered
   const wanted = isOrdered ? rowsWanted(query) : undefined
-  // Other joins read all rows before they return the first.
+  // Other joins read all rows before they return the first one.
   const isStreamed = path
     .slice(limitAt + 1, -1)
     .every((node) => isSort(node) || /Nested Loop|Gather/.test(node['Node Type']))
@@ -133,12 +135,18 @@ async function costOfReading(
 }
 
 const pageBytes = 8_192
-/** Of two integers with their header, in a page that is not full: what indexes of few columns have. */
+/**
+ * The size of an entry of two integers with its header, in a page that is not full. Most indexes of few columns have this
+ * size.
+ */
 const entryBytes = 40
-/** Of the way from the root of an index to its leaf. */
+/** The cost of the way from the root of an index to a leaf. */
 const descentCost = 0.5
 
-/** Finds the only scan of the table, and the nodes above it; `undefined` when it is read by a sub-plan, or several times. */
+/**
+ * Finds the only scan of the table, and the nodes above it; `undefined` if a sub-plan reads the table, or it is read
+ * several times.
+ */
 function pathTo(node: PlanNode, alias: string): PlanNode[] | undefined {
   if (node.Alias === alias) return [node]
   const children = (node.Plans ?? []).filter(
@@ -151,7 +159,7 @@ function pathTo(node: PlanNode, alias: string): PlanNode[] | undefined {
   return path === undefined || another !== undefined ? undefined : [node, ...path]
 }
 
-/** What sub-selects among the columns and conditions cost for each row: no index of the table saves that. */
+/** What sub-selects among the columns and conditions cost for each row. An index of the table does not save that. */
 function costOfSubPlans({ Plans = [] }: PlanNode): number {
   const subPlans = Plans.filter((plan) => plan['Parent Relationship'] === 'SubPlan')
   return subPlans.reduce((sum, plan) => sum + plan['Total Cost'], 0)
@@ -168,7 +176,7 @@ function isReadPerRow(path: readonly PlanNode[]): boolean {
   )
 }
 
-/** The share of a scan that a LIMIT above it lets happen: all, when something between them needs all rows. */
+/** Which share of a scan runs below a LIMIT: all of it, if a node between them needs all rows. */
 function shareRead(path: readonly PlanNode[], limitAt: number): number {
   const [limit, below] = [path[limitAt], path[limitAt + 1]]
   if (limit === undefined || below === undefined) return 1
@@ -184,7 +192,7 @@ function isPartial(node: PlanNode): boolean {
   return node['Parallel Aware'] === true || (node.Plans ?? []).some(isPartial)
 }
 
-/** The rows of a join's other side, without the node that only keeps them. */
+/** The rows of the other side of a join, without a node that only stores them. */
 function withoutStorage(node: PlanNode): PlanNode {
   const [child] = node.Plans ?? []
   return child !== undefined && ['Hash', 'Sort', 'Materialize', 'Memoize'].includes(node['Node Type'])

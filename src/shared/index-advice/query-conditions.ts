@@ -22,19 +22,19 @@ export interface NamedTable {
   readonly table: TableNode
 }
 
-/** A column, and the name of its table where the query gives it. */
+/** A column, and the name of its table if the query gives it. */
 export interface NamedColumn {
   readonly table: string | undefined
   readonly column: string
 }
 
-/** A column that is compared with something that is the same for every row. */
+/** A column that is compared with a value that is the same for every row. */
 export interface Comparison extends NamedColumn {
   readonly operator: string
   readonly value: OperationNode
 }
 
-/** The tables that the query reads from and joins. Queries and common table expressions are none. */
+/** The tables that the query reads from and joins, without sub-queries and common table expressions. */
 export function tablesOf({ from, joins = [], with: common }: SelectQueryNode): NamedTable[] {
   const named = [...(from?.froms ?? []), ...joins.map((join) => join.table)].flatMap(namedTable)
   const queries = common?.expressions.map(({ name }) => name.table.table.identifier.name) ?? []
@@ -44,7 +44,7 @@ export function tablesOf({ from, joins = [], with: common }: SelectQueryNode): N
 export function namedTable(node: OperationNode): NamedTable[] {
   if (TableNode.is(node)) return [{ name: node.table.identifier.name, table: node }]
   if (!AliasNode.is(node) || !TableNode.is(node.node)) return []
-  // Only a query or raw SQL can have an alias that is raw SQL.
+  // The alias of a table is never raw SQL: only a query or raw SQL can have such an alias.
   return [{ name: (node.alias as IdentifierNode).name, table: node.node }]
 }
 
@@ -56,7 +56,7 @@ export function conditionsOf(node: OperationNode | undefined): OperationNode[] {
   return [node]
 }
 
-/** The column that a node names; also raw SQL that is only a quoted name. */
+/** The column that a node names. Raw SQL counts if it is only a quoted name. */
 export function columnOf(node: OperationNode): NamedColumn | undefined {
   if (ReferenceNode.is(node)) {
     const { column, table } = node
@@ -100,12 +100,12 @@ const mirroredOperators = new Map([
   ['>=', '<='],
 ])
 
-/** Whether the comparison leaves one value of the column: `'null'` when that is NULL. */
+/** Whether the comparison fixes the column to one value: `'null'` if that value is NULL. */
 export function equalityOf({ operator, value }: Comparison, dialect: SqlDialect): 'value' | 'null' | undefined {
   if (hasList(value)) return undefined
   const isNull = ValueNode.is(value) && value.value === null
   const isTruth = ValueNode.is(value) && typeof value.value === 'boolean'
-  // Only PostgreSQL has a range for `is true`.
+  // Only PostgreSQL uses an index for `is true`.
   if (operator === 'is') return isNull ? 'null' : isTruth && dialect !== 'postgres' ? undefined : 'value'
   return (operator === '=' || operator === '==') && !isNull ? 'value' : undefined
 }
@@ -114,7 +114,7 @@ function hasList(value: OperationNode): boolean {
   return someNode(value, ({ kind }) => kind === 'PrimitiveValueListNode' || kind === 'ValueListNode')
 }
 
-/** The same for every row. Raw SQL may name columns, so it is not known to be. */
+/** Whether the node is the same for every row. Raw SQL may name columns, so it does not count. */
 function isConstant(node: OperationNode): boolean {
   return !someNode(node, ({ kind }) => varyingKinds.includes(kind))
 }

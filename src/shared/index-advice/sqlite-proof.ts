@@ -2,7 +2,7 @@ import { type RawNode, type SelectQueryNode, ValueNode } from 'kysely'
 import { type AdvisorDatabase, allOf, derived, raw } from './advisor-database.ts'
 import type { IndexCandidate } from './index-candidates.ts'
 
-/** Everything that SQLite's planner reads of a database: definitions and the statistics of ANALYZE, no rows. */
+/** What SQLite's planner knows of a database: definitions and the statistics of ANALYZE, but no rows. */
 interface SqliteSchema {
   readonly definitions: readonly string[]
   readonly statistics: readonly { readonly tbl: string; readonly idx: string | null; readonly stat: string }[]
@@ -20,13 +20,13 @@ export async function readSqliteSchema({ read }: AdvisorDatabase): Promise<Sqlit
   }
 }
 
-/** The steps of the plan, one a line. */
+/** The steps of the plan, one per line. */
 export async function readSqlitePlan(query: SelectQueryNode, { read }: AdvisorDatabase): Promise<string> {
   const rows = await read({ ...query, explain: raw`explain query plan` as never })
   return rows.map(({ detail }) => String(detail)).join('\n')
 }
 
-/** Whether the plan reads the table whole where the index would not, or sorts rows that the index returns in order. */
+/** Whether the plan reads the table whole, or sorts rows, where the index would prevent it. */
 export function isWastefulOnSqlite(plan: string, { table, joinedBy, keys, isOrdered }: IndexCandidate): boolean {
   const lines = plan.split('\n')
   const at = lines.findIndex((line) => new RegExp(`^(?:SCAN|SEARCH) ${escapeName(table.name)}(?: |$)`).test(line))
@@ -42,15 +42,15 @@ function escapeName(name: string): string {
   return name.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 }
 
-/** So many rows are sorted in no time. */
+/** So few rows are sorted in no time. */
 const fewRows = 1_000
 const sampleSize = 2_000
-/** A smaller table is not judged: in production it may be large. */
+/** A smaller table is not judged, because it may be large in production. */
 const smallTable = 100
-/** A share of the rows that an index reads no faster than a scan of the table. */
+/** To read this share of the rows through an index is no faster than a scan of the table. */
 const largeShare = 0.2
 
-/** Whether an index would save little: few rows are sorted, or most rows at both ends of the table match. */
+/** Whether an index would save little: only few rows are sorted, or most rows at both ends of the table match. */
 export async function savesLittleOnSqlite(
   { table, source, conditions, isOrdered }: IndexCandidate,
   plan: string,
@@ -84,10 +84,11 @@ function isSearch(plan: string, table: string): boolean {
 }
 
 /**
- * Creates the index in an empty copy of the database in memory, with the same statistics, and reads the query's plan there.
+ * Creates the index in an empty copy of the database in memory, with the same statistics, and reads the query's plan
+ * there.
  *
- * @returns the plan with the index, and whether the index can be created and is used; `undefined` without `node:sqlite`, or
- *   when the copy cannot run the query because it lacks a function or a virtual table
+ * @returns the plan with the index, and whether the index can be created and is used; `undefined` without `node:sqlite`,
+ *   or when the copy cannot run the query because it lacks a function or a virtual table
  */
 export async function proveOnSqlite(
   { definitions, statistics }: SqliteSchema,
@@ -105,7 +106,7 @@ export async function proveOnSqlite(
       for (const { tbl, idx, stat } of statistics) insert.run(tbl, idx, stat)
       copy.exec('analyze sqlite_master')
     }
-    // An index that fails here, as on a view, fails in the database too.
+    // If the index fails here, as on a view, it would fail in the database too.
     if (!succeeds(() => copy.exec(index.ddl))) return { isUsed: false, after: '' }
     const steps = copy.prepare(`explain query plan ${sql}`).all()
     const after = steps.map(({ detail }) => String(detail)).join('\n')

@@ -13,7 +13,7 @@ export interface TableIndex {
   readonly predicate?: string | undefined
 }
 
-/** A column of an index; an expression, or the head of a text, has no name. */
+/** A column of an index. An expression, or the beginning of a text, has no name. */
 interface IndexedColumn {
   readonly name: string | undefined
   readonly isDescending: boolean
@@ -22,13 +22,19 @@ interface IndexedColumn {
 
 export interface TableIndexes {
   readonly indexes: readonly TableIndex[]
-  /** `Infinity` where the database does not tell. */
+  /** `Infinity` if the database does not tell the size. */
   readonly bytes: number
-  /** The bytes that each column may take in an index, where there is a limit; `Infinity` for a column of which only the head can be indexed. */
+  /**
+   * How many bytes each column may take in an index, if the database limits them. `Infinity` for a column of which only
+   * the beginning can be indexed.
+   */
   readonly widths?: ReadonlyMap<string, number>
 }
 
-/** The indexes of the table that the name means in this session: that of another schema has others. */
+/**
+ * The indexes of the table that the name stands for in this session: a table of that name in another schema has other
+ * indexes.
+ */
 export function indexesOf(dialect: SqlDialect, table: TableNode, read: ReadCatalog): Promise<TableIndexes> {
   const { schema, identifier } = table.table
   if (dialect === 'postgres') return postgresIndexes(schema?.name, identifier.name, read)
@@ -59,7 +65,7 @@ async function postgresIndexes(schema: string | undefined, table: string, read: 
   return { indexes, bytes: Number(rows[0]?.bytes ?? Infinity) }
 }
 
-/** The text from which PostgreSQL finds a table. */
+/** The text by which PostgreSQL finds a table. */
 export function regclass(schema: string | undefined, table: string): string {
   const parts = schema === undefined ? [table] : [schema, table]
   return parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
@@ -86,7 +92,7 @@ async function mysqlIndexes(schema: string | undefined, table: string, read: Rea
     isDescending: row.dir === 'D',
   }))
   const primary = found.find(({ name }) => name === 'PRIMARY')?.columns ?? []
-  // In InnoDB every index ends in the primary key.
+  // In InnoDB, every index ends in the columns of the primary key.
   const indexes = found.map(({ name, columns }) => ({ name, columns: [...columns, ...primary] }))
   return { indexes, bytes: Number(rows[0]?.bytes ?? Infinity), widths: await mysqlWidths(schema, table, read) }
 }
@@ -128,7 +134,7 @@ async function sqliteIndexes(table: string, read: ReadCatalog): Promise<TableInd
   return { indexes, bytes: Infinity }
 }
 
-/** Groups rows of the catalog by index. Each row is a column: `name` is its index, `at` its place there. */
+/** Groups rows of the catalog by index. Each row is a column: `name` is the index, `at` the column's place in it. */
 function byIndex(
   rows: readonly Row[],
   columnOf: (row: Row) => IndexedColumn,

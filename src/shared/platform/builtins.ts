@@ -1,4 +1,4 @@
-/** Modules of Node that take milliseconds to load. They are loaded when they are first used. */
+/** Modules of Node that take milliseconds to load, so each is loaded only when it is first used. */
 export const nodeAssert: () => typeof import('node:assert') = /* @__PURE__ */ lazily('node:assert')
 export const nodeCluster: () => typeof import('node:cluster').default = /* @__PURE__ */ lazily('node:cluster')
 export const nodeCrypto: () => typeof import('node:crypto') = /* @__PURE__ */ lazily('node:crypto')

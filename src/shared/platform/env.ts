@@ -3,7 +3,7 @@ import { describeValue } from '../assertions.ts'
 import { isRedisUrl, redisUrlForm } from '../redis-url.ts'
 import { type Duration, durationToMs } from '../time/duration.ts'
 
-/** The result of {@link settingsFromEnv}. A variable that is not set leaves no key, so that the option's default applies. */
+/** The result of {@link settingsFromEnv}. A variable that is not set adds no key, so that the option's default applies. */
 export interface Settings {
   /** For `createPaginator` and `listQuery`. */
   readonly pagination: { readonly perPage: { readonly default?: number; readonly max?: number } }
@@ -133,7 +133,10 @@ function read(env: Env, name: string): string | undefined {
   return value.trim() || undefined
 }
 
-/** A word or a number, also in quotes. URLs and lists of settings have other characters or are longer, and may hold a password. */
+/**
+ * A word or a number, also in quotes. URLs and lists of settings, which may hold a password, have other characters or are
+ * longer.
+ */
 const harmless = /^(["']?)[\w.,+ -]{0,20}%?\1$/
 
 function refuse(name: string, expected: string, text: string): never {

@@ -5,7 +5,8 @@ import { PeerMissingError } from '../errors.ts'
  *
  * @param what - what needs the package, for the message
  * @param install - the command to type
- * @throws {@link PeerMissingError} when the package or one that it needs is not installed, and what the package throws
+ * @throws {@link PeerMissingError} when the package, or one that it needs, is not installed; any error that the package
+ *   throws
  */
 export async function loadPeer<Module>(name: string, what: string, install: string): Promise<Module> {
   try {
@@ -15,7 +16,7 @@ export async function loadPeer<Module>(name: string, what: string, install: stri
   }
 }
 
-/** Imports an optional peer where that helps: `undefined` when it is not installed, or cannot be loaded. */
+/** Imports an optional peer if possible. `undefined` if it is not installed, or cannot be loaded. */
 export async function loadPeerIfInstalled<Module>(name: string): Promise<Module | undefined> {
   return importPackage<Module>(name).catch(() => undefined)
 }
@@ -26,15 +27,17 @@ function importPackage<Module>(name: string): Promise<Module> {
 }
 
 /**
- * Like {@link loadPeer}, for a function that cannot wait. Finds the package from the program, or the working directory.
+ * Like {@link loadPeer}, for a function that cannot wait. Looks for the package from the program's file, then from the
+ * working directory.
  *
- * @param user - another package, which needs this one: it is found from there
+ * @param user - another package that needs this one: the search then starts at that package
  */
 export function requirePeer<Module>(name: string, what: string, install: string, user?: string): Module {
   let missing: unknown
-  // Bundlers would follow an import of `createRequire`.
+  // If `createRequire` were imported, bundlers would follow it.
   const { createRequire } = process.getBuiltinModule('node:module')
-  // Not from this file: where it is, only `import.meta` knows, which a CommonJS build of the program would not have.
+  // The search cannot start at this file: only `import.meta` knows its path, which a CommonJS build of the program does
+  // not have.
   for (const start of [process.argv[1], `${process.cwd()}/index.js`]) {
     if (start === undefined) continue
     try {
@@ -52,7 +55,7 @@ function createPeerError(what: string, install: string, cause: unknown): PeerMis
   return new PeerMissingError(`${what} needs a package that is not installed: ${install}`, { cause })
 }
 
-/** Runtimes differ in code and words; Workers have no code. */
+/** The code and the message of this error differ between runtimes. On Workers it has no code. */
 function isMissing(error: unknown): boolean {
   const { code, message } = (error ?? {}) as { readonly code?: unknown; readonly message?: unknown }
   if (code === undefined) return /^No such module/.test(String(message))

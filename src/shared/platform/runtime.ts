@@ -4,18 +4,21 @@ const globals = globalThis as {
 }
 
 /**
- * Whether this is Cloudflare Workers. There, a promise, timer or signal belongs to the request that made it: another request
- * that waits for it fails or hangs. And nothing may start a timer, or ask for random bytes, outside of a request.
+ * Whether this is Cloudflare Workers. There, a promise, timer or signal belongs to the request that made it: another
+ * request that waits for it fails or hangs. Outside of a request, no code may start a timer or ask for random bytes.
  */
 export const isWorkers: boolean = /* @__PURE__ */ (() => globals.navigator?.userAgent === 'Cloudflare-Workers')()
 
 /** Whether this is Bun. */
 export const isBun: boolean = /* @__PURE__ */ (() => 'Bun' in globals)()
 
-/** Whether this is Node itself, whose counters of the event loop and the garbage collector Bun and Deno have by name only. */
+/** Whether this is Node itself. Bun and Deno only imitate Node's counters of the event loop and the garbage collector. */
 export const isNode: boolean = /* @__PURE__ */ (() => !isWorkers && globals.Deno === undefined && !isBun)()
 
-/** Whether `NODE_ENV` says that this is production. Not where the program may not read it: Deno would ask for the permission. */
+/**
+ * Whether `NODE_ENV` says that this is production. `false` if the program may not read it: Deno would ask for the
+ * permission.
+ */
 export function isProduction(): boolean {
   const { Deno } = globals
   const isReadable = Deno?.permissions.querySync({ name: 'env', variable: 'NODE_ENV' }).state ?? 'granted'
@@ -26,7 +29,7 @@ export function meansProduction(nodeEnv: string | undefined): boolean {
   return nodeEnv !== undefined && /^\s*prod(?:uction)?\s*$/i.test(nodeEnv)
 }
 
-/** What the function returns; `null` where the platform does not have it, or does not allow it. */
+/** The function's result; `null` if it throws, because the platform lacks or forbids something. */
 export function readOrNull<Value>(read: () => Value): Value | null {
   try {
     return read()

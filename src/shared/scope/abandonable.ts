@@ -1,4 +1,7 @@
-/** Work that may lose the last one who waits for its result: a request whose client leaves, or a load without callers. */
+/**
+ * Work that may be abandoned, because nobody waits for its result any more: a request whose client has left, or a load
+ * without callers.
+ */
 export class Abandonable {
   #isAbandoned = false
   #reason: unknown
@@ -9,12 +12,12 @@ export class Abandonable {
     return this.#isAbandoned
   }
 
-  /** What the signal is aborted with. */
+  /** The abort reason of the signal. */
   get reason(): unknown {
     return this.#reason
   }
 
-  /** Made when it is first asked for: most requests need none. */
+  /** Created on first use, because most requests need no signal. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
@@ -23,7 +26,7 @@ export class Abandonable {
     return this.#controller.signal
   }
 
-  /** Calls the listener once, when the work is abandoned. A tenth of the cost of a listener on the signal. */
+  /** Calls the listener once, when the work is abandoned. This costs a tenth of a listener on the signal. */
   addListener(listener: () => void): void {
     this.#listeners ??= new Set()
     this.#listeners.add(listener)

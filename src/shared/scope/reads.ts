@@ -1,29 +1,35 @@
-/** Carried by every entry whose tags were found, so that one that was stored without is never taken for one. */
+/**
+ * The tag of every entry whose tags were found automatically. An entry that was stored otherwise is then never mistaken
+ * for one.
+ */
 export const automaticTag = 'tags:auto'
 
-/** By which a cache tells its own values from those of other caches: tags of the same name are others there. */
+/** Identifies a cache, because tags of the same name mean other things in another cache. */
 export const cacheIdentity: unique symbol = Symbol('posthaste.cache')
 
-/** What a piece of work has read so far, as the tags that an invalidation of it in one cache would name. */
+/** What a piece of work has read so far, as the tags of one cache that would be invalidated when it changes. */
 export class Reads {
   readonly tags: Set<string> = new Set()
-  /** Why the tags are not all that it depends on; `undefined` while they are. */
+  /** Why the tags do not cover all that the work depends on; `undefined` as long as they do. */
   unknown: string | undefined
   /**
-   * The store's clock at the latest change that this process had heard of when the work was given a value from its memory: the
-   * value may be older than later changes. `Infinity` while it was given none.
+   * Set when the work was given a value from the memory of this process, which may be older than the latest changes: the
+   * store's clock at the latest change that this process knew of then. `Infinity` if there was no such value.
    */
   memoryStamp: number = Number.POSITIVE_INFINITY
-  /** Whether the work was given a value that was stale because one of its tags was invalidated with `serveStale`. */
+  /** Whether the work was given a stale value, one of whose tags was invalidated with `serveStale`. */
   isInvalidated = false
-  /** Whether the work has read in a transaction that it did not begin, which may have changed what it read. */
+  /**
+   * Whether the work has read in a transaction that it did not begin. That transaction may have changed the rows that
+   * were read.
+   */
   isUncommitted = false
   readonly #cache: object
   readonly #around: Reads | undefined
 
   /**
-   * @param cache - the {@link cacheIdentity} of the cache whose tags these are
-   * @param around - the work that this one is a part of, and that depends on the same
+   * @param cache - the {@link cacheIdentity} of the cache that the tags belong to
+   * @param around - the work that this work is a part of: it depends on all that its parts read
    */
   constructor(cache: object, around: Reads | undefined) {
     this.#cache = cache
@@ -34,15 +40,15 @@ export class Reads {
     for (const reads of this.chain()) reads.tags.add(`table:${table}`)
   }
 
-  /** Adds something whose changes no tag tells. The first reason is kept. */
+  /** Records that the work depends on something that no tag covers. Only the first reason is kept. */
   addUnknown(reason: string): void {
     for (const reads of this.chain()) reads.unknown ??= reason
   }
 
   /**
-   * Adds a value of a cache.
+   * Adds the tags of a cached value.
    *
-   * @param memoryStamp - see {@link memoryStamp}; for a value that was loaded or read from the store now, `Infinity`
+   * @param memoryStamp - see {@link memoryStamp}; `Infinity` for a value that was loaded or read from the store just now
    */
   addValue(cache: object, tags: Iterable<string>, memoryStamp: number): void {
     for (const reads of this.chain()) {
@@ -55,18 +61,18 @@ export class Reads {
     }
   }
 
-  /** Adds a value that is served although it was invalidated. */
+  /** Records that an invalidated value was served. */
   addInvalidated(): void {
     for (const reads of this.chain()) reads.isInvalidated = true
   }
 
-  /** Whether the other is this one, or is a part of it. */
+  /** Whether the other work is this work, or a part of it. */
   includes(other: Reads | undefined): boolean {
     for (const reads of other?.chain() ?? []) if (reads === this) return true
     return false
   }
 
-  /** This, and the works that it is a part of. */
+  /** This work, then the works that it is a part of. */
   *chain(): Generator<Reads, void, void> {
     for (let reads: Reads | undefined = this; reads !== undefined; reads = reads.#around) yield reads
   }

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-// Not the global of the same name: it is a getter that takes a quarter of the time of reading the clock.
+// The global `performance` is a getter. Calling it takes a quarter of the time of reading the clock.
 import { performance } from 'node:perf_hooks'
 import { describeValue } from '../assertions.ts'
 import { startTimer, type Timer } from '../time/timers.ts'
@@ -15,11 +15,11 @@ export interface RequestScope {
   /** When the request should have been answered: milliseconds since 1970. `undefined` without the option `deadline`. */
   readonly deadline?: number | undefined
   /**
-   * Runs the function and counts its time as a wait for something upstream, which `EndpointStats.breakdown` and
-   * `Server-Timing` show; in the latter also under its name. The names `'pool'`, `'db'`, `'cache'` and `'upstream'` stand for
-   * these parts of the breakdown.
+   * Runs the function and counts its time as a wait for something upstream. `EndpointStats.breakdown` and `Server-Timing`
+   * show that wait; `Server-Timing` also shows it under its own name. The names `'pool'`, `'db'`, `'cache'` and
+   * `'upstream'` stand for these parts of the breakdown.
    *
-   * @throws TypeError for a name that is no word, and for `'loop'` and `'rest'`, which are the time without waits
+   * @throws TypeError for a name that is not a word, and for `'loop'` and `'rest'`, which are the time without waits
    */
   time<Value>(name: string, fn: () => PromiseLike<Value>): Promise<Value>
   time<Result>(name: string, fn: () => Result): Result
@@ -35,8 +35,8 @@ export class OpenRequestScope extends Abandonable implements RequestScope {
   #stopFollowing: (() => void)[] | undefined
 
   /**
-   * @param around - the scope that this one is a part of: its time is the same
-   * @param outer - takes this one with it when it is abandoned
+   * @param around - the scope that this one is a part of: their times are counted together
+   * @param outer - when this is abandoned, the scope is abandoned too
    */
   constructor(around: OpenRequestScope | undefined, outer: Abandonable | undefined) {
     super()
@@ -50,7 +50,7 @@ export class OpenRequestScope extends Abandonable implements RequestScope {
     if (outer.isAbandoned) abandon()
   }
 
-  /** The code of the request is about to run. */
+  /** Call it right before the code of the request runs. */
   begin(): void {
     holdLoop(this.waits, this.#startedAt)
   }
@@ -106,11 +106,11 @@ export class OpenRequestScope extends Abandonable implements RequestScope {
     return result
   }
 
-  /** The request has ended, in whatever way. */
+  /** Call it when the request has ended, in whatever way. */
   end(now: number = performance.now()): void {
     this.#timer?.cancel()
     for (const stop of this.#stopFollowing ?? []) stop()
-    // The code behind it belongs to the scope around it.
+    // The code that follows belongs to the scope around this one.
     if (this.#isPart) return
     releaseLoop(this.waits, now)
     this.waits.settle(now)
@@ -138,9 +138,9 @@ const scopeStorage = /* @__PURE__ */ new AsyncLocalStorage<ScopeOfRequest>()
 let hasAnyScope = false
 let areScopesEnabled = false
 
-/** The scope around the running code. Its class is that of whoever has entered it. */
+/** The scope around the running code. Its class depends on who has entered it. */
 export function enteredScope(): ScopeOfRequest | undefined {
-  // Called with every query: a program without scopes does not pay for the lookup.
+  // This runs for every query, so a program without scopes must not pay for the lookup.
   return hasAnyScope ? scopeStorage.getStore() : undefined
 }
 
@@ -149,14 +149,14 @@ export function runInEnteredScope<Result>(scope: ScopeOfRequest, fn: () => Resul
   return scopeStorage.run(scope, fn)
 }
 
-/** Makes adapters open a scope for each request: as long as nothing reads scopes, requests do not pay for them. */
+/** Makes adapters open a scope for each request. Before this call, requests do not pay for scopes. */
 export function enableScopes(): void {
   if (areScopesEnabled) return
   areScopesEnabled = true
   watchUpstream(() => enteredScope()?.request.waits)
 }
 
-/** Whether requests have scopes. */
+/** Whether adapters open a scope for each request. */
 export function scopesAreEnabled(): boolean {
   return areScopesEnabled
 }
@@ -178,7 +178,7 @@ export function requestScope(): RequestScope | undefined {
   return scope
 }
 
-/** Counts the time until the promise settles as a wait of the present request. */
+/** Counts the time until the promise settles as a wait of the current request. */
 export function timeWait<Value>(part: Wait, run: () => Promise<Value>): Promise<Value> {
   const waits = enteredScope()?.request.waits
   if (waits === undefined) return run()

@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks'
 import { wait } from './wait-names.ts'
 import { holdLoop, type Waits } from './waits.ts'
 
-/** Requests of `fetch` that are under way, by undici's own object. */
+/** Running requests of `fetch`, by undici's request object. */
 type OpenFetches = WeakMap<object, Waits>
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Where the time of a request goes, the strongest first: when two of them overlap, the time belongs to the first. Time in
- * which the request holds the event loop comes before all, because nothing that ends meanwhile could be noticed.
+ * The parts of a request's time, by priority: when two overlap, the time counts for the first. Time in which the request
+ * holds the event loop comes first, because nothing that ends during it could be noticed.
  */
 export const waitNames = ['loop', 'database', 'pool', 'upstream', 'cache'] as const
 

@@ -1,17 +1,17 @@
-// Not the global of the same name: it is a getter that takes a quarter of the time of reading the clock.
+// The global `performance` is a getter. Calling it takes a quarter of the time of reading the clock.
 import { performance } from 'node:perf_hooks'
-// Not the global either: fake timers of a test runner replace it, and no turn would ever end.
+// The fake timers of a test runner replace the global `setImmediate`, and then no turn would ever end.
 import { setImmediate } from 'node:timers'
 import { type Wait, wait, waitNames } from './wait-names.ts'
 
 /**
- * Divides the time of one request among {@link waitNames} and the rest. At each moment it belongs to one of them, so the parts
- * sum to the whole. Costs two array elements and a subtraction for each beginning and end.
+ * Divides the time of one request among {@link waitNames} and the rest. Each moment counts for exactly one part, so the
+ * parts add up to the whole. The beginning and the end of a wait each cost two array elements and a subtraction.
  */
 export class Waits {
-  /** Milliseconds by {@link waitNames}, then those of the rest. */
+  /** Milliseconds of each of {@link waitNames}, then those of the rest. */
   readonly ms: number[] = [0, 0, 0, 0, 0, 0]
-  /** The waits of each name that the user has given, which are united like all others. */
+  /** The waits under each name that the user gave to `time`. Overlapping waits of one name count once. */
   named: Map<string, Waits> | undefined
   readonly #open: number[] = [0, 0, 0, 0, 0]
   #current: number = waitNames.length
@@ -32,7 +32,7 @@ export class Waits {
     this.#switchTo(next, now)
   }
 
-  /** Adds the time up to now. */
+  /** Adds the time until now. */
   settle(now: number): this {
     this.#switchTo(this.#current, now)
     return this
@@ -52,13 +52,13 @@ export class Waits {
   }
 }
 
-/** The request that holds the event loop now: the one whose handler began, or whose wait ended, last. */
+/** The request that holds the event loop now: the last one whose handler began, or whose wait ended. */
 let running: Waits | undefined
 let isEndDue = false
 
 /**
- * The request's code is about to run: until another request's does, or the turn of the loop ends, it holds the loop. Code
- * between its waits cannot be seen otherwise.
+ * Call it when the request's code is about to run. The request holds the loop until the code of another request runs, or
+ * the turn of the loop ends. There is no other way to measure the code between two waits.
  */
 export function holdLoop(waits: Waits, now: number): void {
   if (running === waits) return
@@ -70,7 +70,7 @@ export function holdLoop(waits: Waits, now: number): void {
   setImmediate(endTurn)
 }
 
-/** For the end of a request, after which nothing of it runs. */
+/** Call it when a request has ended, after which none of its code runs. */
 export function releaseLoop(waits: Waits, now: number): void {
   if (running !== waits) return
   running = undefined

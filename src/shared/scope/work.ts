@@ -3,11 +3,11 @@ import { Abandonable } from './abandonable.ts'
 import type { Reads } from './reads.ts'
 import { enteredScope } from './request-scope.ts'
 
-/** What the running code works for, where that is not the request alone. */
+/** What the running code works for, if it is not only the request. */
 interface Work {
-  /** Who waits for it. Queries are cancelled when this is abandoned. `undefined`: the request around it. */
+  /** When this is abandoned, the work's queries are cancelled. `undefined` stands for the request around the work. */
   readonly owner: Abandonable | undefined
-  /** Collects what it reads. */
+  /** Collects what the work reads. */
   readonly reads: Reads | undefined
 }
 
@@ -17,24 +17,27 @@ let hasAnyWork = false
 let isAbandonmentEnabled = false
 let areReadsSeen = false
 
-/** Runs the function, with all the asynchronous work that it starts, as work of its own. What is not given stays as it is. */
+/**
+ * Runs the function, with all the asynchronous work that it starts, as a piece of work. Fields that are not given are
+ * inherited.
+ */
 export function runWork<Result>(work: Partial<Work>, fn: () => Result): Result {
   hasAnyWork = true
   const around = workStorage.getStore()
   return workStorage.run({ owner: work.owner ?? around?.owner, reads: work.reads ?? around?.reads }, fn)
 }
 
-/** Stands for what the running code works for: the same object everywhere in one load. */
+/** Identifies what the running code works for: the same object everywhere in one load. */
 export function currentWork(): object | undefined {
   return hasAnyWork ? workStorage.getStore() : undefined
 }
 
-/** What collects the reads of the running code. */
+/** The collector of what the running code reads. */
 export function currentReads(): Reads | undefined {
   return hasAnyWork ? workStorage.getStore()?.reads : undefined
 }
 
-/** Called by those who report what is read. Where nobody does, work that reads nothing cannot be told from any other. */
+/** Called by code that reports reads. Without such code, work that reads nothing looks the same as any other work. */
 export function announceReads(): void {
   areReadsSeen = true
 }
@@ -43,7 +46,7 @@ export function readsAreSeen(): boolean {
   return areReadsSeen
 }
 
-/** Makes queries and loads end with what they work for. Until then nobody pays for it. */
+/** Makes queries and loads end when their work is abandoned. Before this call, that costs nothing. */
 export function enableAbandonment(): void {
   isAbandonmentEnabled = true
 }
@@ -52,7 +55,7 @@ export function abandonmentIsEnabled(): boolean {
   return isAbandonmentEnabled
 }
 
-/** What the running code works for, if that may be abandoned. */
+/** The owner of the running code's work; `undefined` if it cannot be abandoned. */
 export function currentOwner(): Abandonable | undefined {
   if (!isAbandonmentEnabled) return undefined
   const owner = (hasAnyWork ? workStorage.getStore()?.owner : undefined) ?? enteredScope()?.request

@@ -6,7 +6,7 @@ export type SqlDialect = (typeof sqlDialects)[number]
 export const sqlDialects = ['postgres', 'mysql', 'sqlite', 'mssql'] as const
 
 /**
- * Finds the dialect by the way in which its compiler writes an identifier, a parameter and a default, so that third-party dialects are
+ * Finds the dialect by how its compiler writes an identifier, a parameter and a default, so that third-party dialects are
  * recognized too.
  */
 export function dialectOf(compiler: Pick<QueryCompiler, 'compileQuery'>): SqlDialect {
@@ -18,11 +18,11 @@ export function dialectOfSql(sql: string): SqlDialect {
   if (sql.includes('`')) return 'mysql'
   if (sql.includes('$1')) return 'postgres'
   if (sql.includes('@1')) return 'mssql'
-  // Through Knex, parameters of PostgreSQL are question marks too.
+  // With Knex, PostgreSQL's parameters are question marks too.
   return sql.includes('default') ? 'postgres' : 'sqlite'
 }
 
-/** The default of a column, for which SQLite has no word. */
+/** The default of a column. SQLite has no word for it. */
 export const defaultNode = { kind: 'DefaultInsertValueNode' } as const
 
 /** A plain object instead of Kysely's constructors, so that this file does not load Kysely. */

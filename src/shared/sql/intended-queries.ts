@@ -6,7 +6,7 @@ const mark: unique symbol = Symbol('intended query')
  * @param node - the root node that is compiled; a frozen node is not marked
  */
 export function markIntendedQuery(node: object): void {
-  // A property, because a WeakSet of all statements costs the garbage collector more time than the page takes.
+  // Marked by a property: a WeakSet of all statements costs the garbage collector more time than the page takes.
   if (Object.isExtensible(node)) (node as { [mark]?: true })[mark] = true
 }
 

@@ -34,7 +34,7 @@ export function queryTables(query: object): QueryTables {
         tables.add(table)
       }
       if (aliases.size > 0) {
-        // Only what follows names the tables.
+        // `from` only names aliases here. The other fields name the tables.
         const { from: _, ...rest } = node
         read(rest, hidden)
         return false
@@ -45,7 +45,10 @@ export function queryTables(query: object): QueryTables {
       return false
     })
 
-  /** Reads a `with`, and returns the names that it hides. An expression sees the ones before it; a recursive one sees all. */
+  /**
+   * Reads a `with`, and returns the names that it hides. An expression sees those before it; with `recursive`, it sees
+   * all.
+   */
   const readExpressions = ({ expressions, recursive }: WithNode, hidden: ReadonlySet<string>): ReadonlySet<string> => {
     const names = new Set(hidden)
     if (recursive) for (const { name } of expressions) names.add(name.table.table.identifier.name)
@@ -62,7 +65,10 @@ export function queryTables(query: object): QueryTables {
 
 const isAlias = ({ kind }: QueryNode) => kind === 'AliasNode'
 
-/** The tables behind the aliases, by which a DELETE of MySQL may name what it deletes from. That of PostgreSQL has its own alias. */
+/**
+ * The tables by their aliases. In MySQL, a DELETE may name its tables by aliases of `using`. In PostgreSQL, its table has
+ * its own alias.
+ */
 function aliasesOfDelete({ kind, from, using, joins }: QueryNode): ReadonlyMap<string, string> {
   const tables = new Map<string, string>()
   if (kind !== 'DeleteQueryNode' || !from || !using || someNode(from, isAlias)) return tables

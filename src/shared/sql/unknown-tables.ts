@@ -1,8 +1,9 @@
 import { type QueryNode, walkQuery } from './query-tree.ts'
 
 /**
- * Whether the query may read tables that its tree does not name. It may if it is raw SQL as a whole, or if a raw fragment is
- * where a table stands, or has a word that a table follows. Other fragments, such as `lower(${name})`, name none.
+ * Whether the query may read tables that its tree does not name. It may if all of it is raw SQL, if a raw fragment stands
+ * in the place of a table, or if a fragment contains a word that a table follows. Other fragments, such as
+ * `lower(${name})`, name no table.
  */
 export function hasUnknownTables(query: object): boolean {
   if ((query as QueryNode).kind === 'RawNode') return true
@@ -41,7 +42,10 @@ const sourceFields: Readonly<Record<string, readonly string[]>> = {
   UpdateQueryNode: ['table'],
 }
 
-/** Functions, lists of values, sub-queries whose tables are looked for in their text, and what the tree shows. */
+/**
+ * Whether raw SQL is a source whose tables are known otherwise: a function, a list of values, a sub-query (its text is
+ * searched for tables), or only what the tree shows.
+ */
 function isKnownSource(raw: QueryNode): boolean {
   if (isShown(raw)) return true
   return textsOf(raw as unknown as RawNode).every((text) => knownSource.test(text) && !hasSecondSource(text, 0))
@@ -49,7 +53,7 @@ function isKnownSource(raw: QueryNode): boolean {
 
 const knownSource = /^\s*(?:lateral\s+)?(?:\(\s*(?:select\b|values\s*\()|values\s*\(|(?!only\b)[\w."`]+\s*\()/i
 
-/** Whether the tree shows what it reads: a table, a query, a list of values, or raw SQL that adds nothing to them. */
+/** Whether the tree shows what the node reads: a table, a query, a list of values, or raw SQL that only encloses them. */
 function isShown(node: QueryNode | undefined): boolean {
   if (node === undefined) return false
   if (node.kind === 'AliasNode' || node.kind === 'ParensNode') return isShown(node.node as QueryNode)
@@ -61,14 +65,14 @@ function isShown(node: QueryNode | undefined): boolean {
 const shownKinds: ReadonlySet<string> = new Set(['TableNode', 'SelectQueryNode', 'ValuesNode'])
 
 /**
- * The text with `{n}` for each parameter, without quoted texts and words that only look like a clause. It is read in two ways
- * where a backslash may escape a quote, as it does on MySQL.
+ * The text with `{n}` for each parameter, without quoted texts, and without words that only look like a clause. If a
+ * backslash may escape a quote, as on MySQL, both ways of reading are returned.
  */
 function textsOf({ sqlFragments }: RawNode): readonly string[] {
   const text = sqlFragments.reduce((before, fragment, index) => `${before} {${index - 1}} ${fragment}`)
   const readings = /\\['"]/.test(text) ? [quoted, quotedWithEscapes] : [quoted]
   return readings.map((parts) => {
-    // A quote in a comment or a name begins no text.
+    // A quote in a comment or a name does not begin a text.
     const unquoted = text.replace(parts, (part, kept?: string) => {
       if (kept === undefined) return ' x '
       return comment.test(part) ? ' ' : part.replace(/'/g, ' ')
@@ -77,7 +81,7 @@ function textsOf({ sqlFragments }: RawNode): readonly string[] {
   })
 }
 
-/** MySQL runs a comment that begins with `/*!`, and takes `--` for two minuses if no space follows. */
+/** MySQL executes a comment that begins with `/*!`, and reads `--` as two minus signs if no space follows. */
 const comment = /^(?:--\s(?!\{)|\/\*(?!!))/
 
 const quoted = /(--[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"]|"")*"|`[^`]*`)|'(?:[^']|'')*'/g
@@ -104,20 +108,20 @@ function readsTable(text: string, raw: RawNode): boolean {
   return false
 }
 
-/** Words of statements and clauses that name tables, apart from `from` and `join`. */
+/** Words that name tables in statements and clauses, besides `from` and `join`. */
 const statementWord =
   /\b(?:table|into|update|insert|delete|merge|replace|using|with|call|do|exec|execute|truncate|describe)\b/i
 
-/** SQLite reads the table of `id in users`. Other databases use the word in functions. */
+/** In SQLite, `id in users` reads a table. Other databases use `in` in functions too. */
 const tableBehindIn = /\bin\s+(?!boolean\b|natural\b)(?=[\w"`[])(?<!\bposition\s*\((?:[^()]|\([^()]*\))*in\s+)/i
 
-/** What stands behind `from` and `join`: a parameter, or a text. */
+/** What follows `from` and `join`: a parameter, or a text. */
 const sourceStart = /^(\s*(?:lateral\b)?[\s(]*)(?:\{(\d+)\}|(.*))/s
 
-/** The application does not write these. */
+/** Tables of the system, which the application does not write. */
 const systemTable = /^(?:pg_catalog|information_schema)\.\w+/i
 
-/** Whether a comma stands between the sources from here on, so that another one follows, whatever that is. */
+/** Whether a comma follows in the list of sources, so that there is another source of any kind. */
 function hasSecondSource(text: string, start: number): boolean {
   let depth = 0
   for (const { 0: piece } of text.slice(start).matchAll(/[(),]|\b\w+\b/g)) {

@@ -1,4 +1,4 @@
-// Not the globals: fake timers of a test runner replace them, and the work would never go on.
+// The fake timers of a test runner replace the globals, and then the work would never go on.
 import { performance } from 'node:perf_hooks'
 import { setImmediate } from 'node:timers'
 
