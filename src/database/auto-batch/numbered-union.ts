@@ -237,7 +237,7 @@ function cutValue(tokens: readonly string[]): string | undefined {
   return undefined
 }
 
-/** The role of an expression. What stands in a condition is not a value of a row. A query in a FROM makes values again. */
+/** The kind of a clause. A condition, with the queries in it, makes no value of a row. A query in a FROM does. */
 type Clause = 'source' | 'value' | 'condition'
 
 const clauseWords: ReadonlyMap<string, Clause> = /* @__PURE__ */ (() =>

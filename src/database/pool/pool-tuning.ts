@@ -24,14 +24,10 @@ export interface PoolTuning {
   /** The server ends statements that take longer. @defaultValue none */
   readonly statementTimeout?: Duration | undefined
   /**
-   * How `statementTimeout` reaches the server.
-   *
-   * - `'startup'`: as a parameter of the connection. PgBouncer must have it in `ignore_startup_parameters`, and then
-   *   drops it.
-   * - `'set'`: by a statement on each new connection. Behind a pooler of PostgreSQL, that would limit other clients. So
-   *   there statements are cancelled from here instead, with a warning.
-   *
-   * MySQL's protocol has no such parameter, so both mean `'set'` there.
+   * How `statementTimeout` reaches the server. With `'startup'`, it is sent as a parameter of the connection. PgBouncer
+   * drops that parameter, and must have it in `ignore_startup_parameters`. With `'set'`, a statement sets it on each new
+   * connection. Behind a pooler of PostgreSQL, that would limit other clients, so statements are cancelled from here
+   * instead, with a warning. MySQL's protocol has no such parameter, so both mean `'set'` there.
    *
    * @defaultValue `'startup'`
    */

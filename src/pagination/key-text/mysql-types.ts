@@ -26,7 +26,7 @@ export type MysqlType =
   | 'integer'
   | 'number'
   | 'double'
-  /** With the number of digits behind the point. */
+  /** With the number of digits after the decimal point. */
   | `decimal:${number}`
   | 'plain'
   | 'timestamp'
@@ -180,7 +180,7 @@ function typeOf(given: OperationNode, query: SelectQueryNode, outer: Expressions
   return isZoned ? 'zoned' : 'computed'
 }
 
-/** Whether what is computed from a key of the type may depend on the time zone of the session. */
+/** Whether a value computed from a key of this type may depend on the time zone of the session. */
 function isInstant(type: MysqlType | undefined): boolean {
   return type === 'timestamp' || type === 'zoned'
 }

@@ -81,7 +81,8 @@ export const tinyScale: RawNode = /* @__PURE__ */ sqlText('1.0715086071862673e30
  * - `x` and the bytes of a text or of a binary value: `concat()` keeps such a value binary, but not a number
  * - `c` and a text made of constants only, with its charset and collation: its own collation would not win over a
  *   parameter's
- * - `n` and a number: an integer, a DECIMAL (it compares by the digits that it shows), a bit field (its text is another number)
+ * - `n` and a number: an integer, a DECIMAL (it compares by the digits that it shows), or a bit field (its text is
+ *   another number)
  * - `d` and a double, also for a FLOAT: it compares by digits that it does not show
  * - `p` and a tiny double
  * - `j` and the bytes of JSON

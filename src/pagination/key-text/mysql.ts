@@ -84,7 +84,7 @@ function packed(row: Row, at: number, { type = 'computed' }: OrderKey): string |
     case 'opaque':
       return text
     default:
-      // Refuse another number of digits behind the point: the column may have become a FLOAT.
+      // Refuse another number of digits after the decimal point: the column may have become a FLOAT.
       return (text.split('.')[1] ?? '').length === Number(type.slice('decimal:'.length)) ? `n${text}` : ''
   }
 }

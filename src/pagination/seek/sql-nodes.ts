@@ -248,9 +248,9 @@ export function columnList(columns: readonly OperationNode[]): SelectionNode {
 
 /** The clauses that the statement of a page adds to the user's query. */
 export interface Clauses {
-  /** Columns behind those of the query. */
+  /** Columns to add after those of the query. */
   readonly columns: readonly OperationNode[]
-  /** In place of the query's condition. */
+  /** Replaces the query's condition. */
   readonly condition?: OperationNode | undefined
   readonly orderBy: OrderByNode
   readonly limit: number

@@ -153,8 +153,8 @@ function sessionColumns(keys: readonly OrderKey[]): OperationNode[] {
 const zoneColumn = /* @__PURE__ */ sqlText('@@time_zone as posthastez0')
 
 /**
- * Reads one row: whether rows stand before the position (`phb`), whether one stands there (`phe`), and whether NULLs that should
- * not exist stand after it (`posthasten0`, …). On PostgreSQL, `phb` has the keys of the row before, which tell their types.
+ * Reads one row: whether rows stand before the position (`phb`) and at it (`phe`), and whether unexpected NULLs stand after
+ * it (`posthasten0`, …). On PostgreSQL, `phb` has the keys of the row before, which tell their types.
  */
 export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, position: Position): SelectQueryNode {
   const query = fits(probed, dialect, 3 * probed.keys.length + 1) ? probed : namedKeys(probed)

@@ -7,7 +7,7 @@ export const automaticTag = 'tags:auto'
 /** Identifies a cache, because tags of the same name mean other things in another cache. */
 export const cacheIdentity: unique symbol = Symbol('posthaste.cache')
 
-/** What a piece of work has read so far, as the tags of one cache that would be invalidated when it changes. */
+/** The tags of one cache that stand for all that a piece of work has read so far. */
 export class Reads {
   readonly tags: Set<string> = new Set()
   /** Why the tags do not cover all that the work depends on; `undefined` as long as they do. */
