@@ -97,9 +97,10 @@ export class AutoBatch {
 
   /**
    * Whether the query may run at once, because the queries before it met no others. On SQLite, waiting for the end of the
-   * turn costs nearly as much as a statement.
+   * turn takes a large part of the time of a statement.
    *
-   * @returns if `true`, call {@link endAlone} afterwards; otherwise the next query waits for others again
+   * @returns if `true`, {@link endAlone} should follow; if it does not, as when no connection is given, the next query waits
+   *   for others again
    */
   beginAlone({ query }: CompiledQuery): boolean {
     if (this.#aloneInRow < enoughAlone || query.kind !== 'SelectQueryNode') return false

@@ -14,8 +14,8 @@ export interface PendingConnection {
 }
 
 /**
- * What Kysely gets instead of a connection when nobody waits for the running code any more. A SELECT that may be refused
- * gets no connection. Any other query takes a real one, and waits for it as usual.
+ * What Kysely gets instead of a connection when nobody waits for the running code any more. A query that is refused gets
+ * no connection. Any other query takes a real one, and waits for it as usual.
  */
 export class AbandonedConnection implements DatabaseConnection {
   readonly #acquisition: Acquisition

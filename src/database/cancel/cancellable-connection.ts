@@ -41,7 +41,7 @@ export class CancellableConnection {
     this.#isShared = true
   }
 
-  /** Call it before each query. @returns before the first query, a promise: it finds out how to cancel on this connection */
+  /** Call it before each query. @returns before the first query, a promise that settles when it knows how to cancel here */
   prepare(): Promise<void> | undefined {
     if (this.#isPrepared) return undefined
     this.#isPrepared = true

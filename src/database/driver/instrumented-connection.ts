@@ -80,7 +80,7 @@ export class InstrumentedConnection {
     if (this.#callers > 1) this.#cancellable?.recordShared()
   }
 
-  /** Counts a caller who has given the connection back. */
+  /** Call it when a caller has given the connection back. */
   removeCaller(): void {
     this.#callers -= 1
   }
