@@ -31,6 +31,7 @@ export interface Inputs<Input> {
 
 /**
  * A number of workers. Each takes an input, calls the processor, and repeats that.
+ *
  * Workers never reject: an error stops the run. The run settles when all workers have ended, or when `grace` has passed
  * since it stopped. So no call goes on unnoticed.
  */

@@ -12,6 +12,7 @@ import type { Checkpointer } from './checkpointer.ts'
 
 /**
  * Runs each call in a transaction that also moves the checkpoint, so that both happen or neither.
+ *
  * The transaction moves the checkpoint first, which locks its row. So it waits for the COMMIT of a predecessor that was
  * killed during its COMMIT. If the checkpoint is then already past these items, they are not processed again: either the
  * predecessor's COMMIT succeeded, or our own did and its answer was lost.

@@ -6,6 +6,7 @@ const jobStates = ['waiting', 'paused', 'prioritized', 'delayed', 'waiting-child
 
 /**
  * The batches that a queue has under one key.
+ *
  * The id of a batch's job contains the position of its first item, the number of its items, and a digest of them. So
  * batches with different items never have the same id, whatever their `batchSize` was.
  */

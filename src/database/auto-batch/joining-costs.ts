@@ -8,6 +8,7 @@ const muchBetterShare = 0.4
 /**
  * Compares the durations of joined statements with those of separate queries. One plan for all values can be much worse
  * than a plan for each, and separate queries can run on several connections at once.
+ *
  * Only heavy statements are compared, because most of the time of others is the round trip. Two heavy statements in a row
  * are needed: a single one may have waited for a busy process, as may all that ran at the same time.
  */

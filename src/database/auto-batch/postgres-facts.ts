@@ -26,6 +26,7 @@ let preparedCount = 0
 /**
  * Lets PostgreSQL infer the types of the query's parameters, looks up every function that the query may call, and
  * compares plans.
+ *
  * Everything runs in one transaction, so that all statements reach the same server even behind a pooler. PREPARE executes
  * nothing.
  *

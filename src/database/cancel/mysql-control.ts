@@ -14,6 +14,7 @@ export interface CancellableMysqlConnection {
  * Cancels by `KILL QUERY` over another connection, if that reaches the same server and the connection's thread number is
  * the server's. A proxy such as ProxySQL uses its own numbers: on the server, the thread of that number is another
  * client's.
+ *
  * Call it before the connection's first query: it asks for the thread, once per connection.
  */
 export function mysqlControl(connection: CancellableMysqlConnection): ConnectionControl {

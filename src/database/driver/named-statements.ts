@@ -8,6 +8,7 @@ import type { TransactionState } from '../transactions/transaction-state.ts'
 /**
  * Prepares the statements of one PostgreSQL connection under a name, so that the server parses and plans them once. A
  * query gets its name on its second run. Otherwise `in` lists of every length would fill the server's memory.
+ *
  * A query has the same name on each connection and in each process, because tracers name their spans by it.
  */
 export class NamedStatements {

@@ -1,6 +1,7 @@
 /**
  * The positions of parameters that PostgreSQL may compute with while it plans the query, as in `make_date(2024, $1, 1)`,
  * `10 / $1` or `$1::text::int`. A bad value is then an error even if no row is read.
+ *
  * A parameter with at most one cast, which then is its type, is left out if it is only compared, stands alone in a list,
  * or meets a column, whose value the planner does not know. In case of doubt, a parameter is included.
  *
