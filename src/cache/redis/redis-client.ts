@@ -26,9 +26,10 @@ export interface RedisClientLike {
 
 /** Options of node-redis for one server, a cluster, or servers that sentinels watch. */
 export type RedisOptions = { readonly [option: string]: unknown } & (
-  | { readonly url: string }
-  | { readonly rootNodes: readonly object[] }
   | { readonly sentinelRootNodes: readonly object[] }
+  | { readonly rootNodes: readonly object[] }
+  // The last, because the compiler names it when none fits.
+  | { readonly url: string }
 )
 
 /** The commands of a client that answers with Buffers. */
