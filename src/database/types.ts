@@ -248,7 +248,8 @@ export interface InstrumentOptions {
   readonly nPlusOne?: false | NPlusOneOptions | undefined
   /**
    * Prepared statements kept per connection. On SQLite the database must come from `cachedStatements` or `nodeSqlite`. On
-   * PostgreSQL it needs `pg`, and a query becomes a named statement on its second run; leave it off behind a PgBouncer before 1.21.
+   * PostgreSQL it needs `pg`, and a query with parameters becomes a named statement on its second run; leave it off behind a
+   * PgBouncer before 1.21.
    * @defaultValue 100 on SQLite, `false` elsewhere
    */
   readonly statementCache?: number | false | undefined

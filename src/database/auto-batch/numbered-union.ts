@@ -107,7 +107,9 @@ async function refusalOfDriver(execute: Execute): Promise<string | undefined> {
 async function refusalOfSession(execute: Execute): Promise<string | undefined> {
   try {
     const { rows } = await execute(CompiledQuery.raw('select cast(@@sql_select_limit as char) as most'))
-    const [first] = rows as { readonly most: unknown }[]
+    const [first] = rows as { readonly most?: unknown }[]
+    // The options `rowsAsArray` and `nestTables` of mysql2.
+    if (first !== undefined && !('most' in first)) return 'the rows of the driver are no plain objects'
     return String(first?.most) === limitless ? undefined : 'sql_select_limit is set'
   } catch (error) {
     if ((error as { readonly errno?: unknown }).errno === unknownVariable) return undefined

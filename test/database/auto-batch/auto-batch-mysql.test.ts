@@ -137,6 +137,20 @@ describe.each(mysqlServers)('autoBatch on $server', ({ url }) => {
     expect(shapes.map(({ refused }) => refused)).toEqual(['sql_select_limit is set', 'sql_select_limit is set'])
   })
 
+  it.each<PoolOptions>([{ rowsAsArray: true }, { nestTables: true }, { nestTables: '_' }])(
+    'joins nothing where rows cannot carry the number of their lookup, and says so: %j',
+    async (options) => {
+      const { db } = open(dialect(options))
+      const separate = new Kysely<Tables>({ dialect: dialect(options) })
+      onTestFinished(() => separate.destroy())
+      const find = (from: Kysely<Tables>) =>
+        Promise.all([1, 2, 3].map((id) => from.selectFrom('item').selectAll().where('id', '=', id).execute()))
+      expect(await find(db)).toEqual(await find(separate))
+      const { shapes } = queryReport(db).autoBatch
+      expect(shapes.map(({ refused }) => refused)).toEqual(['the rows of the driver are no plain objects'])
+    },
+  )
+
   describe('for lookups by an integer', () => {
     interface Visit {
       id: number
