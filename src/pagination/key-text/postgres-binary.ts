@@ -30,25 +30,41 @@ export function decodeValue(type: number, bytes: Buffer): string | undefined {
   const scalar = scalars.get(type)
   if (scalar !== undefined) return scalar.decode(bytes)
   const element = arrayElements.get(type)
-  if (element !== undefined) return decodeArray(bytes)
+  if (element !== undefined) return decodeArray(element.decode, bytes)
   const bound = rangeBounds.get(type)
-  if (bound !== undefined) return decodeRange(bound, bytes)
+  if (bound !== undefined) return decodeRange(decoderOf(bound), bytes)
   const range = multirangeBounds.get(type)
-  return range === undefined ? undefined : decodeMultirange(range, bytes)
+  return range === undefined ? undefined : decodeMultirange(decoderOf(range), bytes)
 }
 
 /**
  * The value of a user-defined type, in the same form of text.
  *
- * @param kind - `d` a domain, `r` a range, `A` an array
- * @param inner - the base type of the domain, or the type of the range's bounds or the array's elements
+ * @param path - what the type is made of, from the outside to the inside: `d` a domain, `r` a range, `A` an array
+ * @param inner - the type inside all of these
  */
-export function decodeOwn(kind: string | undefined, inner: number, bytes: Buffer): string | undefined {
-  if (kind === 'd') return decodeValue(inner, bytes)
-  if (kind === 'r') return decodeRange(inner, bytes)
-  // An empty array does not say the type of its elements.
-  return kind === 'A' ? decodeArray(bytes, inner) : undefined
+export function decodeOwn(path: string, inner: number, bytes: Buffer): string | undefined {
+  const decodeRest: Decode = (part) => decodeOwn(path.slice(1), inner, part)
+  switch (path[0]) {
+    case undefined:
+      return decodeValue(inner, bytes)
+    case 'd':
+      return decodeRest(bytes)
+    case 'r':
+      return decodeRange(decodeRest, bytes)
+    case 'A':
+      return decodeArray(decodeRest, bytes)
+    default:
+      return undefined
+  }
 }
+
+type Decode = (bytes: Buffer) => string | undefined
+
+const decoderOf =
+  (type: number): Decode =>
+  (bytes) =>
+    decodeValue(type, bytes)
 
 interface Scalar {
   readonly name: string
@@ -261,7 +277,7 @@ function quoted(text: string): string {
 }
 
 /** Any number of dimensions, each with the index it starts at. */
-function decodeArray(bytes: Buffer, type = bytes.readUInt32BE(8)): string | undefined {
+function decodeArray(decode: Decode, bytes: Buffer): string | undefined {
   const dimensions = bytes.readInt32BE()
   if (dimensions === 0) return '{}'
   const sizes = Array.from({ length: dimensions }, (_size, at) => bytes.readInt32BE(12 + at * 8))
@@ -271,7 +287,7 @@ function decodeArray(bytes: Buffer, type = bytes.readUInt32BE(8)): string | unde
     const length = bytes.readInt32BE(at)
     at += 4
     if (length < 0) return 'NULL'
-    const text = decodeValue(type, bytes.subarray(at, at + length))
+    const text = decode(bytes.subarray(at, at + length))
     at += length
     return text === undefined ? undefined : quoted(text)
   }
@@ -293,14 +309,14 @@ function oidvector(bytes: Buffer): string {
 }
 
 /** Bits of the flags: 1 empty; 2 and 4 inclusive lower and upper bound; 8 and 16 no lower and no upper bound. */
-function decodeRange(bound: number, bytes: Buffer): string | undefined {
+function decodeRange(decode: Decode, bytes: Buffer): string | undefined {
   const flags = bytes[0] as number
   if ((flags & 1) !== 0) return 'empty'
   let at = 1
   const next = (isAbsent: boolean): string | undefined => {
     if (isAbsent) return ''
     const length = bytes.readInt32BE(at)
-    const text = decodeValue(bound, bytes.subarray(at + 4, at + 4 + length))
+    const text = decode(bytes.subarray(at + 4, at + 4 + length))
     at += 4 + length
     return text === undefined ? undefined : quoted(text)
   }
@@ -310,12 +326,12 @@ function decodeRange(bound: number, bytes: Buffer): string | undefined {
   return `${(flags & 2) !== 0 ? '[' : '('}${lower},${upper}${(flags & 4) !== 0 ? ']' : ')'}`
 }
 
-function decodeMultirange(bound: number, bytes: Buffer): string {
+function decodeMultirange(decode: Decode, bytes: Buffer): string {
   const ranges: (string | undefined)[] = []
   let at = 4
   for (let left = bytes.readInt32BE(); left > 0; left--) {
     const length = bytes.readInt32BE(at)
-    ranges.push(decodeRange(bound, bytes.subarray(at + 4, at + 4 + length)))
+    ranges.push(decodeRange(decode, bytes.subarray(at + 4, at + 4 + length)))
     at += 4 + length
   }
   return `{${ranges.join(',')}}`

@@ -65,29 +65,34 @@ const sameOrders = [
 ]
 
 /**
- * All keys. With `describesTypes`, each key of a user-defined type also has a description (see `describedTypes`) and a
- * text. PostgreSQL needs longer to plan that query of the catalogue than to read a page, so other statements leave it
- * out.
+ * All keys. With `describesTypes`, each key of a user-defined type also has its {@link description} and a text. PostgreSQL
+ * needs longer to plan that query of the catalogue than to read a page, so other statements leave it out.
  */
 function recordOf(keys: readonly OrderKey[], describesTypes: boolean): OperationNode {
   const sqls = keys.map(({ sql }) => sql)
   if (!describesTypes) return raw`encode(record_send(row(${joined(sqls, ', ')})), 'hex')`
   const texts = sqls.map(
-    (sql) =>
-      raw`case when ${isDecoded(sql)} then null else (select pht1 from ${describedTypes} pht where pht0 = pg_typeof(${sql})) || ':' || (${sql})::text end`,
+    (sql) => raw`case when ${isDecoded(sql)} then null else ${description(sql)} || ':' || (${sql})::text end`,
   )
   return raw`encode(record_send(row(${joined(sqls, ', ')}, ${joined(texts, ', ')})), 'hex')`
 }
 
 /**
- * Each type with its kind and its inner type: the base type of a domain, or the type of a range's bounds or an array's
- * elements. Two kinds are our own: `u` for a type without the operator `>=`, such as hstore, whose operators have other
- * names; and `v` for a type whose operators are not on the search path, as may happen to citext: there `>=` compares the
- * texts.
+ * What the type of a key is made of, from the outside to the inside, as a letter for each part (see `decodeOwn`), and the oid
+ * of the innermost type. If that is user-defined, it has a letter too: its `typtype`, or one of our own:
+ *
+ * - `u`: it has no operator `>=`, as hstore, whose operators have other names, and a domain over an enum
+ * - `v`: its operators are not on the search path, as may happen to citext: there `>=` compares the texts
  */
-const describedTypes = /* @__PURE__ */ sqlText(
-  "(select t.oid pht0, case when t.typcategory = 'A' and t.typtype = 'b' then 'A' when t.typtype <> 'b' and not (t.typtype = 'd' and i.typtype = 'b' and i.typcategory <> 'A') then t.typtype::text when o.found > 0 and o.visible = 0 then 'v' when o.found = 0 and not exists (select from pg_catalog.pg_cast where castsource = coalesce(i.oid, t.oid) and castmethod = 'b' and castcontext = 'i') then 'u' else t.typtype::text end || coalesce(nullif(i.typbasetype, 0), i.oid, 0)::oid::text pht1 from pg_catalog.pg_type t left join pg_catalog.pg_range on rngtypid = t.oid left join pg_catalog.pg_type i on i.oid = coalesce(nullif(t.typbasetype, 0), rngsubtype, case when t.typcategory = 'A' then t.typelem end) cross join lateral (select count(*) as found, count(*) filter (where pg_catalog.pg_operator_is_visible(oid)) as visible from pg_catalog.pg_operator where oprname = '>=' and oprleft = coalesce(i.oid, t.oid)) as o)",
-)
+function description(key: OperationNode): OperationNode {
+  return raw(
+    [
+      '(with recursive posthastet as (select 0 as at, pg_typeof(',
+      ")::oid as id, '' as before union all select at + 1, case typtype when 'd' then typbasetype when 'r' then rngsubtype else typelem end, before || typtype::text from posthastet join pg_catalog.pg_type t on t.oid = id left join pg_catalog.pg_range on rngtypid = id where id >= 16384 and (typtype in ('d', 'r') or (typtype = 'b' and typcategory = 'A'))) select string_agg(case when id < 16384 then '' when typtype = 'e' and before like '%d' then 'u' when typtype <> 'b' then typtype::text when typcategory = 'A' then 'A' when o.found > 0 and o.visible = 0 then 'v' when o.found = 0 and not exists (select from pg_catalog.pg_cast where castsource = id and castmethod = 'b' and castcontext = 'i') then 'u' else 'b' end, '' order by at) || (array_agg(id order by at desc))[1] from posthastet join pg_catalog.pg_type t on t.oid = id cross join lateral (select count(*) as found, count(*) filter (where pg_catalog.pg_operator_is_visible(oid)) as visible from pg_catalog.pg_operator where oprname = '>=' and oprleft = id) as o)",
+    ],
+    key,
+  )
+}
 
 const decoded = /* @__PURE__ */ (() => sqlText(`'{${[...decodedTypes].join(',')}}'::oid[]`))()
 
@@ -107,15 +112,15 @@ function positionOf(row: Row, keys: readonly OrderKey[]): (string | null)[] {
   })
 }
 
-/** @param described - the kind of the type, its inner type, a colon, the text */
+/** @param described - the {@link description} of the type, a colon, the text */
 function ownText(type: number, bytes: Buffer, described: string | undefined, key: OrderKey): string {
-  const colon = described?.indexOf(':') ?? -1
-  if (described === undefined || colon < 0) {
+  const [whole, domains = '', path = '', inner] = /^(d*)([a-zA-Z]*)(\d+):/.exec(described ?? '') ?? []
+  if (described === undefined || whole === undefined) {
     throw new CursorUnstableError(
       `${describeKey(key)} has a value that PostgreSQL cannot write as text: page by another key`,
     )
   }
-  const kind = described[0]
+  const kind = path[0]
   if (kind === 'c' || kind === 'p') {
     throw new QueryUnsupportedError(`${describeKey(key)} is a composite value: give its fields as keys`)
   }
@@ -127,9 +132,8 @@ function ownText(type: number, bytes: Buffer, described: string | undefined, key
       `${describeKey(key)} has a type whose operators are in a schema outside of the \`search_path\`: add the schema to it, or page by a cast of the key`,
     )
   }
-  const inner = Number(described.slice(1, colon))
-  const exact = decodeOwn(kind, inner, bytes) ?? described.slice(colon + 1)
-  return `${kind === 'd' ? inner : type}:${exact}`
+  const exact = decodeOwn(path, Number(inner), bytes) ?? described.slice(whole.length)
+  return `${domains !== '' && kind === undefined ? inner : type}:${exact}`
 }
 
 function isNullIn({ posthastek0 }: Row, at: number): boolean {

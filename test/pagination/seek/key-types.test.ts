@@ -134,6 +134,19 @@ describe('the type of a key on PostgreSQL', () => {
     await expect(page()).rejects.toMatchObject(refused)
   })
 
+  it.each(['size_of_size', 'size_of_that'])(
+    'is refused for a domain over an enum, which PostgreSQL sorts but cannot compare: %s',
+    async (type) => {
+      if (type === 'size_of_size') {
+        await sql`create domain size_of_size as size`.execute(opened.db)
+        await sql`create domain size_of_that as size_of_size`.execute(opened.db)
+      }
+      const { page, key } = await fill(type, '(enum_range(null::size))[n]')
+      const message = expect.stringContaining(`\`${key}\``)
+      await expect(page()).rejects.toMatchObject({ code: 'ERR_QUERY_UNSUPPORTED', message })
+    },
+  )
+
   it.each(['elsewhere.hidden', 'elsewhere.under_hidden', 'elsewhere.castable'])(
     'is refused for a type whose operators are not on the search path, as those of citext may be: %s',
     async (type) => {

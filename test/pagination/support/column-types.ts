@@ -166,6 +166,15 @@ const postgres: readonly ColumnType[] = [
   { ddl: 'text collate no_case', values: words },
   { ddl: 'nick', values: words },
   { ddl: 'nick[]', values: text('{}', '{a,B}', '{b}') },
+  // A domain over a domain, and what is made of one.
+  { ddl: 'later', values: text('2026-10-25 00:30+00', '2026-03-02 00:00:00.000001+00', 'infinity') },
+  { ddl: 'holiday', values: text('2026-03-04', '2026-04-03', '1999-12-31', '2026-10-11', '2026-11-10') },
+  { ddl: 'weight', values: text('0.1', '0.30000000000000004', '0.3', '1e308', 'NaN') },
+  { ddl: 'holiday[]', values: text('{2026-03-04}', '{2026-04-03,NULL}', '{}') },
+  { ddl: 'holidays', values: text('{2026-03-04}', '{2026-04-03,NULL}', '{}') },
+  { ddl: 'weight_span', values: text('[0.1,0.30000000000000004)', '[0.1,0.3)', 'empty') },
+  { ddl: 'weight_limits', values: text('[0.1,0.30000000000000004)', '[0.1,0.3)', 'empty') },
+  { ddl: 'weight_span[]', values: text('{"[0.1,0.30000000000000004)"}', '{"[0.1,0.3)"}', '{}') },
   { ddl: 'jsonb[]', values: text('{}', '{"{\\"a\\": 1}"}', '{1,2,NULL}') },
   { ddl: 'uuid[]', values: text('{}', '{00000000-0000-0000-0000-000000000000}') },
   { ddl: 'interval day to second(2)', values: text('0', '1 day -00:00:01.25', '-1 day') },
@@ -511,6 +520,14 @@ export const ownTypes: readonly string[] = [
   'create type span as range (subtype = timestamptz)',
   'create type float_span as range (subtype = float8)',
   'create type size_span as range (subtype = size_of_shirt)',
+  'create domain later as moment',
+  'create domain birthday as date',
+  `create domain holiday as birthday check (value > '1900-01-01')`,
+  'create domain holidays as holiday[]',
+  'create domain mass as float8',
+  'create domain weight as mass',
+  'create type weight_span as range (subtype = weight)',
+  'create domain weight_limits as weight_span',
 ]
 
 /** What sessions may be set to. Each page of a walk may meet another one. */
