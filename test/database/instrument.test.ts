@@ -11,6 +11,7 @@ import {
   sql,
 } from 'kysely'
 import {
+  expectSeek,
   instrument,
   nodeSqlite,
   PerformanceMonitor,
@@ -428,6 +429,19 @@ describe('slow queries', () => {
       detail: string
     }>`explain query plan select * from orders o where user_id = 1 and status = 'open' order by total desc`.execute(db)
     expect(plan.rows.map(({ detail }) => detail).join()).toContain('INDEX orders_user_id_status_total_desc')
+  })
+
+  it('get advice for a table that they name with its schema', async () => {
+    const db = openSqlite({ slow: '0ms' })
+    const orders = () => db.withSchema('main').selectFrom('orders').selectAll().where('status', '=', 'closed').execute()
+    await orders()
+    await expect.poll(() => queryReport(db).advice).toMatchObject([{ columns: ['status'], proven: true }])
+    const [advice] = queryReport(db).advice
+    expect(advice?.kysely).toBe(`sql\`${advice?.ddl}\`.execute(db)`)
+    await sql.raw(advice?.ddl ?? '').execute(db)
+    await expectSeek(db.withSchema('main').selectFrom('orders').selectAll().where('status', '=', 'closed'), {
+      unique: 'id',
+    })
   })
 
   it('get no advice where an index already serves them', async () => {

@@ -1,4 +1,5 @@
 import { holdsAll, mentions, serves } from '../../shared/index-advice/index-need.ts'
+import type { NamedTable } from '../../shared/index-advice/query-conditions.ts'
 import type { TableIndex } from '../../shared/index-advice/table-indexes.ts'
 import type { QueryRunner, Row } from '../seek/query-runner.ts'
 import type { ResolvedQuery } from '../seek/sort-keys.ts'
@@ -22,7 +23,8 @@ export async function readSqlitePlan(
 ): Promise<PlanReading> {
   const steps = rows as unknown as readonly Step[]
   const main = withoutSubqueries(steps)
-  const accesses = main.flatMap(accessOf)
+  const named = [...(shape.driving === undefined ? [] : [shape.driving]), ...shape.lookups.map(({ table }) => table)]
+  const accesses = main.flatMap((step) => accessOf(step, named))
   const own = accesses.filter(({ table }) => table === shape.driving?.name)
   const slowLookup = accesses.find((access) => {
     // A table in another loop, or outside the loop of the page's rows, is not looked up once per row.
@@ -54,10 +56,12 @@ interface TableAccess {
   readonly equal: readonly string[]
 }
 
-function accessOf({ id, parent, detail }: Step): TableAccess[] {
+function accessOf({ id, parent, detail }: Step, named: readonly NamedTable[]): TableAccess[] {
   const match = /^(SEARCH|SCAN) (.+?)(?: USING (.+?))?(?: LEFT-JOIN)?$/.exec(detail)
   if (match === null) return []
-  const [, verb, table = '', way = ''] = match
+  const [, verb, shown = '', way = ''] = match
+  // The plan has the schema of a table where the query has it.
+  const table = named.find(({ name, table }) => shown === `${table.table.schema?.name}.${name}`)?.name ?? shown
   const index = /^(?:COVERING )?INDEX (.+?)(?: \(.*)?$/.exec(way)?.[1]
   const terms = /\((.+)\)(?: LEFT-JOIN)?$/.exec(detail)?.[1]?.split(' AND ') ?? []
   const equal = terms.filter((term) => term.endsWith('=?')).map((term) => term.slice(0, -2))

@@ -43,19 +43,24 @@ export function indexFor({ fixed, keys, table: { table } }: TableNeed, dialect: 
     text(' is null'),
   ])
   const indexName = nameOf([table.table.identifier.name, ...new Set(names)].join('_'))
+  // SQLite wants the schema before the name of the index, where Kysely does not write it.
+  const inIndex = dialect === 'sqlite' ? table.table.schema : undefined
   const list = columns.flatMap((column, at) => (at === 0 ? [column] : [text(', '), column]))
   const nodes = [
     text('create index '),
+    ...(inIndex === undefined ? [] : [inIndex, text('.')]),
     name(indexName),
     text(' on '),
-    table,
+    inIndex === undefined ? table : table.table.identifier,
     text(' ('),
     ...list,
     text(')'),
     ...condition,
   ]
   const isPlain =
-    partial.length === 0 && keys.every((key) => columnOf(key.node) !== undefined && !hasOwnNulls(key, dialect))
+    inIndex === undefined &&
+    partial.length === 0 &&
+    keys.every((key) => columnOf(key.node) !== undefined && !hasOwnNulls(key, dialect))
   const kyselyKeys = keys.map((key) => `${columnOf(key.node)?.column}${key.isDescending ? ' desc' : ''}`)
   return {
     name: indexName,

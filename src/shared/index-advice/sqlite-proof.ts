@@ -1,6 +1,7 @@
 import { type RawNode, type SelectQueryNode, ValueNode } from 'kysely'
 import { type AdvisorDatabase, allOf, derived, raw } from './advisor-database.ts'
 import type { IndexCandidate } from './index-candidates.ts'
+import type { NamedTable } from './query-conditions.ts'
 
 /** What SQLite's planner knows of a database: definitions and the statistics of ANALYZE, but no rows. */
 interface SqliteSchema {
@@ -29,13 +30,19 @@ export async function readSqlitePlan(query: SelectQueryNode, { read }: AdvisorDa
 /** Whether the plan reads the table whole, or sorts rows, where the index would prevent it. */
 export function isWastefulOnSqlite(plan: string, { table, joinedBy, keys, isOrdered }: IndexCandidate): boolean {
   const lines = plan.split('\n')
-  const at = lines.findIndex((line) => new RegExp(`^(?:SCAN|SEARCH) ${escapeName(table.name)}(?: |$)`).test(line))
+  const at = lines.findIndex((line) => new RegExp(`^(?:SCAN|SEARCH) ${inPlan(table)}(?: |$)`).test(line))
   const line = lines[at]
   if (line === undefined) return false
   const isFirst = lines.findIndex((one) => /^(?:SCAN|SEARCH) /.test(one)) === at
   const isWhole = line.startsWith('SCAN') || line.includes('USING AUTOMATIC')
   if (joinedBy.length > 0) return isWhole && !isFirst
   return isWhole || (isOrdered && keys.length > 0 && isFirst && isSorted(plan))
+}
+
+/** A pattern for the table in a plan, which has its schema where the query has it. */
+function inPlan({ name, table }: NamedTable): string {
+  const schema = table.table.schema?.name
+  return schema === undefined ? escapeName(name) : `(?:${escapeName(schema)}\\.)?${escapeName(name)}`
 }
 
 function escapeName(name: string): string {
@@ -58,7 +65,7 @@ export async function savesLittleOnSqlite(
 ): Promise<boolean> {
   if (conditions.length === 0) return false
   if (isOrdered && isSorted(plan)) {
-    if (!isSearch(plan, table.name)) return false
+    if (!isSearch(plan, table)) return false
     const limit = ValueNode.createImmediate(fewRows)
     const sorted = derived(raw`(select 1 from ${source} where ${allOf(conditions)} limit ${limit})`, 'sorted')
     const [row] = await read(raw`select count(*) as n from ${sorted}`)
@@ -79,8 +86,8 @@ function isSorted(plan: string): boolean {
   return /TEMP B-TREE FOR .*ORDER BY/.test(plan)
 }
 
-function isSearch(plan: string, table: string): boolean {
-  return new RegExp(`^SEARCH ${escapeName(table)} (?!USING AUTOMATIC)`, 'm').test(plan)
+function isSearch(plan: string, table: NamedTable): boolean {
+  return new RegExp(`^SEARCH ${inPlan(table)} (?!USING AUTOMATIC)`, 'm').test(plan)
 }
 
 /**

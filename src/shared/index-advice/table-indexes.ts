@@ -1,4 +1,4 @@
-import { RawNode, type TableNode, ValueNode } from 'kysely'
+import { IdentifierNode, RawNode, type TableNode, ValueNode } from 'kysely'
 import type { SqlDialect } from '../sql/dialect.ts'
 
 export type Row = Record<string, unknown>
@@ -39,7 +39,7 @@ export function indexesOf(dialect: SqlDialect, table: TableNode, read: ReadCatal
   const { schema, identifier } = table.table
   if (dialect === 'postgres') return postgresIndexes(schema?.name, identifier.name, read)
   if (dialect === 'mysql') return mysqlIndexes(schema?.name, identifier.name, read)
-  return sqliteIndexes(identifier.name, read)
+  return sqliteIndexes(schema?.name, identifier.name, read)
 }
 
 async function postgresIndexes(schema: string | undefined, table: string, read: ReadCatalog): Promise<TableIndexes> {
@@ -117,14 +117,18 @@ async function mysqlWidths(
   return new Map(rows.map(({ col, width }) => [String(col), Number(width ?? Infinity)]))
 }
 
-async function sqliteIndexes(table: string, read: ReadCatalog): Promise<TableIndexes> {
+async function sqliteIndexes(schema: string | undefined, table: string, read: ReadCatalog): Promise<TableIndexes> {
+  const inSchema = ValueNode.create(schema ?? null)
   const rows = await read(
     RawNode.create(
       [
         `select l.name as name, x.seqno as at, x.name as col, x."desc" as down, m.sql as def from pragma_index_list(`,
-        ') l, pragma_index_xinfo(l.name) x left join sqlite_master m on m.name = l.name where x.key = 1',
+        ', ',
+        ') l, pragma_index_xinfo(l.name, ',
+        ') x left join ',
+        '.sqlite_master m on m.name = l.name where x.key = 1',
       ],
-      [ValueNode.create(table)],
+      [ValueNode.create(table), inSchema, inSchema, IdentifierNode.create(schema ?? 'main')],
     ),
   )
   const indexes = byIndex(rows, (row) => ({

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import {
   CamelCasePlugin,
   Kysely,
@@ -316,6 +317,29 @@ describe.each(judged)('explainPage on $name', (engine) => {
     await run(index as string)
     await expectSeek(query, options)
     await sql`drop table ${sql.table(odd)}`.execute(db)
+  })
+
+  it.each(['things', 'things as t'])('tells a table of another schema from its namesake: %s', async (table) => {
+    const other = `elsewhere_${randomBytes(4).toString('hex')}`
+    if (dialect === 'sqlite') await run(`attach ':memory:' as ${other}`)
+    else await run(`create ${dialect === 'mysql' ? 'database' : 'schema'} ${other}`)
+    try {
+      for (const place of ['', `${other}.`]) {
+        await run(`create table ${place}things (id integer primary key, rank_of integer not null)`)
+      }
+      await run('create index things_by_rank on things (rank_of, id)')
+      const query = db.selectFrom(`${other}.${table}`).selectAll()
+      const options = { by: ['rank_of' as never], unique: 'id' }
+      const { access, index } = await explainPage(query, options)
+      expect(access).toBe('sort')
+      await run(index as string)
+      await expectSeek(query, options)
+      await expectSeek(db.selectFrom(table).selectAll(), options)
+    } finally {
+      await run('drop table if exists things')
+      if (dialect === 'sqlite') await run(`detach ${other}`)
+      else await run(dialect === 'mysql' ? `drop database ${other}` : `drop schema ${other} cascade`)
+    }
   })
 
   it('finds columns with blanks in their names, and gives indexes with long names names of their own', async () => {
