@@ -53,7 +53,8 @@ export function comparable(key: OrderKey, text: string): OrderKey {
   return typesInUnion === undefined || keepsValue ? key : { ...key, sql: raw`+${sql}` }
 }
 
-const numericText = /^t\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*$/i
+/** What a text that may look like a number begins with: of bytes in UTF-16, that is not known. */
+const numericText = /^(?:w|t\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*$)/i
 
 /**
  * Whether a key may be an integer beyond 2^53 that was rounded. If the first query of the union has a REAL column there,

@@ -6,16 +6,21 @@ import { beyondValue, hasNoText, type KeyText, textIn, textsIn, unreadable } fro
 import { comparable } from './sqlite-unions.ts'
 
 /**
- * SQLite compares by the storage class of a value, not by a type, so the text shows it: `t` and a text, `h` and the bytes
- * of a text that is not UTF-8, or else a number or blob as an SQL literal. Integers that JavaScript holds exactly are not
- * quoted, because `quote()` would take half the time of reading a row. The `+` keeps a text column from turning the
- * bounds into texts.
+ * SQLite compares by the storage class of a value, not by a type, so the text shows it:
+ *
+ * - `t` and a text
+ * - in detailed statements, `h` and the bytes of a text that is not UTF-8, or `w` and the bytes of any text if the database
+ *   is in UTF-16
+ * - else a number or blob as an SQL literal
+ *
+ * Integers that JavaScript holds exactly are not quoted, because `quote()` would take half the time of reading a row. The `+`
+ * keeps a text column from turning the bounds into texts.
  */
 export const sqlite: KeyText = {
   columns: (keys, isDetailed) =>
     keys.map(({ sql }, at) => {
       const [numbers, text] = isDetailed
-        ? [sqlText(''), raw`'h' || hex(${sql})`]
+        ? [sqlText(''), raw`case hex('t') when '74' then 'h' else 'w' end || hex(${sql})`]
         : [raw`when +${sql} between -9007199254740991 and 9007199254740991 then ${sql}`, raw`'t' || ${sql}`]
       return asColumn(
         raw`case ${numbers} when typeof(${sql}) = 'text' then ${text} when ${sql} is null then null else quote(${sql}) end`,
@@ -55,7 +60,7 @@ function read(text: string): OperationNode {
   if (text.startsWith('t')) return parameter(text.slice(1))
   if (/^-?\d{1,19}$/.test(text)) return parameter(integer(text))
   if (/^-?\d+(\.\d+)?(e[+-]\d+)?$/.test(text)) return parameter(Number(text))
-  const bytes = /^h((?:[\dA-F]{2})*)$/.exec(text)
+  const bytes = /^[hw]((?:[\dA-F]{2})*)$/.exec(text)
   if (bytes !== null) return raw`cast(${parameter(Buffer.from(bytes[1] as string, 'hex'))} as text)`
   const blob = /^X'((?:[\dA-F]{2})*)'$/.exec(text)
   if (blob === null) throw unreadable()
