@@ -115,14 +115,24 @@ function mayCall({ kind, sqlFragments }: QueryNode): boolean {
   return kind === 'FunctionNode' || /[\w"`\]]\s*\(/.test(String(sqlFragments ?? ''))
 }
 
-/** The number of rows that the planner expects; `undefined` for a database whose plan does not say it. */
+/** The number of rows that the planner expects; `undefined` where no plan says it. */
 async function estimateRows(runner: QueryRunner, signal?: AbortSignal): Promise<number | undefined> {
   const { dialect } = runner
   if (dialect !== 'postgres' && dialect !== 'mysql') return undefined
   const explain = dialect === 'mysql' ? ExplainNode.create('json') : ExplainNode.create()
-  const rows = await runner.rows((node) => ({ ...withOnlyColumn(countable(node), one), explain }), signal)
+  const rows = await runner
+    .rows((node) => ({ ...withOnlyColumn(countable(node), one), explain }), signal)
+    .catch((error) => {
+      if (isViewHidden(error)) return []
+      throw error
+    })
   const plan = rows[0] && Object.values(rows[0])[0]
   return dialect === 'mysql' ? rowsOfMysqlPlan(plan) : rowsOfPostgresPlan(plan)
+}
+
+/** Whether MariaDB or MySQL explains no view, because the user has no rights on its tables. */
+function isViewHidden(error: unknown): boolean {
+  return (error as { readonly errno?: unknown } | null)?.errno === 1345
 }
 
 /** Reads the first line of the plan: `Seq Scan on users  (cost=0.00..1.01 rows=240000 width=4)`. */

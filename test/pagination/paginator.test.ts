@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import SQLite from 'better-sqlite3'
 import { Kysely, MysqlDialect, PostgresDialect, SqliteDialect, SqliteQueryCompiler, sql } from 'kysely'
+import { createPool } from 'mysql2'
 import { createPaginator } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fingerprintOf } from '../../src/pagination/cursor.ts'
-import type { Untyped } from './support/engines.ts'
+import { engines, type Untyped } from './support/engines.ts'
 
 describe('createPaginator', () => {
   let db: Untyped
@@ -414,6 +416,38 @@ describe('a total that is estimated', () => {
     const plan = JSON.stringify({ steps: [{ operation: 'Table scan on users', rows: 9 }] })
     expect(await totalOf(mysql(plan))).toEqual({ total: counted, totalIs: 'exact' })
   })
+
+  const servers = engines.filter(({ dialect }) => dialect === 'mysql')
+  for (const { name, available, open } of servers)
+    it.skipIf(!available)(
+      `is counted where ${name} explains no view to a user without rights on its tables`,
+      async () => {
+        const { db, url, close } = await open()
+        const user = `viewer_${randomBytes(4).toString('hex')}`
+        const run = (text: string) => sql.raw(text).execute(db)
+        const { host, pathname } = new URL(url as string)
+        await run('create table posts (id integer primary key, user_id integer not null)')
+        await run(
+          'insert into posts with recursive n (i) as (select 0 union all select i + 1 from n where i < 999) select i, i from n',
+        )
+        await run('create view pairs as select a.id * 1000 + b.id as id from posts as a, posts as b where a.id < 11')
+        await run(`create user ${user} identified by 'secret'`)
+        await run(`grant select on pairs to ${user}`)
+        const pool = createPool({ uri: `mysql://${user}:secret@${host}${pathname}`, connectionLimit: 1 })
+        const viewer: Untyped = new Kysely({ dialect: new MysqlDialect({ pool }) })
+        try {
+          const { pagination } = await paginate(viewer.selectFrom('pairs').select('id'), {
+            unique: 'id',
+            total: 'estimate',
+          })
+          expect(pagination).toMatchObject({ total: 11_000, totalIs: 'exact' })
+        } finally {
+          await viewer.destroy()
+          await run(`drop user ${user}`)
+          await close()
+        }
+      },
+    )
 
   it('is counted where a database that speaks as PostgreSQL expects no number', async () => {
     expect(await totalOf(postgres('Seq Scan on users  (cost=0.00..1.01 rows=30000 width=4)'))).toEqual({
