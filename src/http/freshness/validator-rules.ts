@@ -36,8 +36,12 @@ export function keptHeaders(
   return varied === undefined ? kept : [...kept, ['vary', varied]]
 }
 
-/** `Vary` with more names; `undefined` when there are none. */
-export function varyWith(before: string | undefined, names: readonly string[]): string | undefined {
-  if (names.length === 0) return before
-  return vary.append(before ?? '', [...names])
+/**
+ * `Vary` with more names; `undefined` when there are none.
+ *
+ * @param fields - each a name, or several with commas between them
+ */
+export function varyWith(before: string | undefined, fields: readonly string[]): string | undefined {
+  const names = fields.flatMap((field) => field.split(',')).flatMap((name) => name.trim() || [])
+  return names.length === 0 ? before : vary.append(before ?? '', names)
 }
