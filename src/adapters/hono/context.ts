@@ -46,27 +46,51 @@ export function replaceResponse(c: Context, response: Response): void {
   if (response === c.res) return
   c.res = undefined
   c.res = response
-  if (response.headers.has('content-encoding')) dropEncodingWithBody(c, response)
+  if (response.headers.has('content-encoding')) dropEncodingWithBody(c)
 }
 
 /**
  * Middleware around may replace an encoded response, for example by the page of an error. Hono copies the headers of the old
  * response into the new one, whose body is not encoded: remove those of the encoding.
  */
-function dropEncodingWithBody(c: Context, encoded: Response): void {
+function dropEncodingWithBody(c: Context): void {
   const { get, set } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(c), 'res') ?? {}
   if (get === undefined || set === undefined) return
+  const copies = new WeakSet<object>()
   Object.defineProperty(c, 'res', {
     configurable: true,
-    get,
+    get() {
+      const response: Response = get.call(c)
+      noteCopies(response, copies)
+      return response
+    },
     set(response: Response | undefined) {
-      // Whoever has read the encoded body may have made the new body from its bytes.
-      const isRead = encoded.bodyUsed || encoded.body?.locked === true
-      const isReplaced = response !== undefined && !isRead && response.body !== encoded.body
+      const isPassedOn = response !== undefined && hasBodyOf(get.call(c), copies, response.body)
       set.call(c, response)
-      if (response !== undefined && !isReplaced) return
+      if (isPassedOn) return
       delete (c as { res?: Response }).res
-      if (isReplaced) for (const name of ['content-encoding', 'content-length']) c.res.headers.delete(name)
+      if (response !== undefined) for (const name of ['content-encoding', 'content-length']) c.res.headers.delete(name)
+    },
+  })
+}
+
+/** Whether a body is, or may have been made of, that of the response. */
+function hasBodyOf(response: Response, copies: WeakSet<object>, body: Response['body']): boolean {
+  if (body === null || body === response.body) return body === response.body
+  // Whoever has read the body may have made the new body from its bytes.
+  return copies.has(body) || response.bodyUsed || response.body?.locked === true
+}
+
+/** Adds the bodies of later clones of the response to `copies`. */
+function noteCopies(response: Response, copies: WeakSet<object>): void {
+  if (Object.hasOwn(response, 'clone')) return
+  const clone = response.clone.bind(response)
+  // Read-only in the responses of `@hono/node-server`.
+  Object.defineProperty(response, 'clone', {
+    value() {
+      const copy = clone()
+      if (copy.body !== null) copies.add(copy.body)
+      return copy
     },
   })
 }
