@@ -21,10 +21,10 @@ const maxOpaque = 1_000
 const maxAgeMs = 10_000
 
 // Only its rows tell which database a query runs in. Until then, we assume the one that was used last.
-let latest: string | undefined
+let lastUsed: string | undefined
 
-export function latestDatabase(): string | undefined {
-  return latest
+export function lastUsedDatabase(): string | undefined {
+  return lastUsed
 }
 
 /** Identifies the database of a row. The server is a part of it, because servers may have databases of the same name. */
@@ -41,7 +41,7 @@ export function databaseOf(row: Row | undefined): string | undefined {
 /** The columns of a table; `undefined` if they must be looked up first. */
 export function columnsIn(database: string | undefined, table: QualifiedName): readonly MysqlColumn[] | undefined {
   if (database === undefined) return undefined
-  latest = database
+  lastUsed = database
   const known = databases.get(database)?.tables.get(keyOf(table))
   return known === undefined || performance.now() - known.learnedAt > maxAgeMs ? undefined : known.columns
 }
@@ -85,7 +85,7 @@ export async function learnColumns(
     if (before !== undefined && JSON.stringify(before.columns) !== JSON.stringify(found)) opaque.clear()
     tables.set(keyOf(table), { columns: found, learnedAt })
   }
-  latest = database
+  lastUsed = database
   return database
 }
 

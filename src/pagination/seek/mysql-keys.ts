@@ -7,7 +7,7 @@ import {
   databaseOf,
   isOpaque,
   keepsInstants,
-  latestDatabase,
+  lastUsedDatabase,
   learnColumns,
   markOpaque,
 } from '../key-text/mysql-catalog.ts'
@@ -30,7 +30,7 @@ export class MysqlKeys implements KeyTypes {
   readonly innerKeyOf: KeyTypes['innerKeyOf'] = innerKeyOf
   readonly #runner: QueryRunner
   readonly #signal: AbortSignal | undefined
-  #database: string | undefined = latestDatabase()
+  #database: string | undefined = lastUsedDatabase()
   // The tables and expressions that the types were found from.
   #tables: QualifiedName[] = []
   #computed: readonly ComputedKey[] = []

@@ -8,7 +8,7 @@ import {
   type SelectQueryNode,
   type TupleNode,
 } from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import { nativeNulls, type SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
 import type { MysqlType } from '../key-text/mysql-types.ts'
@@ -311,9 +311,4 @@ export function listKeys(keys: readonly OrderKey[]): string {
 /** Whether a plain index holds the NULLs of the key where the order wants them. */
 export function isNative(key: OrderKey, dialect: SqlDialect): boolean {
   return key.nulls === nativeNulls(dialect, key.isDescending)
-}
-
-/** PostgreSQL takes NULLs as larger than any value, the other databases as smaller. */
-function nativeNulls(dialect: SqlDialect, isDescending: boolean): NullsPlacement {
-  return (dialect === 'postgres') === isDescending ? 'first' : 'last'
 }

@@ -8,8 +8,7 @@ import {
   type SelectQueryNode,
   ValueNode,
 } from 'kysely'
-import type { SqlDialect } from '../sql/dialect.ts'
-import { nativeNulls } from './index-definition.ts'
+import { nativeNulls, type SqlDialect } from '../sql/dialect.ts'
 import type { IndexKey, TableNeed } from './index-need.ts'
 import {
   columnOf,

@@ -8,7 +8,7 @@ import {
   ValueNode,
 } from 'kysely'
 import { nodeCrypto } from '../platform/builtins.ts'
-import type { SqlDialect } from '../sql/dialect.ts'
+import { nativeNulls, type SqlDialect } from '../sql/dialect.ts'
 import type { IndexKey, TableNeed } from './index-need.ts'
 import { columnOf } from './query-conditions.ts'
 
@@ -72,10 +72,13 @@ export function indexFor({ fixed, keys, table: { table } }: TableNeed, dialect: 
 
 /** A name of letters, digits and `_`. If it must be cut, it ends in a hash, so that it stays unique. */
 function nameOf(columns: string): string {
-  const words = columns.replace(/\W+/g, '_')
-  if (words.length <= maxName) return words
+  const words = columns.replace(/[^\p{L}\p{M}\p{N}_]+/gu, '_')
+  const bytes = Buffer.from(words)
+  if (bytes.length <= maxName) return words
   const hash = nodeCrypto().hash('sha256', columns).slice(0, 8)
-  return `${words.slice(0, maxName - 1 - hash.length)}_${hash}`
+  const start = bytes.subarray(0, maxName - 1 - hash.length).toString()
+  // A character that was cut is decoded as U+FFFD.
+  return `${start.replace(/\uFFFD+$/, '')}_${hash}`
 }
 
 /** The shortest limit of all databases: PostgreSQL's, in bytes. */
@@ -99,11 +102,6 @@ function indexed(key: IndexKey, dialect: SqlDialect): OperationNode {
 /** Whether PostgreSQL's index must say where its NULLs stand. */
 function hasOwnNulls({ nulls, isDescending }: IndexKey, dialect: SqlDialect): boolean {
   return dialect === 'postgres' && nulls !== nativeNulls(dialect, isDescending)
-}
-
-/** PostgreSQL takes NULLs as larger than any value, the other databases as smaller. */
-export function nativeNulls(dialect: SqlDialect, isDescending: boolean): 'first' | 'last' {
-  return (dialect === 'postgres') === isDescending ? 'first' : 'last'
 }
 
 /** Writes an expression for use in an index: columns without their table, values in the text. */

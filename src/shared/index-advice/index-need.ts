@@ -67,12 +67,16 @@ export function holdsAll({ predicate }: TableIndex, { fixed }: IndexNeed): boole
 
 /** Whether the text of a condition names the column. */
 export function mentions(condition: string, column: string): boolean {
-  const escaped = column.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
-  return new RegExp(`(?<![\\w$])${escaped}(?![\\w$])`, 'iu').test(condition)
+  return new RegExp(`(?<![\\w$])${escapePattern(column)}(?![\\w$])`, 'iu').test(condition)
+}
+
+/** The source of a regular expression that matches the text. */
+export function escapePattern(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 }
 
 /** InnoDB's limit for the bytes of a key. */
-const maxKeyBytes = 3_072
+export const maxKeyBytes = 3_072
 
 /** The column with which the needed index becomes too wide for the database. */
 export function unindexable({ widths }: TableIndexes, { fixed, keys }: IndexNeed): string | undefined {

@@ -1,6 +1,7 @@
 import { type OperationNode, RawNode, type SelectQueryNode, ValueNode } from 'kysely'
 import { type AdvisorDatabase, allOf, derived, identifier, raw } from './advisor-database.ts'
 import { type IndexCandidate, rowsWanted } from './index-candidates.ts'
+import { maxKeyBytes } from './index-need.ts'
 import { findSubqueries, findTables, parseMysqlDocument, type TablePlan } from './mysql-document.ts'
 import { columnOf, comparisonOf, type NamedTable } from './query-conditions.ts'
 
@@ -172,8 +173,7 @@ async function canIndex(
   const types = await columnTypes(table, database)
   const columns = [...fixed.map(({ column }) => column), ...keys.map(({ node }) => columnOf(node)?.column ?? '')]
   const sizes = columns.map((column) => types.get(column)?.bytes ?? Infinity)
-  // InnoDB's limit for the bytes of a key.
-  if (sizes.reduce((sum, bytes) => sum + bytes, 0) > 3_072) return false
+  if (sizes.reduce((sum, bytes) => sum + bytes, 0) > maxKeyBytes) return false
   return conditions.every((condition) => {
     const comparison = comparisonOf(condition)
     if (comparison === undefined || !types.get(comparison.column)?.isText) return true

@@ -1,6 +1,7 @@
 import { type RawNode, type SelectQueryNode, ValueNode } from 'kysely'
 import { type AdvisorDatabase, allOf, derived, raw } from './advisor-database.ts'
 import type { IndexCandidate } from './index-candidates.ts'
+import { escapePattern } from './index-need.ts'
 import type { NamedTable } from './query-conditions.ts'
 
 /** What SQLite's planner knows of a database: definitions and the statistics of ANALYZE, but no rows. */
@@ -42,11 +43,7 @@ export function isWastefulOnSqlite(plan: string, { table, joinedBy, keys, isOrde
 /** A pattern for the table in a plan, which has its schema where the query has it. */
 function inPlan({ name, table }: NamedTable): string {
   const schema = table.table.schema?.name
-  return schema === undefined ? escapeName(name) : `(?:${escapeName(schema)}\\.)?${escapeName(name)}`
-}
-
-function escapeName(name: string): string {
-  return name.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+  return schema === undefined ? escapePattern(name) : `(?:${escapePattern(schema)}\\.)?${escapePattern(name)}`
 }
 
 /** So few rows are sorted in no time. */

@@ -22,6 +22,11 @@ export function dialectOfSql(sql: string): SqlDialect {
   return sql.includes('default') ? 'postgres' : 'sqlite'
 }
 
+/** Where an order has NULLs by itself. PostgreSQL takes them as larger than any value, the other databases as smaller. */
+export function nativeNulls(dialect: SqlDialect, isDescending: boolean): 'first' | 'last' {
+  return (dialect === 'postgres') === isDescending ? 'first' : 'last'
+}
+
 /** The default of a column. SQLite has no word for it. */
 export const defaultNode = { kind: 'DefaultInsertValueNode' } as const
 

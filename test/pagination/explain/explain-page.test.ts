@@ -342,8 +342,9 @@ describe.each(judged)('explainPage on $name', (engine) => {
     }
   })
 
-  it('finds columns with blanks in their names, and gives indexes with long names names of their own', async () => {
-    const names = ['first name', `${'x'.repeat(50)} 1`, `${'x'.repeat(50)} 2`] as const
+  it('finds columns of any name, and names each index by its own', async () => {
+    const long = ['x'.repeat(50), '名'.repeat(18)]
+    const names = ['first name', '名前', '住所', ...long.flatMap((name) => [`${name} 1`, `${name} 2`])] as const
     const columns = names.map((name) => sql`${sql.ref(name)} integer not null`)
     await sql`create table odd_columns (id integer primary key, ${sql.join(columns)})`.execute(db)
     for (const name of names) {
