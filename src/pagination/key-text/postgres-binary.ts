@@ -27,14 +27,7 @@ export function decodeRecord(record: Buffer): BinaryField[] {
  * and extra_float_digits are. `undefined` for a type that is not in {@link decodedTypes}.
  */
 export function decodeValue(type: number, bytes: Buffer): string | undefined {
-  const scalar = scalars.get(type)
-  if (scalar !== undefined) return scalar.decode(bytes)
-  const element = arrayElements.get(type)
-  if (element !== undefined) return decodeArray(element.decode, bytes)
-  const bound = rangeBounds.get(type)
-  if (bound !== undefined) return decodeRange(decoderOf(bound), bytes)
-  const range = multirangeBounds.get(type)
-  return range === undefined ? undefined : decodeMultirange(decoderOf(range), bytes)
+  return decoders.get(type)?.(bytes)
 }
 
 /**
@@ -61,98 +54,93 @@ export function decodeOwn(path: string, inner: number, bytes: Buffer): string | 
 
 type Decode = (bytes: Buffer) => string | undefined
 
-const decoderOf =
-  (type: number): Decode =>
-  (bytes) =>
-    decodeValue(type, bytes)
-
-interface Scalar {
-  readonly name: string
-  readonly array: number
-  readonly isStable?: boolean
-  decode(bytes: Buffer): string | undefined
-}
-
 const utf8 = (bytes: Buffer) => bytes.toString('utf8')
 const infinity = (value: bigint, ends: readonly [bigint, bigint]) =>
   value === ends[1] ? 'infinity' : value === ends[0] ? '-infinity' : undefined
 const int32Ends = [-(1n << 31n), (1n << 31n) - 1n] as const
 const int64Ends = [-(1n << 63n), (1n << 63n) - 1n] as const
 
-const oid: Scalar = { name: 'oid', array: 1028, decode: (bytes) => String(bytes.readUInt32BE()) }
+const oid: Decode = (bytes) => String(bytes.readUInt32BE())
 
-const scalars: ReadonlyMap<number, Scalar> = new Map<number, Scalar>([
-  [16, { name: 'bool', array: 1000, decode: (bytes) => (bytes[0] === 1 ? 'true' : 'false') }],
-  [17, { name: 'bytea', array: 1001, decode: (bytes) => `\\x${bytes.toString('hex')}` }],
+/** The oid of each type, its name, the oid of its arrays, and its form as text. */
+const scalarTypes: readonly (readonly [type: number, name: string, array: number, Decode, 'stable'?])[] = [
+  [16, 'bool', 1000, (bytes) => (bytes[0] === 1 ? 'true' : 'false')],
+  [17, 'bytea', 1001, (bytes) => `\\x${bytes.toString('hex')}`],
   // A `"char"` is one byte, which is a text only if it is ASCII and not zero.
-  [18, { name: '"char"', array: 1002, decode: (bytes) => (bytes[0] && bytes[0] < 128 ? utf8(bytes) : undefined) }],
-  [19, { name: 'name', array: 1003, decode: utf8 }],
-  [20, { name: 'int8', array: 1016, decode: (bytes) => String(bytes.readBigInt64BE()) }],
-  [21, { name: 'int2', array: 1005, decode: (bytes) => String(bytes.readInt16BE()) }],
-  [23, { name: 'int4', array: 1007, decode: (bytes) => String(bytes.readInt32BE()) }],
-  [25, { name: 'text', array: 1009, decode: utf8 }],
-  [26, oid],
+  [18, '"char"', 1002, (bytes) => (bytes[0] && bytes[0] < 128 ? utf8(bytes) : undefined)],
+  [19, 'name', 1003, utf8],
+  [20, 'int8', 1016, (bytes) => String(bytes.readBigInt64BE())],
+  [21, 'int2', 1005, (bytes) => String(bytes.readInt16BE())],
+  [23, 'int4', 1007, (bytes) => String(bytes.readInt32BE())],
+  [25, 'text', 1009, utf8],
+  [26, 'oid', 1028, oid],
   // The types of names, such as regclass and regtype, sort and compare by the oid of what they name.
-  [24, oid],
-  [2202, oid],
-  [2203, oid],
-  [2204, oid],
-  [2205, oid],
-  [2206, oid],
-  [3734, oid],
-  [3769, oid],
-  [4089, oid],
-  [4096, oid],
-  [4191, oid],
-  [30, { name: 'oidvector', array: 1013, decode: oidvector }],
-  [650, { name: 'cidr', array: 651, decode: inet }],
-  [700, { name: 'float4', array: 1021, decode: (bytes) => float(bytes.readFloatBE()) }],
-  [701, { name: 'float8', array: 1022, decode: (bytes) => float(bytes.readDoubleBE()) }],
-  [705, { name: 'text', array: 0, decode: utf8 }],
-  [774, { name: 'macaddr8', array: 775, decode: macaddr }],
-  [829, { name: 'macaddr', array: 1040, decode: macaddr }],
-  [869, { name: 'inet', array: 1041, decode: inet }],
-  [1042, { name: 'bpchar', array: 1014, decode: utf8 }],
-  [1043, { name: 'text', array: 1015, decode: utf8 }],
-  [1082, { name: 'date', array: 1182, isStable: true, decode: date }],
-  [1083, { name: 'time', array: 1183, isStable: true, decode: (bytes) => time(bytes.readBigInt64BE()) }],
-  [1114, { name: 'timestamp', array: 1115, isStable: true, decode: (bytes) => timestamp(bytes, '') }],
-  [1184, { name: 'timestamptz', array: 1185, isStable: true, decode: (bytes) => timestamp(bytes, '+00') }],
-  [1186, { name: 'interval', array: 1187, isStable: true, decode: interval }],
-  [1266, { name: 'timetz', array: 1270, isStable: true, decode: timetz }],
+  [24, 'oid', 1028, oid],
+  [2202, 'oid', 1028, oid],
+  [2203, 'oid', 1028, oid],
+  [2204, 'oid', 1028, oid],
+  [2205, 'oid', 1028, oid],
+  [2206, 'oid', 1028, oid],
+  [3734, 'oid', 1028, oid],
+  [3769, 'oid', 1028, oid],
+  [4089, 'oid', 1028, oid],
+  [4096, 'oid', 1028, oid],
+  [4191, 'oid', 1028, oid],
+  [30, 'oidvector', 1013, oidvector],
+  [650, 'cidr', 651, inet],
+  [700, 'float4', 1021, (bytes) => float(bytes.readFloatBE())],
+  [701, 'float8', 1022, (bytes) => float(bytes.readDoubleBE())],
+  [705, 'text', 0, utf8],
+  [774, 'macaddr8', 775, macaddr],
+  [829, 'macaddr', 1040, macaddr],
+  [869, 'inet', 1041, inet],
+  [1042, 'bpchar', 1014, utf8],
+  [1043, 'text', 1015, utf8],
+  [1082, 'date', 1182, date, 'stable'],
+  [1083, 'time', 1183, (bytes) => time(bytes.readBigInt64BE()), 'stable'],
+  [1114, 'timestamp', 1115, (bytes) => timestamp(bytes, ''), 'stable'],
+  [1184, 'timestamptz', 1185, (bytes) => timestamp(bytes, '+00'), 'stable'],
+  [1186, 'interval', 1187, interval, 'stable'],
+  [1266, 'timetz', 1270, timetz, 'stable'],
   // A cast to `bit` would cut the text to one bit.
-  [1560, { name: 'varbit', array: 1561, decode: bits }],
-  [1562, { name: 'varbit', array: 1563, decode: bits }],
-  [1700, { name: 'numeric', array: 1231, decode: numeric }],
-  [2950, { name: 'uuid', array: 2951, decode: uuid }],
-  [3220, { name: 'pg_lsn', array: 3221, decode: lsn }],
-  [3802, { name: 'jsonb', array: 3807, decode: (bytes) => utf8(bytes.subarray(1)) }],
-  [5069, { name: 'xid8', array: 271, decode: (bytes) => String(bytes.readBigUInt64BE()) }],
-])
-
-const arrayElements: ReadonlyMap<number, Scalar> = /* @__PURE__ */ (() =>
-  new Map([...scalars.values()].map((scalar) => [scalar.array, scalar])))()
-
-const rangeNames = [
-  { name: 'int4', range: 3904, multirange: 4451, bound: 23 },
-  { name: 'num', range: 3906, multirange: 4532, bound: 1700 },
-  { name: 'ts', range: 3908, multirange: 4533, bound: 1114 },
-  { name: 'tstz', range: 3910, multirange: 4534, bound: 1184 },
-  { name: 'date', range: 3912, multirange: 4535, bound: 1082 },
-  { name: 'int8', range: 3926, multirange: 4536, bound: 20 },
+  [1560, 'varbit', 1561, bits],
+  [1562, 'varbit', 1563, bits],
+  [1700, 'numeric', 1231, numeric],
+  [2950, 'uuid', 2951, uuid],
+  [3220, 'pg_lsn', 3221, lsn],
+  [3802, 'jsonb', 3807, (bytes) => utf8(bytes.subarray(1))],
+  [5069, 'xid8', 271, (bytes) => String(bytes.readBigUInt64BE())],
 ]
-const rangeBounds: ReadonlyMap<number, number> = /* @__PURE__ */ (() =>
-  new Map(rangeNames.map(({ range, bound }) => [range, bound])))()
-const multirangeBounds: ReadonlyMap<number, number> = /* @__PURE__ */ (() =>
-  new Map(rangeNames.map(({ multirange, bound }) => [multirange, bound])))()
+
+/** The name of each type of ranges, without `range`, its oid, that of its multiranges, and the type of its bounds. */
+const rangeTypes: readonly (readonly [name: string, range: number, multirange: number, bound: number])[] = [
+  ['int4', 3904, 4451, 23],
+  ['num', 3906, 4532, 1700],
+  ['ts', 3908, 4533, 1114],
+  ['tstz', 3910, 4534, 1184],
+  ['date', 3912, 4535, 1082],
+  ['int8', 3926, 4536, 20],
+]
+
+const decoders: ReadonlyMap<number, Decode> = /* @__PURE__ */ (() => {
+  const decoderOf = (type: number) => (bytes: Buffer) => decodeValue(type, bytes)
+  return new Map<number, Decode>([
+    ...scalarTypes.map(([type, , , decode]) => [type, decode] as const),
+    ...scalarTypes.map(([, , array, decode]) => [array, (bytes: Buffer) => decodeArray(decode, bytes)] as const),
+    ...rangeTypes.map(([, type, , bound]) => [type, (bytes: Buffer) => decodeRange(decoderOf(bound), bytes)] as const),
+    ...rangeTypes.map(
+      ([, , type, bound]) => [type, (bytes: Buffer) => decodeMultirange(decoderOf(bound), bytes)] as const,
+    ),
+  ])
+})()
 
 /** For each type, by its oid: the SQL before and after a text that makes it a value of the type again. */
 export const casts: ReadonlyMap<string, readonly [before: string, after: string]> = /* @__PURE__ */ (() =>
   new Map([
-    ...[...scalars].map(([type, { name, isStable = false }]) => castOf(type, name, isStable)),
-    ...[...arrayElements].map(([type, { name }]) => castOf(type, `${name}[]`)),
-    ...rangeNames.map(({ name, range }) => castOf(range, `${name}range`)),
-    ...rangeNames.map(({ name, multirange }) => castOf(multirange, `${name}multirange`)),
+    ...scalarTypes.map(([type, name, , , stable]) => castOf(type, name, stable !== undefined)),
+    ...scalarTypes.map(([, name, array]) => castOf(array, `${name}[]`)),
+    ...rangeTypes.map(([name, range]) => castOf(range, `${name}range`)),
+    ...rangeTypes.map(([name, , multirange]) => castOf(multirange, `${name}multirange`)),
   ]))()
 
 /** @param isStable - whether PostgreSQL would compute the cast again for every row */
