@@ -19,7 +19,7 @@ export function refuseDoubts(
   startsAtCursor: boolean,
 ): void {
   refuseNull(unexpectedNullAhead(rows[0], keys) ?? unexpectedNull(rows, keys, dialect))
-  if (position !== undefined) refuseOtherZone(rows[0], position, keys)
+  if (position !== undefined && dialect === 'mysql') refuseOtherZone(rows[0], position, keys)
   if (position !== undefined && dialect === 'postgres') refuseOtherTypes(rows[0]?.posthastek0, position)
   refuseDoubt(rows, keys, dialect, startsAtCursor)
 }
