@@ -1,8 +1,8 @@
-import type { OperationNode } from 'kysely'
+import { type OperationNode, SelectQueryNode } from 'kysely'
 import { CursorUnstableError, QueryUnsupportedError } from '../errors.ts'
 import type { Row } from '../seek/query-runner.ts'
 import { describeKey, type OrderKey, type ResolvedQuery } from '../seek/sort-keys.ts'
-import { asColumn, joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
+import { asColumn, commonTable, joined, parameter, raw, sqlText, tableNode, withOnlyColumn } from '../seek/sql-nodes.ts'
 import { comparedByValue, type KeyText, otherTypes, type Position, unreadable } from './key-text.ts'
 import { type BinaryField, casts, decodedTypes, decodeOwn, decodeRecord, decodeValue } from './postgres-binary.ts'
 
@@ -85,13 +85,15 @@ function recordOf(keys: readonly OrderKey[], describesTypes: boolean): Operation
  * - `v`: its operators are not on the search path, as may happen to citext: there `>=` compares the texts
  */
 function description(key: OperationNode): OperationNode {
-  return raw(
-    [
-      '(with recursive posthastet as (select 0 as at, pg_typeof(',
-      ")::oid as id, '' as before union all select at + 1, case typtype when 'd' then typbasetype when 'r' then rngsubtype else typelem end, before || typtype::text from posthastet join pg_catalog.pg_type t on t.oid = id left join pg_catalog.pg_range on rngtypid = id where id >= 16384 and (typtype in ('d', 'r') or (typtype = 'b' and typcategory = 'A'))) select string_agg(case when id < 16384 then '' when typtype = 'e' and before like '%d' then 'u' when typtype <> 'b' then typtype::text when typcategory = 'A' then 'A' when o.found > 0 and o.visible = 0 then 'v' when o.found = 0 and not exists (select from pg_catalog.pg_cast where castsource = id and castmethod = 'b' and castcontext = 'i') then 'u' else 'b' end, '' order by at) || (array_agg(id order by at desc))[1] from posthastet join pg_catalog.pg_type t on t.oid = id cross join lateral (select count(*) as found, count(*) filter (where pg_catalog.pg_operator_is_visible(oid)) as visible from pg_catalog.pg_operator where oprname = '>=' and oprleft = id) as o)",
-    ],
-    key,
+  // As nodes, because `instrument` looks for tables behind each `with` and `from` of raw SQL.
+  const types = tableNode('posthastet')
+  const parts = commonTable(
+    'posthastet',
+    raw`(select 0 as at, pg_typeof(${key})::oid as id, '' as before union all select at + 1, case typtype when 'd' then typbasetype when 'r' then rngsubtype else typelem end, before || typtype::text from ${types} join pg_catalog.pg_type t on t.oid = id left join pg_catalog.pg_range on rngtypid = id where id >= 16384 and (typtype in ('d', 'r') or (typtype = 'b' and typcategory = 'A')))`,
   )
+  const found = raw`string_agg(case when id < 16384 then '' when typtype = 'e' and before like '%d' then 'u' when typtype <> 'b' then typtype::text when typcategory = 'A' then 'A' when o.found > 0 and o.visible = 0 then 'v' when o.found = 0 and not exists (select from pg_catalog.pg_cast where castsource = id and castmethod = 'b' and castcontext = 'i') then 'u' else 'b' end, '' order by at) || (array_agg(id order by at desc))[1] from ${types} join pg_catalog.pg_type t on t.oid = id cross join lateral (select count(*) as found, count(*) filter (where pg_catalog.pg_operator_is_visible(oid)) as visible from pg_catalog.pg_operator where oprname = '>=' and oprleft = id) as o`
+  const query = SelectQueryNode.create({ kind: 'WithNode', expressions: [parts], recursive: true })
+  return withOnlyColumn(query, found)
 }
 
 const decoded = /* @__PURE__ */ (() => sqlText(`'{${[...decodedTypes].join(',')}}'::oid[]`))()
