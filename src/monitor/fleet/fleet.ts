@@ -123,7 +123,9 @@ export class Fleet {
     const merger = new FamilyMerger()
     let hasOwn = false
     let count = 0
-    for (const { id, ageMs, bytes, hasLeft } of (await this.#collect()).toSorted((a, b) => a.ageMs - b.ageMs)) {
+    // The sum of fractions depends on their order, and Prometheus takes the smallest fall of a counter for a restart.
+    const collected = (await this.#collect()).toSorted((a, b) => (a.id < b.id ? -1 : 1))
+    for (const { id, ageMs, bytes, hasLeft } of collected) {
       const theirs = count < maxMembers ? await this.#decodeMetrics(bytes) : undefined
       if (theirs === undefined) continue
       count++

@@ -56,6 +56,46 @@ describe('the metrics of a fleet', () => {
     expect(text).toMatch(/# EOF\n$/)
   })
 
+  it('have no counter that falls, in whatever order the members have published', async () => {
+    const published = new Map<string, Uint8Array>()
+    let turn = 0
+    const fleet: FleetTransport = {
+      intervalMs: 3_600_000,
+      publish: async (id, bytes) => void published.set(id, bytes),
+      remove: async () => {},
+      collect: async () => [...published].map(([id, bytes], place) => ({ id, ageMs: ((place + 1) * turn) % 7, bytes })),
+      close: async () => {},
+    }
+    const monitors = [1, 2, 3, 4, 5, 6].map((index) => {
+      let time = 1_000_000
+      const monitor = new PerformanceMonitor({
+        instance: `member ${index}`,
+        fleet,
+        clock: () => time,
+        sampleInterval: false,
+      })
+      onTestFinished(() => monitor.close())
+      for (let count = 1; count < 50; count++) {
+        const startedAt = monitor.start()
+        time += count / 7
+        monitor.record('GET', `/${(index * count) % 5}`, 200, startedAt, count % 2 === 0 ? 'aborted' : 'completed')
+      }
+      return monitor
+    })
+    for (const monitor of monitors) await expose(monitor, { scope: 'fleet' })
+    const before = new Map<string, number>()
+    const fallen: string[] = []
+    for (turn = 1; turn < 7; turn++) {
+      const text = await expose(monitors[0]!, { scope: 'fleet' })
+      for (const [, series = '', value] of text.matchAll(/^(\w+_(?:total|sum|count|bucket)(?:\{.*\})?) (.+)$/gm)) {
+        if (Number(value) < (before.get(series) ?? 0)) fallen.push(series)
+        before.set(series, Number(value))
+      }
+    }
+    expect(before.size).toBeGreaterThan(100)
+    expect(fallen).toEqual([])
+  })
+
   it('publishes what was counted while a publication was under way', async () => {
     const published: Uint8Array[] = []
     const first = Promise.withResolvers<void>()
