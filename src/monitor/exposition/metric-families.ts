@@ -5,7 +5,6 @@ import type { CacheWatch } from '../cache-watch.ts'
 import type { MonitorSettings } from '../options.ts'
 import type { Recorder } from '../recorder.ts'
 import type { SystemSampler } from '../system/sampler.ts'
-import { waitSums } from '../traffic/breakdown.ts'
 import type { Endpoint } from '../traffic/endpoint.ts'
 import type { PrometheusHistogram } from '../traffic/prometheus-histogram.ts'
 import { gauge, type MetricFamily, type Sample, single } from './metric-family.ts'
@@ -116,13 +115,9 @@ function* outcomeSamples(endpoints: readonly Endpoint[]): Generator<Sample> {
 function* partSamples(endpoints: readonly Endpoint[]): Generator<Sample> {
   for (const { method, route, waits } of endpoints) {
     if (waits[0] === 0) continue
-    let restUs = waits[waitSums]!
-    for (const [index, part] of waitNames.entries()) {
-      restUs -= waits[1 + index]!
+    for (const [index, part] of [...waitNames, 'rest'].entries()) {
       yield { labels: { ...requestLabels(method, route), part }, value: waits[1 + index]! / 1_000_000 }
     }
-    const labels = { ...requestLabels(method, route), part: 'rest' }
-    yield { labels, value: Math.max(0, restUs) / 1_000_000 }
   }
 }
 

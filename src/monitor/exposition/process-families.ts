@@ -24,6 +24,7 @@ export async function countOpenFiles(): Promise<OpenFiles | undefined> {
  * "Writing client libraries"), and those of Node under the names of prom-client.
  */
 export function* processFamilies(files: OpenFiles | undefined): Generator<MetricFamily> {
+  startTime ??= Math.round(Date.now() - process.uptime() * 1_000) / 1_000
   const cpu = readOrNull(() => process.cpuUsage())
   // Workers answers with zeros.
   const { heapTotal, heapUsed, external } = process.memoryUsage()
@@ -38,7 +39,6 @@ export function* processFamilies(files: OpenFiles | undefined): Generator<Metric
       system / 1_000_000,
     )
   }
-  startTime ??= Math.round(Date.now() - process.uptime() * 1_000) / 1_000
   yield single('process_start_time_seconds', 'Start of the process, since 1970', isWorkers ? null : startTime)
   yield single('process_open_fds', 'Open file descriptors', files?.open ?? null)
   yield single('process_max_fds', 'Most file descriptors that may be open', files?.max ?? null)

@@ -30,14 +30,18 @@ export interface RequestWaits {
  */
 export const waitSums: number = 1 + waitNames.length
 
-/** @param at - where the sums begin in the array */
-export function addWaits(sums: Float64Array, at: number, { ms }: RequestWaits, us: number): void {
+/**
+ * @param at - where the sums begin in the array
+ * @returns the microseconds in which the request did not wait
+ */
+export function addWaits(sums: Float64Array, at: number, { ms }: RequestWaits, us: number): number {
   let knownUs = 0
   for (let part = 0; part < waitNames.length; part++) knownUs += ms[part]! * 1_000
   // The clocks of the monitor and of the waits may differ, but the parts are never more than the whole.
   const scale = knownUs > us ? us / knownUs : 1
   sums[at]!++
   for (let part = 0; part < waitNames.length; part++) sums[at + 1 + part]! += ms[part]! * 1_000 * scale
+  return knownUs > us ? 0 : us - knownUs
 }
 
 /** @returns `null` while the waits of no request are known */

@@ -90,7 +90,7 @@ export class Endpoint {
   readonly totals: Record<Outcome, number> = { completed: 0, aborted: 0, stream: 0, upgrade: 0, shed: 0 }
   /** Duration of all requests that did not complete, since the start, by outcome. */
   readonly durationsMs: Record<Exclude<Outcome, 'completed'>, number> = { aborted: 0, stream: 0, upgrade: 0, shed: 0 }
-  /** Sums since the start: those of {@link waitSums}, then the microseconds of the requests whose waits are known. */
+  /** Sums since the start: those of {@link waitSums}, then the microseconds of the rest. */
   readonly waits: Float64Array = new Float64Array(waitSums + 1)
   /** Starts as a number: V8 then writes it in place, while a field that starts as `undefined` allocates at each write. */
   lastSeen = 0
@@ -130,8 +130,7 @@ export class Endpoint {
   /** Records the waits of a request that was just recorded. */
   recordWaits(waits: RequestWaits, us: number): void {
     this.window.recordWaits(waits, us)
-    addWaits(this.waits, 0, waits, us)
-    this.waits[waitSums]! += us
+    this.waits[waitSums]! += addWaits(this.waits, 0, waits, us)
   }
 
   /** Makes a request that was just recorded with this status the example of its bucket. */

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import express from 'express'
 import { type MonitorOptions, PerformanceMonitor, type PrometheusOptions } from 'posthaste'
 import { performanceRoutes } from 'posthaste/express'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { findBinary } from '../../support/servers.ts'
 
 const promtool = findBinary('promtool')
@@ -149,6 +149,40 @@ describe('metrics', () => {
     expect(value('process_open_fds')).toBeGreaterThan(2)
     expect(value('process_max_fds')).toBeGreaterThan(value('process_open_fds'))
     expect(text).toContain(`nodejs_version_info{version="${process.version}"`)
+  })
+
+  it('have no part of the time of requests that falls, not by a rounding error either', async () => {
+    const { monitor, clock } = recorder()
+    const before = new Map<string, number>()
+    const fallen: string[] = []
+    for (let count = 1; count < 999; count++) {
+      // Some waits are longer than the request, by another clock.
+      const ms = (count * 37) % 101
+      const waited = count % 3 === 0 ? ms / 7 : ms * 1.001
+      monitor.record('GET', '/x', 200, clock.now - ms, 'completed', undefined, {
+        ms: [waited / 3, waited / 5, waited / 7, waited / 11, waited * (1 - 1 / 3 - 1 / 5 - 1 / 7 - 1 / 11)],
+      })
+      if (count % 3 === 0) continue
+      const text = await expose(monitor)
+      for (const [, part = '', value] of text.matchAll(
+        /^posthaste_request_part_seconds_total\{.*part="(.*)"\} (.+)$/gm,
+      )) {
+        if (Number(value) < (before.get(part) ?? 0)) fallen.push(part)
+        before.set(part, Number(value))
+      }
+    }
+    expect([...before.keys()]).toEqual(['loop', 'database', 'pool', 'upstream', 'cache', 'rest'])
+    expect(fallen).toEqual([])
+    const sum = [...before.values()].reduce((total, value) => total + value, 0)
+    expect(sum).toBeCloseTo(Number(/_seconds_sum\{.*\} (.+)$/m.exec(await expose(monitor))?.[1]), 6)
+  })
+
+  it('say since when the process counts in the first scrape already', async () => {
+    vi.resetModules()
+    const { processFamilies } = await import('../../../src/monitor/exposition/process-families.ts')
+    const counters = [...processFamilies(undefined)].filter(({ type }) => type === 'counter')
+    expect(counters.length).toBeGreaterThan(0)
+    for (const { created } of counters) expect(created).toBeGreaterThan(1_000_000_000)
   })
 
   it('have the trace of a slow request as the exemplar of its bucket, in OpenMetrics', async () => {
