@@ -32,11 +32,6 @@ export class RecentDurations {
     slice.maxMs = Math.max(slice.maxMs, ms)
   }
 
-  /** The longest duration since `from`, exact to the length of a slice; 0 when there was none. */
-  maxSince(from: number): number {
-    return this.#slices.reduce((max, { start, maxMs }) => (start >= from ? Math.max(max, maxMs) : max), 0)
-  }
-
   read(now: number): { count: number; totalMs: number; maxMs: number } {
     const from = windowStart(now, this.#slicing)
     while (this.#slices.length > 0 && this.#slices[0]!.start < from) this.#slices.shift()

@@ -42,6 +42,8 @@ export class SystemSampler {
   readonly #processes: ProcessSampler
   readonly #stalls: RecentDurations
   readonly #gc: RecentDurations
+  /** Those that count for the alert. They are kept one by one, because the slices of a long window are longer. */
+  #recentStalls: Array<{ readonly at: number; readonly ms: number }> = []
   readonly #cpuSampler: CpuSampler
   #loop: EventLoopSampler | undefined
   #stopGcObserver: () => void = () => {}
@@ -96,8 +98,10 @@ export class SystemSampler {
       const { stalls, ...eventLoop } = this.#loop.sample()
       this.#eventLoop = eventLoop
       this.lastStallMs = stalls[0] ?? 0
+      this.#recentStalls = this.#recentStallsAt(clock())
       for (const ms of stalls) {
         this.#stalls.add(clock(), ms)
+        this.#recentStalls.push({ at: clock(), ms })
         onStall(ms)
       }
     }
@@ -113,7 +117,7 @@ export class SystemSampler {
 
   /** The longest recent stall; `null` when stalls are not measured. */
   longestStallMs(now: number): number | null {
-    return this.#loop === undefined ? null : this.#stalls.maxSince(now - recentMs)
+    return this.#loop === undefined ? null : Math.max(0, ...this.#recentStallsAt(now).map(({ ms }) => ms))
   }
 
   /** Stalls and garbage collections since the start. */
@@ -139,6 +143,7 @@ export class SystemSampler {
   }
 
   clear(): void {
+    this.#recentStalls = []
     this.#stalls.clear()
     this.#gc.clear()
   }
@@ -147,6 +152,10 @@ export class SystemSampler {
     this.#loop?.close()
     this.#loop = undefined
     this.#stopGcObserver()
+  }
+
+  #recentStallsAt(now: number) {
+    return this.#recentStalls.filter(({ at }) => at > now - recentMs)
   }
 }
 

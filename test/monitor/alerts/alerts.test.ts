@@ -174,6 +174,25 @@ describe('rules', () => {
     expect(monitor.snapshot().system.eventLoop.stalls?.longestMs).toBeGreaterThan(400)
   })
 
+  it.each(['10s', '5m', '30m', '1h'] as const)('event_loop: of the last 15 s, in a window of %s', async (window) => {
+    const { monitor, clock } = watching({ window, sampleInterval: '20ms', alerts: { eventLoop: '400ms' } })
+    // Late in the slice of a long window.
+    clock.now = 7_200_000_000 + 59_000
+    try {
+      const stall = new Promise<number>((resolve) => monitor.on('stall', ({ ms }) => ms > 400 && resolve(ms)))
+      await new Promise((resolve) => setTimeout(resolve, 120))
+      const end = performance.now() + 600
+      while (performance.now() < end);
+      await stall
+      for (const isListed of [true, true, false]) {
+        expect(monitor.alerts().some(({ value }) => value > 400)).toBe(isListed)
+        clock.now += 14_000
+      }
+    } finally {
+      await monitor.close()
+    }
+  })
+
   it('have the share of time that the processor was held back among their causes', async () => {
     const files: Record<string, string> = {
       '/proc/self/cgroup': '0::/\n',

@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { PerformanceMonitor } from 'posthaste'
 import { describe, expect, it, vi } from 'vitest'
 import { type SystemReaders, systemReaders } from '../../../src/monitor/system/readers.ts'
-import { RecentDurations } from '../../../src/monitor/system/recent-durations.ts'
 import { SystemSampler } from '../../../src/monitor/system/sampler.ts'
 import { slicing } from '../../../src/monitor/traffic/sliding-window.ts'
 
@@ -260,18 +259,6 @@ describe('processes that come and go', () => {
       ],
       [[8, 8]],
     ])
-  })
-})
-
-describe('rare times', () => {
-  it('have their greatest since a moment, to the width of a slice', () => {
-    const times = new RecentDurations({ ...slicing(60_000) })
-    times.add(1_000_000, 900)
-    times.add(1_030_000, 20)
-    times.add(1_030_001, 50)
-    expect(times.maxSince(1_020_000)).toBe(50)
-    expect(times.maxSince(990_000)).toBe(900)
-    expect(times.maxSince(1_040_000)).toBe(0)
   })
 })
 
