@@ -29,7 +29,7 @@ interface Message {
   readonly members?: ReadonlyArray<{
     readonly id: string
     readonly ageMs: number
-    readonly hasLeft: boolean
+    readonly hasLeft: boolean | undefined
     readonly text: string
   }>
 }
@@ -70,17 +70,19 @@ function primaryFleet(namespace: string, intervalMs: number): FleetTransport {
     left.delete(id)
     published.set(id, { at: performance.now(), bytes })
   }
-  const refreshWorker = (worker: Worker) => {
+  /** Settles when the worker has published. One without this fleet never answers. */
+  const refreshWorker = async (worker: Worker) => {
     const ask = ++asked
     const { promise: refreshed, resolve } = Promise.withResolvers<void>()
     waiting.set(ask, resolve)
-    worker.send({ posthasteFleet: namespace, refresh: ask })
-    return refreshed.finally(() => waiting.delete(ask))
+    sendToWorker(worker, { posthasteFleet: namespace, refresh: ask })
+    await withDeadline(refreshed, refreshMs, () => {})
+    waiting.delete(ask)
   }
   const refresh = async () => {
     const workers = Object.values(nodeCluster().workers ?? {}).filter((worker) => worker?.isConnected())
-    const all = Promise.all([publishOwn(), ...workers.map((worker) => refreshWorker(worker as Worker))])
-    await withDeadline(all, refreshMs, () => {})
+    const own = withDeadline(publishOwn(), refreshMs, () => {})
+    await Promise.all([own, ...workers.map((worker) => refreshWorker(worker as Worker))])
   }
   const onMessage = async (worker: Worker, message: unknown) => {
     if (!isOurs(message, namespace)) return
@@ -92,7 +94,7 @@ function primaryFleet(namespace: string, intervalMs: number): FleetTransport {
     if (ask === undefined) return
     const list = members().map(({ id, ageMs, hasLeft, bytes }) => ({ id, ageMs, hasLeft, text: toText(bytes) }))
     // The worker may have died since it asked.
-    if (worker.isConnected()) worker.send({ posthasteFleet: namespace, answer: ask, members: list })
+    if (worker.isConnected()) sendToWorker(worker, { posthasteFleet: namespace, answer: ask, members: list })
   }
   nodeCluster().on('message', onMessage)
   return {
@@ -172,9 +174,16 @@ function listenQuietly(onMessage: (message: unknown) => void): () => void {
   }
 }
 
-function sendToPrimary(message: Message): void {
-  if (process.connected) process.send?.(message)
+function sendToWorker(worker: Worker, message: Message): void {
+  worker.send(message, ignoreFailure)
 }
+
+function sendToPrimary(message: Message): void {
+  if (process.connected) process.send?.(message, undefined, undefined, ignoreFailure)
+}
+
+/** Without a callback, a message to a process that has just died is an error that ends this process. */
+function ignoreFailure(): void {}
 
 function isOurs(message: unknown, namespace: string): message is Message {
   return typeof message === 'object' && (message as Message | null)?.posthasteFleet === namespace

@@ -447,6 +447,14 @@ describe('a fleet of cluster workers', () => {
     expect(after!.requests.count).toBe(100)
     expect(after!.fleet?.members.find(({ id }) => id === 'worker 1000')).toMatchObject({ stale: true })
   })
+
+  it('keeps nothing of workers that do not answer, and outlives one that has just died', async () => {
+    const program = fileURLToPath(new URL('./fixtures/cluster-strangers.ts', import.meta.url))
+    const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', program], { timeout: 60_000 })
+    const [bytes, wasConnected, state] = stdout.split(' ')
+    expect(Number(bytes)).toBeLessThan(300)
+    expect([wasConnected, state]).toEqual(['true', 'alive'])
+  }, 90_000)
 })
 
 /** A transport in this process that says when somebody has published. */
