@@ -141,6 +141,28 @@ describe('processor use', () => {
     expect(sampler.stats(0)).toMatchObject({ cpuPercent: 25, cpu: { cores: 1, limitCores: 4, throttledPercent: null } })
   })
 
+  it.each([
+    ['0-999', '0-999', 500.5],
+    ['0-127', '0-1', 2],
+    ['0,2-3,8', '0-15', 4],
+    ['5', '0-7', 1],
+  ])('is of a quota with fractions, and of the affinity %s of the processors %s', async (allowed, online, cores) => {
+    const { readers } = fakeMachine({
+      '/proc/self/cgroup': '0::/\n',
+      '/sys/fs/cgroup/cpu.max': '50050000 100000\n',
+      '/proc/self/status': `Name:\tnode\nCpus_allowed:\tff\nCpus_allowed_list:\t${allowed}\nMems_allowed:\t1\n`,
+      '/sys/devices/system/cpu/online': `${online}\n`,
+    })
+    const readText = vi.spyOn(systemReaders, 'readText').mockImplementation(readers.readText)
+    try {
+      const sampler = samplerOn({ ...readers, processors: systemReaders.processors })
+      await sampler.sample()
+      expect(sampler.stats(0).cpu.limitCores).toBe(cores)
+    } finally {
+      readText.mockRestore()
+    }
+  })
+
   it('is not throttled as far as anybody knows when its counters are gone', () => {
     const files: Record<string, string> = {
       '/proc/self/cgroup': '0::/app\n',
