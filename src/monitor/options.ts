@@ -57,7 +57,7 @@ export interface MonitorOptions {
     | undefined
   /**
    * How often the system is sampled and alerts are judged; with `false`, only when a document, the metrics or the alerts are
-   * read. @defaultValue `'1s'`
+   * read, and the event loop and the garbage collector are not measured. @defaultValue `'1s'`
    */
   readonly sampleInterval?: Duration | false | undefined
   /** Paths whose file systems are measured. @defaultValue `['/']` */

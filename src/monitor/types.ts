@@ -189,10 +189,10 @@ export interface SystemStats {
     readonly utilization: number | null
     /** Delay of timers in the last sample interval. */
     readonly delayMs: { readonly p50: number; readonly p99: number; readonly max: number } | null
-    /** Stalls of 50 ms and more in the window. */
+    /** Stalls of 50 ms and more in the window; `null` with `sampleInterval: false`. */
     readonly stalls: { readonly count: number; readonly totalMs: number; readonly longestMs: number } | null
   }
-  /** Garbage collections in the window. */
+  /** Garbage collections in the window; `null` with `sampleInterval: false`. */
   readonly gc: { readonly count: number; readonly totalMs: number; readonly maxMs: number } | null
   readonly processes: readonly ProcessUsage[]
 }

@@ -3,6 +3,7 @@ import { columns } from '../../src/dashboard/columns.ts'
 import type { PageAlert, PageDocument } from '../../src/dashboard/document.ts'
 import { maxPageBytes, pagePolicy, renderPage } from '../../src/dashboard/page.ts'
 import { alertSentence } from '../../src/dashboard/view/alerts.ts'
+import { resolveRules } from '../../src/monitor/alerts/alert-rules.ts'
 import { document, endpoint, noLatency } from './fixture.ts'
 
 const render = (changes: Partial<PageDocument> = {}, query = '') =>
@@ -105,6 +106,13 @@ describe('the page without JavaScript', () => {
       'pending: Response time of GET /search, 574 ms',
       'resolved: Cache errors of users, 0.1%',
     ])
+  })
+
+  it('has a name for each rule', () => {
+    const [alert] = document().alerts
+    for (const id of resolveRules(undefined).keys()) {
+      expect(alertSentence({ ...alert!, id })).toMatch(/^firing: (?:CPU|[A-Z][a-z]+( [a-z]+)*), /)
+    }
   })
 
   it('cuts a long statement, and leaves out what an element does not have', () => {

@@ -343,6 +343,21 @@ describe('documents', () => {
     await monitor.close()
   })
 
+  it('say nothing of stalls and garbage collections where nobody measures them', async () => {
+    await using monitor = new PerformanceMonitor({ sampleInterval: false, alerts: { inFlight: '0s' } })
+    monitor.start()
+    globalThis.gc?.()
+    const end = performance.now() + 100
+    while (performance.now() < end);
+    await monitor.sample()
+    const { system, alerts } = monitor.snapshot()
+    expect([system.eventLoop.stalls, system.gc, system.eventLoop.delayMs]).toEqual([null, null, null])
+    expect(alerts.map(({ id, cause }) => [id, cause.stall, cause.gc])).toEqual([['in_flight', null, null]])
+    let text = ''
+    for await (const piece of monitor.prometheus()) text += piece
+    expect(text).not.toMatch(/^nodejs_(?:gc_pause|eventloop_stall)/m)
+  })
+
   it('begin anew after a reset', () => {
     const { monitor, request } = recorder()
     request({ ms: 5_000 })

@@ -3,7 +3,7 @@ import { ago, decimal, percent, share, whole } from '../format.ts'
 import { html, type Markup } from '../html.ts'
 import { breakdownParts } from './endpoints.ts'
 
-const names: Readonly<Record<string, string>> = {
+const names: Readonly<Record<PageAlert['id'], string>> = {
   response_time: 'Response time',
   aborted: 'Clients gave up',
   in_flight: 'Not answered',
@@ -13,6 +13,7 @@ const names: Readonly<Record<string, string>> = {
   error_rate: 'Error rate',
   event_loop: 'Event loop',
   disk: 'Disk',
+  shedding: 'Turned away',
 }
 
 const states = ['firing', 'pending', 'resolved'] as const
@@ -82,7 +83,7 @@ function byUrgency(a: PageAlert, b: PageAlert): number {
 }
 
 function nameOf({ id }: PageAlert): string {
-  return names[id] ?? id
+  return names[id]
 }
 
 function measure({ id }: PageAlert, value: number): string {

@@ -1,5 +1,5 @@
 import { constants, PerformanceObserver } from 'node:perf_hooks'
-import { isNode, isWorkers } from '../../shared/platform/runtime.ts'
+import { isNode } from '../../shared/platform/runtime.ts'
 import type { Slicing } from '../traffic/sliding-window.ts'
 import type { SystemStats } from '../types.ts'
 import { type Cgroup, findCgroup, workingSetOf } from './cgroup.ts'
@@ -46,6 +46,8 @@ export class SystemSampler {
   #recentStalls: Array<{ readonly at: number; readonly ms: number }> = []
   readonly #cpuSampler: CpuSampler
   #loop: EventLoopSampler | undefined
+  /** Whether stalls and garbage collections have been measured. */
+  #hasWatched = false
   #stopGcObserver: () => void = () => {}
   #cgroup: Cgroup
   #cgroupAt: number
@@ -72,6 +74,7 @@ export class SystemSampler {
 
   /** Also measures the event loop and the garbage collector, from now on. */
   watch(): void {
+    this.#hasWatched = true
     this.#loop = new EventLoopSampler()
     const { clock, onGc } = this.#options
     this.#stopGcObserver = observeGarbageCollection((pause) => {
@@ -120,9 +123,10 @@ export class SystemSampler {
     return this.#loop === undefined ? null : Math.max(0, ...this.#recentStallsAt(now).map(({ ms }) => ms))
   }
 
-  /** Stalls and garbage collections since the start. */
+  /** Stalls and garbage collections since the start; `null` where they are not measured. */
   get lifetime(): Record<'stalls' | 'gc', { readonly count: number; readonly totalMs: number } | null> {
-    return { stalls: isWorkers ? null : this.#stalls.lifetime, gc: isNode ? this.#gc.lifetime : null }
+    const hasGc = this.#hasWatched && isNode
+    return { stalls: this.#hasWatched ? this.#stalls.lifetime : null, gc: hasGc ? this.#gc.lifetime : null }
   }
 
   stats(now: number): SystemStats {
@@ -136,8 +140,8 @@ export class SystemSampler {
       cpu,
       memory: this.#memory,
       disk,
-      eventLoop: { ...this.#eventLoop, stalls: isWorkers ? null : { count, totalMs, longestMs: maxMs } },
-      gc: isNode ? this.#gc.read(now) : null,
+      eventLoop: { ...this.#eventLoop, stalls: this.#hasWatched ? { count, totalMs, longestMs: maxMs } : null },
+      gc: this.#hasWatched && isNode ? this.#gc.read(now) : null,
       processes: this.#processes.usage,
     }
   }
