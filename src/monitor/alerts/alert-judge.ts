@@ -12,6 +12,7 @@ import { Tally } from '../traffic/tally.ts'
 import type { ActiveAlert, AlertEvent, AlertId, DatabaseSection } from '../types.ts'
 import { Alerts, type CauseOf, type Measurement } from './alerts.ts'
 import { findCauses } from './causes.ts'
+import { ShedReasons } from './shed-reasons.ts'
 
 /** Where the judged numbers come from. */
 export interface AlertSources {
@@ -32,10 +33,13 @@ export class AlertJudge {
   readonly #settings: MonitorSettings
   readonly #sources: AlertSources
   readonly #alerts: Alerts
+  readonly #shedReasons: ShedReasons
 
   constructor(settings: MonitorSettings, sources: AlertSources, { onEvent, readDatabase }: JudgeEvents) {
     const { rules, slicing, clock, wall, layout } = settings
-    const { recorder, system, admission } = sources
+    const { recorder, system } = sources
+    const shedReasons = new ShedReasons(slicing)
+    this.#shedReasons = shedReasons
     this.#settings = settings
     this.#sources = sources
     const currentCauses = (): CauseOf => {
@@ -47,7 +51,7 @@ export class AlertJudge {
         endpoints: recorder.endpoints.all(),
         system: system.stats(now),
         readDatabase,
-        shedBy: admission.read().shedBy,
+        shedReason: shedReasons.main,
       })
     }
     this.#alerts = new Alerts(rules, { keepMs: slicing.windowMs, wall, findCauses: currentCauses, onEvent })
@@ -75,7 +79,7 @@ export class AlertJudge {
 
   /** Measures everything that the rules judge, without expensive values that no rule needs. */
   *#measure(now: number): Generator<Measurement> {
-    const { recorder, caches, system } = this.#sources
+    const { recorder, caches, admission, system } = this.#sources
     const rows = caches.rows(now)
     const { cpuPercent, memoryPercent, disk } = system.stats(now)
     const { samples } = system
@@ -85,7 +89,10 @@ export class AlertJudge {
     yield* measureAborted(this.#alerts, traffic)
     yield* measureOpenRequests(this.#alerts, now, recorder.open)
     if (this.#alerts.rule('error_rate') !== undefined) yield measureErrorRate(traffic)
-    if (this.#alerts.rule('shedding') !== undefined) yield measureShedding(traffic)
+    if (this.#alerts.rule('shedding') !== undefined) {
+      this.#shedReasons.update(now, admission.read().shedBy)
+      yield measureShedding(traffic)
+    }
     for (const [target, { errorRate, hits, misses, errors }] of Object.entries(rows)) {
       const value = errorRate === null ? null : errorRate * 100
       yield { id: 'cache_errors', target, value, samples: Math.max(hits + misses, errors) }

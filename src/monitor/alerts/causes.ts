@@ -1,5 +1,5 @@
 import type { BucketLayout } from '../../shared/buckets.ts'
-import type { ShedCount, ShedReason } from '../admission/admission.ts'
+import type { ShedReason } from '../admission/admission.ts'
 import { breakdownOf, largestPart } from '../traffic/breakdown.ts'
 import { counterOffset, type Endpoint } from '../traffic/endpoint.ts'
 import { sumIndex } from '../traffic/sliding-window.ts'
@@ -15,7 +15,8 @@ interface CauseInputs {
   readonly endpoints: readonly Endpoint[]
   readonly system: SystemStats
   readonly readDatabase: () => DatabaseSection | null
-  readonly shedBy: readonly ShedCount[]
+  /** Why most requests were turned away. */
+  readonly shedReason: ShedReason
 }
 
 /** A full disk, the errors of a cache and failed requests have nothing to do with the event loop, the garbage collector or the CPU. */
@@ -44,7 +45,7 @@ export function findCauses(inputs: CauseInputs): CauseOf {
     general ??= findGeneralCause(inputs)
     // Requests that hold the loop do not fill the memory; garbage collection shows that it is full.
     if (id === 'memory') return { ...noCause, gc: general.gc, throttled: general.throttled }
-    if (id === 'shedding') return { ...noCause, ...general, shedReason: mainReason(inputs.shedBy) }
+    if (id === 'shedding') return { ...noCause, ...general, shedReason: inputs.shedReason }
     if (target === null) return { ...noCause, ...general }
     if (database === undefined) database = inputs.readDatabase()
     return { ...general, query: findQuery(database, target), ...findPart(inputs, target) }
@@ -69,12 +70,6 @@ function findGeneralCause({ now, coveredMs, layout, endpoints, system }: CauseIn
     topBlocker,
     topBlockerShare: topBlocker === null ? null : Math.min(1, longestUs / 1_000 / coveredMs),
   }
-}
-
-function mainReason(shedBy: readonly ShedCount[]): ShedReason {
-  const countOf = (reason: ShedReason) =>
-    shedBy.reduce((sum, shed) => sum + (shed.reason === reason ? shed.count : 0), 0)
-  return countOf('wait') >= countOf('concurrency') ? 'wait' : 'concurrency'
 }
 
 /** Where most of the time of the endpoint goes. */

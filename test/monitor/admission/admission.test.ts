@@ -136,6 +136,46 @@ describe('admission in the monitor', () => {
     expect(monitor.endpoint('GET', '/b')).toMatchObject({ total: 5, count: 0, errorRate: null })
   })
 
+  it('fires with the reason of most refusals in the window, whatever was before', () => {
+    let now = 1_000_000
+    const counts = { wait: 0, concurrency: 0 }
+    const monitor = makeMonitor({ clock: () => now, window: '10s' })
+    monitor.addAdmission({
+      read: () => ({
+        ...calm,
+        shedBy: (['wait', 'concurrency'] as const).map((reason) => ({
+          reason,
+          priority: 'normal' as const,
+          count: counts[reason],
+        })),
+      }),
+      shedRatio: 0,
+      sheddingMs: undefined,
+    })
+    const told: string[] = []
+    monitor.on('alert', ({ state, cause }) => told.push(`${state} ${cause.shedReason}`))
+    for (const [reason, times] of [
+      ['concurrency', 100],
+      ['wait', 30],
+      ['concurrency', 20],
+    ] as const) {
+      counts[reason] += times
+      for (let count = 0; count < times; count++) monitor.record('GET', '/', 503, monitor.start(), 'shed')
+      for (let second = 0; second < 30; second++) {
+        monitor.alerts()
+        now += 1_000
+      }
+    }
+    expect(told).toEqual([
+      'firing concurrency',
+      'resolved concurrency',
+      'firing wait',
+      'resolved wait',
+      'firing concurrency',
+      'resolved concurrency',
+    ])
+  })
+
   it('goes to Prometheus and OpenTelemetry', async () => {
     const monitor = makeMonitor()
     const observed = new Map<string, unknown[]>()
