@@ -8,25 +8,6 @@ export function limitCoresOf({ quotaCores }: Cgroup, readers: SystemReaders): nu
   return processors === null ? null : Math.min(quotaCores ?? Infinity, processors)
 }
 
-/**
- * How many processors the affinity of this process allows; `undefined` where the platform does not say it. `availableParallelism()` also
- * rounds the quota down, as 1.5 cores to 1 (libuv 1.49 and later).
- */
-export function allowedProcessors({ readText }: Pick<SystemReaders, 'readText'>): number | undefined {
-  const status = readText('/proc/self/status') ?? ''
-  const allowed = numbersOf(/^Cpus_allowed_list:\s*(\S+)/m.exec(status)?.[1])
-  // A virtual machine allows processors that it does not have.
-  const online = new Set(numbersOf(readText('/sys/devices/system/cpu/online')))
-  return allowed.filter((number) => online.has(number)).length || undefined
-}
-
-/** The numbers of a list of the kernel, as in `0-3,8`. */
-function numbersOf(list = ''): number[] {
-  return [...list.matchAll(/(\d+)(?:-(\d+))?/g)].flatMap(([, first, last = first]) =>
-    Array.from({ length: Number(last) - Number(first) + 1 }, (_, place) => Number(first) + place),
-  )
-}
-
 /** CPU usage between two samples, as a share of what the process may use. */
 export class CpuSampler {
   readonly #readers: SystemReaders

@@ -2,7 +2,7 @@ import { availableParallelism, loadavg, totalmem } from 'node:os'
 import { nodeFs, nodeV8 } from '../../shared/platform/builtins.ts'
 import { isBun, isWorkers, readOrNull } from '../../shared/platform/runtime.ts'
 import { systemClock } from '../../shared/time/clock.ts'
-import { allowedProcessors } from './cpu.ts'
+import { allowedProcessors } from './affinity.ts'
 
 /** All that is read from the process and the machine, `null` where the platform does not say it; tests pass their own. */
 export interface SystemReaders {
@@ -39,7 +39,8 @@ export const systemReaders: SystemReaders = {
     return used === null ? null : used.user + used.system
   },
   // Workers has these functions, but they return constants.
-  processors: () => (isWorkers ? null : (allowedProcessors(systemReaders) ?? readOrNull(availableParallelism))),
+  processors: () =>
+    isWorkers ? null : (allowedProcessors(systemReaders.readText) ?? readOrNull(availableParallelism)),
   loadAverage: () => (isWorkers ? null : (readOrNull(loadavg) as [number, number, number] | null)),
   totalMemory: () => readOrNull(totalmem) || null,
   memory() {
