@@ -14,7 +14,7 @@ import { expectQuery } from './call-options.ts'
 import { endClause } from './seek/clauses.ts'
 import { asTable, isAggregated } from './seek/grouped-query.ts'
 import { QueryRunner, untyped } from './seek/query-runner.ts'
-import { sqlText, withLimit, withOnlyColumn } from './seek/sql-nodes.ts'
+import { rawText, sqlText, withLimit, withOnlyColumn } from './seek/sql-nodes.ts'
 import type { Total, TotalKind } from './types.ts'
 
 /**
@@ -111,8 +111,9 @@ function callsOf({ selections = [] }: SelectQueryNode): SelectionNode[] {
   return calls.map((call, at) => SelectionNode.create(AliasNode.create(call, IdentifierNode.create(`posthasteg${at}`))))
 }
 
-function mayCall({ kind, sqlFragments }: QueryNode): boolean {
-  return kind === 'FunctionNode' || /[\w"`\]]\s*\(/.test(String(sqlFragments ?? ''))
+/** The name of a function in raw SQL may be a node of its own, such as `sql.id(name)`: `rawText` writes that as `?`. */
+function mayCall(node: QueryNode): boolean {
+  return node.kind === 'FunctionNode' || (node.kind === 'RawNode' && /[\w"`\]?]\s*\(/.test(rawText(node as never)))
 }
 
 /** The number of rows that the planner expects; `undefined` where no plan says it. */

@@ -284,6 +284,7 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
       db.selectFrom('clauses').select(sql`coalesce(sum(k), 0) + 1`.as('c')).limit(5),
       db.selectFrom('clauses').select((eb) => [eb.fn('max', ['k']).as('top'), sql.lit(1).as('one')]),
       db.selectFrom('clauses').select([sql`7`.as('c'), sql`min(t)`.as('c')]),
+      db.selectFrom('clauses').select([sql`${sql.raw('max')}(k)`.as('c'), sql`min${sql`(${sql.ref('t')})`}`.as('d')]),
       db.selectFrom('clauses').select(sql`(select max(o.k) from clauses as o where o.id = clauses.id)`.as('c')),
       twice.select(sql`lower(o.t)`.as('u')),
     ]
@@ -292,6 +293,8 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
       await sql`create function clause_set(k int) returns setof int language sql as 'select generate_series(1, k)'`.execute(
         db,
       )
+      const names = [sql`clause_set`, sql.id('clause_set'), sql.ref('clause_set'), sql.raw('clause_set')]
+      for (const name of names) queries.push(all().select(sql`${name}(k)`.as('s')))
       queries.push(all().select(sql`clause_set(k)`.as('s')), all().select(sql`clause_set(k)`.as('s')).limit(20))
     }
     for (const query of queries) expect(await countRows(query)).toBe((await query.execute()).length)
