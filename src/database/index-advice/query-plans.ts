@@ -49,7 +49,7 @@ export class QueryPlans {
 const explainers: { readonly [Dialect in SqlDialect]: (execute: Execute, query: CompiledQuery) => Promise<string> } = {
   async postgres(execute, query) {
     const rows = await whilePlanning(execute, () => explain(execute, 'explain', query))
-    return rows.map((row) => withoutValues(String(row['QUERY PLAN']))).join('\n')
+    return withoutValues(rows.map((row) => String(row['QUERY PLAN'])).join('\n'))
   },
   async mysql(execute, query) {
     // Without `format`, MySQL 9 prints a tree, which shows the values.
@@ -72,8 +72,18 @@ async function explain(execute: Execute, verb: string, query: CompiledQuery): Pr
   return rows as Record<string, unknown>[]
 }
 
-/** Hides the values that PostgreSQL shows in its conditions. Lines with costs hold no conditions. */
-function withoutValues(line: string): string {
-  if (line.includes('(cost=')) return line
-  return line.replace(/'(?:[^']|'')*'/g, '?').replace(/([=<>~] ?\(?)-?\d+(?:\.\d+)?\b/g, '$1?')
+/**
+ * Hides the values that PostgreSQL shows in its conditions. A text may have several lines, and names in double quotes may
+ * have an apostrophe. Lines with costs, and lines with nothing but a count, hold no conditions.
+ */
+function withoutValues(plan: string): string {
+  const withoutTexts = plan.replace(/("(?:[^"]|"")*")|'(?:[^']|'')*'/g, (_text, name?: string) => name ?? '?')
+  const hasCondition = (line: string) => !line.includes('(cost=') && !/^[\w ]+: \d+$/.test(line)
+  return withoutTexts
+    .split('\n')
+    .map((line) => (hasCondition(line) ? line.replace(number, (_number, name?: string) => name ?? '?') : line))
+    .join('\n')
 }
+
+/** Digits in a name, and the number of a plan such as `SubPlan 1`, are no value. */
+const number = /("(?:[^"]|"")*")|(?<![\w$.]|Plan )-?\d+(?:\.\d+)?(?!\w)/g

@@ -107,6 +107,30 @@ describe.each(dialects)('plans on %s', (_name, service, dialect, expected) => {
 })
 
 it.skipIf(!services.postgres)(
+  'show no text of several lines, and no number, wherever PostgreSQL writes them',
+  async () => {
+    const pool = new pg.Pool({ connectionString: services.postgres, max: 3 })
+    const { db, table } = await open(new PostgresDialect({ pool }), { slow: '0ms' })
+    await sql`alter table ${sql.table(table)} add column "7's" text`.execute(db)
+    const other = db.selectFrom(table).select('user_id').where('user_id', '>', 1313)
+    await (db as Kysely<Record<string, Row & { "7's": string }>>)
+      .selectFrom(table)
+      .select('id')
+      .where("7's", '=', "111\n222's (cost=333\n444")
+      .where('user_id', 'in', [555, 666])
+      .where(sql<boolean>`(user_id, id) > (${777}, ${-888})`)
+      .where(sql<boolean>`${999.5}::numeric < id + ${1010}`)
+      .where(sql<boolean>`case when id = ${1111} then id else ${1212} end <> id`)
+      .where('user_id', 'not in', other)
+      .execute()
+    const { plan } = await slowWithPlan(db)
+    expect(plan).toContain('"7\'s" = ?')
+    expect(plan).toContain('SubPlan 1')
+    expect(plan?.replaceAll(/\(cost=.*\)|plans_\w+/g, '').match(/\d{3,}/g)).toBeNull()
+  },
+)
+
+it.skipIf(!services.postgres)(
   'advises an index where only other tables, or only some rows or expressions, have one',
   async () => {
     const pool = new pg.Pool({ connectionString: services.postgres, max: 3 })
