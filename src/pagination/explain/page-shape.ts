@@ -19,6 +19,8 @@ import { isNative, type OrderKey, type ResolvedQuery } from '../seek/sort-keys.t
 export interface PageShape {
   /** The table whose rows the keys order, and its name in the query. */
   readonly driving: NamedTable | undefined
+  /** All tables of the query, that one included. */
+  readonly tables: readonly NamedTable[]
   /** Columns of that table that the filters fix to one value, in the order of the filters. */
   readonly fixed: readonly FixedColumn[]
   /** The keys that are left to order by. */
@@ -41,7 +43,7 @@ export function shapeOf(resolved: ResolvedQuery, dialect: SqlDialect): PageShape
   const fixed = filters.flatMap((filter) => fixedBy(filter))
   const left = keys.filter(({ node }) => !fixed.some(({ column }) => isColumn(node, column)))
   const lookups = (base.joins ?? []).flatMap((join) => lookupOf(join, tables))
-  return { driving, fixed, keys: left, lookups, obstacle: obstacle(), unadvisable: unadvisable() }
+  return { driving, tables, fixed, keys: left, lookups, obstacle: obstacle(), unadvisable: unadvisable() }
 
   function fixedBy(filter: OperationNode): FixedColumn[] {
     const comparison = comparisonOf(filter)

@@ -114,8 +114,9 @@ function judgeScan(node: PlanNode, scans: Scans): Verdict {
   const { shape, indexes } = scans
   const { Alias: alias = '', Filter: filter } = node
   const name = node['Index Name'] ?? node.Plans?.[0]?.['Index Name']
-  // PostgreSQL numbers the aliases in the branches of a union.
-  if (alias.replace(/_\d+$/, '') !== shape.driving?.name && alias !== shape.driving?.name) {
+  // PostgreSQL numbers the aliases in the branches of a union. But `users_2` may also be another table of the query.
+  const isNamed = shape.tables.some((table) => table.name === alias)
+  if ((isNamed ? alias : alias.replace(/_\d+$/, '')) !== shape.driving?.name) {
     // At the standard costs, 100 is about a hundred disk pages: so small a table may be read whole.
     if (name !== undefined || node['Total Cost'] <= 100) return 'limited'
     scans.slowLookups.push(alias)

@@ -413,6 +413,28 @@ describe.each(judged)('explainPage on $name', (engine) => {
     else expect(access).toBe(isHypergraph ? 'sort' : 'seek')
   })
 
+  it.runIf(dialect === 'postgres')(
+    'tells the table from a joined one whose name is the same with a number more',
+    async () => {
+      // Larger than the tables that are read whole.
+      for (const name of ['logs', 'logs_2024']) {
+        await run(`create table ${name} (id integer primary key, score integer, note text not null)`)
+        await run(`insert into ${name} select n, n % 99, repeat('x', 90) from generate_series(1, 16000) as n`)
+        await run(`analyze ${name}`)
+      }
+      await create('create index logs_by_score on logs (score, id)')
+      const byScore = { by: [{ key: 'logs.score', nulls: 'last' }], unique: 'logs.id' }
+      for (const joined of ['logs_2024', 'posts as logs_1', 'posts as logs_2']) {
+        const query = db
+          .selectFrom('logs')
+          .innerJoin(joined, `${joined.split(' ').at(-1)}.id`, 'logs.id')
+          .select('logs.id')
+        await expectSeek(query, { unique: 'logs.id' })
+        await expectSeek(query, byScore as never)
+      }
+    },
+  )
+
   it('tells of a joined table that is read whole when no index for it can be named', async () => {
     const posts = db.selectFrom('posts').select(['user_id', 'title'])
     const joins: [string, unknown][] = [
