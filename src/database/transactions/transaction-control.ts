@@ -30,7 +30,7 @@ export function commitsImplicitly(sql: string, dialect: SqlDialect | undefined):
 
 /** @see MySQL 8.4, "Statements That Cause an Implicit Commit" */
 const implicitCommit =
-  /^\s*(?:begin\b|start\s+transaction\b|(?:create|drop)\s+(?!(?:or\s+replace\s+)?temporary\b)|(?:alter|rename|truncate|grant|revoke|analyze|optimize|repair|flush|reset|install|uninstall|lock\s+tables?|check\s+tables?|(?:cache|load)\s+index)\b|set\s+password\b)/i
+  /^\s*(?:begin\b|start\s+transaction\b|(?:create|drop)\s+(?!(?:or\s+replace\s+)?temporary\b|prepare\b)|analyze\s+(?:(?:no_write_to_binlog|local)\s+)?tables?\b|(?:alter|rename|truncate|grant|revoke|optimize|repair|flush|reset|install|uninstall|lock\s+tables?|check\s+tables?|(?:cache|load)\s+index)\b|set\s+password\b)/i
 
 /** PREPARE TRANSACTION counts as a commit: it ends the transaction here, and its changes may become visible. */
 const controlPattern =
