@@ -108,7 +108,8 @@ export function refuseKey(key: OperationNode): void {
   if (isVolatile) {
     throw new QueryUnsupportedError('A key has another value in each statement: page by stored values')
   }
-  const text = withoutComments(wholeText(key))
+  // A text such as `'localtime'` or `'$.current_time'` is a modifier of SQLite or a path of JSON. Only `'now'` is a time.
+  const text = withoutQuoted(withoutComments(wholeText(key)), /^'now'$/i)
   if (currentTime.test(text) && !/[<>=]|\bbetween\b/i.test(text)) {
     throw new QueryUnsupportedError(
       'A key is computed from the current time: page by the stored time, in the other direction',
@@ -119,7 +120,7 @@ export function refuseKey(key: OperationNode): void {
 const volatileCall =
   /\b(?:random|rand|random_normal|gen_random_uuid|uuidv?[147]?|uuid_short|uuid_generate_v\w+|newid|newsequentialid|randomblob|clock_timestamp|timeofday|nextval|sysdate|setval|txid_current)\s*\(/i
 const currentTime =
-  /\b(?:now|transaction_timestamp|statement_timestamp|getdate|getutcdate|sysdatetime|curdate|curtime|utc_timestamp|utc_date)\s*\(|\bunix_timestamp\s*\(\s*\)|\bcurrent_(?:timestamp|date|time)\b|\blocaltime(?:stamp)?\b|\bage\s*\([^,()]*\)|'now'/i
+  /\b(?:now|transaction_timestamp|statement_timestamp|getdate|getutcdate|sysdatetime|curdate|curtime|utc_timestamp|utc_date)\s*\(|\b(?:unix_timestamp|unixepoch|julianday|datetime)\s*\(\s*\)|\bcurrent_(?:timestamp|date|time)\b|\blocaltime(?:stamp)?\b|\bage\s*\([^,()]*\)|'now'/i
 
 function callText(node: OperationNode): string {
   return FunctionNode.is(node) ? `${node.func}(` : codeOf(node)
@@ -150,7 +151,12 @@ function hasTopLevelComma(key: OperationNode): boolean {
 /** Raw SQL without its comments, and with `''` in place of each text and each quoted name; empty for any other expression. */
 export function codeOf(node: OperationNode | undefined): string {
   if (node === undefined || !RawNode.is(node)) return ''
-  return withoutComments(rawText(node)).replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`/g, "''")
+  return withoutQuoted(withoutComments(rawText(node)))
+}
+
+/** The SQL with `''` in place of each text and each quoted name. */
+function withoutQuoted(sql: string, except?: RegExp): string {
+  return sql.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`/g, (part) => (except?.test(part) ? part : "''"))
 }
 
 /** Whether the expression may return several rows for one, as PostgreSQL's set-returning functions do. */

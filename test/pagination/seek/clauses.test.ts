@@ -194,6 +194,9 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
       await expectWalk(query, { by: ['k'] }, byKey)
       await expectWalk(query, { by: [{ expr: sql`k ${note}`, nulls: 'never' }] }, byKey)
     }
+    const texts = [sql`k + length(replace(t, 'localtime', 'current_date'))`]
+    if (dialect === 'sqlite') texts.push(sql`date(k * 86400, 'unixepoch', 'localtime')`)
+    for (const expr of texts) await expectWalk(all(), { by: [{ expr, nulls: 'never' }] }, byKey)
     const labelled = all().select(sql`case when k > 0 then ${sql.lit(words)} end ${note}`.as('label'))
     await expectWalk(labelled, { by: ['k'] }, await labelled.orderBy('k').orderBy('id').execute())
   })
@@ -204,6 +207,9 @@ describe.each(engines)('clauses on $name', ({ dialect, server, available, open }
       [all(), { by: [{ expr: sql`rand()`, nulls: 'never' }] }],
       [all().select(sql`gen_random_uuid()`.as('r')), { by: ['r'] }],
       [all(), { by: [{ expr: sql`now() - k`, nulls: 'never' }] }],
+      [all(), { by: [{ expr: sql`now() || ' > ' || k`, nulls: 'never' }] }],
+      [all(), { by: [{ expr: sql`julianday('NOW') - k`, nulls: 'never' }] }],
+      [all(), { by: [{ expr: sql`unixepoch() - k`, nulls: 'never' }] }],
       [all(), { by: [{ expr: sql`row(k, id)`, nulls: 'never' }] }],
       [all().orderBy(sql`k, id`), {}],
       [all().orderBy(sql`k desc /* newest */`), {}],
