@@ -1,8 +1,11 @@
 import type { CompiledQuery } from 'kysely'
+import { RecentMap } from '../../shared/recent-map.ts'
 import type { SlowQuery } from '../types.ts'
 import type { ShapeStatistics } from './shape-statistics.ts'
 
 const maxSlowQueries = 100
+/** More than there are slow queries: a shape is explained once an hour, and may be slow again until then. */
+const maxPlans = 500
 
 type Explain = (query: CompiledQuery, shape: ShapeStatistics) => Promise<string | undefined>
 
@@ -12,7 +15,7 @@ export class SlowQueries {
   readonly #explain: Explain | undefined
   readonly #onSlow: ((query: SlowQuery) => void) | undefined
   readonly #queries: SlowQuery[] = []
-  readonly #plansByShape = new Map<string, string>()
+  readonly #plansByShape = new RecentMap<string>(maxPlans)
 
   constructor(thresholdMs: number, explain: Explain | undefined, onSlow: ((query: SlowQuery) => void) | undefined) {
     this.thresholdMs = thresholdMs
@@ -24,6 +27,8 @@ export class SlowQueries {
     const slow = { at: new Date().toISOString(), shape: shape.text, ...run }
     this.#queries.unshift(slow)
     if (this.#queries.length > maxSlowQueries) this.#queries.pop()
+    // Counts as a use, which keeps the plan.
+    this.#plansByShape.get(shape.text)
     try {
       this.#onSlow?.(slow)
     } catch {
@@ -37,7 +42,7 @@ export class SlowQueries {
   /** Newest first, each with the latest plan of its shape. */
   list(): SlowQuery[] {
     return this.#queries.map((slow) => {
-      const plan = this.#plansByShape.get(slow.shape)
+      const plan = this.#plansByShape.peek(slow.shape)
       return plan === undefined ? slow : { ...slow, plan }
     })
   }
