@@ -60,7 +60,7 @@ export class StatementCache {
   }
 
   prepare(sql: string, max: number): SqliteStatementLike {
-    if (changesSchema.test(sql)) this.#statementsBySql?.clear()
+    if (changesSchema.test(withoutLeadingComments(sql))) this.#statementsBySql?.clear()
     if (max === 0) return this.#prepare(sql)
     if (this.#statementsBySql?.max !== max) this.#statementsBySql = new RecentMap(max)
     const known = this.#statementsBySql.get(sql)
@@ -93,7 +93,12 @@ export class StatementCache {
 }
 
 /** After these statements, a prepared statement of `node:sqlite` in Node 22 returns the table's old columns once. */
-const changesSchema = /^\s*(?:alter|create|drop|attach|detach|rollback)\b/i
+const changesSchema = /^(?:alter|create|drop|attach|detach|rollback)\b/i
+
+/** The statement without the white space and the comments in front of it. */
+export function withoutLeadingComments(sql: string): string {
+  return sql.replace(/^(?:\s|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/, '')
+}
 
 let grantedLimit = 0
 let isLimitRead = false

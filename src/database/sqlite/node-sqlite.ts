@@ -5,6 +5,7 @@ import {
   type SqliteDatabaseFacade,
   type SqliteStatementLike,
   StatementCache,
+  withoutLeadingComments,
 } from './cached-statements.ts'
 
 /** `DatabaseSync` of `node:sqlite`. */
@@ -131,5 +132,5 @@ function withNumbers(row: Row, isNumber: (integer: bigint) => boolean): Row {
 }
 
 function returnsRows(sql: string): boolean {
-  return /^\s*(?:select|values|with|pragma|explain)\b|\breturning\b/i.test(sql)
+  return /^(?:select|values|with|pragma|explain)\b|\breturning\b/i.test(withoutLeadingComments(sql))
 }

@@ -70,6 +70,18 @@ describe.each(['better-sqlite3', 'node:sqlite'])('cachedStatements on %s', (kind
     expect(await all()).toEqual([{ id: 1, v: 'a', extra: null }])
   })
 
+  it.each(['-- migration 5\n', '/* a */ /* b */\n-- c\n', '  '])(
+    'prepares a query again after %j and a change of the table',
+    async (note) => {
+      const { db, prepared } = open()
+      await find(db, 1)
+      await sql.raw(`${note}alter table t add column extra`).execute(db)
+      prepared.length = 0
+      expect(await find(db, 2)).toEqual({ v: 'b' })
+      expect(prepared).toHaveLength(1)
+    },
+  )
+
   it('keeps no more than it may', async () => {
     const { db, prepared } = open(2)
     for (const text of ['select 1', 'select 2', 'select 3', 'select 1']) await sql.raw(text).execute(db)
@@ -118,6 +130,7 @@ describe('nodeSqlite', () => {
     const rows = async (text: string) => (await sql.raw(text).execute(db)).rows
     expect(await rows('select v from t where id = 1')).toEqual([{ v: 'a' }])
     expect(await rows('with x as (select 7 as n) select n from x')).toEqual([{ n: 7 }])
+    expect(await rows('/* route */ -- all\n select v from t where id = 2')).toEqual([{ v: 'b' }])
     expect(await rows("insert into t values (4, 'd') returning v")).toEqual([{ v: 'd' }])
     expect(await rows("update t set v = 'z'")).toEqual([])
     expect(await db.selectFrom('t').select('v').distinct().execute()).toEqual([{ v: 'z' }])
