@@ -34,6 +34,8 @@ export async function readReady(body: ReadableStream<Uint8Array>): Promise<Ready
     }
     if (result === undefined || (bytes > maxReadyBytes && chunks.length > 1)) {
       const next = result === undefined ? reading : reader.read()
+      // A source may fail before its reader comes to this piece. Without a listener, that would end the process.
+      next.catch(() => {})
       return { isWhole: false, pieces: rest(chunks, next, reader), cancel: () => void reader.cancel().catch(() => {}) }
     }
   }
