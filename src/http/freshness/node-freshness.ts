@@ -13,24 +13,28 @@ export function checkNode<Original>(
   response: ServerResponse,
   next: (error?: unknown) => void,
 ): void {
-  freshness.decide(request).then((decision) => {
-    // Another middleware, a timeout for example, may have answered meanwhile.
-    if (response.headersSent || response.destroyed) return
-    if (decision.kind === 'bypass') return next()
-    if (decision.kind === 'run') {
-      tagAnswer(response, decision.validator)
-      return decision.reads === undefined ? next() : runWork({ reads: decision.reads }, next)
-    }
-    response.statusCode = 304
-    for (const [name, value] of decision.headers) {
-      const before = response.getHeader(name)
-      response.setHeader(
-        name,
-        name === 'vary' && before !== undefined ? (varyWith(fieldValue(before), [value]) as string) : value,
-      )
-    }
-    response.end()
-  }, next)
+  freshness
+    .decide(request)
+    .then((decision) => {
+      // Another middleware, a timeout for example, may have answered meanwhile.
+      if (response.headersSent || response.destroyed) return
+      if (decision.kind === 'bypass') return next()
+      if (decision.kind === 'run') {
+        tagAnswer(response, decision.validator)
+        return decision.reads === undefined ? next() : runWork({ reads: decision.reads }, next)
+      }
+      response.statusCode = 304
+      for (const [name, value] of decision.headers) {
+        const before = response.getHeader(name)
+        response.setHeader(
+          name,
+          name === 'vary' && before !== undefined ? (varyWith(fieldValue(before), [value]) as string) : value,
+        )
+      }
+      response.end()
+    })
+    // Middleware around may have thrown as the head was sent: pass the error on to the rest of the application.
+    .catch(next)
 }
 
 function tagAnswer(response: ServerResponse, validator: Validator): void {
