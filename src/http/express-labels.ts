@@ -227,11 +227,17 @@ function mountsOf(router: unknown, apps: readonly App[], path: string, baseUrl: 
   return partial
 }
 
-function occurrences(router: unknown, apps: readonly App[], route: Route): number {
+/** @param around - the routers around this one. One that is mounted below itself has its routes at any number of places */
+function occurrences(router: unknown, apps: readonly App[], route: Route, around: readonly unknown[] = []): number {
+  if (around.includes(router)) return Number.POSITIVE_INFINITY
   let count = 0
   for (const layer of stackOf(router)) {
     if (layer.route !== undefined) count += Number(layer.route === route)
-    else for (const inner of routersBelow(router, layer, apps)) count += occurrences(inner, apps, route)
+    else {
+      for (const inner of routersBelow(router, layer, apps)) {
+        count += occurrences(inner, apps, route, [...around, router])
+      }
+    }
   }
   return count
 }

@@ -83,10 +83,16 @@ export function routersBelow(router: unknown, layer: Layer, known: readonly App[
 
 const mountedApp = 'mounted_app'
 
-/** Whether an application is hidden anywhere below the router. */
-export function hidesApps(router: unknown): boolean {
+/**
+ * Whether an application is hidden anywhere below the router.
+ *
+ * @param seen - routers that were looked at: one may be mounted below itself
+ */
+export function hidesApps(router: unknown, seen: Set<unknown> = new Set()): boolean {
+  if (seen.has(router)) return false
+  seen.add(router)
   return stackOf(router).some(
-    ({ name, route, handle }) => name === mountedApp || (route === undefined && hidesApps(handle)),
+    ({ name, route, handle }) => name === mountedApp || (route === undefined && hidesApps(handle, seen)),
   )
 }
 
@@ -205,11 +211,13 @@ export function pathsAt(request: ExpressRequest, middleware: unknown): readonly 
   return isWithin(apps[0], apps, middleware) ? [...pathsBelow(apps[0], apps, pathOf(request), middleware)] : undefined
 }
 
-function isWithin(router: unknown, apps: readonly App[], middleware: unknown): boolean {
+function isWithin(router: unknown, apps: readonly App[], middleware: unknown, seen: Set<unknown> = new Set()): boolean {
+  if (seen.has(router)) return false
+  seen.add(router)
   return stackOf(router).some(
     (layer) =>
       layer.handle === middleware ||
-      routersBelow(router, layer, apps).some((inner) => isWithin(inner, apps, middleware)),
+      routersBelow(router, layer, apps).some((inner) => isWithin(inner, apps, middleware, seen)),
   )
 }
 
