@@ -12,6 +12,7 @@ import {
   compressOptions,
   resolveCompressOptions,
 } from '../compression/compress-options.ts'
+import { isHeaderName } from './rules/answer-rules.ts'
 import type { HeaderRules } from './rules/harmless-headers.ts'
 
 /** The part of a cache that stores responses; every cache has it. */
@@ -104,7 +105,7 @@ export function resolveHttpCacheOptions<Request>(
   if (profile !== undefined) expectProfile(profile, cache)
   if (ttl !== undefined) parseDuration(ttl, 'ttl')
   if (typeof tags !== 'function' && tags !== 'auto') expectNames(tags, 'tags')
-  const varying = expectNames(vary, 'vary').map((name) => name.toLowerCase())
+  const varying = expectHeaders(vary, 'vary').map((name) => name.toLowerCase())
   const ignored = expectNames(options.ignoreHeaders ?? [], 'ignoreHeaders').map((name) => name.toLowerCase())
   const entry = { ...(profile !== undefined && { profile }), ...(ttl !== undefined && { ttl }) }
   const checkedTags = typeof tags === 'function' ? (request: Request) => expectNames(tags(request), 'tags') : undefined
@@ -149,4 +150,11 @@ function expectNames(value: unknown, option: string): readonly string[] {
   if (Array.isArray(value) && value.every((name) => typeof name === 'string')) return value
   watchRejection(value)
   throw new TypeError(`Expected \`${option}\` to be a list of names, got ${describeValue(value)}`)
+}
+
+/** A pattern, or several names in one text, would stand for no header, and all clients would share an answer. */
+function expectHeaders(value: unknown, option: string): readonly string[] {
+  const wrong = expectNames(value, option).find((name) => !isHeaderName(name) || name.includes('*'))
+  if (wrong === undefined) return value as readonly string[]
+  throw new TypeError(`Expected \`${option}\` to be a list of header names, got ${describeValue(wrong)}`)
 }

@@ -102,6 +102,14 @@ it('allows headers that are in `vary` or `ignoreHeaders`', () => {
   for (const name of ['x-tenants', 'x-ab', 'xcf-ray']) expect(reason(name)).toBe('fwd=bypass; detail=header')
 })
 
+it.each(['X-Tenant-*', '*', 'X-Tenant, Accept-Language', 'X-Tenant,', ' X-Tenant', 'X Tenant', 'X-Tenant:', 'Ä', ''])(
+  'refuses %j in `vary`: no request has such a header, so all clients would share an answer',
+  (name) => {
+    const wanted = 'Expected `vary` to be a list of header names, got '
+    expect(() => settingsOf({ vary: ['Accept', name] }, store)).toThrow(wanted)
+  },
+)
+
 describe('the warning about headers', () => {
   beforeEach(() => void vi.useFakeTimers())
   afterEach(() => void vi.useRealTimers())
