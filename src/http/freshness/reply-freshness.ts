@@ -12,7 +12,7 @@ export interface HookRequest {
   readonly url: string
   readonly originalUrl: string
   readonly headers: IncomingHttpHeaders
-  readonly routeOptions: { readonly url?: string | undefined }
+  readonly routeOptions: { readonly url?: string | undefined; readonly version?: string | undefined }
   readonly raw: Pick<IncomingMessage, 'method' | 'headers'>
 }
 
@@ -37,7 +37,9 @@ export function createFreshnessHooks(freshness: Freshness<HookRequest>): RouteFr
   return {
     preHandler(request, reply, next) {
       const { raw, url, originalUrl, routeOptions } = request
-      const checked = new NodeCachedRequest(raw, url, request, routeOptions.url ?? '', originalUrl)
+      // The client chooses the version of a route by a header.
+      const route = `${routeOptions.url ?? ''} ${routeOptions.version ?? ''}`
+      const checked = new NodeCachedRequest(raw, url, request, route, originalUrl)
       freshness.decide(checked).then((decision) => {
         if (decision.kind === 'bypass') return next()
         if (decision.kind === 'run') {
