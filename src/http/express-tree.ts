@@ -65,6 +65,18 @@ export function outermost(app: unknown): App | undefined {
   return outer
 }
 
+/**
+ * The application that the server of a request runs, if it is one of Express or Connect; else the outermost one that is known.
+ * An application that another one calls in a function, as `vhost` does, does not know that one.
+ */
+export function servedApp({ app, socket }: ExpressRequest): unknown {
+  const outer = outermost(app)
+  const { server } = socket as { server?: { listeners?(event: 'request'): readonly unknown[] } | null }
+  const listeners = server?.listeners?.('request') ?? []
+  if (listeners.includes(outer)) return outer
+  return listeners.find((listener) => typeof (listener as { handle?: unknown }).handle === 'function') ?? outer
+}
+
 /** The handlers in front of this one in its application. */
 export function handlersBefore(request: ExpressRequest, middleware: unknown): unknown[] {
   const handles = stackOf(request.app).map(({ handle }) => handle)

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { expectExpress } from '../../http/expect-call.ts'
-import { type ExpressRequest, outermost } from '../../http/express-tree.ts'
+import { type ExpressRequest, servedApp } from '../../http/express-tree.ts'
 import type { HttpCacheOptions, ResponseStore } from '../../http/response-cache/http-cache-options.ts'
 import { continueRerun, rerunApplication, respondNode } from '../../http/response-cache/node-cache.ts'
 import { createResponseCache } from '../../http/response-cache/response-cache.ts'
@@ -33,7 +33,7 @@ export function cacheResponses<
     if (continueRerun(request)) return next()
     // Over HTTP/2, which Express does not support, a head cannot be held back once it is written.
     if (request.httpVersionMajor > 1) return next()
-    const rerun = () => rerunApplication(outermost(request.app) as Application, request, request.originalUrl, maxBytes)
+    const rerun = () => rerunApplication(servedApp(request) as Application, request, request.originalUrl, maxBytes)
     respondNode(responses, { request: readCachedRequest(request), response, next, rerun })
   }
 }

@@ -60,6 +60,49 @@ describe.each<[version: string, create: () => express.Express]>([
     expect(runs).toBe(4)
   })
 
+  it.each<[way: string, path: string, mount: (outer: express.Express, inner: express.Express) => void]>([
+    ['mounts', '/users', (outer, inner) => outer.use(inner)],
+    ['calls in a function, as vhost does,', '/users', (outer, inner) => outer.use((...call) => inner(...call))],
+    ['calls in a function of a path', '/api/users', (outer, inner) => outer.use('/api', (...call) => inner(...call))],
+    ['calls on a route', '/users', (outer, inner) => void outer.get('/users', (...call) => inner(...call))],
+    [
+      'calls in another one',
+      '/a/b/users',
+      (outer, inner) => outer.use('/a', (...call) => create().use('/b', (...inside) => inner(...inside))(...call)),
+    ],
+  ])('of an application that another one %s is renewed behind the middleware of both', async (_way, path, mount) => {
+    let now = 1_000
+    const cache = createCache({ profiles: { default: { ttl: '1m', stale: '10m' } }, clock: () => now })
+    const [outer, inner] = [create(), create()]
+    let runs = 0
+    outer.use((request, _response, next) => {
+      Object.assign(request, { language: 'de' })
+      next()
+    })
+    mount(outer, inner)
+    inner.get('/users', cacheResponses(cache), (request, response) => {
+      response.send(`run ${++runs} in ${(request as { language?: string }).language}`)
+    })
+    const server = outer.listen(0)
+    onTestFinished(async () => {
+      server.close()
+      server.closeAllConnections()
+      await cache.close()
+    })
+    await once(server, 'listening')
+    const get = async () => {
+      const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`)
+      return [await response.text(), response.headers.get('cache-status')]
+    }
+    await get()
+    for (let renewals = 1; renewals <= 2; renewals++) {
+      now += 90_000
+      expect(await get()).toEqual([`run ${renewals} in de`, 'posthaste; hit'])
+      await expect.poll(() => runs).toBe(renewals + 1)
+      await expect.poll(get).toEqual([`run ${renewals + 1} in de`, 'posthaste; hit'])
+    }
+  })
+
   it('is renewed without a word in the statistics of requests', async () => {
     let now = 1_000
     const cache = createCache({ profiles: { default: { ttl: '1m', stale: '10m' } }, clock: () => now })
