@@ -90,7 +90,9 @@ function watchStatus(socket: Duplex): () => number | undefined {
   const watched = (send: (...data: never[]) => unknown) =>
     function (this: Duplex, ...data: unknown[]) {
       Object.assign(socket, { write, end })
-      const code = /^HTTP\/1\.1 (\d{3}) /.exec(String(data[0]))?.[1]
+      const [head] = data
+      const text = String(head instanceof Uint8Array ? Buffer.from(head) : head)
+      const code = /^HTTP\/1\.1 (\d{3}) /.exec(text)?.[1]
       if (code !== undefined) status = Number(code)
       return Reflect.apply(send, this, data)
     }
