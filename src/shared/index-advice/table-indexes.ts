@@ -51,7 +51,8 @@ async function postgresIndexes(schema: string | undefined, table: string, read: 
           (select attname from pg_attribute where attrelid = i.indrelid and attnum = i.indkey[k - 1]) as col
           from pg_index i join pg_class c on c.oid = i.indexrelid, generate_series(1, i.indnkeyatts) k
           where i.indrelid = to_regclass(`,
-        '::text) and i.indisvalid',
+        // Indexes such as BRIN, GIN and hash have no order.
+        `::text) and i.indisvalid and pg_indexam_has_property(c.relam, 'can_order')`,
       ],
       [ValueNode.create(regclass(schema, table))],
     ),

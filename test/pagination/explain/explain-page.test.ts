@@ -472,6 +472,14 @@ describe.each(judged)('explainPage on $name', (engine) => {
     })
   })
 
+  it.runIf(dialect === 'postgres')('takes no index without an order for one that serves', async () => {
+    await create('create index users_brin on users using brin (created_at, id)')
+    expect(await explainPage(users(db), { by: ['created_at' as never], unique: 'id' })).toMatchObject({
+      access: 'sort',
+      index: expect.stringContaining('("created_at", "id")'),
+    })
+  })
+
   it('takes `is true` for an equality where an index does', async () => {
     const query = users(db).where('active', 'is', true)
     const options = { by: ['name' as never], unique: 'id' }
