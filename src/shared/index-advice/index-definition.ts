@@ -73,11 +73,10 @@ export function indexFor({ fixed, keys, table: { table } }: TableNeed, dialect: 
 /** A name of letters, digits and `_`. If it must be cut, it ends in a hash, so that it stays unique. */
 function nameOf(columns: string): string {
   const words = columns.replace(/[^\p{L}\p{M}\p{N}_]+/gu, '_')
-  const bytes = Buffer.from(words)
-  if (bytes.length <= maxName) return words
+  if (Buffer.byteLength(words) <= maxName) return words
   const hash = nodeCrypto().hash('sha256', columns).slice(0, 8)
-  const start = bytes.subarray(0, maxName - 1 - hash.length).toString()
-  // A character that was cut is decoded as U+FFFD.
+  const start = Buffer.from(words).toString('utf8', 0, maxName - 1 - hash.length)
+  // The last letter may have been cut in half.
   return `${start.replace(/\uFFFD+$/, '')}_${hash}`
 }
 
