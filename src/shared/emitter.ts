@@ -34,7 +34,10 @@ export class Emitter<Events extends object> {
   }
 
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
-    for (const listener of this.#listeners.get(name) ?? []) {
+    const listeners = this.#listeners.get(name) ?? new Set()
+    // A copy: a listener that is added meanwhile waits for the next event. Otherwise one that adds itself again would never end.
+    for (const listener of [...listeners]) {
+      if (!listeners.has(listener)) continue
       try {
         watchRejection((listener as (event: Events[Name]) => unknown)(event), this.#onError)
       } catch (error) {
