@@ -38,10 +38,12 @@ export function requirePeer<Module>(name: string, what: string, install: string,
   const { createRequire } = process.getBuiltinModule('node:module')
   // The search cannot start at this file: only `import.meta` knows its path, which a CommonJS build of the program does
   // not have.
-  for (const start of [process.argv[1], `${process.cwd()}/index.js`]) {
+  const { resolve } = process.getBuiltinModule('node:path')
+  for (const start of [process.argv[1], 'index.js']) {
     if (start === undefined) continue
     try {
-      const require = createRequire(start)
+      // Not every program has a file: in a worker with `eval`, the first is '[worker eval]', and after `node -` it is '-'.
+      const require = createRequire(resolve(start))
       return user === undefined ? require(name) : createRequire(require.resolve(user))(name)
     } catch (error) {
       if (!isMissing(error)) throw error

@@ -50,6 +50,22 @@ describe('a peer that is required', () => {
     process.argv[1] = program as string
   })
 
+  // What `process.argv[1]` is in a `Worker` with `eval`, with `node - <arguments>`, and in a single executable application.
+  it.each(['[worker eval]', '-', '--verbose'])(
+    'is found from the working directory if the program has no file: %s',
+    (start) => {
+      vi.spyOn(process, 'cwd').mockReturnValue(folder)
+      const [, program] = process.argv
+      process.argv[1] = start
+      try {
+        expect(requirePeer<{ answer: number }>('whole', what, install).answer).toBe(42)
+        expect(() => requirePeer('no-such-package', what, install)).toThrow(message)
+      } finally {
+        process.argv[1] = program as string
+      }
+    },
+  )
+
   it('says what to install when it, or one that it needs, is missing', () => {
     vi.spyOn(process, 'cwd').mockReturnValue(folder)
     for (const name of ['no-such-package', 'incomplete']) {
