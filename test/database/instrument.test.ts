@@ -444,6 +444,29 @@ describe('slow queries', () => {
     })
   })
 
+  it.each([
+    ['orders', 'first name'],
+    ['orders', 'total desc'],
+    ['orders', "o'clock"],
+    ['orders', 'back`tick'],
+    ['orders', 'back\\slash'],
+    ['orders', `\${db}`],
+    ['orders', 'größe'],
+    ['my orders', 'status'],
+    ["o'rders", 'status'],
+  ])('get advice whose code runs, whatever the names: %s, %s', async (table, column) => {
+    const dialect = new SqliteDialect({ database: nodeSqlite(new DatabaseSync(':memory:')) })
+    const db = new Kysely<Record<string, { id: number }>>(instrument({ dialect }, { slow: '0ms' }))
+    await sql`create table ${sql.id(table)} (id integer primary key, ${sql.id(column)} text)`.execute(db)
+    await db.selectFrom(table).selectAll().where(sql.ref(column), '=', 'x').execute()
+    await expect.poll(() => queryReport(db).advice).toMatchObject([{ columns: [column], proven: true }])
+    const code = queryReport(db).advice[0]?.kysely
+    await new Function('db', 'sql', `return ${code}`)(db, sql)
+    const { rows } = await sql<{ name: string }>`select name from pragma_index_list(${table})`.execute(db)
+    expect(rows).toHaveLength(1)
+    await db.destroy()
+  })
+
   it('get no advice where an index already serves them', async () => {
     const db = openSqlite({ slow: '0ms' })
     await db.selectFrom('users').selectAll().where('id', '=', 1).execute()

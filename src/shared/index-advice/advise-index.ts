@@ -106,7 +106,7 @@ function advised(candidate: IndexCandidate, { dialect, compile }: AdvisorDatabas
   const list = kyselyColumns?.map((column) => `'${column}'`).join(', ')
   const kysely =
     list === undefined
-      ? `sql\`${ddl}\`.execute(db)`
+      ? `sql\`${ddl.replace(/[`\\]|\$\{/g, '\\$&')}\`.execute(db)`
       : `db.schema.createIndex('${name}').on('${on}').columns([${list}]).execute()`
   return { table: identifier.name, name, columns: columns.map(String), kysely, ddl }
 }

@@ -57,10 +57,12 @@ export function indexFor({ fixed, keys, table: { table } }: TableNeed, dialect: 
     text(')'),
     ...condition,
   ]
+  const named = [...first, ...keys.map((key) => columnOf(key.node)?.column ?? ''), table.table.identifier.name]
   const isPlain =
     inIndex === undefined &&
     partial.length === 0 &&
-    keys.every((key) => columnOf(key.node) !== undefined && !hasOwnNulls(key, dialect))
+    named.every((one) => plainName.test(one)) &&
+    !keys.some((key) => hasOwnNulls(key, dialect))
   const kyselyKeys = keys.map((key) => `${columnOf(key.node)?.column}${key.isDescending ? ' desc' : ''}`)
   return {
     name: indexName,
@@ -82,6 +84,9 @@ function nameOf(columns: string): string {
 
 /** The shortest limit of all databases: PostgreSQL's, in bytes. */
 const maxName = 63
+
+/** In other names, Kysely's `createIndex` may see a direction or a schema, and code would have to escape characters. */
+const plainName = /^[\p{L}\p{M}\p{N}_$]+$/u
 
 function text(sql: string): RawNode {
   return RawNode.createWithSql(sql)
