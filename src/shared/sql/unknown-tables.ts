@@ -65,12 +65,12 @@ function isShown(node: QueryNode | undefined): boolean {
 const shownKinds: ReadonlySet<string> = new Set(['TableNode', 'SelectQueryNode', 'ValuesNode'])
 
 /**
- * The text with `{n}` for each parameter, without quoted texts, and without words that only look like a clause. If a
- * backslash may escape a quote, as on MySQL, both ways of reading are returned.
+ * The text with `{n}` for each parameter, without quoted texts, and without words that only look like a clause: once for
+ * each way in which a database may read it.
  */
 function textsOf({ sqlFragments }: RawNode): readonly string[] {
   const text = sqlFragments.reduce((before, fragment, index) => `${before} {${index - 1}} ${fragment}`)
-  const readings = /\\['"]/.test(text) ? [quoted, quotedWithEscapes] : [quoted]
+  const readings = partsByHint.flatMap(([hint, parts]) => (hint.test(text) ? [parts] : []))
   return readings.map((parts) => {
     // A quote in a comment or a name does not begin a text.
     const unquoted = text.replace(parts, (part, kept?: string) => {
@@ -82,10 +82,18 @@ function textsOf({ sqlFragments }: RawNode): readonly string[] {
 }
 
 /** MySQL executes a comment that begins with `/*!`, and reads `--` as two minus signs if no space follows. */
-const comment = /^(?:--\s(?!\{)|\/\*(?!!))/
+const comment = /^(?:--\s(?!\{)|#|\/\*(?!!))/
 
-const quoted = /(--[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"]|"")*"|`[^`]*`)|'(?:[^']|'')*'/g
-const quotedWithEscapes = /(--[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\]|""|\\[\s\S])*"|`[^`]*`)|'(?:[^'\\]|''|\\[\s\S])*'/g
+/**
+ * The quoted texts of SQL, and in a group the comments and names, by a hint that the text may be read so: the standard's,
+ * those with escapes, those of MySQL with `#` before a comment, and those of PostgreSQL between dollars.
+ */
+const partsByHint: readonly (readonly [hint: RegExp, parts: RegExp])[] = [
+  [/^/, /(--[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"]|"")*"|`[^`]*`)|'(?:[^']|'')*'/g],
+  [/\\['"]/, /(--[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\]|""|\\[\s\S])*"|`[^`]*`)|'(?:[^'\\]|''|\\[\s\S])*'/g],
+  [/#/, /(--[^\n]*|#[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\]|""|\\[\s\S])*"|`[^`]*`)|'(?:[^'\\]|''|\\[\s\S])*'/g],
+  [/\$\w*\$/, /(--[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"]|"")*"|`[^`]*`)|'(?:[^']|'')*'|\$(\w*)\$[\s\S]*?\$\2\$/g],
+]
 
 const noClause =
   /\bextract\s*\(\s*\w+\s+from\b|\bdistinct\s+from\b|\b(?:replace|insert)(?=\s*\()|\busing\s+\w+\s*(?=\))|\bwith\s+(?:ordinality|ties|time\s+zone)\b/gi

@@ -27,10 +27,11 @@ const harmless = [
   "coalesce(id, 'x')",
 ]
 
-/** Those of databases in which a backslash is a letter, and of MySQL, in which it escapes a quote. */
+/** Those of databases in which a backslash is a letter, of MySQL, in which it escapes a quote, and of PostgreSQL. */
 const harmlessByDialect = [
   [...harmless, "'\\'", "'a\\'"],
-  [...harmless, "'\\\\'", "'it\\'s'", '"a\\"s\'"'],
+  [...harmless, "'\\\\'", "'it\\'s'", '"a\\"s\'"', "# don't\n1", "'#1'"],
+  [...harmless, "$$it's$$", "$of$ it's $$ $of$", "data #>> '{a,b}'\n"],
 ]
 
 /** Places in which a text names a table. */
@@ -72,6 +73,7 @@ describe('`hasUnknownTables`', () => {
     "position(coalesce('@', 'a') in email)",
     "match(name) against ('a' in boolean mode)",
     'id in (1, 2)',
+    "data #>> '{from,name}'",
   ])('knows that %s reads no table', (text) => {
     expect(isUnknown(sql.raw(text))).toBe(false)
   })
