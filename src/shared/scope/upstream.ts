@@ -3,6 +3,11 @@ import { performance } from 'node:perf_hooks'
 import { wait } from './wait-names.ts'
 import { holdLoop, type Waits } from './waits.ts'
 
+interface UndiciRequest {
+  readonly method?: unknown
+  readonly upgrade?: unknown
+}
+
 /** Running requests of `fetch`, by undici's request object. */
 type OpenFetches = WeakMap<object, Waits>
 
@@ -24,8 +29,10 @@ export function watchUpstream(currentWaits: () => Waits | undefined): void {
   }
   subscribe('undici:request:create', (message) => {
     const waits = currentWaits()
-    if (waits === undefined) return
-    open.set((message as { readonly request: object }).request, waits)
+    const { request } = message as { readonly request: UndiciRequest }
+    // No event tells the end of these two: they become a connection, of a WebSocket or through a proxy.
+    if (waits === undefined || request.upgrade || request.method === 'CONNECT') return
+    open.set(request, waits)
     waits.begin(wait.upstream, performance.now())
   })
   subscribe('undici:request:trailers', end)
