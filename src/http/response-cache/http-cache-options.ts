@@ -2,6 +2,7 @@ import type { TableTag } from '../../cache/tags.ts'
 import type { Cache } from '../../cache/types.ts'
 import { expectObject, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import { describeValue, expectOneOf, expectWholeNumber } from '../../shared/assertions.ts'
+import { isHttpToken } from '../../shared/http-token.ts'
 import { watchRejection } from '../../shared/rejections.ts'
 import { type Clock, systemClock, wallClock } from '../../shared/time/clock.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
@@ -12,7 +13,6 @@ import {
   compressOptions,
   resolveCompressOptions,
 } from '../compression/compress-options.ts'
-import { isHeaderName } from './rules/answer-rules.ts'
 import type { HeaderRules } from './rules/harmless-headers.ts'
 
 /** The part of a cache that stores responses; every cache has it. */
@@ -154,7 +154,7 @@ function expectNames(value: unknown, option: string): readonly string[] {
 
 /** A pattern, or several names in one text, would stand for no header, and all clients would share an answer. */
 function expectHeaders(value: unknown, option: string): readonly string[] {
-  const wrong = expectNames(value, option).find((name) => !isHeaderName(name) || name.includes('*'))
+  const wrong = expectNames(value, option).find((name) => !isHttpToken(name) || name.includes('*'))
   if (wrong === undefined) return value as readonly string[]
   throw new TypeError(`Expected \`${option}\` to be a list of header names, got ${describeValue(wrong)}`)
 }

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 // The global `performance` is a getter. Calling it takes a quarter of the time of reading the clock.
 import { performance } from 'node:perf_hooks'
 import { describeValue } from '../assertions.ts'
+import { isHttpToken } from '../http-token.ts'
 import { startTimer, type Timer } from '../time/timers.ts'
 import { Abandonable } from './abandonable.ts'
 import { watchUpstream } from './upstream.ts'
@@ -72,7 +73,7 @@ export class OpenRequestScope extends Abandonable implements RequestScope {
   }
 
   time<Value>(name: string, fn: () => Value): Value {
-    if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name)) {
+    if (typeof name !== 'string' || !isHttpToken(name)) {
       throw new TypeError(`Expected \`name\` to be a word, got ${describeValue(name)}`)
     }
     if (name === 'loop' || name === 'rest') {

@@ -1,3 +1,4 @@
+import { isHttpToken } from '../../../shared/http-token.ts'
 import { type AnswerHead, headerOf } from './answer-head.ts'
 import { parseDirectives, readFreshness } from './freshness.ts'
 
@@ -81,7 +82,7 @@ function varyNames(vary: string | undefined): string[] {
     .filter((name) => name !== '')
 }
 
-/** Whether it is a token (RFC 9110, 5.6.2) other than `*`. */
+/** Whether it is a token other than `*`. */
 export function isHeaderName(name: string): boolean {
-  return name !== '*' && /^[\w!#$%&'*+.^`|~-]+$/.test(name)
+  return name !== '*' && isHttpToken(name)
 }
