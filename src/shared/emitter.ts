@@ -34,7 +34,8 @@ export class Emitter<Events extends object> {
   }
 
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
-    const listeners = this.#listeners.get(name) ?? new Set()
+    const listeners = this.#listeners.get(name)
+    if (listeners === undefined) return
     // A copy: a listener that is added meanwhile waits for the next event. Otherwise one that adds itself again would never end.
     for (const listener of [...listeners]) {
       if (!listeners.has(listener)) continue
