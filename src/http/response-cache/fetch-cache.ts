@@ -54,6 +54,8 @@ export async function respondFetch<Original>(
   const cachedRequest = toCachedRequest(request, original, route)
   const responding = responses.respond(cachedRequest, {
     async forRequest() {
+      // Some servers abort it only if it was read before the client left.
+      const { signal } = request
       const given = await run(unconditional(request))
       // After an error, Hono returns its page of that error here. It may have been sent already.
       if (hasFailed) return { ...noAnswer, isAbandoned: true }
@@ -61,7 +63,8 @@ export async function respondFetch<Original>(
       handlerResponse = response
       if (isStreaming)
         streaming.resolve(withCacheStatus(withoutKnown(response, cachedRequest, readToEnd), 'posthaste; fwd=miss'))
-      return answer
+      // A handler that was stopped because its client left may give less than its answer, as if that were all.
+      return answer.then((ended) => (signal?.aborted ? { ...ended, isAbandoned: true } : ended))
     },
     inBackground:
       rerun &&

@@ -1,6 +1,9 @@
+import { once } from 'node:events'
 import { DatabaseSync } from 'node:sqlite'
+import { Hono } from 'hono'
 import { SqliteDialect } from 'kysely'
 import { type Cache, createCache, instrument, nodeSqlite, PerformanceMonitor } from 'posthaste'
+import { cacheResponses } from 'posthaste/hono'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { askAndLeave } from '../../scope/support/servers.ts'
 import { type Answerer, ask } from '../../support/answering.ts'
@@ -64,6 +67,50 @@ describe.each(cachingOnNode)('on %s, a client that leaves before the handler run
     },
   )
 })
+
+/** Handlers of fetch-style servers learn by the signal of the request that the client has left. */
+type Body = ConstructorParameters<typeof Response>[0]
+type FetchHandler = (request: Request) => Promise<Response>
+const fetchServers: readonly [name: string, cached: (cache: Cache, handler: FetchHandler) => FetchHandler][] = [
+  ['Hono', (cache, handler) => fetchOf(new Hono().get('/', cacheResponses(cache), (c) => handler(c.req.raw)))],
+  ['cache.http', (cache, handler) => cache.http(handler)],
+]
+
+function fetchOf(app: Hono): FetchHandler {
+  return async (request) => app.fetch(request)
+}
+
+describe.each(fetchServers)('on %s, a handler that gives less once its client has left', (_name, cached) => {
+  it.each<[what: string, headers: Record<string, string>, respond: (parts: Promise<string>) => Body | Promise<Body>]>([
+    ['in one piece', {}, (parts) => parts],
+    ['in one piece, to a conditional request', { 'if-none-match': '"old"' }, (parts) => parts],
+    ['in pieces', {}, (parts) => ReadableStream.from(piecesOf(parts)) as Body],
+  ])('gives it to no other client, %s', async (_what, headers, respond) => {
+    const cache = createCache()
+    const asked: Request[] = []
+    const handler = cached(cache as unknown as Cache, async (request) => {
+      asked.push(request)
+      const { signal } = request
+      const rest = asked.length === 1 ? once(signal, 'abort').then(() => '') : Promise.resolve('whole')
+      return new Response(await respond(rest), { headers: { 'content-type': 'text/plain' } })
+    })
+    const leaving = new AbortController()
+    const left = handler(new Request('http://server/', { headers, signal: leaving.signal })).then((answer) =>
+      answer.text(),
+    )
+    await until(() => asked.length === 1)
+    const waiting = handler(new Request('http://server/'))
+    leaving.abort()
+    await left
+    const later = await handler(new Request('http://server/'))
+    expect([await (await waiting).text(), await later.text()]).toEqual(['whole', 'whole'])
+    await cache.close()
+  })
+})
+
+async function* piecesOf(parts: Promise<string>) {
+  yield Buffer.from(await parts)
+}
 
 /** One client leaves while it waits for the store, one stays. */
 async function leave(
