@@ -240,6 +240,7 @@ export class InstrumentedConnection {
   async #fail(running: RunningQuery, error: unknown, streamed: boolean): Promise<never> {
     this.#instrumentation.observer.recordEnd(running, 0, streamed, error)
     const { dialect, invalidation } = this.#instrumentation
+    if (running.statement.writes.length === 0) currentReads()?.addFailure()
     if (!running.inTransaction && running.repeated !== undefined && classifyError(error, dialect).retry !== 'no') {
       running.repeated.forgetRuns(1)
     }

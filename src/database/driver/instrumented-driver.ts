@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import type { DatabaseConnection, Driver, TransactionSettings } from 'kysely'
 import { wait } from '../../shared/scope/wait-names.ts'
 import { holdLoop } from '../../shared/scope/waits.ts'
+import { currentReads } from '../../shared/scope/work.ts'
 import { AbandonedConnection, type PendingConnection, realConnection } from '../cancel/abandoned-connection.ts'
 import { type ConnectionControl, requestConnection, setControl } from '../cancel/connection-control.ts'
 import type { AcquireOptions, Execute } from '../execute.ts'
@@ -90,6 +91,7 @@ export class InstrumentedDriver implements Driver {
 
   readonly #onRefused = (error: unknown): never => {
     this.#mutex?.unlock()
+    currentReads()?.addFailure()
     throw error
   }
 

@@ -145,7 +145,7 @@ export function createFreshness<Request>(
             learnedByKey.delete(name)
             return undefined
           }
-          if (tags.length === 0 || !isHeard(reads, before)) return undefined
+          if (tags.length === 0 || reads.hasFailed || !isHeard(reads, before)) return undefined
         }
         const { varied } = learn(answer, tags)
         const isKnown = sameTags(tags, known) && before.stamps.every((stamp) => stamp !== undefined)

@@ -24,6 +24,8 @@ export class Reads {
    * were read.
    */
   isUncommitted = false
+  /** Whether a query failed: the work may have gone on without what it should have read. */
+  hasFailed = false
   readonly #cache: object
   readonly #around: Reads | undefined
 
@@ -64,6 +66,10 @@ export class Reads {
   /** Records that an invalidated value was served. */
   addInvalidated(): void {
     for (const reads of this.chain()) reads.isInvalidated = true
+  }
+
+  addFailure(): void {
+    for (const reads of this.chain()) reads.hasFailed = true
   }
 
   /** Whether the other work is this work, or a part of it. */
