@@ -81,13 +81,14 @@ export function createCache<Name extends string = 'default', Tag extends string 
       if (fresh === true || signal?.aborted) return undefined
       if (tags !== undefined && !entry.hasTags(neededTags(tags))) return undefined
     }
-    recordUse(entry)
-    return entry
+    const reads = currentReads()
+    return memory.mayServe(reads) ? recordUse(entry, reads) : undefined
   }
 
   /** Notes that the running work depends on the entry's tags. */
-  function recordUse(entry: MemoryEntry | undefined): MemoryEntry | undefined {
-    if (entry !== undefined) currentReads()?.addValue(identity, entry.tags, coherence.seenStamp)
+  function recordUse(entry: MemoryEntry | undefined, reads = currentReads()): MemoryEntry | undefined {
+    const stamp = memory.mayServe(reads) ? coherence.seenStamp : Number.POSITIVE_INFINITY
+    if (entry !== undefined) reads?.addValue(identity, entry.tags, stamp)
     return entry
   }
 

@@ -99,7 +99,7 @@ export class Engine {
 
   /** @param hasWaited - whether the caller has waited for another load to end: any load under way began after the call */
   #ask(call: Call, hasWaited = false): Answer | Promise<Answer> {
-    const entry = call.isFresh ? undefined : this.#memory.get(call.key)
+    const entry = call.isFresh || !this.#memory.mayServe(call.reads) ? undefined : this.#memory.get(call.key)
     if (entry === undefined || !this.#isServable(entry, call)) return this.#join(call, entry, hasWaited)
     call.reads?.addValue(this.#identity, entry.tags, this.#coherence.seenStamp)
     const now = this.#time.now()

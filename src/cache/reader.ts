@@ -1,6 +1,7 @@
 import { automaticTag } from '../shared/scope/reads.ts'
 import { timeWait } from '../shared/scope/request-scope.ts'
 import { wait } from '../shared/scope/wait-names.ts'
+import { currentReads } from '../shared/scope/work.ts'
 import { sleep } from '../shared/time/waiting.ts'
 import type { Call } from './call-options.ts'
 import type { MissReason } from './counters.ts'
@@ -132,9 +133,10 @@ export class Reader {
 
   /** The fresh entry of each key, from memory or with one round trip for all. Counts one request for each key. */
   readFresh(keys: readonly string[]): Promise<(MemoryEntry | undefined)[]> {
+    const usesMemory = this.#memory.mayServe(currentReads())
     return Promise.all(
       keys.map((key) => {
-        const entry = this.#memory.get(key)
+        const entry = usesMemory ? this.#memory.get(key) : undefined
         if (entry === undefined) return this.#readFreshFromStore(key, 'absent')
         // First `isCurrent`: it may find that a tag has made the entry stale, and then changes `freshUntil`.
         if (!this.#memory.isCurrent(entry)) return this.#readFreshFromStore(key, 'invalidated')

@@ -90,7 +90,7 @@ export class SharedLoad implements Start {
     this.isFresh = isFresh
     this.isRefresh = isRefresh
     this.#named = tags
-    this.reads = isAutomatic ? new Reads(cache, reads) : undefined
+    this.reads = isAutomatic ? new Reads(cache, reads, true) : undefined
     this.#sequence = start.sequence
     this.#startedAt = start.startedAt
     this.answer = this.#fresh.promise

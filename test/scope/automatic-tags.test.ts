@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Keyv } from 'keyv'
 import { Kysely, SqliteDialect, sql } from 'kysely'
 import { type CacheOptions, cachedQuery, createCache, instrument, nodeSqlite, type Warning } from 'posthaste'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -44,6 +45,35 @@ describe("`tags: 'auto'`", () => {
     await db.insertInto('users').values({ id: 1, writer: 0, value: 1, org_id: 0 }).execute()
     expect(await report()).toEqual([[{ id: 1, writer: 0, value: 1, org_id: 0 }], []])
   })
+
+  it.each(['getOrSet', 'get', 'getMany', 'has', 'peek'] as const)(
+    'stores no value made from what another process has invalidated in a Keyv store: %s',
+    async (method) => {
+      const store = new Keyv() as never
+      const { cache, db } = open({ store })
+      const { cache: other } = open({ store })
+      const users = () => db.selectFrom('users').selectAll().execute()
+      const read = async () => {
+        if (method === 'getOrSet') return cache.getOrSet('users', users, { tags: ['table:users'] })
+        return method === 'getMany' ? (await cache.getMany(['users']))[0] : cache[method]('users')
+      }
+      let loads = 0
+      const report = () => {
+        const load = async () => {
+          loads++
+          return (await read()) || users()
+        }
+        return cache.getOrSet('report', load, auto)
+      }
+      await cache.getOrSet('users', users, { tags: ['table:users'] })
+      await sql`insert into users (id, writer, value, org_id) values (1, 0, 1, 0)`.execute(db)
+      await other.invalidateTags('table:users')
+      expect(await report()).toHaveLength(1)
+      expect((await other.get('report')) ?? []).toHaveLength(1)
+      await report()
+      expect(loads).toBe(1)
+    },
+  )
 
   it('takes over the tags of cached values that a load uses, in whatever way it gets them', async () => {
     const { cache, db, tagsOf } = open()

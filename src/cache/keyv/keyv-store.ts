@@ -101,7 +101,9 @@ export class KeyvStore implements Store {
     return Promise.all(writes.map((write) => this.#writeOne(write)))
   }
 
-  async #writeOne({ key, entry, lease }: EntryWrite): Promise<WriteOutcome> {
+  async #writeOne({ key, entry, lease, memoryStamp }: EntryWrite): Promise<WriteOutcome> {
+    // The load shared a value whose own load may have begun before the latest invalidations.
+    if (memoryStamp === Number.NEGATIVE_INFINITY) return 'invalidated'
     const before = lease as KeyvLease
     const { tags } = entry.header
     const names = [this.#generationKey, this.#changesKey, this.#entryKey(key)]

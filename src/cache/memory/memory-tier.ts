@@ -1,4 +1,5 @@
 import { isWorkers } from '../../shared/platform/runtime.ts'
+import type { Reads } from '../../shared/scope/reads.ts'
 import type { Profile } from '../profile.ts'
 import type { CoarseTime } from './coarse-time.ts'
 import { countHit, FifoCache, type FifoNode } from './fifo-cache.ts'
@@ -118,7 +119,7 @@ interface MemoryDependencies {
   readonly log: InvalidationLog
   readonly time: CoarseTime
   /** Knows whether this process has heard of every invalidation in the store. */
-  readonly coherence: { isVerifiedAt(now: number): boolean }
+  readonly coherence: { isVerifiedAt(now: number): boolean; readonly seenStamp: number }
   /** How long an entry counts as verified by its own read or load. */
   readonly verifiedForMs: number
 }
@@ -160,6 +161,14 @@ export class MemoryTier {
     if (this.#time.tick() >= entry.readyUntil && !this.#isReady(entry)) return undefined
     countHit(entry)
     return entry
+  }
+
+  /**
+   * Whether work with these reads may be given values from memory. Where this process hears of no changes, a value may lack
+   * one that the store has, and the tags of a load that used it would not show that.
+   */
+  mayServe(reads: Reads | undefined): boolean {
+    return reads?.isLoad !== true || this.#coherence.seenStamp !== Number.NEGATIVE_INFINITY
   }
 
   /** The entry, whatever its age. */

@@ -26,6 +26,8 @@ export class Reads {
   isUncommitted = false
   /** Whether a query failed: the work may have gone on without what it should have read. */
   hasFailed = false
+  /** Whether the work is a load, whose value is stored with these tags. */
+  readonly isLoad: boolean
   readonly #cache: object
   readonly #around: Reads | undefined
 
@@ -33,7 +35,8 @@ export class Reads {
    * @param cache - the {@link cacheIdentity} of the cache that the tags belong to
    * @param around - the work that this work is a part of: it depends on all that its parts read
    */
-  constructor(cache: object, around: Reads | undefined) {
+  constructor(cache: object, around: Reads | undefined, isLoad = false) {
+    this.isLoad = isLoad
     this.#cache = cache
     this.#around = around
   }
