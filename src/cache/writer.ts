@@ -6,7 +6,7 @@ import type { StoreCounters } from './counters.ts'
 import { type Events, toEvent } from './events.ts'
 import type { CoarseTime } from './memory/coarse-time.ts'
 import type { Change, InvalidationLog } from './memory/invalidation-log.ts'
-import type { MemoryTier, NewEntry } from './memory/memory-tier.ts'
+import type { MemoryEntry, MemoryTier, NewEntry } from './memory/memory-tier.ts'
 import type { CacheSettings } from './options.ts'
 import type { Profile } from './profile.ts'
 import type { Loaded, SharedLoad } from './shared-load.ts'
@@ -33,6 +33,8 @@ interface WriterDependencies {
 export class Writer {
   readonly #dependencies: WriterDependencies
 
+  /** What the latest `set` of each key has put in memory, until it is sent to the store. */
+  readonly #unsent = new Map<string, MemoryEntry>()
   readonly #held = new Set<{ readonly key: string; readonly lease: Lease; readonly load: SharedLoad }>()
   /** One timer renews all leases, so that they share round trips. It stops when there are none. */
   #renewal: Timer | undefined
@@ -101,17 +103,25 @@ export class Writer {
     this.outdate(change)
     const start = { sequence: log.sequence, startedAt: time.exact() }
     const about: NewEntry = { profile, ttlMs, staleMs, tags, costMs: 0, ...start }
-    memory.set(key, memory.createEntry(value, inspection.bytes, about))
+    const entry = memory.createEntry(value, inspection.bytes, about)
+    memory.set(key, entry)
     if (store === undefined) return true
+    this.#unsent.set(key, entry)
     const stored = await this.#tryEncode(key, value, inspection, about)
-    if (stored !== undefined) return store.set(key, stored)
-    await store.invalidate(change)
-    return false
+    // While a large value was compressed, a later call has set or deleted the key.
+    if (this.#unsent.get(key) !== entry) return true
+    this.#unsent.delete(key)
+    const isStored = stored !== undefined && (await store.set(key, stored))
+    if (stored === undefined) await store.invalidate(change)
+    // As in `invalidate`: reads that began in between may have put the value before in memory, where this one is not kept.
+    if (memory.get(key) !== entry && log.isKeyCurrent(start.sequence, key)) this.outdate(change)
+    return isStored
   }
 
   /** Makes entries outdated in this process at once, and then everywhere. */
   async invalidate(change: Change): Promise<Invalidation> {
     const { store, events } = this.#dependencies
+    for (const key of change.all ? this.#unsent.keys() : change.keys) this.#unsent.delete(key)
     this.outdate(change)
     events.emit('invalidate', toEvent(change, 'local'))
     if (store === undefined) return { propagated: true, queued: false }

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { promisify } from 'node:util'
 import type { Cache } from 'posthaste'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -260,6 +261,33 @@ describe.each(kinds)('a cache on $name', (kind) => {
   })
 
   describe.skipIf(!isShared)('shared by two processes', () => {
+    const large = randomBytes(300_000).toString('hex')
+
+    it('holds the latest of the values that one sets at once, though the first takes longer to compress', async () => {
+      const other = await another()
+      await Promise.all([cache.set('key', large), cache.set('key', 'small')])
+      expect(await cache.get('key')).toBe('small')
+      expect(await other.get('key')).toBe('small')
+    })
+
+    it.each(['delete', 'clear'] as const)('holds no large value that one sets and forgets by %s', async (operation) => {
+      const other = await another()
+      const set = cache.set('key', large)
+      await cache[operation]('key')
+      await set
+      expect(await cache.get('key')).toBeUndefined()
+      expect(await other.get('key')).toBeUndefined()
+    })
+
+    it('answers with a value that is too large for memory, also after a read that began while it was set', async () => {
+      const other = await group.open({ namespace, memory: { maxBytes: 3_000_000 } })
+      await cache.set('key', 'old')
+      await other.get('warm')
+      await Promise.all([other.set('key', large), other.get('key')])
+      expect(other.peek('key')).toBeUndefined()
+      expect(await other.get('key')).toBe(large)
+    })
+
     it('answers one from what the other stored', async () => {
       const other = await another()
       await cache.getOrSet(['user', 1], () => ({ name: 'Ann' }), { tags: ['users'] })
