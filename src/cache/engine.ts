@@ -112,8 +112,9 @@ export class Engine {
     call.profile.counters.stale++
     countHit(entry)
     if (this.#isPaused(call.key)) return entry
+    const running = this.#loads.get(call.key)
     const load = this.#refresh(call, entry)
-    return load.stale === undefined ? entry : this.#waitFor(load, call)
+    return load.stale === undefined ? entry : this.#waitFor(load, call, load === running)
   }
 
   /** Whether nothing that the answer depends on was invalidated since its load began. A stale entry may still be served. */

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Keyv } from 'keyv'
 import { Kysely, SqliteDialect, sql } from 'kysely'
@@ -131,21 +132,29 @@ describe("`tags: 'auto'`", () => {
     },
   )
 
-  it('gives what a transaction sees of its own changes to no other caller', async () => {
-    const { cache, db } = open()
-    const readUsers = (on: Kysely<Tables>) => () => on.selectFrom('users').select('id').execute()
-    let outside: Promise<unknown> | undefined
-    const rolledBack = db.transaction().execute(async (trx) => {
-      await trx.insertInto('users').values({ id: 1, writer: 0, value: 1, org_id: 0 }).execute()
-      const inside = cache.getOrSet('users', readUsers(trx), auto)
-      outside = cache.getOrSet('users', readUsers(db), auto)
-      expect(await inside).toEqual([{ id: 1 }])
-      throw new Error('no')
-    })
-    await expect(rolledBack).rejects.toThrow('no')
-    expect(await outside).toEqual([])
-    expect(await cache.get('users')).toEqual([])
-  })
+  it.each(['loads', 'renews'])(
+    'gives what a transaction sees of its own changes to no other caller when it %s',
+    async (kind) => {
+      const profiles = { default: { ttl: '10ms', stale: '1h' } } as const
+      const { cache, db } = open({ profiles, timeouts: { loadSoft: '5s' } })
+      const readUsers = (on: Kysely<Tables>) => () => on.selectFrom('users').select('id').execute()
+      if (kind === 'renews') {
+        await cache.getOrSet('users', readUsers(db), auto)
+        await setTimeout(15)
+      }
+      let outside: Promise<unknown> | undefined
+      const rolledBack = db.transaction().execute(async (trx) => {
+        await trx.insertInto('users').values({ id: 1, writer: 0, value: 1, org_id: 0 }).execute()
+        const inside = cache.getOrSet('users', readUsers(trx), auto)
+        outside = cache.getOrSet('users', readUsers(db), auto)
+        expect(await inside).toEqual([{ id: 1 }])
+        throw new Error('no')
+      })
+      await expect(rolledBack).rejects.toThrow('no')
+      expect(await outside).toEqual([])
+      expect(await cache.getOrSet('users', readUsers(db), auto)).toEqual([])
+    },
+  )
 
   it('warns once of a load that was seen to read nothing, as one whose queries another load began', async () => {
     const { cache, db, warnings, tagsOf } = open()
@@ -318,7 +327,7 @@ describe("`tags: 'auto'`", () => {
       for (const child of children) child.send('go')
       await worked
       // `coherence.within` of the workers.
-      await new Promise((resolve) => setTimeout(resolve, 600))
+      await setTimeout(600)
       const reported = all()
       for (const child of children) child.send('check')
       const reports = (await reported) as CrmReport[]
