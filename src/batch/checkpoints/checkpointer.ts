@@ -1,4 +1,6 @@
+import type { TransactionSettings } from '../options.ts'
 import { type Checkpoint, type CheckpointTarget, createCheckpoint } from './checkpoint-store.ts'
+import { moveCheckpoint } from './transaction.ts'
 
 /** Saves the checkpoints of one run, one at a time. If several wait, only the last one is saved. */
 export class Checkpointer {
@@ -7,11 +9,13 @@ export class Checkpointer {
   /** The position of the stored checkpoint. A transaction that has stored one sets it. */
   position: number
   readonly #target: CheckpointTarget | undefined
+  readonly #transaction: TransactionSettings | undefined
   #pending: Checkpoint | undefined
   #saving: Promise<void> | undefined
 
-  constructor(target: CheckpointTarget | undefined, resumed: number) {
+  constructor(target: CheckpointTarget | undefined, resumed: number, transaction: TransactionSettings | undefined) {
     this.#target = target
+    this.#transaction = transaction
     this.resumed = resumed
     this.position = resumed
   }
@@ -28,7 +32,9 @@ export class Checkpointer {
     try {
       for (let checkpoint = this.#pending; checkpoint !== undefined; checkpoint = this.#pending) {
         this.#pending = undefined
-        await store.save(key, checkpoint)
+        if (this.#transaction?.checkpoint === undefined) await store.save(key, checkpoint)
+        // The items that were skipped at the end of a batch. Another run may have moved the checkpoint since they failed.
+        else await moveCheckpoint(this.#transaction.db, this.#transaction.checkpoint, this.position, checkpoint)
         this.position = checkpoint.processed
       }
     } finally {

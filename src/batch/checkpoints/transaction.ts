@@ -44,7 +44,7 @@ export function inTransaction<Item, Value>(
  *
  * @throws CheckpointConflict if it has any other position, because then another run has moved it
  */
-async function moveCheckpoint(
+export async function moveCheckpoint(
   trx: Kysely<unknown>,
   { key, store }: CheckpointTarget<TransactionalCheckpointStore>,
   from: number,

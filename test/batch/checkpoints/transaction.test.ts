@@ -164,6 +164,30 @@ describe.each(jobDialects)('`transaction` on $dialect', ({ dialect, missing }) =
     expect(await itemsDone(db)).toEqual(range(10))
   })
 
+  test('does not put back the checkpoint of another run, which began while a batch was skipped', async () => {
+    const { db, store, options } = await open()
+    const insert = async (chunk: readonly number[], { trx }: { trx: typeof db }) => {
+      for (const item of chunk) await trx.insertInto('done').values({ item }).execute()
+    }
+    const run = batchProcessChunks(
+      range(30),
+      async (chunk, context) => {
+        if (chunk.includes(5)) throw new Error('no')
+        await insert(chunk, context)
+      },
+      {
+        ...options,
+        async onError() {
+          await batchProcessChunks(range(20), insert, options)
+          return 'skip' as const
+        },
+      },
+    )
+    await expect(run).rejects.toThrow("Another run moved the checkpoint 'job' from 0 to 20")
+    expect(await itemsDone(db)).toEqual(range(20))
+    expect(await store.load('job')).toEqual({ processed: 20 })
+  })
+
   test('stops when the checkpoint is taken away', async () => {
     const { db, store, options } = await open()
     const run = batchProcess(
