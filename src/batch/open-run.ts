@@ -88,6 +88,7 @@ function createOpenRun<Item>(
   const { batchSize, delayMs, checkpoint, transaction, timeoutMs, graceMs, retrier } = settings
   const controller = new AbortController()
   controller.signal.addEventListener('abort', () => source.interrupt())
+  source.keepsCursors = transaction?.checkpoint !== undefined
   const checkpointer = new Checkpointer(checkpoint, resumed, transaction)
 
   const limit = <Input>(invoke: Invoke<Input, unknown>) =>

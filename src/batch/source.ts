@@ -18,6 +18,9 @@ export interface ResumableSource<Item> extends AsyncIterable<Item> {
 /** Reads the items of an input. A read that hangs can be interrupted. Reads must not overlap. */
 export class Source<Item> {
   readonly isAsync: boolean
+  /** Whether {@link cursorAt} also knows the positions within the latest chunk: parts of it may be finished alone. */
+  keepsCursors = false
+  readonly #cursors = new Map<number, string | undefined>()
   readonly #items: Items<Item>
   readonly #original: Items<Item>
   readonly #iterator: Iterator<Item> | AsyncIterator<Item>
@@ -88,6 +91,7 @@ export class Source<Item> {
 
   async takeChunkAsync(size: number): Promise<Item[] | typeof endOfInput> {
     const chunk: Item[] = []
+    this.#cursors.clear()
     for (let step: IteratorResult<Item>; chunk.length < size; chunk.push(step.value)) {
       step = await this.nextAsync()
       if (step.done) break
@@ -124,6 +128,7 @@ export class Source<Item> {
     else {
       this.#last = step.value
       this.#position++
+      if (this.keepsCursors) this.#cursors.set(this.#position, this.#cursor)
     }
     return step
   }
@@ -141,7 +146,11 @@ export class Source<Item> {
 
   /** The cursor at this position of the input, if the source has cursors and was read exactly up to here. */
   cursorAt(position: number): string | undefined {
-    if (!isResumable(this.#items) || position !== this.#position) return undefined
+    return position === this.#position ? this.#cursor : this.#cursors.get(position)
+  }
+
+  get #cursor(): string | undefined {
+    if (!isResumable(this.#items)) return undefined
     const { cursor } = 'cursor' in this.#items ? this.#items : ((this.#last ?? {}) as { cursor?: unknown })
     return typeof cursor === 'string' ? cursor : undefined
   }

@@ -62,6 +62,32 @@ describe('a run over rows of a table', () => {
     expect((await left()).map(({ id }) => id)).toEqual(range(50).slice(20))
   })
 
+  it('loses no row after a stop in the middle of a batch, though the rows that were done left the query', async () => {
+    for (const kind of ['item', 'chunk'] as const) {
+      for (const stopAt of [10, 14, 19, 20, 29]) {
+        const { db, checkpoint } = await open()
+        const undone = db.selectFrom('events').selectAll().where('at', '!=', 'done')
+        const finish = async (id: number, { trx }: { trx: typeof db }, failing: readonly number[]) => {
+          if (failing.includes(id)) throw new Error('no')
+          await trx.updateTable('events').set({ at: 'done' }).where('id', '=', id).execute()
+        }
+        const run = (failing: readonly number[]) => {
+          const options = { checkpoint, batchSize: 10, transaction: db, maxFailures: 1, onError: 'isolate' } as const
+          const rows = readRows(undone, { unique: 'id', size: 8 })
+          if (kind === 'item') return batchProcess(rows, ({ id }, context) => finish(id, context, failing), options)
+          const finishAll = async (chunk: readonly { id: number }[], context: { trx: typeof db }) => {
+            for (const { id } of chunk) await finish(id, context, failing)
+          }
+          return batchProcessChunks(rows, finishAll, options)
+        }
+        await expect(run([3, stopAt])).rejects.toMatchObject({ result: { stopped: 'maxFailures' } })
+        await run([])
+        const left = await undone.execute()
+        expect({ kind, stopAt, left: left.map(({ id }) => id) }).toEqual({ kind, stopAt, left: [3] })
+      }
+    }
+  })
+
   it('takes chunks as items, too', async () => {
     const { db, checkpoint } = await open()
     const run = (failAt: number) =>
