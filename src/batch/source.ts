@@ -150,8 +150,10 @@ export class Source<Item> {
   }
 
   get #cursor(): string | undefined {
-    if (!isResumable(this.#items)) return undefined
-    const { cursor } = 'cursor' in this.#items ? this.#items : ((this.#last ?? {}) as { cursor?: unknown })
+    // What `resumeFrom` returned may be any async iterable.
+    if (!isResumable(this.#original)) return undefined
+    const isInItems = !('cursor' in this.#items || 'cursor' in this.#original)
+    const { cursor } = Object(isInItems ? this.#last : this.#items) as { cursor?: unknown }
     return typeof cursor === 'string' ? cursor : undefined
   }
 

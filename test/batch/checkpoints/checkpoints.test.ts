@@ -386,6 +386,33 @@ describe('a run with a checkpoint', () => {
     expect((await run(-1)).results).toEqual(['2', '3'])
   })
 
+  it('keeps taking cursors after a resumption, also where `resumeFrom` returns a plain generator', async () => {
+    const checkpoint = { key: 'k', store: memoryCheckpoints() }
+    const reads: number[] = []
+    async function* list(from: number) {
+      for (let id = from; id < 9; id++) {
+        reads.push(id)
+        yield { id, cursor: String(id) }
+      }
+    }
+    const source = {
+      resumeFrom: (after: string) => list(Number(after) + 1),
+      [Symbol.asyncIterator]: () => list(0),
+    }
+    for (const failAt of [2, 5, -1]) {
+      const run = batchProcess(
+        source,
+        ({ id }) => {
+          if (id === failAt) throw new Error('no')
+        },
+        { checkpoint, batchSize: 1, concurrency: 1 },
+      )
+      await run.catch(() => {})
+    }
+    expect(reads).toEqual([0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 8])
+    expect(await checkpoint.store.load('k')).toEqual({ processed: 9, cursor: '8' })
+  })
+
   it('stops when the checkpoint cannot be saved', async () => {
     const store = { ...memoryCheckpoints(), save: () => Promise.reject(new Error('disk full')) }
     const run = batchProcess(range(10), () => 1, { checkpoint: { key: 'k', store }, batchSize: 3 })
