@@ -1,5 +1,6 @@
 import { expectFunction, expectOptions, type OptionKinds } from './arguments.ts'
 import { expectNumber, expectWholeNumber } from './assertions.ts'
+import { watchRejection } from './rejections.ts'
 import { type Duration, parseDuration } from './time/duration.ts'
 import { sleep } from './time/waiting.ts'
 
@@ -91,6 +92,7 @@ export function createRetrier(options: RetryOptions = {}, name?: string): Retrie
   const factor = expectNumber(options.factor ?? 2, option('factor'), { min: 1 })
 
   return async (fn, signal) => {
+    const rejections: unknown[] = []
     for (let attempt = 1; ; attempt++) {
       signal?.throwIfAborted()
       try {
@@ -100,8 +102,9 @@ export function createRetrier(options: RetryOptions = {}, name?: string): Retrie
         if (attempt > retries || !shouldRetry(error, attempt)) throw error
         // Zero times a factor that has grown to `Infinity` is `NaN`: then there is no delay.
         const delayMs = Math.random() * Math.min(maxDelayMs, minDelayMs * factor ** (attempt - 1) || 0)
-        onRetry?.({ error, attempt, delayMs })
+        watchRejection(onRetry?.({ error, attempt, delayMs }), (rejection) => rejections.push(rejection))
         await sleep(delayMs, { signal })
+        if (rejections.length > 0) throw rejections[0]
       }
     }
   }

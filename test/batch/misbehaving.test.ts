@@ -1,4 +1,12 @@
-import { asyncChunks, batchProcess, type CheckpointStore, chunks, fileCheckpoints, mapBatches } from 'posthaste'
+import {
+  asyncChunks,
+  batchProcess,
+  type CheckpointStore,
+  chunks,
+  fileCheckpoints,
+  mapBatches,
+  withRetry,
+} from 'posthaste'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 const unhandled: unknown[] = []
@@ -54,6 +62,16 @@ it('refuses wrong steps of synchronous sources, which could go on for ever', asy
   const message = 'Expected `next()` of `items` to return an iterator result, got `5` (number)'
   await expect(batchProcess(items, () => 1)).rejects.toThrow(message)
   expect(() => chunks(items, 2).next()).toThrow(message)
+})
+
+it('ends the retries when `onRetry` rejects, as when it throws', async () => {
+  let calls = 0
+  const fail = () => Promise.reject(new Error(`no ${++calls}`))
+  const retry = { retries: 3, minDelay: '1ms', onRetry: () => Promise.reject(boom) } as const
+  await expect(withRetry(fail, retry)).rejects.toBe(boom)
+  await expect(batchProcess([1], fail, { retry })).rejects.toMatchObject({ cause: boom })
+  expect(calls).toBe(2)
+  expect(unhandled).toEqual([])
 })
 
 it('stops when `onProgress` rejects, as when it throws', async () => {
