@@ -1,5 +1,6 @@
 import { isPlainObject } from '../shared/plain-object.ts'
 import { nodeCrypto, nodeZlib } from '../shared/platform/builtins.ts'
+import { watchRejection } from '../shared/rejections.ts'
 import { CursorInvalidError, CursorMismatchError, QueryUnsupportedError } from './errors.ts'
 import type { Position } from './key-text/key-text.ts'
 
@@ -68,6 +69,7 @@ export function createCursorCodec(secrets: readonly string[], decodeLegacy?: Dec
         typeof cursor === 'string' && cursor.length <= maxLength ? valuesOf(cursor, decodeLegacy) : undefined
       // A decoder that parses JSON may return anything but an array for a text that is not a cursor.
       if (Array.isArray(values)) return values
+      watchRejection(values)
       throw cause
     },
   }

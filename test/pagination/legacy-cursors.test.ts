@@ -87,6 +87,20 @@ describe.each(engines)('$name: cursors from before the switch', ({ dialect, avai
     }
   })
 
+  it.skipIf(!available)('are refused where the decoder is asynchronous, and end no process', async () => {
+    const unhandled: unknown[] = []
+    const onUnhandled = (error: unknown) => unhandled.push(error)
+    process.on('unhandledRejection', onUnhandled)
+    const { cursorPaginate } = createPaginator({
+      decodeLegacy: (async (cursor: string) => base64.decode(cursor)) as never,
+    })
+    const page = cursorPaginate(notes(), { unique: 'id', after: 'x' })
+    await expect(page).rejects.toMatchObject({ code: 'ERR_CURSOR_INVALID' })
+    await new Promise(setImmediate)
+    process.off('unhandledRejection', onUnhandled)
+    expect(unhandled).toEqual([])
+  })
+
   it.skipIf(!available || dialect !== 'postgres')('of kysely-cursor lead on', async () => {
     const codec = codecPipe(superJsonCodec, base64UrlCodec)
     const theirs = createKyselyCursor({ dialect: PostgresPaginationDialect, cursorCodec: codec })
