@@ -152,9 +152,14 @@ async function processJob<Item>(
   const failures = result.failures.map(({ error, ...failure }) => ({ error: messageOf(error), ...failure }))
   // The batch has ended, even if Redis cannot store its progress.
   await job.updateProgress({ processed, failed, abandoned, failures, total: items.length }).catch(() => {})
-  if (batchError === undefined) return { results, processed, failed, abandoned, failures }
+  if (batchError === undefined) return { results: toJson(results), processed, failed, abandoned, failures }
   // BullMQ stores only message and stack, and those of the user's error tell more.
   throw batchError.cause instanceof Error ? batchError.cause : batchError
+}
+
+/** The results as the queue stores them, bigints as texts: BullMQ fails a job whose results it cannot store. */
+function toJson(results: readonly unknown[]): unknown[] {
+  return JSON.parse(JSON.stringify(results, (_name, value) => (typeof value === 'bigint' ? String(value) : value)))
 }
 
 interface BullmqModule {

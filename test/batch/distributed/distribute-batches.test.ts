@@ -130,6 +130,19 @@ describe.skipIf(services.redis === undefined)('batches on BullMQ', () => {
     expect(seen).toEqual(range(5))
   })
 
+  it('complete where the processor returns bigints, as an INSERT of Kysely does', async () => {
+    const queue = openQueue()
+    await distributeBatches(queue, range(4), { batchSize: 2 })
+    const insert = (chunk: readonly number[]) => [
+      { insertId: undefined, numInsertedOrUpdatedRows: BigInt(chunk.length) },
+    ]
+    opening(batchWorker(queue.name, insert, { connection }))
+    await finished(queue, 2)
+    expect((await queue.getFailed()).map(({ failedReason }) => failedReason)).toEqual([])
+    const results = (await queue.getCompleted()).map(({ returnvalue }) => returnvalue.results)
+    expect(results).toEqual([[{ numInsertedOrUpdatedRows: '2' }], [{ numInsertedOrUpdatedRows: '2' }]])
+  })
+
   it('leave what was thrown in the queue, error or not', async () => {
     const processed = async (thrown: unknown, options: { onError?: 'skip' } = {}) => {
       const queue = openQueue()
