@@ -45,6 +45,25 @@ export class CheckpointConflict extends Error {
   override readonly name = 'CheckpointConflict'
 }
 
+/**
+ * Returns false if the checkpoint has the new position already.
+ *
+ * @throws CheckpointConflict if it has any other position, because then another run has moved it
+ */
+export async function moveCheckpoint(
+  trx: Kysely<unknown>,
+  { key, store }: CheckpointTarget<TransactionalCheckpointStore>,
+  from: number,
+  to: Checkpoint,
+): Promise<boolean> {
+  if (await store.advance(trx, key, from, to)) return true
+  const stored = await store.loadWithin(trx, key)
+  if (stored?.processed === to.processed) return false
+  throw new CheckpointConflict(
+    `Another run moved the checkpoint '${key}' from ${from} to ${stored?.processed ?? 'nowhere'}`,
+  )
+}
+
 /** Whether the store can save checkpoints in transactions. */
 export function isTransactional(store: CheckpointStore): store is TransactionalCheckpointStore {
   return typeof (store as Partial<TransactionalCheckpointStore>).advance === 'function'

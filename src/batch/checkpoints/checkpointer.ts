@@ -1,6 +1,5 @@
 import type { TransactionSettings } from '../options.ts'
-import { type Checkpoint, type CheckpointTarget, createCheckpoint } from './checkpoint-store.ts'
-import { moveCheckpoint } from './transaction.ts'
+import { type Checkpoint, type CheckpointTarget, createCheckpoint, moveCheckpoint } from './checkpoint-store.ts'
 
 /** Saves the checkpoints of one run, one at a time. If several wait, only the last one is saved. */
 export class Checkpointer {

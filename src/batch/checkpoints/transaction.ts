@@ -1,13 +1,7 @@
-import type { Kysely, Transaction } from 'kysely'
+import type { Transaction } from 'kysely'
 import type { TransactionSettings } from '../options.ts'
 import { type Invoke, ProcessorCall } from '../processor-call.ts'
-import {
-  type Checkpoint,
-  CheckpointConflict,
-  type CheckpointTarget,
-  createCheckpoint,
-  type TransactionalCheckpointStore,
-} from './checkpoint-store.ts'
+import { createCheckpoint, moveCheckpoint } from './checkpoint-store.ts'
 import type { Checkpointer } from './checkpointer.ts'
 
 /**
@@ -37,25 +31,6 @@ export function inTransaction<Item, Value>(
     checkpointer.position = end
     return value
   }
-}
-
-/**
- * Returns false if the checkpoint has the new position already.
- *
- * @throws CheckpointConflict if it has any other position, because then another run has moved it
- */
-export async function moveCheckpoint(
-  trx: Kysely<unknown>,
-  { key, store }: CheckpointTarget<TransactionalCheckpointStore>,
-  from: number,
-  to: Checkpoint,
-): Promise<boolean> {
-  if (await store.advance(trx, key, from, to)) return true
-  const stored = await store.loadWithin(trx, key)
-  if (stored?.processed === to.processed) return false
-  throw new CheckpointConflict(
-    `Another run moved the checkpoint '${key}' from ${from} to ${stored?.processed ?? 'nowhere'}`,
-  )
 }
 
 /** Turns a processor of items into a processor of chunks, which calls it for one item after another. */
