@@ -90,14 +90,14 @@ export class InstrumentedConnection {
     this.#acquireMs = acquireMs
   }
 
-  /**
-   * Ends the caller's use of the connection, and its transaction if one is still open.
-   *
-   * @returns a promise while a query still runs on the connection
-   */
-  endUse(): Promise<unknown> | undefined {
-    if (this.#transaction.isOpen) this.#transaction.end()
+  /** Settles when the query that still runs on the connection has ended. */
+  get stillRunning(): Promise<unknown> | undefined {
     return this.#cancellable?.stillRunning
+  }
+
+  /** Ends the caller's use of the connection, and its transaction if one is still open. */
+  endUse(): void {
+    if (this.#transaction.isOpen) this.#transaction.end()
   }
 
   recordBegin(): void {

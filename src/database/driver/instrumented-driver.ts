@@ -121,11 +121,13 @@ export class InstrumentedDriver implements Driver {
   releaseConnection(connection: DatabaseConnection, options?: AcquireOptions): Promise<void> {
     if (connection instanceof AbandonedConnection) return connection.release()
     const instrumented = instrumentConnection(connection, this.#instrumentation)
-    const running = instrumented.endUse()
+    instrumented.endUse()
+    const running = instrumented.stillRunning
     if (running !== undefined) {
       // A query that could not be cancelled still runs. Its connection is given back to the pool only when the query has
-      // ended.
-      this.#awaitInDestroy(running.then(() => this.releaseConnection(connection, options)))
+      // ended. It may be in a transaction, whose ROLLBACK could not be sent.
+      const rolledBack = running.then(() => this.#inner.rollbackTransaction(connection)).catch(() => {})
+      this.#awaitInDestroy(rolledBack.then(() => this.releaseConnection(connection, options)))
       return Promise.resolve()
     }
     instrumented.removeCaller()
@@ -149,8 +151,10 @@ export class InstrumentedDriver implements Driver {
 
   async rollbackTransaction(given: DatabaseConnection): Promise<void> {
     const connection = await realConnection(given)
-    await this.#inner.rollbackTransaction(connection)
-    instrumentConnection(connection, this.#instrumentation).recordRollback()
+    const instrumented = instrumentConnection(connection, this.#instrumentation)
+    // While a query still runs, the release of the connection rolls back.
+    if (instrumented.stillRunning === undefined) await this.#inner.rollbackTransaction(connection)
+    instrumented.recordRollback()
   }
 
   #onReal(method: SavepointMethod): NonNullable<Driver[SavepointMethod]> {

@@ -1,6 +1,6 @@
 import { connect as connectSocket } from 'node:net'
 import {
-  type CompiledQuery,
+  CompiledQuery,
   type DatabaseConnection,
   type Dialect,
   DummyDriver,
@@ -193,6 +193,9 @@ describe('timeout on a server that does not do as it is told', () => {
         if (canCancel) currentRequester()?.onControl(control)
         return isShared ? shared : connect()
       }
+      override async rollbackTransaction(connection?: DatabaseConnection) {
+        await connection?.executeQuery(CompiledQuery.raw('rollback'))
+      }
       override async releaseConnection() {
         released.push('released')
       }
@@ -270,6 +273,21 @@ describe('timeout on a server that does not do as it is told', () => {
     end('stuck')
     await vi.advanceTimersByTimeAsync(0)
     expect(released).toHaveLength(1)
+  })
+
+  it('gives back no connection of such a driver in a transaction, and tells the error of the query that was too slow', async () => {
+    const { db, sent, released, end } = openStuck({ canCancel: false, onWarn() {} })
+    const outcome = db
+      .transaction()
+      .execute((trx) => sql`stuck`.execute(trx))
+      .catch((error) => error)
+    while (!sent.includes('stuck')) await vi.advanceTimersByTimeAsync(0)
+    await vi.advanceTimersByTimeAsync(301)
+    expect(await outcome).toMatchObject(failed)
+    expect([sent, released]).toEqual([['select 1', 'stuck'], []])
+    end('stuck')
+    await vi.advanceTimersByTimeAsync(0)
+    expect([sent, released]).toEqual([['select 1', 'stuck', 'rollback'], ['released']])
   })
 
   it('does not stop the other callers of a connection that the driver shares among them', async () => {
