@@ -155,8 +155,11 @@ class LazyConnection implements DatabaseConnection, Cancellable {
       if (this.#source.isSerial) this.#batch.flush()
       this.#taking = this.#source.acquire(this.#options)
     }
-    this.#real = await this.#taking
-    return this.#real
+    const taking = this.#taking
+    const real = await taking
+    // A query that nobody waits for may come here after the release.
+    if (this.#taking === taking) this.#real = real
+    return real
   }
 
   executeQuery<Row>(query: CompiledQuery, options?: unknown): Promise<QueryResult<Row>> {

@@ -56,6 +56,30 @@ describe('connections of autoBatch', () => {
   })
 
   it.skipIf(!services.postgres)(
+    'runs no query on the connection of a query that nobody waited for, while another transaction has it',
+    async () => {
+      const dialect = new PostgresDialect({ pool: new pg.Pool({ connectionString: services.postgres, max: 1 }) })
+      const db = new Kysely<Catalog>(instrument({ dialect }, { autoBatch: true }))
+      onTestFinished(() => db.destroy())
+      const unused = Promise.withResolvers<void>()
+      const other = db.connection().execute(() => unused.promise)
+      let floating: Promise<unknown> | undefined
+      await db.connection().execute(async (connection) => {
+        floating = sql`select 1`.execute(connection)
+      })
+      await floating
+      unused.resolve()
+      await other
+      const transaction = await db.startTransaction().execute()
+      await sql`select set_config('posthaste.seen', 'inside', true)`.execute(transaction)
+      const seen = sql`select current_setting('posthaste.seen', true) as seen`.execute(db)
+      await Promise.race([seen, new Promise((resolve) => setTimeout(resolve, 100))])
+      await transaction.rollback().execute()
+      expect((await seen).rows).not.toEqual([{ seen: 'inside' }])
+    },
+  )
+
+  it.skipIf(!services.postgres)(
     'joins queries of the first turn and of later ones, and those with a signal',
     async () => {
       const events: QueryEvent[] = []
