@@ -246,7 +246,7 @@ export class InstrumentedConnection {
     }
     // The failed statement may already have committed the changes before it, or may never have begun.
     if (running.statement.commitsFirst) await invalidation?.invalidate(this.#transaction.changedTables)
-    await invalidation?.afterFailure(running.statement, this.#transaction, error)
+    await invalidation?.afterFailure(running.statement, this.#transaction, error, this.stillRunning)
     throw error
   }
 

@@ -29,8 +29,15 @@ export class WriteInvalidation {
   /**
    * Also invalidates when a statement failed because its connection was lost. The statement may have been applied, and
    * invalidating too much is safe.
+   *
+   * @param stillRunning - settles when the statement has ended, if it still runs: until then, readers get the old rows
    */
-  afterFailure(statement: Statement, transaction: TransactionState, error: unknown): Promise<void> | undefined {
+  afterFailure(
+    statement: Statement,
+    transaction: TransactionState,
+    error: unknown,
+    stillRunning: Promise<unknown> | undefined,
+  ): Promise<void> | undefined {
     const { writes, control, sql } = statement
     const keepsPart = keptPart.test(sql)
     if (transaction.isOpen && control?.kind !== 'commit') {
@@ -43,7 +50,9 @@ export class WriteInvalidation {
     if (control?.kind !== 'commit' && writes.length === 0) return undefined
     if (!keepsPart && !mayHaveRun(classifyError(error, this.#dialect).kind)) return undefined
     transaction.addChangedTables(writes)
-    return this.invalidate(transaction.end())
+    const changed = transaction.end()
+    void stillRunning?.then(() => this.invalidate(changed))
+    return this.invalidate(changed)
   }
 
   /** Resolves when the cache is done. A reader who waited for the write then gets no older value. */

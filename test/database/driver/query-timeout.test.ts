@@ -290,6 +290,21 @@ describe('timeout on a server that does not do as it is told', () => {
     expect([sent, released]).toEqual([['select 1', 'stuck', 'rollback'], ['released']])
   })
 
+  it('invalidates what a write changes, through such a driver, also when the write has ended', async () => {
+    const invalidates = { invalidateTags: vi.fn(async () => {}) }
+    const { db, sent, end } = openStuck({ canCancel: false, invalidates, onWarn() {} })
+    const write = db.deleteFrom('stuck' as never).execute()
+    const outcome = write.catch((error) => error)
+    const text = 'delete from "stuck"'
+    while (!sent.includes(text)) await vi.advanceTimersByTimeAsync(0)
+    await vi.advanceTimersByTimeAsync(301)
+    expect(await outcome).toMatchObject(failed)
+    expect(invalidates.invalidateTags.mock.calls).toEqual([['table:stuck']])
+    end(text)
+    await vi.advanceTimersByTimeAsync(0)
+    expect(invalidates.invalidateTags.mock.calls).toEqual([['table:stuck'], ['table:stuck']])
+  })
+
   it('does not stop the other callers of a connection that the driver shares among them', async () => {
     const { db, end } = openStuck({ canCancel: false, isShared: true, onWarn() {} })
     const outcome = sql`stuck`.execute(db).catch((error) => error)
