@@ -82,13 +82,16 @@ export function createCache<Name extends string = 'default', Tag extends string 
       if (tags !== undefined && !entry.hasTags(neededTags(tags))) return undefined
     }
     const reads = currentReads()
+    if (reads === undefined) return entry
     return memory.mayServe(reads) ? recordUse(entry, reads) : undefined
   }
 
   /** Notes that the running work depends on the entry's tags. */
   function recordUse(entry: MemoryEntry | undefined, reads = currentReads()): MemoryEntry | undefined {
-    const stamp = memory.mayServe(reads) ? coherence.seenStamp : Number.POSITIVE_INFINITY
-    if (entry !== undefined) reads?.addValue(identity, entry.tags, stamp)
+    if (entry !== undefined && reads !== undefined) {
+      const stamp = memory.mayServe(reads) ? coherence.seenStamp : Number.POSITIVE_INFINITY
+      reads.addValue(identity, entry.tags, stamp)
+    }
     return entry
   }
 

@@ -55,7 +55,7 @@ export async function respondFetch<Original>(
   const responding = responses.respond(cachedRequest, {
     async forRequest() {
       // Some servers abort it only if it was read before the client left.
-      const { signal } = request
+      const signal = signalOf(request)
       const given = await run(unconditional(request))
       // After an error, Hono returns its page of that error here. It may have been sent already.
       if (hasFailed) return { ...noAnswer, isAbandoned: true }
@@ -134,6 +134,15 @@ export function toCachedRequest<Original>(
     header: (name) => headers.get(name),
     names: () => [...headers.keys()],
     original,
+  }
+}
+
+/** `undefined` for a request of a server's own class that has no signal. */
+function signalOf(request: Request): AbortSignal | undefined {
+  try {
+    return request.signal
+  } catch {
+    return undefined
   }
 }
 
