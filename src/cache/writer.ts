@@ -36,7 +36,7 @@ export class Writer {
   /** What the latest `set` of each key has put in memory, until it is sent to the store. */
   readonly #unsent = new Map<string, MemoryEntry>()
   readonly #held = new Set<{ readonly key: string; readonly lease: Lease; readonly load: SharedLoad }>()
-  /** One timer renews all leases, so that they share round trips. It stops when there are none. */
+  /** One timer renews all leases, so that they share round trips. It stops when no lease is left. */
   #renewal: Timer | undefined
 
   constructor(dependencies: WriterDependencies) {

@@ -31,8 +31,8 @@ export function answerByNext(next: Next): Promise<void> {
 function withoutResult(): void {}
 
 /**
- * The answer that the handlers have given. If there is none, reading `c.res` would make an empty 200 in place of Hono's
- * error.
+ * The answer that the handlers have given. While no handler has answered, `c.res` must not be read: reading it makes an empty
+ * 200, which hides Hono's error.
  *
  * @throws Error when no handler has answered
  */
@@ -77,7 +77,7 @@ function dropEncodingWithBody(c: Context): void {
 /** Whether a body is, or may have been made of, that of the response. */
 function hasBodyOf(response: Response, copies: WeakSet<object>, body: Response['body']): boolean {
   if (body === null || body === response.body) return body === response.body
-  // Whoever has read the body may have made the new body from its bytes.
+  // Middleware that has read the body may have made the new body from its bytes.
   return copies.has(body) || response.bodyUsed || response.body?.locked === true
 }
 

@@ -36,7 +36,7 @@ export function instrumentConnection(
 export class InstrumentedConnection {
   /** The connection's original `executeQuery`, for our own statements. */
   readonly executeUnobserved: Execute
-  /** The same with the user's timeout, for statements of ours that a caller waits for. */
+  /** As {@link executeUnobserved}, with the user's timeout: for our own statements for which a caller waits. */
   readonly executeUnrecorded: Execute
   readonly #transaction: TransactionState
   readonly #instrumentation: Instrumentation

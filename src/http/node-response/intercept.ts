@@ -22,7 +22,7 @@ import {
   stageHead,
 } from './response-head.ts'
 
-/** Decides what becomes of a handler's answer through Node's response. When it is asked, it can still change the complete head. */
+/** Decides how a handler's answer is sent. Its methods are called when the head is complete and can still be changed. */
 export interface Interceptor {
   /** The body came in one piece. */
   whole(body: Buffer | string): WholeChange | Promise<WholeChange>

@@ -49,7 +49,7 @@ export class OpenRequests {
   }
 
   /**
-   * Removes a request that started at {@link stamp}. If there is none, removes one without a description, if there is one.
+   * Removes a request that started at {@link stamp}. If no request started then, one without a description is removed instead.
    *
    * @param isExcluded - which to remove when several started then
    */

@@ -27,7 +27,7 @@ export interface IndexCandidate extends TableNeed {
   /** The conditions that the index answers. */
   readonly conditions: readonly OperationNode[]
   /**
-   * The columns by which rows of other tables look up rows of this table. If there are none, the table is read by itself.
+   * The columns by which rows of other tables look up rows of this table. Empty if the table is read by itself.
    */
   readonly joinedBy: readonly JoinColumn[]
   /** Whether the index returns rows in the order of the query, which needs only the first of them. */
