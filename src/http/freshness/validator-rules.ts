@@ -1,6 +1,6 @@
 import vary from 'vary'
 import { type AnswerHead, headerOf } from '../response-cache/rules/answer-head.ts'
-import { isHeaderName } from '../response-cache/rules/answer-rules.ts'
+import { isHeaderName, varyNames } from '../response-cache/rules/answer-rules.ts'
 import { parseDirectives } from '../response-cache/rules/freshness.ts'
 
 /** The head of an answer that a handler gives. */
@@ -17,8 +17,7 @@ export function validatorFault(answer: GivenAnswer): string | undefined {
   if (header('set-cookie') !== undefined) return 'set-cookie'
   const directives = parseDirectives(header('cache-control') ?? header('pragma') ?? '')
   if (directives === undefined || directives.has('no-store')) return 'cache-control'
-  const varied = (header('vary') ?? '').split(',').map((name) => name.trim())
-  if (!varied.every((name) => name === '' || isHeaderName(name))) return 'vary'
+  if (!varyNames(header('vary')).every(isHeaderName)) return 'vary'
   return /^\s*text\/event-stream\b/i.test(header('content-type') ?? '') ? 'stream' : undefined
 }
 
@@ -37,11 +36,11 @@ export function keptHeaders(
 }
 
 /**
- * `Vary` with more names; `undefined` when there are none.
+ * Adds names to the value of `Vary`. Returns `undefined` if it had no value and no name is added.
  *
  * @param fields - each a name, or several with commas between them
  */
 export function varyWith(before: string | undefined, fields: readonly string[]): string | undefined {
-  const names = fields.flatMap((field) => field.split(',')).flatMap((name) => name.trim() || [])
+  const names = fields.flatMap((field) => varyNames(field))
   return names.length === 0 ? before : vary.append(before ?? '', names)
 }

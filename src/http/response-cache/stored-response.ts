@@ -6,6 +6,7 @@ import {
   type PayloadForm,
   storableStatuses,
   varyingHeaders,
+  varyNames,
 } from './rules/answer-rules.ts'
 import { readFreshness } from './rules/freshness.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
@@ -78,9 +79,8 @@ export function toStored(
 /** The handler's `Vary` with what else the response depends on. */
 function varyOf(answer: HandlerAnswer, names: readonly string[]): string {
   const all = new Map<string, string>()
-  for (const name of (headerOf(answer)('vary') ?? '').split(',')) all.set(name.trim().toLowerCase(), name.trim())
+  for (const name of varyNames(headerOf(answer)('vary'))) all.set(name.toLowerCase(), name)
   for (const name of names) if (!all.has(name)) all.set(name, titled(name))
-  all.delete('')
   return [...all.values()].join(', ')
 }
 

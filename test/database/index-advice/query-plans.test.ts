@@ -1,21 +1,11 @@
 import { DatabaseSync } from 'node:sqlite'
-import {
-  type DatabaseConnection,
-  type Dialect,
-  DummyDriver,
-  Kysely,
-  MysqlDialect,
-  PostgresDialect,
-  SqliteAdapter,
-  SqliteIntrospector,
-  SqliteQueryCompiler,
-  sql,
-} from 'kysely'
+import { type Dialect, Kysely, MysqlDialect, PostgresDialect, sql } from 'kysely'
 import { createPool } from 'mysql2'
 import pg from 'pg'
 import { type InstrumentOptions, instrument, queryReport } from 'posthaste'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { services } from '../../support/services.ts'
+import { dialectOver } from '../support/dialect-over.ts'
 import { mysqlServers } from '../support/mysql-servers.ts'
 
 interface Row {
@@ -167,23 +157,12 @@ it('come with advice from SQLite through a driver that sees from the node alone 
 /** A SQLite whose driver sees from the node alone whether a statement has rows, as those of kysely-generic-sqlite do. */
 function sqliteByNode(): Dialect {
   const database = new DatabaseSync(':memory:')
-  const connection: DatabaseConnection = {
+  return dialectOver({
     async executeQuery({ sql, parameters, query }) {
       const statement = database.prepare(sql)
       const rows = statement.all(...(parameters as never[]))
       return { rows: query.kind === 'SelectQueryNode' ? (rows as never[]) : [] }
     },
     async *streamQuery() {},
-  }
-  class Driver extends DummyDriver {
-    override async acquireConnection() {
-      return connection
-    }
-  }
-  return {
-    createAdapter: () => new SqliteAdapter(),
-    createDriver: () => new Driver(),
-    createIntrospector: (db) => new SqliteIntrospector(db),
-    createQueryCompiler: () => new SqliteQueryCompiler(),
-  }
+  })
 }

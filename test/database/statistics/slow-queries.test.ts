@@ -1,39 +1,21 @@
 import { setImmediate } from 'node:timers/promises'
-import {
-  type DatabaseConnection,
-  type Dialect,
-  DummyDriver,
-  Kysely,
-  SqliteAdapter,
-  SqliteIntrospector,
-  SqliteQueryCompiler,
-} from 'kysely'
+import { type Dialect, Kysely } from 'kysely'
 import { instrument, queryReport } from 'posthaste'
 import { expect, it } from 'vitest'
 import { collectGarbage } from '../../support/collect-garbage.ts'
+import { dialectOver } from '../support/dialect-over.ts'
 
 const planSize = 100_000
 
 /** A database that answers EXPLAIN with a long plan, and every other query with no rows. */
 function withLongPlans(): Dialect {
-  const connection: DatabaseConnection = {
+  return dialectOver({
     async executeQuery({ sql }) {
       if (!sql.startsWith('explain')) return { rows: [] }
       return { rows: [{ detail: Buffer.alloc(planSize, 'x').toString('latin1') }] as never[] }
     },
     async *streamQuery() {},
-  }
-  class Driver extends DummyDriver {
-    override async acquireConnection() {
-      return connection
-    }
-  }
-  return {
-    createAdapter: () => new SqliteAdapter(),
-    createDriver: () => new Driver(),
-    createIntrospector: (db) => new SqliteIntrospector(db),
-    createQueryCompiler: () => new SqliteQueryCompiler(),
-  }
+  })
 }
 
 it('keeps the plans of the latest slow queries, not of all shapes that were ever slow', async () => {

@@ -1,6 +1,6 @@
 /** Prints the files of `src/` that calls go through, as JSON. A process of its own: test runners rewrite the modules. */
 import { Session } from 'node:inspector/promises'
-import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely'
+import { cannedPostgres } from '../../../bench/support/canned.ts'
 import { createCache } from '../../../src/cache.ts'
 import { cursorPaginate } from '../../../src/pagination.ts'
 
@@ -41,26 +41,12 @@ async function redisHit(url: string): Promise<string[]> {
 
 /** A page behind a cursor, on PostgreSQL. */
 async function page(): Promise<string[]> {
-  let rows: object[] = []
-  const connection = { executeQuery: async () => ({ rows }), async *streamQuery() {} }
-  class CannedDriver extends DummyDriver {
-    override async acquireConnection() {
-      return connection as never
-    }
-  }
-  const db = new Kysely<{ events: { id: number; status: number } }>({
-    dialect: {
-      createAdapter: () => new PostgresAdapter(),
-      createDriver: () => new CannedDriver(),
-      createIntrospector: (database) => new PostgresIntrospector(database),
-      createQueryCompiler: () => new PostgresQueryCompiler(),
-    },
-  })
+  const canned = cannedPostgres<{ events: { id: number; status: number } }>()
   const read = (after: string | null) =>
-    cursorPaginate(db.selectFrom('events').selectAll(), { by: ['status'], unique: 'id', perPage: 1, after })
-  rows = [rowOf(1), rowOf(2)]
+    cursorPaginate(canned.db.selectFrom('events').selectAll(), { by: ['status'], unique: 'id', perPage: 1, after })
+  canned.rows = [rowOf(1), rowOf(2)]
   const { next } = (await read(null)).pagination
-  rows = [{ ...rowOf(1), posthastex0: true }, rowOf(2), rowOf(3)]
+  canned.rows = [{ ...rowOf(1), posthastex0: true }, rowOf(2), rowOf(3)]
   return filesOf(() => read(next))
 }
 

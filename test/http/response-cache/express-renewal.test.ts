@@ -1,10 +1,10 @@
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:http'
 import express from 'express'
 import express4 from 'express4'
 import { createCache, PerformanceMonitor, requestScope } from 'posthaste'
 import { cacheResponses, monitorRequests, shedLoad } from 'posthaste/express'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { listen } from '../../support/listen.ts'
 
 /** As session stores do: it adds a cookie when the head is sent. */
 const withCookie: express.RequestHandler = (_request, response, next) => {
@@ -39,15 +39,10 @@ describe.each<[version: string, create: () => express.Express]>([
     let runs = 0
     const app = create().use(middleware)
     app.get('/', cacheResponses(cache), (_request, response) => void response.end(`run ${++runs}`))
-    const server = app.listen(0)
-    onTestFinished(async () => {
-      server.close()
-      server.closeAllConnections()
-      await cache.close()
-    })
-    await once(server, 'listening')
+    onTestFinished(() => cache.close())
+    const port = await listen(createServer(app))
     const get = async () => {
-      const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+      const response = await fetch(`http://127.0.0.1:${port}`)
       return [await response.text(), response.headers.get('cache-status'), response.headers.get('set-cookie')]
     }
     const [body = '', , cookie] = await get()
@@ -83,15 +78,10 @@ describe.each<[version: string, create: () => express.Express]>([
     inner.get('/users', cacheResponses(cache), (request, response) => {
       response.send(`run ${++runs} in ${(request as { language?: string }).language}`)
     })
-    const server = outer.listen(0)
-    onTestFinished(async () => {
-      server.close()
-      server.closeAllConnections()
-      await cache.close()
-    })
-    await once(server, 'listening')
+    onTestFinished(() => cache.close())
+    const port = await listen(createServer(outer))
     const get = async () => {
-      const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`)
+      const response = await fetch(`http://127.0.0.1:${port}${path}`)
       return [await response.text(), response.headers.get('cache-status')]
     }
     await get()
@@ -113,16 +103,11 @@ describe.each<[version: string, create: () => express.Express]>([
       runs++
       response.end(`scope ${requestScope() !== undefined}`)
     })
-    const server = app.listen(0)
-    onTestFinished(async () => {
-      server.close()
-      server.closeAllConnections()
-      await cache.close()
-      await monitor.close()
-    })
-    await once(server, 'listening')
+    onTestFinished(() => cache.close())
+    onTestFinished(() => monitor.close())
+    const port = await listen(createServer(app))
     for (let renewals = 1; renewals <= 3; renewals++) {
-      await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`).then((response) => response.text())
+      await fetch(`http://127.0.0.1:${port}`).then((response) => response.text())
       await expect.poll(() => runs).toBe(renewals)
       await expect.poll(() => monitor.admission()).toMatchObject({ limits: [{ inFlight: 0 }] })
       now += 90_000

@@ -60,7 +60,7 @@ export function bodyFault(answer: AnswerHead, body: Buffer | undefined): string 
 /** The request headers that an answer depends on, in lower case; without `Accept-Encoding`, as the cache encodes bodies itself. */
 export function varyingHeaders(answer: AnswerHead): readonly string[] {
   const header = headerOf(answer)
-  const names = new Set(varyNames(header('vary')).filter((name) => name !== 'accept-encoding'))
+  const names = new Set(varyNames(header('vary')?.toLowerCase()).filter((name) => name !== 'accept-encoding'))
   // An answer that names one origin depends on the request's `Origin`, even if its `Vary` does not say so.
   const origin = header('access-control-allow-origin')
   if (origin !== undefined && origin !== '*') names.add('origin')
@@ -75,10 +75,11 @@ const forbiddingDirectives = ['private', 'no-store', 'no-cache', 'must-understan
  */
 export const storableStatuses: ReadonlySet<number> = new Set([200, 203, 300, 301, 308])
 
-function varyNames(vary: string | undefined): string[] {
-  return (vary ?? '')
+/** The names in a value of `Vary`, as they are written. */
+export function varyNames(vary = ''): string[] {
+  return vary
     .split(',')
-    .map((name) => name.trim().toLowerCase())
+    .map((name) => name.trim())
     .filter((name) => name !== '')
 }
 
