@@ -252,12 +252,38 @@ end
 return 1
 `
 
-export const scripts: Readonly<
-  Record<
-    'read' | 'write' | 'set' | 'invalidate' | 'makeStale' | 'remove' | 'clear' | 'release' | 'renew' | 'introduce',
-    RedisScript
-  >
-> = {
+/**
+ * Reads the stamps of tags. Tags without a stamp get the clock as it is.
+ *
+ * KEYS clock, records of the tags. ARGV seed, seen, ms of a tag. Returns the clock's record, and the stamp of each tag.
+ */
+const stamps = `
+local seed, seen, tagMs = unpack(ARGV)
+local found = getAll(KEYS)
+local clock, generation, record = readClock(KEYS[1], found[1], seed, seen)
+local results = { record }
+for index = 2, #KEYS do
+  local hard, latest = stampsOf(found[index])
+  keepFor(KEYS[index], hard and found[index] or text(clock), tagMs)
+  results[index] = text(latest or clock)
+end
+return results
+`
+
+type ScriptName =
+  | 'read'
+  | 'write'
+  | 'set'
+  | 'invalidate'
+  | 'makeStale'
+  | 'remove'
+  | 'clear'
+  | 'release'
+  | 'renew'
+  | 'introduce'
+  | 'stamps'
+
+export const scripts: Readonly<Record<ScriptName, RedisScript>> = {
   read: script(keyPrefix + usualMiss + functions + read),
   write: script(prelude + ticketOf + write),
   set: script(prelude + set),
@@ -268,9 +294,10 @@ export const scripts: Readonly<
   release: script(ticketOf + release),
   renew: script(ticketOf + renew),
   introduce: script(prelude + introduce),
+  stamps: script(prelude + stamps),
 }
 
-export function script(body: string): RedisScript {
+function script(body: string): RedisScript {
   // For Dragonfly, which else refuses keys that are not in KEYS: tags that only the entry names, and leases.
   const text = `--!df flags=allow-undeclared-keys\n${body}`
   return { text, sha: nodeCrypto().createHash('sha1').update(text).digest('hex') }

@@ -1,6 +1,7 @@
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import type { CoarseTime } from '../memory/coarse-time.ts'
 import type { Change } from '../memory/invalidation-log.ts'
+import type { CacheSettings } from '../options.ts'
 import {
   type EntryWrite,
   type HeldLease,
@@ -16,20 +17,19 @@ import {
 } from '../store/store.ts'
 import { refusalOf } from '../store/store-errors.ts'
 import { type ClockReading, ClockRegressedError, type Coherence } from './coherence.ts'
-import { EntryParser, encodePrefix, lifetimeOf, parseTagRecord, tagLifetime, toArgument } from './entry-format.ts'
-import { judgeEntry, toFreshResult } from './judge-entry.ts'
-import { RecordKeys } from './record-keys.ts'
+import { EntryParser, encodeEntry, judgeEntry, parseTagRecord, RecordKeys, toFreshResult } from './records.ts'
 import type { RedisSource } from './redis-client.ts'
 import { RedisConnections } from './redis-connections.ts'
 import { type EntryState, entryStates, type RedisScript, scripts, tagMarginMs } from './redis-scripts.ts'
-import { RedisStamps } from './redis-stamps.ts'
 
 const writeOutcomes: readonly WriteOutcome[] = ['invalidated', 'stored', 'expired']
 const noTags: readonly string[] = []
-const noBytes = Buffer.alloc(0)
 
 /** How long the name of an application stays after its last process has connected. */
 const nameMs = 7 * 24 * 3_600_000
+
+/** How long a stamp is kept: as long as clients keep validators, which become invalid when it is lost. */
+const stampMs = 24 * 3_600_000
 
 /** How long reads do without scripts after Redis has refused one. */
 const refusalMs = 60_000
@@ -37,21 +37,10 @@ const refusalMs = 60_000
 /** How long a measured difference between our clock and the server's is used: clocks drift, and may be set. */
 const timeDifferenceMs = 60_000
 
-/** The names by which a store tells applications apart. */
-export interface StoreNames {
-  readonly namespace: string
-  readonly name: string
-}
-
-class RedisLease {
+interface RedisLease {
   readonly id: string
   /** The clock when the lease was granted. */
   readonly clock: ClockReading
-
-  constructor(id: string, clock: ClockReading) {
-    this.id = id
-    this.clock = clock
-  }
 }
 
 /**
@@ -62,7 +51,6 @@ export class RedisStore implements Store {
   readonly #keys: RecordKeys
   readonly #name: string
   readonly #connections: RedisConnections
-  readonly #stamps: RedisStamps
   readonly #coherence: Coherence
   readonly #time: CoarseTime
   readonly #processId = nodeCrypto().randomBytes(9).toString('hex')
@@ -78,13 +66,12 @@ export class RedisStore implements Store {
   /** By how much the server's time is ahead of ours. */
   #serverTime = { aheadMs: 0, learnedAt: Number.NEGATIVE_INFINITY }
 
-  constructor(source: RedisSource, { namespace, name }: StoreNames, coherence: Coherence, time: CoarseTime) {
+  constructor(source: RedisSource, { namespace, name }: CacheSettings, coherence: Coherence, time: CoarseTime) {
     this.#keys = new RecordKeys(namespace)
     this.#name = name
     this.#coherence = coherence
     this.#time = time
     this.#connections = new RedisConnections(source, namespace, (message) => coherence.receive(message))
-    this.#stamps = new RedisStamps(this.#keys, this.#connections)
     coherence.onMissing = () => this.#connections.resubscribeIfSilent()
   }
 
@@ -149,11 +136,11 @@ export class RedisStore implements Store {
     const clock = this.#parseClock(records[0])
     if (clock === undefined) return keys.map(() => ({ state: 'absent', isReadOnly: true }))
     this.#observe(clock, sentAt, known)
-    const entries = keys.map((_key, index) => this.#parser.parse(records[1 + index] ?? noBytes))
+    const entries = keys.map((_key, index) => this.#parser.parse(records[1 + index]))
     const tags = [...new Set(entries.flatMap((entry) => entry?.header.tags ?? []))]
     const tagRecords = tags.length === 0 ? [] : await getAll(tags.map((tag) => this.#keys.tag(tag)))
     const nowMs = sentAt + this.#serverTime.aheadMs
-    const recordsByTag = new Map(tags.map((tag, index) => [tag, tagRecords[index] ?? noBytes]))
+    const recordsByTag = new Map(tags.map((tag, index) => [tag, tagRecords[index]]))
     return entries.map((entry) => judgeEntry(entry, { clock, nowMs, named, tagRecords: recordsByTag }))
   }
 
@@ -169,7 +156,7 @@ export class RedisStore implements Store {
     this.#serverTime = { aheadMs: reply[1] / 1_000 - sentAt, learnedAt: sentAt }
     return keys.map((_key, index) => {
       const at = 2 + index * 4
-      const lease = reply[at + 1] === 1 ? new RedisLease(id, clock) : undefined
+      const lease = reply[at + 1] === 1 ? { id, clock } : undefined
       const [state, ageMs] = [entryStates[reply[at] as number] as EntryState, (reply[at + 2] as number) / 1_000]
       if (!(state === 'fresh' || state === 'stale' || state === 'softened')) return { state, ageMs, lease }
       const entry = this.#parser.parse(reply[at + 3] as Buffer)
@@ -194,11 +181,11 @@ export class RedisStore implements Store {
     const clock = this.#parseClock(records[0])
     if (clock === undefined) return this.#readByScript(keys, 'load', tags)
     this.#observe(clock, sentAt, known)
-    const stamps = records.slice(1 + keys.length).map((record) => parseTagRecord(record ?? noBytes).latest)
+    const stamps = records.slice(1 + keys.length).map((record) => parseTagRecord(record).latest)
     const snapshot = { clock, tags, stamps, nowMs: sentAt + aheadMs }
     const results: ReadResult[] = []
     for (let index = 1; index <= keys.length; index++) {
-      const result = toFreshResult(this.#parser.parse(records[index] ?? noBytes), snapshot)
+      const result = toFreshResult(this.#parser.parse(records[index]), snapshot)
       if (result === undefined) return this.#readByScript(keys, 'load', tags)
       results.push(result)
     }
@@ -211,11 +198,9 @@ export class RedisStore implements Store {
     for (const { key, entry, lease, memoryStamp } of writes) {
       const { id, clock } = lease as RedisLease
       const { tags } = entry.header
-      const ms = lifetimeOf(entry)
       const asOf = Math.min(clock.stamp, memoryStamp)
       keys.push(this.#keys.entry(key), this.#keys.lease(key))
-      options.push(id, String(asOf), clock.generation, String(ms), encodePrefix(entry.header), toArgument(entry))
-      options.push(tagLifetime(ms), String(tags.length))
+      options.push(id, String(asOf), clock.generation, ...encodeEntry(entry), String(tags.length))
       for (const tag of tags) options.push(tag)
     }
     const sentAt = this.#time.exact()
@@ -227,12 +212,9 @@ export class RedisStore implements Store {
   }
 
   async set(key: string, entry: StoredEntry): Promise<void> {
-    const { header } = entry
-    const ms = lifetimeOf(entry)
-    const message = this.#encodeMessage({ keys: [key] })
-    const options = [String(ms), encodePrefix(header), toArgument(entry), tagLifetime(ms)]
     const keys = [this.#keys.clock, this.#keys.entry(key), this.#keys.lease(key)]
-    await this.#runChange(scripts.set, keys, [...options, this.#connections.channel, message, ...header.tags])
+    const message = [this.#connections.channel, this.#encodeMessage({ keys: [key] })]
+    await this.#runChange(scripts.set, keys, [...encodeEntry(entry), ...message, ...entry.header.tags])
   }
 
   async delete(keys: readonly string[]): Promise<void> {
@@ -267,10 +249,21 @@ export class RedisStore implements Store {
     this.#coherence.isUsed = true
     const sentAt = this.#time.exact()
     const known = this.#latestKnown
-    const { clock, stamps } = await this.#stamps.read(tags, begins, this.#newId())
+    const names = this.#keys.forRead([], tags)
+    // A plain read only if replicas never answer: their stamps may be outdated.
+    const isPlain = !begins && this.#connections.isSingleServer
+    const [record, ...records] = isPlain
+      ? await this.#connections.commands.mGet(names)
+      : await this.#connections.run<Buffer[]>(scripts.stamps, names, [this.#newId(), '0', String(stampMs)])
+    const clock = this.#parseClock(record)
     if (clock === undefined) return { generation: '', at: 0, stamps: tags.map(() => undefined) }
     this.#observe(clock, sentAt, known)
-    return { generation: clock.generation, at: clock.stamp, stamps }
+    const stamps = records.map((record) => parseTagRecord(record).latest)
+    return {
+      generation: clock.generation,
+      at: clock.stamp,
+      stamps: stamps.map((stamp) => (Number.isNaN(stamp) ? undefined : stamp)),
+    }
   }
 
   async discard(key: string): Promise<void> {

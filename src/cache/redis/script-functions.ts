@@ -8,7 +8,7 @@
  *   t:<tag>   the stamp of the tag's last invalidation, and a `~<since>` or `~<since>:<until>` for each time that its entries
  *             became stale later, at most four: entries that began before `until` (else `since`) have been stale since then.
  *             Release 0.1 cannot read such a record, so it drops the entries
- *   e:<key>   an entry: `P2.<asOf>.<generation>.<storedAt>.` and what `encodePrefix` makes, then the payload
+ *   e:<key>   an entry: `P2.<asOf>.<generation>.<storedAt>.` and what `encodeHead` makes, then the payload
  *   l:<key>   the lease of the process that loads the key: `<ticket>|<stamp>|<generation>|<number>|<tags as JSON>`. Stamp and
  *             generation are the clock's when it was granted; the number says how many of the tags the caller named then
  *
