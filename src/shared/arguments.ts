@@ -87,7 +87,7 @@ export function expectText(value: unknown, name: string): void {
 }
 
 /** @throws TypeError if the value is not an abort signal */
-export function expectSignal(value: unknown, name = 'signal'): void {
+function expectSignal(value: unknown, name: string): void {
   const isSignal = typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
   if (!isSignal) throw wrongKind(name, 'an AbortSignal', value)
 }

@@ -96,34 +96,42 @@ function redisUrl(env: Env): string | undefined {
 }
 
 function wholeNumber(env: Env, name: string, min: number): number | undefined {
-  const text = read(env, name)
-  if (text === undefined) return undefined
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
-  return value >= min ? value : refuse(name, `a whole number from ${min} up`, text)
+  return parsed(env, name, `a whole number from ${min} up`, (text) => {
+    return /^\d{1,15}$/.test(text) && Number(text) >= min ? Number(text) : undefined
+  })
 }
 
 function percent(env: Env, name: string): number | undefined {
-  const text = read(env, name)
-  if (text === undefined) return undefined
-  const value = /^\d{1,3}(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
-  return value > 0 && value <= 100 ? value : refuse(name, 'a percentage above 0 and up to 100', text)
+  return parsed(env, name, 'a percentage above 0 and up to 100', (text) => {
+    const value = /^\d{1,3}(\.\d+)?$/.test(text) ? Number(text) : 0
+    return value > 0 && value <= 100 ? value : undefined
+  })
 }
 
 function duration(env: Env, name: string, unit: 'ms' | 's'): Duration | undefined {
-  const text = read(env, name)
-  if (text === undefined) return undefined
-  const value = /^\d+(\.\d+)?$/.test(text) ? `${text}${unit}` : text
   const units = unit === 's' ? 'seconds' : 'milliseconds'
-  return durationToMs(value) === undefined
-    ? refuse(name, `${units} or a duration like '5m'`, text)
-    : (value as Duration)
+  return parsed(env, name, `${units} or a duration like '5m'`, (text) => {
+    const value = /^\d+(\.\d+)?$/.test(text) ? `${text}${unit}` : text
+    return durationToMs(value) === undefined ? undefined : (value as Duration)
+  })
 }
 
 function boolean(env: Env, name: string): boolean | undefined {
+  return parsed(env, name, 'true or false', (text) => {
+    if (/^(true|1|yes|on)$/i.test(text)) return true
+    return /^(false|0|no|off)$/i.test(text) ? false : undefined
+  })
+}
+
+/** The value of a variable, if it is set. `parse` returns `undefined` for a text that is not as expected. */
+function parsed<Value>(
+  env: Env,
+  name: string,
+  expected: string,
+  parse: (text: string) => Value | undefined,
+): Value | undefined {
   const text = read(env, name)
-  if (text === undefined) return undefined
-  if (/^(true|1|yes|on)$/i.test(text)) return true
-  return /^(false|0|no|off)$/i.test(text) ? false : refuse(name, 'true or false', text)
+  return text === undefined ? undefined : (parse(text) ?? refuse(name, expected, text))
 }
 
 function read(env: Env, name: string): string | undefined {

@@ -6,13 +6,16 @@ export interface Timer {
   cancel(): void
 }
 
-interface TimerOptions {
-  /** Whether the process stays alive until the timer fires. @defaultValue false */
-  readonly keepsAlive?: boolean | undefined
-}
-
-/** Calls the function once, after the delay. */
-export function startTimer(run: () => void, delayMs: number, { keepsAlive = false }: TimerOptions = {}): Timer {
+/**
+ * Calls the function once, after the delay.
+ *
+ * @param keepsAlive - whether the process stays alive until then
+ */
+export function startTimer(
+  run: () => void,
+  delayMs: number,
+  { keepsAlive = false }: { keepsAlive?: boolean } = {},
+): Timer {
   let timer: ReturnType<typeof setTimeout>
   const wait = (restMs: number) => {
     const stepMs = Math.min(restMs, longestDelayMs)
@@ -24,24 +27,20 @@ export function startTimer(run: () => void, delayMs: number, { keepsAlive = fals
 }
 
 /** Calls the function after each interval, until it is cancelled. */
-export function startInterval(run: () => void, intervalMs: number, options?: TimerOptions): Timer {
-  let timer: Timer
+export function startInterval(run: () => void, intervalMs: number): Timer {
   if (intervalMs > longestDelayMs) {
+    let timer: Timer
     const next = () => {
-      timer = startTimer(
-        () => {
-          next()
-          run()
-        },
-        intervalMs,
-        options,
-      )
+      timer = startTimer(() => {
+        next()
+        run()
+      }, intervalMs)
     }
     next()
     return { cancel: () => timer.cancel() }
   }
   const interval = setInterval(run, intervalMs)
-  if (options?.keepsAlive !== true) release(interval)
+  release(interval)
   return { cancel: () => clearInterval(interval) }
 }
 

@@ -9,12 +9,9 @@ export function sleep(
   delayMs: number,
   { signal, keepsAlive = true }: { readonly signal?: AbortSignal | undefined; readonly keepsAlive?: boolean } = {},
 ): Promise<void> {
-  let wake!: () => void
-  const slept = new Promise<void>((resolve) => {
-    wake = resolve
-  })
   if (signal?.aborted) return Promise.reject(signal.reason)
-  const timer = startTimer(wake, delayMs, { keepsAlive })
+  const { promise: slept, resolve } = Promise.withResolvers<void>()
+  const timer = startTimer(resolve, delayMs, { keepsAlive })
   return signal === undefined ? slept : untilAborted(slept, signal).finally(() => timer.cancel())
 }
 
