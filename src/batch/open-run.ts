@@ -29,11 +29,6 @@ export interface OpenRun<Item> {
   close(isAborted: boolean): Promise<void>
 }
 
-interface OpenOptions {
-  /** Reads one chunk of an async source while the chunk before it is processed. */
-  readonly readsAhead?: boolean
-}
-
 /**
  * Opens the source at the checkpoint, and wraps the processor as the options say. If the run cannot begin, the source is
  * closed.
@@ -42,22 +37,30 @@ export async function openRun<Item>(
   items: Items<Item>,
   processor: Processor<Item>,
   settings: BatchSettings<Item>,
-  options: OpenOptions = {},
+  { readsAhead = false }: { readonly readsAhead?: boolean } = {},
 ): Promise<OpenRun<Item>> {
-  const { clock } = settings
+  const { clock, checkpoint, transaction, signal, graceMs } = settings
   const { saved, startedAt } = await closingOnError(items, async () => {
     const startedAt = clock()
     return { saved: await loadCheckpoint(settings), startedAt }
   })
-  const source = await openSource(items, saved, settings.signal)
-  return closingOnError(source, () =>
-    createOpenRun(source, processor, settings, {
-      ...options,
-      resumed: saved?.processed ?? 0,
-      total: settings.total ?? sizeOf(items),
-      elapsedMs: () => clock() - startedAt,
-    }),
-  )
+  const source = await openSource(items, saved, signal)
+  const checkpointer = new Checkpointer(checkpoint, saved?.processed ?? 0, transaction)
+  const run = createRun(source, processor, settings, { checkpointer, readsAhead })
+  const total = settings.total ?? sizeOf(items)
+  const elapsedMs = () => clock() - startedAt
+  return {
+    run,
+    checkpointer,
+    returnsLists: processor.kind === 'chunk' || transaction !== undefined,
+    reportProgress() {
+      const returned: unknown = settings.onProgress?.(progressOf(run.counts, checkpointer.resumed, total, elapsedMs()))
+      watchRejection(returned, (error) => run.halt('thrown', error))
+    },
+    elapsedMs,
+    // An error of closing is reported only if nothing else has stopped the run.
+    close: (isAborted) => source.close(graceMs, isAborted).catch((error) => run.halt('thrown', error)),
+  }
 }
 
 async function loadCheckpoint<Item>({ signal, checkpoint, transaction }: BatchSettings<Item>) {
@@ -73,23 +76,17 @@ async function loadCheckpoint<Item>({ signal, checkpoint, transaction }: BatchSe
   return saved === undefined || saved === null ? undefined : parseCheckpoint(saved, `the checkpoint '${key}'`)
 }
 
-interface RunPosition extends OpenOptions {
-  readonly resumed: number
-  readonly total: number | undefined
-  readonly elapsedMs: () => number
-}
-
-function createOpenRun<Item>(
+/** Makes the run that calls the processor, wrapped as the options say, with the items of the source. */
+function createRun<Item>(
   source: Source<Item>,
   processor: Processor<Item>,
   settings: BatchSettings<Item>,
-  { readsAhead = false, resumed, total, elapsedMs }: RunPosition,
-): OpenRun<Item> {
-  const { batchSize, delayMs, checkpoint, transaction, timeoutMs, graceMs, retrier } = settings
+  { checkpointer, readsAhead }: { readonly checkpointer: Checkpointer; readonly readsAhead: boolean },
+): Run<Item> {
+  const { batchSize, delayMs, transaction, timeoutMs, graceMs, retrier } = settings
   const controller = new AbortController()
   controller.signal.addEventListener('abort', () => source.interrupt())
   source.keepsCursors = transaction?.checkpoint !== undefined
-  const checkpointer = new Checkpointer(checkpoint, resumed, transaction)
 
   const limit = <Input>(invoke: Invoke<Input, unknown>) =>
     timeoutMs === undefined ? invoke : withTimeout(invoke, timeoutMs, graceMs)
@@ -97,33 +94,17 @@ function createOpenRun<Item>(
     retrier === undefined ? invoke : withRetries(invoke, retrier)
   const chunks = readsAhead && source.isAsync ? new ReadAhead(source, batchSize) : chunksOf(source, batchSize)
   const cursorAt = (position: number) => (chunks instanceof ReadAhead ? chunks : source).cursorAt(position)
-  const createRun = <Input>(source: Inputs<Input>, invoke: Invoke<Input, unknown>, isChunked: boolean) => {
+  const runOf = <Input>(source: Inputs<Input>, invoke: Invoke<Input, unknown>, isChunked: boolean) => {
     const inputsPerBatch = isChunked ? 1 : batchSize
     const inputs = createInputs(source, { inputsPerBatch, delayMs, signal: controller.signal })
     const work = { inputs, invoke: repeat(invoke), inputsPerBatch, isChunked, start: checkpointer.resumed, cursorAt }
     return new Run<Item>(work as unknown as Work, settings, controller)
   }
 
-  let run: Run<Item>
-  if (processor.kind === 'item' && transaction === undefined) {
-    run = createRun(source, limit(processor.invoke), false)
-  } else {
-    const perChunk = processor.kind === 'item' ? callForEach(limit(processor.invoke)) : limit(processor.invoke)
-    const invoke = transaction === undefined ? perChunk : inTransaction(perChunk, transaction, checkpointer, cursorAt)
-    run = createRun(chunks, invoke, true)
-  }
-  return {
-    run,
-    checkpointer,
-    returnsLists: processor.kind === 'chunk' || transaction !== undefined,
-    reportProgress() {
-      const returned: unknown = settings.onProgress?.(progressOf(run.counts, checkpointer.resumed, total, elapsedMs()))
-      watchRejection(returned, (error) => run.halt('thrown', error))
-    },
-    elapsedMs,
-    // An error of closing is reported only if nothing else has stopped the run.
-    close: (isAborted) => source.close(graceMs, isAborted).catch((error) => run.halt('thrown', error)),
-  }
+  if (processor.kind === 'item' && transaction === undefined) return runOf(source, limit(processor.invoke), false)
+  const perChunk = processor.kind === 'item' ? callForEach(limit(processor.invoke)) : limit(processor.invoke)
+  const invoke = transaction === undefined ? perChunk : inTransaction(perChunk, transaction, checkpointer, cursorAt)
+  return runOf(chunks, invoke, true)
 }
 
 /** Seeks to the checkpoint if the source has cursors; otherwise reads the items before the checkpoint and drops them. */
