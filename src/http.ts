@@ -23,5 +23,6 @@ export type { FreshnessOptions, StampStore } from './http/freshness/freshness.ts
 export type { FetchHandler } from './http/response-cache/fetch-cache.ts'
 export type { HttpCacheOptions, ResponseStore } from './http/response-cache/http-cache-options.ts'
 export { ClientInputError, PosthasteError, type ProblemDetails, problemDetails } from './shared/errors.ts'
-export { type RequestScope, requestScope } from './shared/scope/request-scope.ts'
+export type { RequestScope } from './shared/scope/request-scope.ts'
+export { requestScope } from './shared/scope/work.ts'
 export type { Duration } from './shared/time/duration.ts'

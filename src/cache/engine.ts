@@ -1,7 +1,6 @@
 import { isWorkers } from '../shared/platform/runtime.ts'
-import { timeWait } from '../shared/scope/request-scope.ts'
 import { wait } from '../shared/scope/wait-names.ts'
-import { abandonmentIsEnabled } from '../shared/scope/work.ts'
+import { abandonmentIsEnabled, timeWait } from '../shared/scope/work.ts'
 import { startTimer } from '../shared/time/timers.ts'
 import type { Call } from './call-options.ts'
 import type { MissReason } from './counters.ts'

@@ -1,7 +1,6 @@
 import { automaticTag } from '../shared/scope/reads.ts'
-import { timeWait } from '../shared/scope/request-scope.ts'
 import { wait } from '../shared/scope/wait-names.ts'
-import { currentReads } from '../shared/scope/work.ts'
+import { currentReads, timeWait } from '../shared/scope/work.ts'
 import { sleep } from '../shared/time/waiting.ts'
 import type { Call } from './call-options.ts'
 import type { MissReason } from './counters.ts'

@@ -1,5 +1,5 @@
-import { timeWait } from '../shared/scope/request-scope.ts'
 import { wait } from '../shared/scope/wait-names.ts'
+import { timeWait } from '../shared/scope/work.ts'
 import { startInterval, type Timer } from '../shared/time/timers.ts'
 import { type Call, expectTags, resolveEntry } from './call-options.ts'
 import type { StoreCounters } from './counters.ts'

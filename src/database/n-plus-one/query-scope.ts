@@ -1,14 +1,17 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { expectFunction, expectOptions, expectText, type OptionKinds } from '../../shared/arguments.ts'
 import { expectWholeNumber } from '../../shared/assertions.ts'
+import { OpenRequestScope } from '../../shared/scope/request-scope.ts'
 import {
+  abandonmentIsEnabled,
+  currentOwner,
+  currentWork,
   enteredScope,
-  OpenRequestScope,
   runInEnteredScope,
+  runWork,
   type ScopeOfRequest,
   scopesAreEnabled,
-} from '../../shared/scope/request-scope.ts'
-import { abandonmentIsEnabled, currentOwner, currentWork, runWork } from '../../shared/scope/work.ts'
+} from '../../shared/scope/work.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
 import type { NPlusOne } from '../types.ts'

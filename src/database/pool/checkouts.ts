@@ -1,4 +1,4 @@
-import { enableScopes } from '../../shared/scope/request-scope.ts'
+import { enableScopes } from '../../shared/scope/work.ts'
 import { startTimer, type Timer } from '../../shared/time/timers.ts'
 import { callSitesOf, captureStack, formatCallSite } from '../call-site.ts'
 import type { ConnectionControl } from '../cancel/connection-control.ts'

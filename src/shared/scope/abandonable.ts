@@ -3,25 +3,17 @@
  * without callers.
  */
 export class Abandonable {
-  #isAbandoned = false
-  #reason: unknown
+  isAbandoned = false
+  /** The abort reason of the signal. */
+  reason: unknown
   #controller: AbortController | undefined
   #listeners: Set<() => void> | undefined
-
-  get isAbandoned(): boolean {
-    return this.#isAbandoned
-  }
-
-  /** The abort reason of the signal. */
-  get reason(): unknown {
-    return this.#reason
-  }
 
   /** Created on first use, because most requests need no signal. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
-      if (this.#isAbandoned) this.#controller.abort(this.#reason)
+      if (this.isAbandoned) this.#controller.abort(this.reason)
     }
     return this.#controller.signal
   }
@@ -38,9 +30,9 @@ export class Abandonable {
 
   /** Only the first reason counts. */
   abandon(reason: unknown): void {
-    if (this.#isAbandoned) return
-    this.#isAbandoned = true
-    this.#reason = reason
+    if (this.isAbandoned) return
+    this.isAbandoned = true
+    this.reason = reason
     this.#controller?.abort(reason)
     const listeners = this.#listeners
     this.#listeners = undefined

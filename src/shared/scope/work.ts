@@ -1,7 +1,74 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+// The global `performance` is a getter. Calling it takes a quarter of the time of reading the clock.
+import { performance } from 'node:perf_hooks'
 import { Abandonable } from './abandonable.ts'
 import type { Reads } from './reads.ts'
-import { enteredScope } from './request-scope.ts'
+import type { OpenRequestScope, RequestScope } from './request-scope.ts'
+import { watchUpstream } from './upstream.ts'
+import type { Wait } from './wait-names.ts'
+import { holdLoop } from './waits.ts'
+
+/** A scope within a request, such as that of `withQueryScope`. */
+export interface ScopeOfRequest {
+  readonly request: OpenRequestScope
+}
+
+const scopeStorage = /* @__PURE__ */ new AsyncLocalStorage<ScopeOfRequest>()
+
+let hasAnyScope = false
+let areScopesEnabled = false
+
+/** The scope around the running code. Its class depends on who has entered it. */
+export function enteredScope(): ScopeOfRequest | undefined {
+  // This runs for every query, so a program without scopes must not pay for the lookup.
+  return hasAnyScope ? scopeStorage.getStore() : undefined
+}
+
+export function runInEnteredScope<Result>(scope: ScopeOfRequest, fn: () => Result): Result {
+  hasAnyScope = true
+  return scopeStorage.run(scope, fn)
+}
+
+/** Makes adapters open a scope for each request. Before this call, requests do not pay for scopes. */
+export function enableScopes(): void {
+  if (areScopesEnabled) return
+  areScopesEnabled = true
+  watchUpstream(() => enteredScope()?.request.waits)
+}
+
+/** Whether adapters open a scope for each request. */
+export function scopesAreEnabled(): boolean {
+  return areScopesEnabled
+}
+
+/**
+ * The scope of the request that the running code belongs to, or of the job around it (`withQueryScope`).
+ *
+ * @returns `undefined` outside of both. Requests have a scope while something reads it: an instrumented `Kysely`, a tuned
+ *   pool, `deadline`, `serverTiming`, or an earlier call of this function.
+ *
+ * @example
+ * ```ts
+ * const response = await fetch(url, { signal: requestScope()?.signal ?? null })
+ * ```
+ */
+export function requestScope(): RequestScope | undefined {
+  const scope = enteredScope()?.request
+  if (scope === undefined) enableScopes()
+  return scope
+}
+
+/** Counts the time until the promise settles as a wait of the current request. */
+export function timeWait<Value>(part: Wait, run: () => Promise<Value>): Promise<Value> {
+  const waits = enteredScope()?.request.waits
+  if (waits === undefined) return run()
+  waits.begin(part, performance.now())
+  return run().finally(() => {
+    const now = performance.now()
+    waits.end(part, now)
+    holdLoop(waits, now)
+  })
+}
 
 /** What the running code works for, if it is not only the request. */
 interface Work {

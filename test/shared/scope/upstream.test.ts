@@ -3,8 +3,9 @@ import http, { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { enableScopes, OpenRequestScope, runInEnteredScope } from '../../../src/shared/scope/request-scope.ts'
+import { OpenRequestScope } from '../../../src/shared/scope/request-scope.ts'
 import { waitNames } from '../../../src/shared/scope/wait-names.ts'
+import { enableScopes, runInEnteredScope } from '../../../src/shared/scope/work.ts'
 
 async function listen(server: Server): Promise<string> {
   const sockets = new Set<Duplex>()
