@@ -1,4 +1,5 @@
 import { isWorkers } from '../shared/platform/runtime.ts'
+import { RecentMap } from '../shared/recent-map.ts'
 import { wait } from '../shared/scope/wait-names.ts'
 import { abandonmentIsEnabled, timeWait } from '../shared/scope/work.ts'
 import { startTimer } from '../shared/time/timers.ts'
@@ -7,7 +8,7 @@ import type { MissReason } from './counters.ts'
 import type { Events } from './events.ts'
 import type { CoarseTime } from './memory/coarse-time.ts'
 import { countHit } from './memory/fifo-cache.ts'
-import { BoundedTimestamps, type Change, type InvalidationLog, type Start } from './memory/invalidation-log.ts'
+import type { Change, InvalidationLog, Start } from './memory/invalidation-log.ts'
 import { MemoryEntry, type MemoryTier } from './memory/memory-tier.ts'
 import type { CacheSettings } from './options.ts'
 import type { LoadNeeded, Reader } from './reader.ts'
@@ -51,7 +52,7 @@ export class Engine {
   readonly #loadDeadline: FairDeadline
   readonly #loads = new Map<string, SharedLoad>()
   /** When a key whose refresh has failed may be loaded again. Not kept in the entries, because memory may not hold those. */
-  readonly #retryAt = new BoundedTimestamps(maxPaused)
+  readonly #retryAt = new RecentMap<number>(maxPaused)
 
   constructor({ settings, memory, log, reader, writer, events, time, coherence, identity }: EngineDependencies) {
     this.#memory = memory
@@ -132,7 +133,7 @@ export class Engine {
   }
 
   #isPaused(key: string): boolean {
-    return this.#time.exact() < (this.#retryAt.get(key) ?? 0)
+    return this.#time.exact() < (this.#retryAt.peek(key) ?? 0)
   }
 
   /** Waits for the load that is under way, or begins one. */
@@ -253,7 +254,7 @@ export class Engine {
       stale ??= load.stale
       // A load that all callers have left has not failed, so the next caller need not wait before it tries again.
       if (stale === undefined || call.isFresh || load.isLeft || error instanceof NoValueError) return load.reject(error)
-      this.#retryAt.set([call.key], this.#time.exact() + retryAfterMs)
+      this.#retryAt.set(call.key, this.#time.exact() + retryAfterMs)
       this.#events.emit('error', { operation: 'load', error, key: call.key })
       load.resolve(stale)
     } finally {

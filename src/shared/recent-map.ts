@@ -29,9 +29,12 @@ export class RecentMap<Value> {
 
   set(key: string, value: Value): void {
     this.#moveToEnd(key, value)
-    if (this.#entries.size <= this.max) return
-    const [oldest] = this.#entries.keys()
-    this.delete(oldest as string)
+    if (this.#entries.size > this.max) this.#shrink()
+  }
+
+  setAll(keys: readonly string[], value: Value): void {
+    for (const key of keys) this.#moveToEnd(key, value)
+    if (this.#entries.size > this.max) this.#shrink()
   }
 
   delete(key: string): void {
@@ -43,6 +46,19 @@ export class RecentMap<Value> {
 
   clear(): void {
     this.#entries.clear()
+  }
+
+  /** The entries in the order of their last use. */
+  entries(): Iterable<readonly [key: string, value: Value]> {
+    return this.#entries
+  }
+
+  /** The oldest entries are found in one pass, because a new iterator passes the places of all that were deleted before. */
+  #shrink(): void {
+    for (const key of this.#entries.keys()) {
+      if (this.#entries.size <= this.max) return
+      this.delete(key)
+    }
   }
 
   #moveToEnd(key: string, value: Value): void {

@@ -29,6 +29,29 @@ describe('a map of what was used last', () => {
             model.delete(key)
           } else expect(map[call as 'get' | 'peek'](key)).toBe(model[call as 'get' | 'peek'](key))
           expect(removed).toEqual(disposed)
+          expect([...map.entries()]).toEqual([...model.rentries()])
+        }
+      }),
+    )
+  })
+
+  it('keeps the same of many that are set at once as of those set one after another', () => {
+    const lists = fc.array(fc.array(key, { maxLength: 8 }), { maxLength: 5 })
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 4 }), lists, (max, lists) => {
+        const removed: number[] = []
+        const many = new RecentMap<number>(max, (value) => removed.push(value))
+        const each = new RecentMap<number>(max)
+        const last = new Map<string, number>()
+        for (const [index, keys] of lists.entries()) {
+          many.setAll(keys, index)
+          for (const key of keys) {
+            each.set(key, index)
+            last.set(key, index)
+          }
+          expect([...many.entries()]).toEqual([...each.entries()])
+          const forgotten = [...last].filter(([key]) => many.peek(key) === undefined).map(([, value]) => value)
+          expect(removed).toEqual(expect.arrayContaining(forgotten))
         }
       }),
     )

@@ -49,8 +49,12 @@ const noTags: readonly string[] = []
 export class InvalidationLog {
   /** The sequence of the latest invalidation. */
   sequence: Sequence = 1
-  readonly #tags = new BoundedTimestamps(maxRemembered)
-  readonly #keys = new BoundedTimestamps(maxRemembered)
+  readonly #tags = new RecentMap<Sequence>(maxRemembered, (forgotten) => {
+    this.#floor = Math.max(this.#floor, forgotten)
+  })
+  readonly #keys = new RecentMap<Sequence>(maxRemembered, (forgotten) => {
+    this.#keyFloor = Math.max(this.#keyFloor, forgotten)
+  })
   /** The softenings of each tag, the earliest first. */
   readonly #softTags = new RecentMap<readonly Softening[]>(maxRemembered, (forgotten) => {
     this.#floor = Math.max(this.#floor, latestOf(forgotten))
@@ -63,8 +67,8 @@ export class InvalidationLog {
   record({ tags, keys, all, isSoft = false }: Change, now: number): void {
     if (tags.length > 0) this.sequence++
     if (isSoft) for (const tag of tags) this.#softTags.set(tag, this.#soften(tag, now))
-    else if (tags.length > 0) this.#floor = Math.max(this.#floor, this.#tags.set(tags, this.sequence))
-    if (keys.length > 0) this.#keyFloor = Math.max(this.#keyFloor, this.#keys.set(keys, ++this.sequence))
+    else this.#tags.setAll(tags, this.sequence)
+    if (keys.length > 0) this.#keys.setAll(keys, ++this.sequence)
     if (!all) return
     this.#floor = ++this.sequence
     for (const names of [this.#tags, this.#keys, this.#softTags]) names.clear()
@@ -72,21 +76,21 @@ export class InvalidationLog {
 
   /** The sequence of the tag's latest invalidation, as far as it is remembered. */
   stampOf(tag: string): Sequence {
-    return Math.max(this.#tags.get(tag) ?? 0, latestOf(this.#softTags.peek(tag)), this.#floor)
+    return Math.max(this.#tags.peek(tag) ?? 0, latestOf(this.#softTags.peek(tag)), this.#floor)
   }
 
   /** Whether none of the tags was invalidated after `since`, not even softly. */
   areTagsCurrent(since: Sequence, tags: Iterable<string> = noTags): boolean {
     if (this.#floor > since) return false
     for (const tag of tags) {
-      if ((this.#tags.get(tag) ?? 0) > since || latestOf(this.#softTags.peek(tag)) > since) return false
+      if ((this.#tags.peek(tag) ?? 0) > since || latestOf(this.#softTags.peek(tag)) > since) return false
     }
     return true
   }
 
   /** Whether none of the tags was invalidated after `since`. Their entries may have become stale. */
   areTagsValid(since: Sequence, tags: readonly string[]): boolean {
-    return this.#floor <= since && !tags.some((tag) => (this.#tags.get(tag) ?? 0) > since)
+    return this.#floor <= since && !tags.some((tag) => (this.#tags.peek(tag) ?? 0) > since)
   }
 
   /**
@@ -100,7 +104,7 @@ export class InvalidationLog {
   }
 
   isKeyCurrent(since: Sequence, key: string): boolean {
-    return this.#keyFloor <= since && (this.#keys.get(key) ?? 0) <= since
+    return this.#keyFloor <= since && (this.#keys.peek(key) ?? 0) <= since
   }
 
   /** Whether neither the key nor any of the tags was invalidated after `since`. */
@@ -129,42 +133,4 @@ function mergeClosest(softenings: readonly Softening[], now: number): Softening[
 
 function latestOf(softenings: readonly Softening[] | undefined): Sequence {
   return softenings?.at(-1)?.until ?? 0
-}
-
-/** A time for each name. Bounded: names that were set longest ago are forgotten first. */
-export class BoundedTimestamps {
-  readonly #max: number
-  readonly #times = new Map<string, number>()
-
-  constructor(max: number) {
-    this.#max = max
-  }
-
-  get(name: string): number | undefined {
-    return this.#times.get(name)
-  }
-
-  /** Returns the latest time that was forgotten to make room, or 0. */
-  set(names: readonly string[], time: number): number {
-    for (const name of names) {
-      // A map iterates in the order of insertion: deleting first moves the name to the end.
-      this.#times.delete(name)
-      this.#times.set(name, time)
-    }
-    let forgotten = 0
-    for (const [name, oldest] of this.#times) {
-      if (this.#times.size <= this.#max) break
-      this.#times.delete(name)
-      forgotten = oldest
-    }
-    return forgotten
-  }
-
-  namesSince(time: number): string[] {
-    return [...this.#times].filter(([, at]) => at >= time).map(([name]) => name)
-  }
-
-  clear(): void {
-    this.#times.clear()
-  }
 }

@@ -1,4 +1,5 @@
-import { BoundedTimestamps, type Change } from '../memory/invalidation-log.ts'
+import { RecentMap } from '../../shared/recent-map.ts'
+import type { Change } from '../memory/invalidation-log.ts'
 import type { Store } from './store.ts'
 
 /** The most tags or keys that one command invalidates. */
@@ -118,18 +119,22 @@ const maxRecent = 10_000
  * have missed the last ones.
  */
 class RecentChanges {
-  readonly #tags = new BoundedTimestamps(maxRecent)
-  readonly #keys = new BoundedTimestamps(maxRecent)
+  readonly #tags = new RecentMap<number>(maxRecent)
+  readonly #keys = new RecentMap<number>(maxRecent)
   #allAt = Number.NEGATIVE_INFINITY
 
   add({ tags, keys, all }: Change): void {
     const now = performance.now()
-    this.#tags.set(tags, now)
-    this.#keys.set(keys, now)
+    this.#tags.setAll(tags, now)
+    this.#keys.setAll(keys, now)
     if (all) this.#allAt = now
   }
 
   since(since: number): Change {
-    return { tags: this.#tags.namesSince(since), keys: this.#keys.namesSince(since), all: this.#allAt >= since }
+    return { tags: namesSince(since, this.#tags), keys: namesSince(since, this.#keys), all: this.#allAt >= since }
   }
+}
+
+function namesSince(since: number, times: RecentMap<number>): string[] {
+  return [...times.entries()].filter(([, at]) => at >= since).map(([name]) => name)
 }
