@@ -22,9 +22,9 @@ import {
 import type { StoreTier } from './store/store-tier.ts'
 import type { Explanation } from './types.ts'
 import { decompress } from './value/compression.ts'
-import { fitsWhenDecoded } from './value/decoded-size.ts'
+import { inspectValue } from './value/inspect-value.ts'
 import { isValid } from './value/validation.ts'
-import { decodeValue, inspectValue, type ValueFormat } from './value/value-codec.ts'
+import { decodeValue, fitsWhenDecoded, type ValueFormat } from './value/value-codec.ts'
 
 /** How a read for `getOrSet` ends: with an entry, or with the need to load. */
 export type EntryOrLease = { readonly entry: MemoryEntry } | LoadNeeded

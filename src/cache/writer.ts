@@ -14,8 +14,8 @@ import { type Lease, leaseMs, type StoredEntry } from './store/store.ts'
 import type { StoreTier } from './store/store-tier.ts'
 import type { EntryOptions, Invalidation, LoadContext } from './types.ts'
 import { compress } from './value/compression.ts'
-import { fitsWhenDecoded } from './value/decoded-size.ts'
-import { encodeValue, type Inspection, inspectValue } from './value/value-codec.ts'
+import { type Inspection, inspectValue } from './value/inspect-value.ts'
+import { encodeValue, fitsWhenDecoded } from './value/value-codec.ts'
 
 interface WriterDependencies {
   readonly settings: CacheSettings

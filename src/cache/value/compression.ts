@@ -1,7 +1,7 @@
 import { hasZstd, type ZlibCodec, zlibMethods } from '../../shared/zlib.ts'
 
 /** How the bytes of an entry are compressed. */
-export type Codec = 'none' | ZlibCodec
+type Codec = 'none' | ZlibCodec
 
 export interface CompressionSettings {
   readonly minBytes: number

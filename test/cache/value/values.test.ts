@@ -4,7 +4,8 @@ import zlib from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compress, decompress, resolveCodec } from '../../../src/cache/value/compression.ts'
-import { decodeValue, encodeValue, inspectValue, UnstorableValueError } from '../../../src/cache/value/value-codec.ts'
+import { inspectValue, UnstorableValueError } from '../../../src/cache/value/inspect-value.ts'
+import { decodeValue, encodeValue } from '../../../src/cache/value/value-codec.ts'
 
 const value = fc.letrec((tie) => ({
   value: fc.oneof(
