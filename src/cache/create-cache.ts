@@ -68,7 +68,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
   const memory = new MemoryTier({ limits: settings.memory, log, time, coherence, verifiedForMs })
   const reader = new Reader({ settings, memory, log, store, time })
   const onOutdated = (change: Change) => engine.dropOutdated(change)
-  const writer: Writer = new Writer({ settings, memory, log, store, counters, events, time, onOutdated })
+  const writer: Writer = new Writer({ settings, memory, log, store, counters, events, onOutdated })
   const engine: Engine = new Engine({ settings, memory, log, reader, writer, events, time, coherence, identity })
   let isClosed = false
 

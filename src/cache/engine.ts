@@ -8,7 +8,7 @@ import type { MissReason } from './counters.ts'
 import type { Events } from './events.ts'
 import type { CoarseTime } from './memory/coarse-time.ts'
 import { countHit } from './memory/fifo-cache.ts'
-import type { Change, InvalidationLog, Start } from './memory/invalidation-log.ts'
+import type { Change, InvalidationLog } from './memory/invalidation-log.ts'
 import { MemoryEntry, type MemoryTier } from './memory/memory-tier.ts'
 import type { CacheSettings } from './options.ts'
 import type { LoadNeeded, Reader } from './reader.ts'
@@ -145,9 +145,7 @@ export class Engine {
       call.profile.counters.coalesced++
       return timeWait(wait.cache, () => this.#waitFor(running, call, true))
     }
-    const load = this.#begin(call, { isFresh: call.isFresh, isRefresh: false }, running)
-    load.ended = this.#run(load, call, this.#missReason(unservable, call))
-    return this.#waitFor(load, call)
+    return this.#waitFor(this.#begin(call, this.#missReason(unservable, call), running), call)
   }
 
   /** Whether a caller that comes now may have the answer of the load. */
@@ -196,21 +194,17 @@ export class Engine {
       if (running.stale === undefined) this.#offerStale(running, entry)
       return running
     }
-    const load = this.#begin(call, { isFresh: false, isRefresh: true }, running)
-    this.#answerStale(load, entry)
-    load.ended = this.#run(load, call, 'expired', entry)
-    return load
+    return this.#begin(call, 'expired', running, entry)
   }
 
-  #begin(call: Call, kind: { isFresh: boolean; isRefresh: boolean }, running: SharedLoad | undefined): SharedLoad {
+  /** @param served - the entry that the load renews, if it is still served */
+  #begin(call: Call, reason: MissReason, running: SharedLoad | undefined, served?: MemoryEntry): SharedLoad {
     if (running !== undefined) running.isSuperseded = true
-    const load = new SharedLoad(call, kind, this.#start(), this.#identity)
+    const load = new SharedLoad(call, served, this.#memory.start(), this.#identity)
     this.#loads.set(call.key, load)
+    if (served !== undefined) this.#answerStale(load, served)
+    load.ended = this.#run(load, call, reason)
     return load
-  }
-
-  #start(): Start {
-    return { sequence: this.#log.sequence, startedAt: this.#time.exact() }
   }
 
   /**
@@ -232,12 +226,11 @@ export class Engine {
     if (entry.hasTags([...load.tags])) this.#answerStale(load, entry)
   }
 
-  /** @param served - the entry that the load renews, if it is still served */
-  async #run(load: SharedLoad, call: Call, reason: MissReason, served?: MemoryEntry): Promise<void> {
-    let stale = served
+  async #run(load: SharedLoad, call: Call, reason: MissReason): Promise<void> {
+    const { served } = load
     try {
       const found = this.#reader.hasStore
-        ? await timeWait(wait.cache, () => this.#reader.readOrLease(load, call, served))
+        ? await timeWait(wait.cache, () => this.#reader.readOrLease(load, call))
         : { reason }
       if ('entry' in found) return load.resolve(found.entry)
       if (found.stale !== undefined && !call.isFresh && this.#isPaused(call.key)) {
@@ -247,11 +240,10 @@ export class Engine {
       }
       if (served === undefined) this.#countMiss(load, call, found)
       // With a lease, the load counts from the read that granted it. Without one it begins now.
-      if (found.lease === undefined) load.restart(this.#start())
-      stale ??= found.stale
-      await this.#load(load, call, found.lease, stale)
+      if (found.lease === undefined) load.restart(this.#memory.start())
+      await this.#load(load, call, found.lease, served ?? found.stale)
     } catch (error) {
-      stale ??= load.stale
+      const { stale } = load
       // A load that all callers have left has not failed, so the next caller need not wait before it tries again.
       if (stale === undefined || call.isFresh || load.isLeft || error instanceof NoValueError) return load.reject(error)
       this.#retryAt.set(call.key, this.#time.exact() + retryAfterMs)

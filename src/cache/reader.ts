@@ -27,7 +27,7 @@ import { isValid } from './value/validation.ts'
 import { decodeValue, fitsWhenDecoded, type ValueFormat } from './value/value-codec.ts'
 
 /** How a read for `getOrSet` ends: with an entry, or with the need to load. */
-export type EntryOrLease = { readonly entry: MemoryEntry } | LoadNeeded
+type EntryOrLease = { readonly entry: MemoryEntry } | LoadNeeded
 
 export interface LoadNeeded {
   readonly reason: MissReason
@@ -52,7 +52,6 @@ const pollUpToMs = 250
 export class Reader {
   readonly #settings: CacheSettings
   readonly #memory: MemoryTier
-  readonly #log: InvalidationLog
   readonly #store: StoreTier | undefined
   readonly #time: CoarseTime
   readonly #likelyHits: LikelyHits
@@ -60,7 +59,6 @@ export class Reader {
   constructor({ settings, memory, log, store, time }: ReaderDependencies) {
     this.#settings = settings
     this.#memory = memory
-    this.#log = log
     this.#store = store
     this.#time = time
     this.#likelyHits = new LikelyHits(log)
@@ -73,17 +71,16 @@ export class Reader {
   /**
    * Reads a key from the store until there is an entry or a lease. While another process holds the lease, it reads again at
    * growing intervals, so the holder need not announce that it is done, and a load costs two round trips.
-   *
-   * @param served - the entry that is being renewed, if it is still served
    */
-  async readOrLease(load: SharedLoad, call: Call, served: MemoryEntry | undefined): Promise<EntryOrLease> {
+  async readOrLease(load: SharedLoad, call: Call): Promise<EntryOrLease> {
+    const { served } = load
     const store = this.#store as StoreTier
     const forceAt = this.#time.exact() + this.#settings.loadHardMs
     let mode = this.#firstMode(load, call)
     for (let waitMs = pollFromMs; ; waitMs = Math.min(waitMs * 1.5, pollUpToMs)) {
       if (store.isConnecting) await store.connected()
       load.throwIfAborted()
-      load.restart(this.#start())
+      load.restart(this.#memory.start())
       const result = await store.readOne(call.key, mode, call.tags)
       if (result === undefined) return { reason: 'unavailable' }
       this.#likelyHits.learn(call, result, load)
@@ -160,7 +157,7 @@ export class Reader {
       return { key, tier: 'none', reason: entry === undefined ? 'absent' : isCurrent ? 'expired' : 'invalidated' }
     }
     const result = (await this.#store.read([key], 'get', []))?.[0]
-    const revived = result === undefined ? 'unavailable' : await this.#revive(result, this.#start(), corrupt)
+    const revived = result === undefined ? 'unavailable' : await this.#revive(result, this.#memory.start(), corrupt)
     if (!(revived instanceof MemoryEntry)) return { key, tier: 'none', reason: revived }
     const { ageMs, entry: stored } = result as ReadResult
     const { header, payload } = stored as StoredEntry
@@ -185,7 +182,7 @@ export class Reader {
       return undefined
     }
     if (store.isConnecting) await store.connected()
-    const start = this.#start()
+    const start = this.#memory.start()
     const result = await timeWait(wait.cache, () => store.readOne(key, 'get', []))
     const entry = result === undefined ? 'unavailable' : await this.#revive(result, start, discarding(store, key))
     if (!(entry instanceof MemoryEntry) || result?.state !== 'fresh') {
@@ -197,13 +194,9 @@ export class Reader {
     return entry
   }
 
-  #start(): Start {
-    return { sequence: this.#log.sequence, startedAt: this.#time.exact() }
-  }
-
   #firstMode(load: SharedLoad, call: Call): ReadMode {
     if (call.isFresh) return 'force'
-    if (load.isRefresh) return 'refresh'
+    if (load.served !== undefined) return 'refresh'
     if (call.ttlMs === 0) return 'get'
     return this.#likelyHits.has(call, this.#time.exact()) ? 'likely-hit' : 'load'
   }

@@ -56,8 +56,8 @@ type Waiting = Pick<Call, 'signal' | 'owner' | 'isFresh'>
 export class SharedLoad implements Start {
   /** Whether it calls `load` even if the store has a fresh value. */
   readonly isFresh: boolean
-  /** Whether it renews a value that can still be served. */
-  readonly isRefresh: boolean
+  /** The entry that it renews, if that can still be served. */
+  readonly served: MemoryEntry | undefined
   /** The loaded value. If the load is fresh, only callers that ask for a fresh value wait for this promise. */
   readonly answer: Promise<Answer>
   /** Whether a later load of the same key has begun, whose value is stored instead. */
@@ -68,8 +68,8 @@ export class SharedLoad implements Start {
   stale: MemoryEntry | undefined
   /** Resolves when it has ended. */
   ended: Promise<void> = Promise.resolve()
-  #sequence: Sequence
-  #startedAt: number
+  sequence: Sequence
+  startedAt: number
   readonly #fresh = Promise.withResolvers<Answer>()
   /** The answer for all other callers, which may be a stale value. */
   readonly #usual: PromiseWithResolvers<Answer>
@@ -82,27 +82,19 @@ export class SharedLoad implements Start {
 
   /** @param cache - the `cacheIdentity` of the cache */
   constructor(
-    { tags, isAutomatic, reads }: Call,
-    { isFresh, isRefresh }: Pick<SharedLoad, 'isFresh' | 'isRefresh'>,
+    { tags, isAutomatic, isFresh, reads }: Call,
+    served: MemoryEntry | undefined,
     start: Start,
     cache: object,
   ) {
     this.isFresh = isFresh
-    this.isRefresh = isRefresh
+    this.served = served
     this.#named = tags
     this.reads = isAutomatic ? new Reads(cache, reads, true) : undefined
-    this.#sequence = start.sequence
-    this.#startedAt = start.startedAt
+    this.sequence = start.sequence
+    this.startedAt = start.startedAt
     this.answer = this.#fresh.promise
     this.#usual = isFresh ? Promise.withResolvers<Answer>() : this.#fresh
-  }
-
-  get sequence(): Sequence {
-    return this.#sequence
-  }
-
-  get startedAt(): number {
-    return this.#startedAt
   }
 
   /**
@@ -110,8 +102,8 @@ export class SharedLoad implements Start {
    * a load without a lease.
    */
   restart({ sequence, startedAt }: Start): void {
-    this.#sequence = sequence
-    this.#startedAt = startedAt
+    this.sequence = sequence
+    this.startedAt = startedAt
   }
 
   resolve(answer: Answer): void {
@@ -228,7 +220,7 @@ export class SharedLoad implements Start {
       return await untilAborted(answer, signal)
     } catch (error) {
       this.#waiters--
-      if (signal.aborted && this.#waiters === 0 && !this.isRefresh) {
+      if (signal.aborted && this.#waiters === 0 && this.served === undefined) {
         this.isLeft = true
         this.abort(signal.reason)
       }

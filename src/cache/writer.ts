@@ -4,7 +4,6 @@ import { startInterval, type Timer } from '../shared/time/timers.ts'
 import { type Call, expectTags, resolveEntry } from './call-options.ts'
 import type { StoreCounters } from './counters.ts'
 import { type Events, toEvent } from './events.ts'
-import type { CoarseTime } from './memory/coarse-time.ts'
 import type { Change, InvalidationLog } from './memory/invalidation-log.ts'
 import type { MemoryEntry, MemoryTier, NewEntry } from './memory/memory-tier.ts'
 import type { CacheSettings } from './options.ts'
@@ -24,7 +23,6 @@ interface WriterDependencies {
   readonly store: StoreTier | undefined
   readonly counters: StoreCounters
   readonly events: Events
-  readonly time: CoarseTime
   /** Called after each invalidation in memory, so that no caller joins an outdated load. */
   readonly onOutdated: (change: Change) => void
 }
@@ -90,7 +88,7 @@ export class Writer {
 
   /** Stores a value as of now: see `Cache.set`. */
   async set(key: string, value: unknown, options?: EntryOptions): Promise<boolean> {
-    const { settings, memory, log, store, time } = this.#dependencies
+    const { settings, memory, log, store } = this.#dependencies
     const { profile, ttlMs: usualMs, staleMs, tags } = resolveEntry(settings, options)
     const ttlMs = lifetimeOf(value, profile, options?.ttl === undefined ? undefined : usualMs, usualMs)
     const inspection = ttlMs === 0 ? undefined : this.#tryInspect(key, value)
@@ -101,7 +99,7 @@ export class Writer {
     }
     // Loads that are under way began before this value was set: they must not replace it.
     this.outdate(change)
-    const start = { sequence: log.sequence, startedAt: time.exact() }
+    const start = memory.start()
     const about: NewEntry = { profile, ttlMs, staleMs, tags, costMs: 0, ...start }
     const entry = memory.createEntry(value, inspection.bytes, about)
     memory.set(key, entry)

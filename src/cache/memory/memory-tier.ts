@@ -149,6 +149,11 @@ export class MemoryTier {
     this.#verifiedForMs = verifiedForMs
   }
 
+  /** The start of a read or a load that begins now. */
+  start(): Start {
+    return { sequence: this.#log.sequence, startedAt: this.#time.exact() }
+  }
+
   get isEnabled(): boolean {
     return this.#entries !== undefined
   }
