@@ -23,7 +23,6 @@ import { type Change, InvalidationLog } from './memory/invalidation-log.ts'
 import { type MemoryEntry, MemoryTier } from './memory/memory-tier.ts'
 import { type CacheOptions, resolveOptions } from './options.ts'
 import { Reader } from './reader.ts'
-import type { CoherenceListener } from './redis/coherence.ts'
 import { openStore } from './store/open-store.ts'
 import type { Cache, CacheStats, GetOrSetOptions, Invalidation, TagStamps, WrapOptions, Wrapped } from './types.ts'
 import { Writer } from './writer.ts'
@@ -55,14 +54,12 @@ export function createCache<Name extends string = 'default', Tag extends string 
   const time = new CoarseTime(options.clock)
   const events = createEvents()
   const counters = new StoreCounters()
-  const listener: CoherenceListener = {
-    changed(change) {
-      writer.outdate(change)
-      events.emit('invalidate', toEvent(change, 'remote'))
-    },
-    lost: () => listener.changed({ tags: none, keys: none, all: true }),
+  const onRemoteChange = (change: Change) => {
+    writer.outdate(change)
+    events.emit('invalidate', toEvent(change, 'remote'))
   }
-  const { store, coherence, close: closeStore } = openStore(options, { settings, counters, events, time, listener })
+  const dependencies = { settings, counters, events, time, onRemoteChange }
+  const { store, coherence, close: closeStore } = openStore(options, dependencies)
   const log = new InvalidationLog()
   const verifiedForMs = store === undefined ? Number.POSITIVE_INFINITY : settings.withinMs
   const memory = new MemoryTier({ limits: settings.memory, log, time, coherence, verifiedForMs })

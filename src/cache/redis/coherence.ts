@@ -9,13 +9,6 @@ export interface ClockReading {
   readonly generation: string
 }
 
-/** Is told which entries of this process are outdated. */
-export interface CoherenceListener {
-  changed(change: Change): void
-  /** Messages were missed: any entry may be outdated. */
-  lost(): void
-}
-
 /** A clock reading that is ahead of the messages: the message about the change is awaited. */
 interface Expectation {
   readonly reading: ClockReading
@@ -40,15 +33,16 @@ export class Coherence {
   readonly #sender = nodeCrypto().randomBytes(9).toString('base64url')
   readonly #withinMs: number
   readonly #time: CoarseTime
-  readonly #listener: CoherenceListener
+  readonly #onChange: (change: Change) => void
   #seen: ClockReading | undefined
   #expected: Expectation | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor(withinMs: number, time: CoarseTime, listener: CoherenceListener) {
+  /** @param onChange - is told which entries of this process are outdated: all of them, when messages were missed */
+  constructor(withinMs: number, time: CoarseTime, onChange: (change: Change) => void) {
     this.#withinMs = withinMs
     this.#time = time
-    this.#listener = listener
+    this.#onChange = onChange
   }
 
   /** Whether this process has heard of every invalidation that is more than `coherence.within` old. */
@@ -112,8 +106,8 @@ export class Coherence {
     const isNext = this.#seen?.stamp === Number(match[2])
     this.#seen = reading
     const sent = isNext ? decodeMessage(match[4] as string) : undefined
-    if (sent === undefined) this.#listener.lost()
-    else if (sent.sender !== this.#sender) this.#listener.changed(sent)
+    if (sent === undefined) this.#onChange(changeOfAll)
+    else if (sent.sender !== this.#sender) this.#onChange(sent)
     this.#meetExpectation()
   }
 
@@ -121,7 +115,7 @@ export class Coherence {
   restart(reading: ClockReading, sentAt: number): void {
     this.#seen = reading
     this.#forgetExpectation()
-    this.#listener.lost()
+    this.#onChange(changeOfAll)
     this.#verify(sentAt)
   }
 
@@ -162,6 +156,8 @@ export class Coherence {
     this.onMissing()
   }
 }
+
+const changeOfAll: Change = { tags: [], keys: [], all: true }
 
 /** The server has lost changes, as a replica that took over may have. */
 export class ClockRegressedError extends Error {

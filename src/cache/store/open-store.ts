@@ -5,14 +5,15 @@ import type { StoreCounters } from '../counters.ts'
 import type { Events } from '../events.ts'
 import { isKeyvLike, type KeyvLike } from '../keyv/keyv-client.ts'
 import type { CoarseTime } from '../memory/coarse-time.ts'
-import type { CacheOptions, CacheSettings } from '../options.ts'
-import { Coherence, type CoherenceListener } from '../redis/coherence.ts'
+import type { Change } from '../memory/invalidation-log.ts'
+import type { CacheOptions } from '../options.ts'
+import { Coherence } from '../redis/coherence.ts'
 import { isRedisClient, type RedisSource, redisSource } from '../redis/redis-client.ts'
 import type { ImportStore } from './store.ts'
 import { StoreTier } from './store-tier.ts'
 
 /** What this process knows of the changes in the store. */
-export interface StoreCoherence {
+interface StoreCoherence {
   isVerifiedAt(now: number): boolean
   readonly ageMs: number
   /** The store's clock at the latest change that this process has heard of; `-Infinity` where it hears of none. */
@@ -31,7 +32,8 @@ interface StoreDependencies {
   readonly counters: StoreCounters
   readonly events: Events
   readonly time: CoarseTime
-  readonly listener: CoherenceListener
+  /** Called with each change by another process. */
+  readonly onRemoteChange: (change: Change) => void
 }
 
 /** Opens the store that the options name. It connects in the background. */
@@ -69,8 +71,8 @@ function openPortable(keyv: unknown, dependencies: StoreDependencies, clock: Clo
 }
 
 function openRedis(source: RedisSource, dependencies: StoreDependencies): OpenedStore {
-  const { settings, time, listener } = dependencies
-  const coherence = new Coherence(settings.withinMs, time, listener)
+  const { settings, time, onRemoteChange } = dependencies
+  const coherence = new Coherence(settings.withinMs, time, onRemoteChange)
   const importStore: ImportStore = async () => {
     const { RedisStore } = await import('../redis/redis-store.ts')
     const opened = new RedisStore(source, settings, coherence, time)

@@ -13,9 +13,8 @@ const at = (stamp: number, generation = 'g') => ({ stamp, generation })
 function start() {
   const told: (Change | 'lost' | 'missing')[] = []
   const time = new CoarseTime()
-  const coherence = new Coherence(withinMs, time, {
-    changed: ({ tags, keys, all }) => told.push({ tags, keys, all }),
-    lost: () => told.push('lost'),
+  const coherence = new Coherence(withinMs, time, ({ tags, keys, all }) => {
+    told.push(all ? 'lost' : { tags, keys, all })
   })
   coherence.onMissing = () => told.push('missing')
   coherence.observe(at(1), time.exact(), 0)
