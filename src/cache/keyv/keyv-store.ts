@@ -9,11 +9,11 @@ import {
   type HeldLease,
   type ReadMode,
   type ReadResult,
-  type StampReading,
   type Store,
   type StoredEntry,
   type WriteOutcome,
 } from '../store/store.ts'
+import type { TagStamps } from '../types.ts'
 import { KeyvClient, type KeyvLike, unreadable } from './keyv-client.ts'
 
 /**
@@ -28,19 +28,12 @@ const maxKeyLength = 200
 const controlCharacter = /\p{Cc}/u
 
 /** What the store held when the lease was granted. */
-class KeyvLease {
+interface KeyvLease {
   readonly generation: string
   readonly changes: string | undefined
   readonly versions: ReadonlyMap<string, string>
   /** The key's record as it was, readable or not. */
-  readonly record: unknown
-
-  constructor(held: Pick<KeyvLease, 'generation' | 'changes' | 'versions' | 'record'>) {
-    this.generation = held.generation
-    this.changes = held.changes
-    this.versions = held.versions
-    this.record = held.record
-  }
+  readonly record: string | undefined | typeof unreadable
 }
 
 /**
@@ -93,7 +86,7 @@ export class KeyvStore implements Store {
       versions: await this.#withMissing(versions, tags),
     }
     return states.map((state, index) => {
-      return isLeased[index] ? { ...state, lease: new KeyvLease({ ...held, record: texts[index] }) } : state
+      return isLeased[index] ? { ...state, lease: { ...held, record: texts[index] } satisfies KeyvLease } : state
     })
   }
 
@@ -145,14 +138,14 @@ export class KeyvStore implements Store {
   /** Leases on Keyv exclude nobody, so there is nothing to give back. Only entries that are over are deleted. */
   async release(held: readonly HeldLease[]): Promise<void> {
     const dropped = held.filter(({ key, lease, dropsEntry }) => {
-      return dropsEntry && typeof parseRecord((lease as KeyvLease).record as string | undefined, key) === 'object'
+      return dropsEntry && typeof parseRecord((lease as KeyvLease).record, key) === 'object'
     })
     if (dropped.length > 0) await this.delete(dropped.map(({ key }) => key))
   }
 
   async renew(): Promise<void> {}
 
-  async stamps(tags: readonly string[], begins: boolean): Promise<StampReading> {
+  async stamps(tags: readonly string[], begins: boolean): Promise<TagStamps> {
     const known = await this.#versions(tags)
     const versions = begins ? await this.#withMissing(known, tags) : known
     // Read after the versions: an invalidation writes the record of changes before the versions.

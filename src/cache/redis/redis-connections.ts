@@ -210,14 +210,18 @@ class RedisConnection {
   constructor(client: RedisClientLike, isGiven: boolean, { ready, lost, moved }: ConnectionListener) {
     this.client = client
     this.#isGiven = isGiven
+    const end = (error: unknown) => {
+      this.#isEnded = true
+      lost?.(error)
+    }
     this.#listeners = [
       ['connect', () => this.#start()],
       ['reconnecting', () => this.#connect()],
       ['ready', () => ready?.()],
       ['error', (error) => this.#lose(lost, error)],
-      ['end', (error) => this.#end(lost, error)],
+      ['end', end],
       // A cluster emits this one.
-      ['disconnect', (error) => this.#end(lost, error)],
+      ['disconnect', end],
       ['topology-change', (event) => tellPrimary(event as TopologyChange, moved)],
     ]
     if (isGiven) moveListenerLimit(client, 1)
@@ -277,11 +281,6 @@ class RedisConnection {
 
   #lose(lost: ConnectionListener['lost'], error: unknown): void {
     this.#isConnecting = false
-    lost?.(error)
-  }
-
-  #end(lost: ConnectionListener['lost'], error: unknown): void {
-    this.#isEnded = true
     lost?.(error)
   }
 }

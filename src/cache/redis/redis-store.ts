@@ -9,13 +9,13 @@ import {
   leaseMs,
   type ReadMode,
   type ReadResult,
-  type StampReading,
   type Store,
   type StoredEntry,
   type StoreListener,
   type WriteOutcome,
 } from '../store/store.ts'
 import { refusalOf } from '../store/store-errors.ts'
+import type { TagStamps } from '../types.ts'
 import { type ClockReading, ClockRegressedError, type Coherence } from './coherence.ts'
 import { EntryParser, encodeEntry, judgeEntry, parseTagRecord, RecordKeys, toFreshResult } from './records.ts'
 import type { RedisSource } from './redis-client.ts'
@@ -98,7 +98,7 @@ export class RedisStore implements Store {
   async #introduce(listener: StoreListener): Promise<void> {
     const keys = [this.#keys.clock, `${this.#keys.prefix}name`]
     const name = String(await this.#connections.run<Buffer>(scripts.introduce, keys, [this.#name, String(nameMs)]))
-    if (name !== this.#name) listener.sharedWith?.(name)
+    if (name !== this.#name) listener.sharedWith(name)
   }
 
   async reconnect(listener: StoreListener): Promise<void> {
@@ -122,7 +122,7 @@ export class RedisStore implements Store {
     return result.catch((error: unknown) => {
       if (refusalOf(error) !== 'NOPERM') throw error
       this.#scriptsRefusedUntil = this.#time.exact() + refusalMs
-      this.#listener?.refused?.(error)
+      this.#listener?.refused(error)
       return this.#readPlainly(keys, tags)
     })
   }
@@ -245,7 +245,7 @@ export class RedisStore implements Store {
     await this.#connections.run(scripts.renew, keys, [String(leaseMs), ...options])
   }
 
-  async stamps(tags: readonly string[], begins: boolean): Promise<StampReading> {
+  async stamps(tags: readonly string[], begins: boolean): Promise<TagStamps> {
     this.#coherence.isUsed = true
     const sentAt = this.#time.exact()
     const known = this.#latestKnown

@@ -1,8 +1,6 @@
 import { describeValue } from '../../shared/assertions.ts'
 import { type Clock, wallClock } from '../../shared/time/clock.ts'
 import { startInterval, type Timer } from '../../shared/time/timers.ts'
-import type { StoreCounters } from '../counters.ts'
-import type { Events } from '../events.ts'
 import { isKeyvLike, type KeyvLike } from '../keyv/keyv-client.ts'
 import type { CoarseTime } from '../memory/coarse-time.ts'
 import type { Change } from '../memory/invalidation-log.ts'
@@ -10,7 +8,7 @@ import type { CacheOptions } from '../options.ts'
 import { Coherence } from '../redis/coherence.ts'
 import { isRedisClient, type RedisSource, redisSource } from '../redis/redis-client.ts'
 import type { ImportStore } from './store.ts'
-import { StoreTier } from './store-tier.ts'
+import { StoreTier, type TierDependencies } from './store-tier.ts'
 
 /** What this process knows of the changes in the store. */
 interface StoreCoherence {
@@ -21,16 +19,13 @@ interface StoreCoherence {
 }
 
 /** The store tier, and until when memory is verified against it. */
-export interface OpenedStore {
+interface OpenedStore {
   readonly store: StoreTier | undefined
   readonly coherence: StoreCoherence
   close(): Promise<void>
 }
 
-interface StoreDependencies {
-  readonly settings: CacheSettings
-  readonly counters: StoreCounters
-  readonly events: Events
+interface StoreDependencies extends TierDependencies {
   readonly time: CoarseTime
   /** Called with each change by another process. */
   readonly onRemoteChange: (change: Change) => void
@@ -61,7 +56,7 @@ function openPortable(keyv: unknown, dependencies: StoreDependencies, clock: Clo
     const { KeyvStore } = await import('../keyv/keyv-store.ts')
     return new KeyvStore(keyv, namespace, loadHardMs + 60_000, clock)
   }
-  const store = openTier(importStore, dependencies)
+  const store = new StoreTier(importStore, dependencies)
   // Keyv sends no messages about invalidations, so entries in memory are trusted for `coherence.within` and no longer.
   return {
     store,
@@ -79,7 +74,7 @@ function openRedis(source: RedisSource, dependencies: StoreDependencies): Opened
     await opened.prepare()
     return opened
   }
-  const store = openTier(importStore, dependencies)
+  const store = new StoreTier(importStore, dependencies)
   const heartbeat = startHeartbeat(store, coherence, settings.withinMs)
   return {
     store,
@@ -89,10 +84,6 @@ function openRedis(source: RedisSource, dependencies: StoreDependencies): Opened
       return store.close()
     },
   }
-}
-
-function openTier(importStore: ImportStore, { settings, counters, events }: StoreDependencies): StoreTier {
-  return new StoreTier(importStore, settings, counters, events)
 }
 
 /** While memory is in use, reads the store's clock twice in the time for which memory stays verified. */

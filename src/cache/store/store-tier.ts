@@ -2,30 +2,33 @@ import type { StoreCounters } from '../counters.ts'
 import type { Events, StoreOperation, StoreState } from '../events.ts'
 import type { Change } from '../memory/invalidation-log.ts'
 import type { CacheSettings } from '../options.ts'
-import type { Invalidation } from '../types.ts'
+import type { Invalidation, TagStamps } from '../types.ts'
+import { Breaker, maxKeysUnderWay, Slots } from './admission.ts'
 import { Batch } from './batch.ts'
-import { Breaker } from './breaker.ts'
 import { ChangeQueue, sendChange, splitChange } from './changes.ts'
 import { FairDeadline } from './fair-deadline.ts'
-import { maxKeysUnderWay, Slots } from './slots.ts'
-import {
-  type EntryWrite,
-  type HeldLease,
-  heldLeases,
-  type ImportStore,
-  type LeaseRenewal,
-  type ReadMode,
-  type ReadResult,
-  type StampReading,
-  type Store,
-  type StoredEntry,
-  type StoreListener,
-  type WriteOutcome,
+import type {
+  EntryWrite,
+  HeldLease,
+  ImportStore,
+  LeaseRenewal,
+  ReadMode,
+  ReadResult,
+  Store,
+  StoredEntry,
+  StoreListener,
+  WriteOutcome,
 } from './store.ts'
 import { isAnswer, isOfReplica, isOutage, kindOf, lateError, refusalOf } from './store-errors.ts'
 import { StoreWarnings } from './store-warnings.ts'
 
 const readModes: readonly ReadMode[] = ['get', 'load', 'likely-hit', 'refresh', 'force']
+
+export interface TierDependencies {
+  readonly settings: CacheSettings
+  readonly counters: StoreCounters
+  readonly events: Events
+}
 
 interface AskOptions<Result> {
   /** Receives an answer that arrives after its deadline. */
@@ -39,6 +42,8 @@ interface AskOptions<Result> {
  * `undefined`, and a store that is down is not asked. Before it is asked again it is sent the changes that it missed.
  */
 export class StoreTier {
+  /** Moving average of the time until an answer, 0 before the first. */
+  roundTripMs = 0
   readonly #counters: StoreCounters
   readonly #events: Events
   readonly #warnings: StoreWarnings
@@ -52,7 +57,6 @@ export class StoreTier {
   readonly #renewals: Batch<LeaseRenewal, void>
   /** Leases to give back once the store answers again, so that others need not wait until they expire. */
   readonly #unreleased: HeldLease[] = []
-  #roundTripMs = 0
   #state: StoreState = 'up'
   #opened: Store | undefined
   #opening: Promise<Store> | undefined
@@ -78,7 +82,7 @@ export class StoreTier {
     ready: () => void this.#breaker.probeNow(),
   }
 
-  constructor(importStore: ImportStore, settings: CacheSettings, counters: StoreCounters, events: Events) {
+  constructor(importStore: ImportStore, { settings, counters, events }: TierDependencies) {
     this.#counters = counters
     this.#events = events
     this.#warnings = new StoreWarnings(settings)
@@ -114,17 +118,8 @@ export class StoreTier {
       : 'up'
   }
 
-  get roundTripMs(): number {
-    return this.#roundTripMs
-  }
-
   get queuedChanges(): number {
     return this.#changes.size
-  }
-
-  /** Whether the breaker lets operations through. */
-  get isAvailable(): boolean {
-    return !this.#breaker.isOpen
   }
 
   get isConnecting(): boolean {
@@ -186,16 +181,16 @@ export class StoreTier {
 
   /** May fail without harm: a lease expires by itself. */
   async release(held: HeldLease): Promise<void> {
-    if (this.isAvailable) await this.#releases.add(held)
-    else this.#unreleased.push(held)
+    if (this.#breaker.isOpen) this.#unreleased.push(held)
+    else await this.#releases.add(held)
   }
 
   async renew(renewal: LeaseRenewal): Promise<void> {
-    if (this.isAvailable) await this.#renewals.add(renewal)
+    if (!this.#breaker.isOpen) await this.#renewals.add(renewal)
   }
 
   /** `undefined` when the store does not answer. */
-  stamps(tags: readonly string[], begins: boolean): Promise<StampReading | undefined> {
+  stamps(tags: readonly string[], begins: boolean): Promise<TagStamps | undefined> {
     return this.#attempt('read', () => this.#store.stamps(tags, begins))
   }
 
@@ -208,7 +203,7 @@ export class StoreTier {
 
   /** Reads the store's clock, which verifies memory. */
   async ping(): Promise<void> {
-    if (this.isAvailable) await this.#attempt('read', () => this.#store.ping())
+    if (!this.#breaker.isOpen) await this.#attempt('read', () => this.#store.ping())
   }
 
   async close(): Promise<void> {
@@ -262,7 +257,7 @@ export class StoreTier {
       const answer = await this.#deadline.race(asked, lateError, tooLate)
       this.#breaker.recordSuccess()
       const took = performance.now() - sentAt
-      this.#roundTripMs = this.#roundTripMs === 0 ? took : 0.9 * this.#roundTripMs + 0.1 * took
+      this.roundTripMs = this.roundTripMs === 0 ? took : 0.9 * this.roundTripMs + 0.1 * took
       this.#updateState()
       return answer
     } catch (error) {
@@ -334,7 +329,7 @@ export class StoreTier {
   }
 
   async #releaseAll(keys: readonly string[], results: readonly ReadResult[]): Promise<void> {
-    const held = heldLeases(keys, results)
+    const held = results.flatMap(({ lease }, index) => (lease ? [{ key: keys[index] as string, lease }] : []))
     // Past the breaker: the late answer shows that the store works.
     if (held.length > 0) await this.#store.release(held).catch(ignore)
   }

@@ -1,4 +1,5 @@
 import type { MissReason } from '../counters.ts'
+import type { TagStamps } from '../types.ts'
 
 /** Why the store is read. */
 export type ReadMode =
@@ -63,11 +64,6 @@ export interface HeldLease {
   readonly dropsEntry?: boolean | undefined
 }
 
-/** The leases that a read was granted. */
-export function heldLeases(keys: readonly string[], results: readonly ReadResult[]): HeldLease[] {
-  return results.flatMap(({ lease }, index) => (lease === undefined ? [] : [{ key: keys[index] as string, lease }]))
-}
-
 /** A loaded value, to be stored. */
 export interface EntryWrite extends HeldLease {
   readonly entry: StoredEntry
@@ -89,19 +85,6 @@ export interface LeaseRenewal extends HeldLease {
  */
 export type WriteOutcome = 'stored' | 'invalidated' | 'expired'
 
-/** The stamps of some tags: each stamp changes when its tag is invalidated. */
-export interface StampReading {
-  /** Stamps of different generations cannot be compared. */
-  readonly generation: string
-  /** The latest change of any tag. */
-  readonly at: number | string
-  /**
-   * Number stamps are in the order of the changes; string stamps can only be equal or not. `undefined`: nothing is known of
-   * the tag.
-   */
-  readonly stamps: readonly (number | string | undefined)[]
-}
-
 export interface StoreListener {
   ready(): void
   /** Nothing can be sent now. */
@@ -113,9 +96,9 @@ export interface StoreListener {
    */
   subscriptionFailed(error: unknown, refusedRight?: string): void
   /** The store denies a right. Without that right it still works in part. */
-  refused?(error: unknown): void
+  refused(error: unknown): void
   /** Another application uses this namespace. */
-  sharedWith?(name: string): void
+  sharedWith(name: string): void
 }
 
 /**
@@ -146,11 +129,12 @@ export interface Store {
   invalidate(tags: readonly string[], isSoft: boolean): Promise<void>
   clear(): Promise<void>
   /**
-   * The stamps of tags. One round trip, or two.
+   * The stamps of tags: numbers in the order of the changes, or strings, which can only be equal or not. One round trip, or
+   * two.
    *
    * @param begins - whether a tag without a stamp gets one now
    */
-  stamps(tags: readonly string[], begins: boolean): Promise<StampReading>
+  stamps(tags: readonly string[], begins: boolean): Promise<TagStamps>
   /** Removes an entry that cannot be read. */
   discard(key: string): Promise<void>
   /** The cheapest round trip. */
