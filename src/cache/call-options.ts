@@ -18,32 +18,14 @@ import type {
 
 export const entryOptions: OptionKinds<EntryOptions> = { profile: 'own', ttl: 'own', stale: 'own', tags: 'own' }
 
-const getOrSetOptions: OptionKinds<GetOrSetOptions> = {
-  profile: 'own',
-  ttl: 'own',
-  stale: 'own',
-  tags: 'own',
-  fresh: 'boolean',
-  signal: 'signal',
-}
+const getOrSetOptions: OptionKinds<GetOrSetOptions> = { ...entryOptions, fresh: 'boolean', signal: 'signal' }
 
-const wrapOptions: OptionKinds<WrapOptions<never, never>> = {
-  name: 'text',
-  key: 'function',
-  profile: 'own',
-  ttl: 'own',
-  stale: 'own',
-  tags: 'own',
-}
+const wrapOptions: OptionKinds<WrapOptions<never, never>> = { name: 'text', key: 'function', ...entryOptions }
 
 const getOrSetManyOptions: OptionKinds<GetOrSetManyOptions<never, never>> = {
   key: 'function',
-  profile: 'own',
-  ttl: 'own',
-  stale: 'own',
+  ...getOrSetOptions,
   tags: 'function',
-  fresh: 'boolean',
-  signal: 'signal',
 }
 
 const invalidateOptions: OptionKinds<InvalidateOptions> = { serveStale: 'boolean' }
@@ -52,7 +34,7 @@ const noTags: readonly string[] = []
 const automaticTags: readonly string[] = [automaticTag]
 
 /** How an entry will be stored: by the caller's options, or else by those of its profile. */
-export interface EntrySpec {
+interface EntrySpec {
   readonly profile: Profile
   readonly ttlMs: number
   readonly staleMs: number

@@ -70,13 +70,9 @@ export class ProfileCounters {
   loads = 0
   loadErrors = 0
   readonly misses: Record<MissReason, number> = zeros(missReasons)
-
-  stats(): ProfileStats {
-    return summarize([this])
-  }
 }
 
-/** The stats of several profiles as if they were one. */
+/** The stats of profiles, of several as if they were one. */
 export function summarize(counters: Iterable<ProfileCounters>): ProfileStats {
   const hitsByKind = { memory: 0, store: 0, stale: 0, coalesced: 0 }
   const missesByReason = zeros(missReasons)

@@ -147,7 +147,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
         queuedInvalidations: store?.queuedChanges ?? 0,
       },
       compression: { rawBytes: counters.rawBytes, storedBytes: counters.storedBytes },
-      byProfile: Object.fromEntries(profiles.map((profile) => [profile.name, profile.counters.stats()])),
+      byProfile: Object.fromEntries(profiles.map((profile) => [profile.name, summarize([profile.counters])])),
     }
   }
 
