@@ -183,36 +183,32 @@ export class Writer {
     inspection: Inspection,
     about: NewEntry,
   ): Promise<StoredEntry | undefined> {
+    const { settings, counters, events } = this.#dependencies
+    const { profile, ttlMs, staleMs, costMs, tags } = about
     try {
-      return await this.#encode(value, inspection, about)
+      const { format, bytes } = encodeValue(value, inspection)
+      if (!fitsWhenDecoded(format, bytes, settings.maxValueBytes)) {
+        throw new RangeError(`a value of ${bytes.length} bytes would take more memory than \`memory.maxBytes\``)
+      }
+      const packed = await compress(bytes, profile.compress && settings.compression)
+      counters.rawBytes += bytes.length
+      counters.storedBytes += packed.bytes.length
+      const header = {
+        ttlMs,
+        staleMs,
+        costMs: Math.round(costMs),
+        profile: profile.name,
+        version: profile.version,
+        format,
+        codec: packed.codec,
+        rawBytes: bytes.length,
+        tags,
+      }
+      return { header, payload: packed.bytes }
     } catch (error) {
-      this.#dependencies.events.emit('error', { operation: 'encode', error, key })
+      events.emit('error', { operation: 'encode', error, key })
       return undefined
     }
-  }
-
-  async #encode(value: unknown, inspection: Inspection, about: NewEntry): Promise<StoredEntry> {
-    const { settings, counters } = this.#dependencies
-    const { profile, ttlMs, staleMs, costMs, tags } = about
-    const { format, bytes } = encodeValue(value, inspection)
-    if (!fitsWhenDecoded(format, bytes, settings.maxValueBytes)) {
-      throw new RangeError(`a value of ${bytes.length} bytes would take more memory than \`memory.maxBytes\``)
-    }
-    const packed = await compress(bytes, profile.compress && settings.compression)
-    counters.rawBytes += bytes.length
-    counters.storedBytes += packed.bytes.length
-    const header = {
-      ttlMs,
-      staleMs,
-      costMs: Math.round(costMs),
-      profile: profile.name,
-      version: profile.version,
-      format,
-      codec: packed.codec,
-      rawBytes: bytes.length,
-      tags,
-    }
-    return { header, payload: packed.bytes }
   }
 }
 

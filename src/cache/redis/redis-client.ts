@@ -81,28 +81,6 @@ export function isSingleServer(client: RedisClientLike): boolean {
   return !('slots' in client || 'getSentinelNode' in client || options?.clientSideCache !== undefined)
 }
 
-/**
- * The node of a cluster that holds a slot, as far as the client knows; `undefined` for other clients. No event tells when
- * the client follows a slot to another node.
- */
-export function nodeOf(client: RedisClientLike, slot: number): string | undefined {
-  const { slots } = client as {
-    readonly slots?: readonly ({ readonly master: { readonly address: string } } | undefined)[]
-  }
-  return slots?.[slot]?.master.address
-}
-
-/** The slot of keys with this hash tag: its CRC-16 (XMODEM), as the specification of Redis Cluster has it. */
-export function slotOf(hashTag: string): number {
-  let crc = 0
-  for (const byte of Buffer.from(hashTag)) {
-    crc ^= byte << 8
-    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021
-    crc &= 0xffff
-  }
-  return crc % 16_384
-}
-
 export function isRedisClient(value: unknown): value is RedisClientLike {
   if (typeof value !== 'object' || value === null) return false
   return ['connect', 'duplicate', 'withCommandOptions', 'evalSha'].every((method) => {

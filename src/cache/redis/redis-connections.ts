@@ -3,11 +3,9 @@ import {
   bufferCommands,
   databaseOf,
   isSingleServer,
-  nodeOf,
   type RedisClientLike,
   type RedisCommands,
   type RedisSource,
-  slotOf,
 } from './redis-client.ts'
 import type { RedisScript } from './redis-scripts.ts'
 
@@ -173,6 +171,28 @@ export class RedisConnections {
     await client.subscribe(this.#channel, this.#onMessage)
     this.#isListening = true
   }
+}
+
+/**
+ * The node of a cluster that holds a slot, as far as the client knows; `undefined` for other clients. No event tells when
+ * the client follows a slot to another node.
+ */
+function nodeOf(client: RedisClientLike, slot: number): string | undefined {
+  const { slots } = client as {
+    readonly slots?: readonly ({ readonly master: { readonly address: string } } | undefined)[]
+  }
+  return slots?.[slot]?.master.address
+}
+
+/** The slot of keys with this hash tag: its CRC-16 (XMODEM), as the specification of Redis Cluster has it. */
+function slotOf(hashTag: string): number {
+  let crc = 0
+  for (const byte of Buffer.from(hashTag)) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021
+    crc &= 0xffff
+  }
+  return crc % 16_384
 }
 
 /** Another node of the cluster holds the namespace now, or another server is the primary. */

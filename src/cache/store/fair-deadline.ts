@@ -1,5 +1,5 @@
 import { isWorkers } from '../../shared/platform/runtime.ts'
-import { startTimer } from '../../shared/time/timers.ts'
+import { withDeadline } from '../../shared/time/waiting.ts'
 
 const ticksPerDeadline = 10
 /** Node's timers take at most 25 days, so a long deadline has more ticks instead of longer ones. */
@@ -112,15 +112,13 @@ async function raceAlone<Value>(
   tooLate: ((value: Value) => void) | undefined,
 ): Promise<Value> {
   let isLate = false
-  const { promise: passed, reject } = Promise.withResolvers<never>()
-  const timer = startTimer(() => {
+  const expire = () => {
     isLate = true
-    reject(late())
-  }, ms)
+    throw late()
+  }
   try {
-    return await Promise.race([work, passed])
+    return await withDeadline(work, ms, expire)
   } finally {
-    timer.cancel()
     if (isLate) work.then(tooLate, () => {})
   }
 }
