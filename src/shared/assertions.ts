@@ -19,10 +19,7 @@ interface Range {
  * @throws TypeError if it is not a whole number; RangeError if it is outside the range
  */
 export function expectWholeNumber(value: unknown, option: string, { min = 0, max }: Range = {}): number {
-  if (Number.isSafeInteger(value)) return expectRange(value as number, option, 'a whole number', { min, max })
-  throw new TypeError(
-    `Expected \`${option}\` to be ${within('a whole number', { min, max })}, got ${describeValue(value)}`,
-  )
+  return expectWithin(value, Number.isSafeInteger(value), option, 'a whole number', { min, max })
 }
 
 /**
@@ -31,8 +28,7 @@ export function expectWholeNumber(value: unknown, option: string, { min = 0, max
  * @throws TypeError if it is not a finite number; RangeError if it is outside the range
  */
 export function expectNumber(value: unknown, option: string, range: Range = {}): number {
-  if (Number.isFinite(value)) return expectRange(value as number, option, 'a number', range)
-  throw new TypeError(`Expected \`${option}\` to be ${within('a number', range)}, got ${describeValue(value)}`)
+  return expectWithin(value, Number.isFinite(value), option, 'a number', range)
 }
 
 /**
@@ -46,13 +42,15 @@ export function expectOneOf<const Choice>(value: unknown, option: string, choice
   throw new TypeError(`Expected \`${option}\` to be one of ${list}, got ${describeValue(value)}`)
 }
 
-function expectRange(value: number, option: string, kind: string, range: Range): number {
-  if (value >= (range.min ?? -Infinity) && value <= (range.max ?? Infinity)) return value
-  throw new RangeError(`Expected \`${option}\` to be ${within(kind, range)}, got ${describeValue(value)}`)
+function expectWithin(value: unknown, isOfKind: boolean, option: string, kind: string, { min, max }: Range): number {
+  const number = value as number
+  if (isOfKind && number >= (min ?? -Infinity) && number <= (max ?? Infinity)) return number
+  const Fault = isOfKind ? RangeError : TypeError
+  throw new Fault(`Expected \`${option}\` to be ${kind}${rangeText(min, max)}, got ${describeValue(value)}`)
 }
 
-function within(kind: string, { min, max }: Range): string {
-  if (min !== undefined && max !== undefined) return `${kind} from ${min} to ${max}`
-  if (min !== undefined) return `${kind} from ${min} up`
-  return max === undefined ? kind : `${kind} up to ${max}`
+function rangeText(min: number | undefined, max: number | undefined): string {
+  if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`
+  if (min !== undefined) return ` from ${min} up`
+  return max === undefined ? '' : ` up to ${max}`
 }

@@ -79,15 +79,16 @@ export class OpenRequestScope extends Abandonable implements RequestScope {
         `Expected \`name\` to be another word than '${name}', which is what the time without waits is called`,
       )
     }
-    const part = partOf(name)
+    const known = partOf(name)
+    const part = known ?? wait.upstream
     const { waits } = this
     const startedAt = performance.now()
-    const ofName = part === undefined ? waits.ofName(name, startedAt) : undefined
-    waits.begin(part ?? wait.upstream, startedAt)
+    const ofName = known === undefined ? waits.ofName(name, startedAt) : undefined
+    waits.begin(part, startedAt)
     ofName?.begin(wait.upstream, startedAt)
     const end = () => {
       const now = performance.now()
-      waits.end(part ?? wait.upstream, now)
+      waits.end(part, now)
       ofName?.end(wait.upstream, now)
       holdLoop(waits, now)
     }
