@@ -70,22 +70,16 @@ export function processAll<Item, Result>(
   processor: Processor<Item>,
   settings: BatchSettings<Item>,
 ): Promise<BatchResult<Item, Result>> {
-  return keepRunning(() => collectResults(items, processor, settings))
-}
-
-async function collectResults<Item, Result>(
-  items: Items<Item>,
-  processor: Processor<Item>,
-  settings: BatchSettings<Item>,
-): Promise<BatchResult<Item, Result>> {
-  const opened = await openRun(items, processor, settings)
-  const { run, checkpointer } = opened
-  const collector = new ResultCollector<Item, Result>(opened.returnsLists)
-  await run.execute((batch) => {
-    const reached = collector.add(batch)
-    opened.reportProgress()
-    return reached && checkpointer.save(reached.end, reached.cursor)
+  return keepRunning(async () => {
+    const opened = await openRun(items, processor, settings)
+    const { run, checkpointer } = opened
+    const collector = new ResultCollector<Item, Result>(opened.returnsLists)
+    await run.execute((batch) => {
+      const reached = collector.add(batch)
+      opened.reportProgress()
+      return reached && checkpointer.save(reached.end, reached.cursor)
+    })
+    await opened.close(settings.signal?.aborted === true)
+    return collector.toResult(opened)
   })
-  await opened.close(settings.signal?.aborted === true)
-  return collector.toResult(opened)
 }

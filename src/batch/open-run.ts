@@ -92,8 +92,8 @@ function createRun<Item>(
     timeoutMs === undefined ? invoke : withTimeout(invoke, timeoutMs, graceMs)
   const repeat = <Input>(invoke: Invoke<Input, unknown>) =>
     retrier === undefined ? invoke : withRetries(invoke, retrier)
-  const chunks = readsAhead && source.isAsync ? new ReadAhead(source, batchSize) : chunksOf(source, batchSize)
-  const cursorAt = (position: number) => (chunks instanceof ReadAhead ? chunks : source).cursorAt(position)
+  const ahead = readsAhead && source.isAsync ? new ReadAhead(source, batchSize) : undefined
+  const cursorAt = (position: number) => (ahead ?? source).cursorAt(position)
   const runOf = <Input>(source: Inputs<Input>, invoke: Invoke<Input, unknown>, isChunked: boolean) => {
     const inputsPerBatch = isChunked ? 1 : batchSize
     const inputs = createInputs(source, { inputsPerBatch, delayMs, signal: controller.signal })
@@ -104,7 +104,7 @@ function createRun<Item>(
   if (processor.kind === 'item' && transaction === undefined) return runOf(source, limit(processor.invoke), false)
   const perChunk = processor.kind === 'item' ? callForEach(limit(processor.invoke)) : limit(processor.invoke)
   const invoke = transaction === undefined ? perChunk : inTransaction(perChunk, transaction, checkpointer, cursorAt)
-  return runOf(chunks, invoke, true)
+  return runOf(chunksOf(source, batchSize, ahead), invoke, true)
 }
 
 /** Seeks to the checkpoint if the source has cursors; otherwise reads the items before the checkpoint and drops them. */
@@ -128,11 +128,11 @@ async function openSource<Item>(
   })
 }
 
-function chunksOf<Item>(source: Source<Item>, size: number): Inputs<Item[]> {
+function chunksOf<Item>(source: Source<Item>, size: number, ahead: ReadAhead<Item> | undefined): Inputs<Item[]> {
   return {
     isAsync: source.isAsync,
     take: () => source.takeChunk(size),
-    takeAsync: () => source.takeChunkAsync(size),
+    takeAsync: () => (ahead === undefined ? source.takeChunkAsync(size) : ahead.take()),
   }
 }
 

@@ -1,11 +1,9 @@
-import type { Inputs } from './run.ts'
 import { endOfInput, type Source } from './source.ts'
 
 type Chunk<Item> = Item[] | typeof endOfInput
 
 /** Reads a chunk of an async source while the chunk before it is processed. Never reads further ahead. */
-export class ReadAhead<Item> implements Inputs<Item[]> {
-  readonly isAsync = true
+export class ReadAhead<Item> {
   readonly #source: Source<Item>
   readonly #size: number
   #next: Promise<Chunk<Item>> | undefined
@@ -17,12 +15,7 @@ export class ReadAhead<Item> implements Inputs<Item[]> {
     this.#size = size
   }
 
-  /** Not used: an async source can only be read by {@link takeAsync}. */
-  take(): Chunk<Item> {
-    return endOfInput
-  }
-
-  takeAsync(): Promise<Chunk<Item>> {
+  take(): Promise<Chunk<Item>> {
     const chunk = this.#next ?? this.#read()
     this.#next = chunk.then((read) => (read === endOfInput ? read : this.#read()))
     // The caller that takes the chunk gets the error, so it must not count as an unhandled rejection.
