@@ -81,7 +81,7 @@ export class Reader {
       if (store.isConnecting) await store.connected()
       load.throwIfAborted()
       load.restart(this.#memory.start())
-      const result = await store.readOne(call.key, mode, call.tags)
+      const result = await store.read(call.key, mode, call.tags)
       if (result === undefined) return { reason: 'unavailable' }
       this.#likelyHits.learn(call, result, load)
 
@@ -156,7 +156,7 @@ export class Reader {
     if (this.#store === undefined) {
       return { key, tier: 'none', reason: entry === undefined ? 'absent' : isCurrent ? 'expired' : 'invalidated' }
     }
-    const result = (await this.#store.read([key], 'get', []))?.[0]
+    const result = await this.#store.read(key, 'get', [])
     const revived = result === undefined ? 'unavailable' : await this.#revive(result, this.#memory.start(), corrupt)
     if (!(revived instanceof MemoryEntry)) return { key, tier: 'none', reason: revived }
     const { ageMs, entry: stored } = result as ReadResult
@@ -183,7 +183,7 @@ export class Reader {
     }
     if (store.isConnecting) await store.connected()
     const start = this.#memory.start()
-    const result = await timeWait(wait.cache, () => store.readOne(key, 'get', []))
+    const result = await timeWait(wait.cache, () => store.read(key, 'get', []))
     const entry = result === undefined ? 'unavailable' : await this.#revive(result, start, discarding(store, key))
     if (!(entry instanceof MemoryEntry) || result?.state !== 'fresh') {
       counters.misses[entry instanceof MemoryEntry ? 'expired' : entry]++

@@ -37,7 +37,6 @@ interface Softening {
 
 const maxRemembered = 50_000
 const maxSoftenings = 4
-const noTags: readonly string[] = []
 
 /**
  * Remembers which tags and keys were invalidated, by this process or by another, in the order in which this process learned
@@ -80,7 +79,7 @@ export class InvalidationLog {
   }
 
   /** Whether none of the tags was invalidated after `since`, not even softly. */
-  areTagsCurrent(since: Sequence, tags: Iterable<string> = noTags): boolean {
+  areTagsCurrent(since: Sequence, tags: Iterable<string>): boolean {
     if (this.#floor > since) return false
     for (const tag of tags) {
       if ((this.#tags.peek(tag) ?? 0) > since || latestOf(this.#softTags.peek(tag)) > since) return false

@@ -38,7 +38,7 @@ export class Coherence {
   #expected: Expectation | undefined
   #timer: NodeJS.Timeout | undefined
 
-  /** @param onChange - is told which entries of this process are outdated: all of them, when messages were missed */
+  /** @param onChange - called with each change by another process, and with a change of everything when messages were missed */
   constructor(withinMs: number, time: CoarseTime, onChange: (change: Change) => void) {
     this.#withinMs = withinMs
     this.#time = time

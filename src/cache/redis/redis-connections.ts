@@ -13,6 +13,9 @@ import type { RedisScript } from './redis-scripts.ts'
 export class RedisConnections {
   /** Whether every command goes to one server. Otherwise the client may send commands that only read to replicas. */
   isSingleServer = false
+  isClosed = false
+  /** The channel for messages, known once there is a connection. */
+  channel: string
   readonly #source: RedisSource
   readonly #channelBase: string
   readonly #onMessage: (message: string) => void
@@ -20,11 +23,9 @@ export class RedisConnections {
   #commands: RedisCommands | undefined
   #connection: RedisConnection | undefined
   #subscription: RedisConnection | undefined
-  #channel: string
   #isListening = false
   /** Whether this user of Redis lacks the right to the channel. */
   #isRefused = false
-  #isClosed = false
   readonly #slot: number
   /** The node of a cluster that was asked last, or the primary that a sentinel has named. */
   #node: string | undefined
@@ -39,21 +40,12 @@ export class RedisConnections {
     this.#slot = slotOf(namespace)
     const channel = `{${namespace}}:bus`
     this.#channelBase = channel
-    this.#channel = channel
+    this.channel = channel
     this.#onMessage = onMessage
-  }
-
-  get isClosed(): boolean {
-    return this.#isClosed
   }
 
   get isListening(): boolean {
     return this.#isListening && this.#subscription?.isReady === true
-  }
-
-  /** The channel for messages, known once there is a connection. */
-  get channel(): string {
-    return this.#channel
   }
 
   /** Makes the client, without connecting it. */
@@ -75,11 +67,11 @@ export class RedisConnections {
     this.isSingleServer = isSingleServer(client)
     await this.#connection.open()
     const database = await databaseOf(client, this.#source.given !== undefined)
-    this.#channel = database === 0 ? this.#channelBase : `${this.#channelBase}:${database}`
+    this.channel = database === 0 ? this.#channelBase : `${this.#channelBase}:${database}`
     // Without messages memory is still coherent, through the clock that each answer carries.
     await this.#subscribe().catch((error: unknown) => {
       this.#isRefused = refusalOf(error) === 'NOPERM'
-      listener.subscriptionFailed(error, this.#isRefused ? `+subscribe &${this.#channel}` : undefined)
+      listener.subscriptionFailed(error, this.#isRefused ? `+subscribe &${this.channel}` : undefined)
     })
   }
 
@@ -87,7 +79,7 @@ export class RedisConnections {
    * Connects a client again that has given up. Subscribes again if the connection was lost before the subscription was made.
    */
   async reopen(): Promise<void> {
-    if (this.#isClosed) return
+    if (this.isClosed) return
     if (!this.#isListening) this.resubscribeIfSilent()
     await this.#connection?.open()
   }
@@ -136,7 +128,7 @@ export class RedisConnections {
   }
 
   close(): void {
-    this.#isClosed = true
+    this.isClosed = true
     this.#connection?.drop()
     this.#subscription?.drop()
   }
@@ -165,10 +157,10 @@ export class RedisConnections {
     this.#isListening = false
     this.#subscription?.drop()
     const client = this.#source.given?.duplicate() ?? (await this.#source.open())
-    if (this.#isClosed) return
+    if (this.isClosed) return
     this.#subscription = new RedisConnection(client, false, {})
     await this.#subscription.open()
-    await client.subscribe(this.#channel, this.#onMessage)
+    await client.subscribe(this.channel, this.#onMessage)
     this.#isListening = true
   }
 }

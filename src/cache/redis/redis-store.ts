@@ -156,7 +156,7 @@ export class RedisStore implements Store {
     this.#serverTime = { aheadMs: reply[1] / 1_000 - sentAt, learnedAt: sentAt }
     return keys.map((_key, index) => {
       const at = 2 + index * 4
-      const lease = reply[at + 1] === 1 ? { id, clock } : undefined
+      const lease: RedisLease | undefined = reply[at + 1] === 1 ? { id, clock } : undefined
       const [state, ageMs] = [entryStates[reply[at] as number] as EntryState, (reply[at + 2] as number) / 1_000]
       if (!(state === 'fresh' || state === 'stale' || state === 'softened')) return { state, ageMs, lease }
       const entry = this.#parser.parse(reply[at + 3] as Buffer)

@@ -27,7 +27,7 @@ interface OpenedStore {
 
 interface StoreDependencies extends TierDependencies {
   readonly time: CoarseTime
-  /** Called with each change by another process. */
+  /** See {@link Coherence}. */
   readonly onRemoteChange: (change: Change) => void
 }
 

@@ -89,7 +89,7 @@ export class StoreTier {
     this.#deadline = new FairDeadline(settings.storeTimeoutMs)
     const probe = () => this.#probe()
     this.#breaker = new Breaker({ ...settings.breaker, probe, onChange: () => this.#updateState() })
-    const batch = (mode: ReadMode) => new Batch<string, ReadResult>({ send: (keys) => this.read(keys, mode, []) })
+    const batch = (mode: ReadMode) => new Batch<string, ReadResult>({ send: (keys) => this.#readAll(keys, mode, []) })
     this.#reads = new Map(readModes.map((mode) => [mode, batch(mode)]))
     const attemptAll = <Item, Result>(work: (items: readonly Item[]) => Promise<Result>) => {
       return (items: readonly Item[]) => this.#attempt('write', () => work(items), { keys: items.length })
@@ -131,18 +131,20 @@ export class StoreTier {
     await this.#attempt('connection', () => Promise.resolve())
   }
 
-  /** What the store holds under each key, or `undefined` when it does not answer. */
-  read(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<ReadResult[] | undefined> {
+  /**
+   * What the store holds under the key, or `undefined` when it does not answer. Reads without tags that are asked for at the
+   * same time become one round trip.
+   */
+  read(key: string, mode: ReadMode, tags: readonly string[]): Promise<ReadResult | undefined> {
+    const reads = tags.length === 0 ? this.#reads.get(mode) : undefined
+    if (reads !== undefined) return reads.add(key)
+    return this.#readAll([key], mode, tags).then((results) => results?.[0])
+  }
+
+  #readAll(keys: readonly string[], mode: ReadMode, tags: readonly string[]): Promise<ReadResult[] | undefined> {
     const ask = () => this.#store.read(keys, mode, tags)
     // After the deadline the caller no longer waits, and will not load: give back its leases.
     return this.#attempt('read', ask, { tooLate: (results) => this.#releaseAll(keys, results), keys: keys.length })
-  }
-
-  /** As {@link read}. Reads without tags that are asked for at the same time become one round trip. */
-  readOne(key: string, mode: ReadMode, tags: readonly string[]): Promise<ReadResult | undefined> {
-    const reads = tags.length === 0 ? this.#reads.get(mode) : undefined
-    if (reads !== undefined) return reads.add(key)
-    return this.read([key], mode, tags).then((results) => results?.[0])
   }
 
   /** Values that are written at the same time share round trips. */
