@@ -154,7 +154,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
   async function close(): Promise<void> {
     if (isClosed) return
     isClosed = true
-    engine.close(new ClosedError(`The cache \`${settings.name}\` was closed`))
+    await engine.close(new ClosedError(`The cache \`${settings.name}\` was closed`))
     memory.clear()
     await closeStore()
   }

@@ -3,6 +3,7 @@ import { RecentMap } from '../shared/recent-map.ts'
 import { wait } from '../shared/scope/wait-names.ts'
 import { abandonmentIsEnabled, timeWait } from '../shared/scope/work.ts'
 import { startTimer } from '../shared/time/timers.ts'
+import { withDeadline } from '../shared/time/waiting.ts'
 import type { Call } from './call-options.ts'
 import type { MissReason } from './counters.ts'
 import type { Events } from './events.ts'
@@ -20,6 +21,7 @@ import type { Writer } from './writer.ts'
 /** After a refresh that failed, the stale value is served this long before the next try. */
 const retryAfterMs = 1_000
 const maxPaused = 10_000
+const longestEndMs = 1_000
 
 const noTagsMessage =
   "A value with `tags: 'auto'` was stored without tags, because its load began no query and used no cached value with tags: no write invalidates it. Name its tags, or begin its queries within the load"
@@ -91,10 +93,13 @@ export class Engine {
     if (all) this.#loads.clear()
   }
 
-  /** Aborts all loads, except on Workers, where they belong to other requests. */
-  close(reason: unknown): void {
-    if (!isWorkers) for (const load of this.#loads.values()) load.abort(reason)
+  /** Aborts all loads and waits for their end, except on Workers, where they belong to other requests. */
+  async close(reason: unknown): Promise<void> {
+    const loads = isWorkers ? [] : [...this.#loads.values()]
     this.#loads.clear()
+    for (const load of loads) load.abort(reason)
+    // An aborted load ends at once, unless it waits for the store, or for a `validate` that never ends.
+    await withDeadline(Promise.all(loads.map(({ ended }) => ended)), longestEndMs, () => undefined)
   }
 
   /** @param hasWaited - whether the caller has waited for another load to end: any load under way began after the call */
@@ -269,8 +274,10 @@ export class Engine {
     const { key, profile } = call
     const shown = stale && { value: stale.value, ageMs: this.#time.exact() - stale.loadedAt }
     const stopRenewing = lease && this.#writer.holdLease(key, lease, load)
-    profile.counters.loads++
     try {
+      // Its callers may have left, or the cache was closed, while the store was read.
+      load.throwIfAborted()
+      profile.counters.loads++
       const loaded = await load.run(call.load, shown, this.#loadDeadline)
       this.#warnOfTags(load, loaded)
       await this.#writer.storeLoaded(load, call, loaded, lease, shown)

@@ -233,6 +233,6 @@ export interface Cache<Name extends string = string, Tag extends string = string
   explain(key: Key): Promise<Explanation>
   /** Adds a listener. Returns a function that removes it. */
   on<Event extends keyof CacheEvents>(event: Event, listener: (payload: CacheEvents[Event]) => void): () => void
-  /** Stops timers, aborts loads, and closes the connections that the cache opened. */
+  /** Stops timers, aborts loads, gives back their leases, and closes the connections that the cache opened. */
   close(): Promise<void>
 }

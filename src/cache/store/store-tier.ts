@@ -57,6 +57,7 @@ export class StoreTier {
   readonly #renewals: Batch<LeaseRenewal, void>
   /** Leases to give back once the store answers again, so that others need not wait until they expire. */
   readonly #unreleased: HeldLease[] = []
+  #lastRelease: Promise<void> | undefined
   #state: StoreState = 'up'
   #opened: Store | undefined
   #opening: Promise<Store> | undefined
@@ -184,7 +185,8 @@ export class StoreTier {
   /** May fail without harm: a lease expires by itself. */
   async release(held: HeldLease): Promise<void> {
     if (this.#breaker.isOpen) this.#unreleased.push(held)
-    else await this.#releases.add(held)
+    else this.#lastRelease = this.#releases.add(held)
+    await this.#lastRelease
   }
 
   async renew(renewal: LeaseRenewal): Promise<void> {
@@ -209,6 +211,7 @@ export class StoreTier {
   }
 
   async close(): Promise<void> {
+    await this.#lastRelease // answers come in the order of the questions
     this.#isClosed = true
     this.#breaker.stop()
     await this.#opening?.catch(ignore)

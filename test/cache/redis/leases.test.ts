@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Cache, CacheOptions } from 'posthaste'
 import { describe, expect, it } from 'vitest'
 import { services } from '../../support/services.ts'
@@ -122,6 +123,37 @@ describe.skipIf(!services.redis)('the lease of a load', () => {
     expect(await (await open()).getOrSet('key', () => 'new')).toBe('new')
     // A lease lives for five seconds.
     expect(performance.now() - startedAt).toBeLessThan(4_000)
+  })
+
+  it('is given back by the close of its cache, before Redis grants it, as it does, and while the load runs', async () => {
+    const reader = await open()
+    const loaded: string[] = []
+    for (let turns = 0; turns < 40; turns++) {
+      const closing = await open()
+      const key = `closed after ${turns} turns of the event loop`
+      const answer = closing.getOrSet(key, () => {
+        loaded.push(key)
+        return new Promise<never>(() => {})
+      })
+      for (let turn = 0; turn < turns; turn++) await setImmediate()
+      await Promise.all([closing.close(), expect(answer).rejects.toThrow('was closed')])
+      expect(await redis.client.exists(`{${redis.namespace}}:l:${key}`), key).toBe(0)
+      expect(await reader.getOrSet(key, () => 'new')).toBe('new')
+    }
+    expect(loaded.length).toBeGreaterThan(0)
+    expect(loaded.length).toBeLessThan(40)
+  })
+
+  it('is given back by callers that leave before it is granted, and nothing is loaded for them', async () => {
+    const cache = await open()
+    const leaving = new AbortController()
+    let loads = 0
+    const answer = cache.getOrSet('key', () => ++loads, { signal: leaving.signal })
+    leaving.abort(new Error('left'))
+    await expect(answer).rejects.toThrow('left')
+    expect(await (await open()).getOrSet('key', () => 'new')).toBe('new')
+    expect(loads).toBe(0)
+    expect(cache.stats()).toMatchObject({ loads: 0, loadErrors: 0 })
   })
 
   it('of release 0.1 never gives way, and is respected until it is given back', async () => {
