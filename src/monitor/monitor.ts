@@ -194,7 +194,7 @@ export class PerformanceMonitor {
 
   /**
    * The metrics for Prometheus, in pieces: text format 0.0.4, or OpenMetrics 1.0. Counters and histograms run since the
-   * start.
+   * start. No piece at all means that the fleet cannot be read.
    *
    * @throws TypeError when `naming` or `scope` is unknown
    */

@@ -76,6 +76,7 @@ export function createServices(settings: MonitorSettings): MonitorServices {
   })
   async function* expose(options: ExposeOptions): AsyncGenerator<string> {
     const families = options.scope === 'fleet' ? await fleet.readMetrics() : await metrics()
+    if (families === undefined) return
     const { toPrometheusText } = await import('./exposition/prometheus-text.ts')
     yield* toPrometheusText(families, options)
   }

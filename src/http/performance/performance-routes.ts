@@ -199,7 +199,7 @@ async function stats(
   return answer(200, 'application/json', await serializeStats(document, casing, (warning) => monitor.warn(warning)))
 }
 
-function prometheus(monitor: PerformanceSource, request: HttpRequest, usualNaming: Naming): HttpAnswer {
+async function prometheus(monitor: PerformanceSource, request: HttpRequest, usualNaming: Naming): Promise<HttpAnswer> {
   const { choice, faults } = readChoices(request.query)
   const scope = choice('scope', ['instance', 'fleet'])
   const naming = choice('naming', ['otel', 'classic']) ?? usualNaming
@@ -208,7 +208,16 @@ function prometheus(monitor: PerformanceSource, request: HttpRequest, usualNamin
   const contentType = openMetrics
     ? 'application/openmetrics-text; version=1.0.0; charset=utf-8'
     : 'text/plain; version=0.0.4; charset=utf-8'
-  return answer(200, contentType, monitor.prometheus({ openMetrics, naming, scope }), { vary: 'Accept' })
+  const pieces = monitor.prometheus({ openMetrics, naming, scope })[Symbol.asyncIterator]()
+  const first = await pieces.next()
+  // Prometheus takes a failed scrape for a gap, but lower counters for a restart.
+  if (first.done) return problem(503, 'The fleet cannot be read')
+  return answer(200, contentType, concat(first.value, { [Symbol.asyncIterator]: () => pieces }), { vary: 'Accept' })
+}
+
+async function* concat(first: string, rest: AsyncIterable<string>): AsyncGenerator<string> {
+  yield first
+  yield* rest
 }
 
 /** Reads parameters that have one of several values, and notes what is wrong with them. */

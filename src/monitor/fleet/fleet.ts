@@ -85,7 +85,7 @@ export class Fleet {
   /** The merged numbers of all live processes: this one as it is now, the others as published last. */
   async read(): Promise<{ readonly reading: Reading; readonly fleet: FleetStats }> {
     const { instance, maxEndpoints, windowMs, publication } = this.#settings
-    const collected = (await this.#collect()).toSorted((a, b) => a.ageMs - b.ageMs)
+    const collected = ((await this.#collect()) ?? []).toSorted((a, b) => a.ageMs - b.ageMs)
     const others = collected.filter(({ id, hasLeft }) => id !== instance && hasLeft !== true)
     const own = publication()
     const { sliceMs } = slicing(windowMs)
@@ -115,17 +115,20 @@ export class Fleet {
    * The metrics of all processes in one, as they were published last. This process publishes first, and so do all that the
    * transport can ask. All members see the same publications, so counters do not go back when another member is scraped
    * next.
+   *
+   * @returns `undefined` when the transport fails or hangs: the counters of this process alone would look like a restart
    */
-  async readMetrics(): Promise<MetricFamily[]> {
+  async readMetrics(): Promise<MetricFamily[] | undefined> {
     const { transport, instance, metrics, onError } = this.#settings
     await Promise.all([this.publish(), transport?.refresh && this.#ask(() => transport.refresh!()).catch(onError)])
+    const collected = await this.#collect()
+    if (collected === undefined) return undefined
     const { FamilyMerger } = await loadFamilies()
     const merger = new FamilyMerger()
     let hasOwn = false
     let count = 0
     // The sum of fractions depends on their order, and Prometheus takes the smallest fall of a counter for a restart.
-    const collected = (await this.#collect()).toSorted((a, b) => (a.id < b.id ? -1 : 1))
-    for (const { id, ageMs, bytes, hasLeft } of collected) {
+    for (const { id, ageMs, bytes, hasLeft } of collected.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
       const theirs = count < maxMembers ? await this.#decodeMetrics(bytes) : undefined
       if (theirs === undefined) continue
       count++
@@ -152,13 +155,13 @@ export class Fleet {
     return (this.#settings.transport as FleetTransport).intervalMs * staleIntervals
   }
 
-  /** An empty list when the transport fails or hangs. */
-  async #collect(): Promise<readonly FleetMember[]> {
+  /** `undefined` when the transport fails or hangs. */
+  async #collect(): Promise<readonly FleetMember[] | undefined> {
     const { transport, onError } = this.#settings
     if (transport === undefined) return []
     return this.#ask(() => transport.collect()).catch((error) => {
       onError(error)
-      return []
+      return undefined
     })
   }
 

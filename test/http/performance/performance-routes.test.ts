@@ -176,6 +176,22 @@ describe('the statistics', () => {
     expect((await read('scope=fleet')).scope).toBe('fleet')
   })
 
+  it('have no metrics of a fleet that cannot be read, because wrong counters would count as a restart', async () => {
+    const refuse = () => Promise.reject(new Error('gone'))
+    const fleet = { intervalMs: 10_000, publish: refuse, collect: refuse, remove: refuse, close: async () => {} }
+    const { monitor, ask, warnings } = setUp({}, {}, { fleet })
+    const { status, headers, body } = await ask('/performance/metrics?scope=fleet')
+    expect([status, headers['content-type'], JSON.parse(body as string).detail]).toEqual([
+      503,
+      'application/problem+json',
+      'The fleet cannot be read',
+    ])
+    expect(warnings).toContain('MONITOR_FLEET: The fleet cannot be reached: gone')
+    expect(await Array.fromAsync(monitor.prometheus({ scope: 'fleet' }))).toEqual([])
+    expect((await ask('/performance/metrics')).status).toBe(200)
+    expect((await ask('/performance/stats?scope=fleet')).status).toBe(200)
+  })
+
   it('name all that is wrong with the parameters', async () => {
     const { status, body } = await setUp().ask('/performance/stats?sort=fastest&limit=0')
     expect([status, JSON.parse(body as string).detail]).toEqual([

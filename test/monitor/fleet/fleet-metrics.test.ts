@@ -125,17 +125,23 @@ describe('the metrics of a fleet', () => {
     expect(published.length).toBe(2)
   })
 
-  it('are those of this process when the fleet cannot be reached, and there is no fleet', async () => {
+  it('are those of this process where there is no fleet, and none when the fleet cannot be read', async () => {
     const gone = () => Promise.reject(new Error('gone'))
-    const fleet: FleetTransport = { intervalMs: 1_000, publish: gone, collect: gone, remove: gone, close: gone }
-    for (const options of [{ fleet }, {}]) {
-      const monitor = new PerformanceMonitor({ ...options, sampleInterval: false, onWarn: () => {} })
+    const silent = () => new Promise<never>(() => {})
+    const broken: FleetTransport = { intervalMs: 1_000, publish: gone, collect: gone, remove: gone, close: gone }
+    const unreadable = { ...broken, publish: async () => {} }
+    const hung = { ...broken, publish: silent, collect: silent }
+    const read = async (fleet: FleetTransport | undefined) => {
+      const monitor = new PerformanceMonitor({ fleet, sampleInterval: false, onWarn: () => {} })
       onTestFinished(() => monitor.close())
       monitor.record('GET', '/users/:id', 200, monitor.start())
-      expect(requestsIn(await expose(monitor, { scope: 'fleet' }))).toEqual([1])
+      expect(requestsIn(await expose(monitor, { scope: 'instance' }))).toEqual([1])
+      return expose(monitor, { scope: 'fleet' })
     }
+    expect(requestsIn(await read(undefined))).toEqual([1])
+    expect(await Promise.all([broken, unreadable, hung].map(read))).toEqual(['', '', ''])
     expect(() => new PerformanceMonitor().prometheus({ scope: 'all' as 'fleet' })).toThrow(/Expected `scope`/)
-  })
+  }, 30_000)
 
   it('and its document have all real members, whatever else calls itself one', async () => {
     const members: FleetMember[] = Array.from({ length: 5_000 }, (_, index) => ({
