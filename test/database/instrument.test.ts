@@ -509,6 +509,13 @@ describe('slow queries', () => {
     await db.destroy()
   })
 
+  it('are not proven by an index whose name only begins like the advised one', async () => {
+    const definitions = ['create table t (a, b)', 'create index t_a_b on t (a, b)']
+    const index = { name: 't_a', ddl: 'create index t_a on t (b)' }
+    const proof = await proveOnSqlite({ definitions, statistics: [] }, 'select * from t where a = 1', index)
+    expect(proof).toEqual({ isUsed: false, after: 'SEARCH t USING COVERING INDEX t_a_b (a=?)' })
+  })
+
   it('get advice without a proof where Node has no SQLite', async () => {
     vi.doMock('node:sqlite', () => {
       throw new Error('No such built-in module: node:sqlite')

@@ -541,10 +541,10 @@ const root: Readonly<Record<string, readonly Use[]>> = {
     ...wrongArgument('monitor', 'object', (wrong) => all.otelMetrics(wrong, {} as never)),
     ...wrongArgument('meter', 'object', (wrong) => all.otelMetrics(monitor, wrong)),
   ],
-  clusterFleet: wrongOptions<FleetOptions>((options) => all.clusterFleet(options), {
-    namespace: 'text',
-    interval: 'duration',
-  }),
+  clusterFleet: [
+    use('an interval of nothing', '`interval`', () => all.clusterFleet({ interval: '0s' })),
+    ...wrongOptions<FleetOptions>((options) => all.clusterFleet(options), { namespace: 'text', interval: 'duration' }),
+  ],
   redisFleet: [
     ...wrongArgument('client', 'object', (client) => all.redisFleet(client)),
     use('a client of another library', '`client`', () => all.redisFleet({} as never)),

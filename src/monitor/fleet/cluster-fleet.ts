@@ -39,7 +39,7 @@ interface Message {
  * each worker. Call it in the primary and in every worker: without the primary's call, each worker sees its own numbers only.
  * PM2 is a primary that does not call it, so use `redisFleet` under PM2.
  *
- * @throws TypeError when `interval` is not a duration
+ * @throws TypeError when `interval` is not a duration; RangeError when it is 0
  */
 export function clusterFleet(options: FleetOptions = {}): FleetTransport {
   const { namespace, intervalMs } = parseFleetOptions(options)

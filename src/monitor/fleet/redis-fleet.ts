@@ -54,7 +54,7 @@ return { now[1] * 1000 + math.floor(now[2] / 1000), redis.call('HGETALL', KEYS[1
  * const monitor = new PerformanceMonitor({ service: 'crm', fleet: redisFleet(redis, { namespace: 'crm' }) })
  * ```
  *
- * @throws TypeError when the client is of another library, or `interval` is not a duration
+ * @throws TypeError when the client is of another library, or `interval` is not a duration; RangeError when it is 0
  */
 export function redisFleet(client: FleetRedisClient, options: FleetOptions = {}): FleetTransport {
   expectObject(client, 'client', [], 'a client of ioredis or node-redis')

@@ -43,7 +43,9 @@ const fleetOptions: OptionKinds<FleetOptions> = { namespace: 'text', interval: '
 export function parseFleetOptions(options: FleetOptions): { readonly namespace: string; readonly intervalMs: number } {
   expectOptions(options, fleetOptions)
   const { namespace = 'default', interval = '10s' } = options
-  return { namespace, intervalMs: parseDuration(interval, 'interval') }
+  const intervalMs = parseDuration(interval, 'interval')
+  if (intervalMs === 0) throw new RangeError('Expected `interval` to be longer than 0ms')
+  return { namespace, intervalMs }
 }
 
 /** A process that has not published for this many intervals is stale. */

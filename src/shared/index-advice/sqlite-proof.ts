@@ -113,8 +113,9 @@ export async function proveOnSqlite(
     // If the index fails here, as on a view, it would fail in the database too.
     if (!succeeds(() => copy.exec(index.ddl))) return { isUsed: false, after: '' }
     const steps = copy.prepare(`explain query plan ${sql}`).all()
-    const after = steps.map(({ detail }) => String(detail)).join('\n')
-    return { isUsed: after.includes(`INDEX ${index.name}`), after }
+    const details = steps.map(({ detail }) => String(detail))
+    const isUsed = details.some((detail) => `${detail} `.includes(`INDEX ${index.name} `))
+    return { isUsed, after: details.join('\n') }
   } catch {
     return undefined
   } finally {
