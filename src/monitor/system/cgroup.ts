@@ -1,11 +1,11 @@
 import type { LimitSource } from '../types.ts'
 import type { SystemReaders } from './readers.ts'
 
-/** The limits of this process's control group. */
+/** The limits of this process, most of which its control group sets. */
 export interface Cgroup {
-  /** How many cores' worth of CPU time the group may use; `undefined` without a quota. */
-  readonly quotaCores: number | undefined
-  /** Path of the file that counts throttled periods. */
+  /** How many cores this process may use, by the group's quota and its own affinity; `null` where the platform does not say it. */
+  readonly limitCores: number | null
+  /** Path of the file that counts throttled periods; `undefined` without a quota. */
   readonly cpuStat: string | undefined
   /** The group with the lowest memory limit on the way to the root; `undefined` without a limit. */
   readonly memory: MemoryGroup | undefined
@@ -18,7 +18,19 @@ interface MemoryGroup {
   readonly statFile: string
 }
 
+/** Numbers of quota periods, and of those in which the group was throttled. */
+export interface Throttling {
+  readonly periods: number
+  readonly throttled: number
+}
+
 type Files = Pick<SystemReaders, 'readText' | 'totalMemory'>
+
+/** The files of the two versions that have a group's memory limit and usage. */
+const memoryFiles = {
+  'cgroup-v1': { limit: 'memory.limit_in_bytes', usage: 'memory.usage_in_bytes' },
+  'cgroup-v2': { limit: 'memory.max', usage: 'memory.current' },
+} as const
 
 const mount = '/sys/fs/cgroup'
 
@@ -26,10 +38,8 @@ const mount = '/sys/fs/cgroup'
  * Finds the limits of this process in cgroup v1, v2 and hybrids of both (Linux documentation,
  * `admin-guide/cgroup-v1/memory.rst` and `cgroup-v2.rst`).
  */
-export function findCgroup(files: Files): Cgroup {
-  const groups = files.readText('/proc/self/cgroup')
-  if (groups === undefined) return { quotaCores: undefined, cpuStat: undefined, memory: undefined }
-  const lines = groups.split('\n').flatMap((line) => {
+export function findCgroup(readers: SystemReaders): Cgroup {
+  const lines = (readers.readText('/proc/self/cgroup') ?? '').split('\n').flatMap((line) => {
     const [, controllers, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? []
     return controllers === undefined || path === undefined ? [] : [{ controllers: controllers.split(','), path }]
   })
@@ -37,22 +47,21 @@ export function findCgroup(files: Files): Cgroup {
   const cpuV1 = lines.find(({ controllers }) => controllers.includes('cpu'))
   const unified = lines.find(({ controllers }) => controllers[0] === '')?.path ?? '/'
   const foldersV2 = pathsUp(mount, unified)
-  const cpuFolders = cpuV1 === undefined ? foldersV2 : foldersOfV1(files, cpuV1.controllers, 'cpu', cpuV1.path)
+  const cpuFolders = cpuV1 === undefined ? foldersV2 : foldersOfV1(readers, cpuV1.controllers, 'cpu', cpuV1.path)
+  const quotaCores = Math.min(...cpuFolders.map((folder) => quotaOf(readers, folder)))
+  const processors = readers.processors()
   return {
-    quotaCores: least(cpuFolders.map((folder) => quotaOf(files, folder))),
-    cpuStat: cpuFolders
-      .map((folder) => `${folder}/cpu.stat`)
-      .find((file) => files.readText(file)?.includes('nr_periods')),
+    limitCores: processors === null ? null : Math.min(quotaCores, processors),
+    cpuStat:
+      quotaCores === Infinity
+        ? undefined
+        : cpuFolders
+            .map((folder) => `${folder}/cpu.stat`)
+            .find((file) => readers.readText(file)?.includes('nr_periods')),
     memory:
       memoryV1 === undefined
-        ? memoryGroup(files, foldersV2, 'cgroup-v2', 'memory.max', 'memory.current')
-        : memoryGroup(
-            files,
-            foldersOfV1(files, memoryV1.controllers, 'memory', memoryV1.path),
-            'cgroup-v1',
-            'memory.limit_in_bytes',
-            'memory.usage_in_bytes',
-          ),
+        ? memoryGroup(readers, foldersV2, 'cgroup-v2')
+        : memoryGroup(readers, foldersOfV1(readers, memoryV1.controllers, 'memory', memoryV1.path), 'cgroup-v1'),
   }
 }
 
@@ -65,39 +74,33 @@ export function workingSetOf(files: Files, { usageFile, statFile }: MemoryGroup)
   return Math.max(0, usage - (inactive ?? 0))
 }
 
-/** Numbers of quota periods, and of those in which the group was throttled. */
-export function throttlingOf(files: Files, cpuStat: string): { periods: number; throttled: number } | undefined {
+export function throttlingOf(files: Files, cpuStat: string): Throttling | undefined {
   const stat = files.readText(cpuStat) ?? ''
   const periods = numberOf(/^nr_periods (\d+)/m.exec(stat)?.[1])
   const throttled = numberOf(/^nr_throttled (\d+)/m.exec(stat)?.[1])
   return periods === undefined || throttled === undefined ? undefined : { periods, throttled }
 }
 
-function memoryGroup(
-  files: Files,
-  folders: readonly string[],
-  source: MemoryGroup['source'],
-  limitName: string,
-  usageName: string,
-): MemoryGroup | undefined {
+/** The group with the lowest limit, the nearest of several. */
+function memoryGroup(files: Files, folders: readonly string[], source: MemoryGroup['source']): MemoryGroup | undefined {
+  const { limit, usage } = memoryFiles[source]
   // No limit is written as `max`, or as a number near 2^63 or 2^64, which is more memory than the machine has.
   const total = files.totalMemory() ?? Infinity
-  let tightest: MemoryGroup | undefined
-  for (const folder of folders) {
-    const limitBytes = numberOf(files.readText(`${folder}/${limitName}`))
-    if (limitBytes === undefined || limitBytes <= 0 || limitBytes >= total) continue
-    if (tightest !== undefined && tightest.limitBytes <= limitBytes) continue
-    tightest = { limitBytes, source, usageFile: `${folder}/${usageName}`, statFile: `${folder}/memory.stat` }
-  }
-  return tightest
+  return folders
+    .flatMap((folder): MemoryGroup[] => {
+      const limitBytes = numberOf(files.readText(`${folder}/${limit}`)) ?? 0
+      if (limitBytes <= 0 || limitBytes >= total) return []
+      return [{ limitBytes, source, usageFile: `${folder}/${usage}`, statFile: `${folder}/memory.stat` }]
+    })
+    .sort((a, b) => a.limitBytes - b.limitBytes)[0]
 }
 
-/** The quota in cores, from `cpu.max` of version 2 or `cpu.cfs_quota_us` of version 1. */
-function quotaOf(files: Files, folder: string): number | undefined {
+/** The quota in cores, from `cpu.max` of version 2 or `cpu.cfs_quota_us` of version 1; `Infinity` without one. */
+function quotaOf(files: Files, folder: string): number {
   const max = files.readText(`${folder}/cpu.max`)?.trim().split(' ')
-  const quota = numberOf(max?.[0] ?? files.readText(`${folder}/cpu.cfs_quota_us`))
-  const period = numberOf(max?.[1] ?? files.readText(`${folder}/cpu.cfs_period_us`))
-  return quota === undefined || period === undefined || quota <= 0 || period <= 0 ? undefined : quota / period
+  const quota = numberOf(max?.[0] ?? files.readText(`${folder}/cpu.cfs_quota_us`)) ?? 0
+  const period = numberOf(max?.[1] ?? files.readText(`${folder}/cpu.cfs_period_us`)) ?? 0
+  return quota > 0 && period > 0 ? quota / period : Infinity
 }
 
 /** Controllers mounted together share a folder, `cpu,cpuacct` in either order; most systems also link each name. */
@@ -122,9 +125,4 @@ function pathsUp(root: string, path: string): string[] {
 function numberOf(text: string | undefined): number | undefined {
   const trimmed = text?.trim()
   return trimmed !== undefined && /^-?\d+$/.test(trimmed) ? Number(trimmed) : undefined
-}
-
-function least(values: ReadonlyArray<number | undefined>): number | undefined {
-  const given = values.filter((value) => value !== undefined)
-  return given.length === 0 ? undefined : Math.min(...given)
 }

@@ -2,7 +2,6 @@ import { availableParallelism, loadavg, totalmem } from 'node:os'
 import { nodeFs, nodeV8 } from '../../shared/platform/builtins.ts'
 import { isBun, isWorkers, readOrNull } from '../../shared/platform/runtime.ts'
 import { systemClock } from '../../shared/time/clock.ts'
-import { allowedProcessors } from './affinity.ts'
 
 /** All that is read from the process and the machine, `null` where the platform does not say it; tests pass their own. */
 export interface SystemReaders {
@@ -39,8 +38,7 @@ export const systemReaders: SystemReaders = {
     return used === null ? null : used.user + used.system
   },
   // Workers has these functions, but they return constants.
-  processors: () =>
-    isWorkers ? null : (allowedProcessors(systemReaders.readText) ?? readOrNull(availableParallelism)),
+  processors: () => (isWorkers ? null : (allowedProcessors() ?? readOrNull(availableParallelism))),
   loadAverage: () => (isWorkers ? null : (readOrNull(loadavg) as [number, number, number] | null)),
   totalMemory: () => readOrNull(totalmem) || null,
   memory() {
@@ -58,4 +56,24 @@ export const systemReaders: SystemReaders = {
     const { default: pidusage } = await import('pidusage')
     return pidusage(pid)
   },
+}
+
+/**
+ * How many processors the affinity of this process allows; `undefined` where the platform does not say it. `availableParallelism()` also
+ * rounds the quota down, as 1.5 cores to 1 (libuv 1.49 and later).
+ */
+function allowedProcessors(): number | undefined {
+  const status = systemReaders.readText('/proc/self/status') ?? ''
+  const allowed = countOf(/^Cpus_allowed_list:\s*(\S+)/m.exec(status)?.[1])
+  // A virtual machine allows processors that it does not have.
+  const online = countOf(systemReaders.readText('/sys/devices/system/cpu/online'))
+  return Math.min(allowed, online) || undefined
+}
+
+/** How many numbers a list of the kernel has, as 5 in `0-3,8`. */
+function countOf(list = ''): number {
+  return [...list.matchAll(/(\d+)(?:-(\d+))?/g)].reduce(
+    (sum, [, first, last = first]) => sum + Number(last) - Number(first) + 1,
+    0,
+  )
 }

@@ -3,7 +3,7 @@ import { isNode } from '../../shared/platform/runtime.ts'
 import type { Slicing } from '../traffic/sliding-window.ts'
 import type { SystemStats } from '../types.ts'
 import { type Cgroup, findCgroup, workingSetOf } from './cgroup.ts'
-import { CpuSampler, limitCoresOf } from './cpu.ts'
+import { CpuSampler } from './cpu.ts'
 import { DiskSampler } from './disk.ts'
 import { EventLoopSampler } from './event-loop.ts'
 import { ProcessSampler } from './processes.ts'
@@ -65,11 +65,9 @@ export class SystemSampler {
     this.#processes = new ProcessSampler(readers, processes)
     this.#cgroup = findCgroup(readers)
     this.#cgroupAt = this.#sampledAt = readers.time()
-    this.#cpuSampler = new CpuSampler(readers, this.#cgroup)
+    this.#cpuSampler = new CpuSampler(readers)
+    this.#cpu = this.#cpuSampler.sample(this.#cgroup)
     this.#memory = readMemory(readers, this.#cgroup)
-    const limitCores = limitCoresOf(this.#cgroup, readers)
-    const loadAverage = readers.loadAverage()
-    this.#cpu = { percent: null, cores: null, limitCores, throttledPercent: null, loadAverage }
   }
 
   /** Also measures the event loop and the garbage collector, from now on. */

@@ -178,14 +178,20 @@ describe('processor use', () => {
     expect(sampler.stats(0)).toMatchObject({ cpuPercent: 50, cpu: { throttledPercent: null } })
   })
 
-  it('follows a quota that is changed while we run', () => {
+  it('follows a quota that is changed while we run, and reads the limits once a minute', () => {
     const files: Record<string, string> = { '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/cpu.max': 'max 100000\n' }
     const machine = fakeMachine(files)
-    const sampler = samplerOn(machine.readers)
+    const processors = vi.fn(machine.readers.processors)
+    const sampler = samplerOn({ ...machine.readers, processors })
     files['/sys/fs/cgroup/cpu.max'] = '100000 100000\n'
-    machine.time += 60_000
+    machine.time += 59_999
+    void sampler.sample()
+    expect(sampler.stats(0).cpu.limitCores).toBe(4)
+    expect(processors).toHaveBeenCalledTimes(1)
+    machine.time += 1
     void sampler.sample()
     expect(sampler.stats(0).cpu.limitCores).toBe(1)
+    expect(processors).toHaveBeenCalledTimes(2)
   })
 })
 
