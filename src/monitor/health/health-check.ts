@@ -51,14 +51,15 @@ export class HealthCheck {
   readonly #intervalMs: number
   readonly #failAfter: number
   readonly #context: CheckContext
-  readonly #controllers = new Set<AbortController>()
+  /** The run under way. */
   #running: Promise<void> | undefined
+  /** Whether the user's function has not settled, which may be long after its run has timed out. */
   #isUnsettled = false
+  #controller: AbortController | undefined
   #failuresInRow = 0
+  /** When the latest run ended; `undefined` before. */
   #endedAt: number | undefined
-  #durationMs: number | null = null
-  #reason: CheckResult['reason'] = null
-  #emittedStatus: CheckResult['status'] = 'pass'
+  #result: CheckResult
 
   /** @throws TypeError or RangeError when an option is invalid */
   constructor(name: string, run: CheckFunction, options: CheckOptions, context: CheckContext) {
@@ -73,6 +74,8 @@ export class HealthCheck {
     this.#intervalMs = interval === undefined ? context.checkIntervalMs : parseDuration(interval, 'interval')
     this.#failAfter = expectWholeNumber(failAfter, 'failAfter', { min: 1 })
     this.#context = context
+    // Before the first run has ended, the check has not answered in time.
+    this.#result = this.#toResult('timeout', null, null)
   }
 
   /**
@@ -87,27 +90,34 @@ export class HealthCheck {
       })
       await (maxWaitMs === Infinity ? this.#running : withDeadline(this.#running, maxWaitMs, () => undefined))
     }
-    return this.#toResult()
+    return this.#result
   }
 
   close(): void {
-    for (const controller of this.#controllers) controller.abort()
+    this.#controller?.abort()
   }
 
   async #runOnce(): Promise<void> {
-    const startedAt = this.#context.clock()
+    const { clock, wall, onChange } = this.#context
+    const startedAt = clock()
     const failure = this.#isUnsettled ? ({ reason: 'timeout' } as const) : await this.#findFailure()
-    this.#judge(failure)
-    this.#endedAt = this.#context.clock()
-    this.#durationMs = this.#endedAt - startedAt
-    this.#emitChange(failure)
+    const isFirst = this.#endedAt === undefined
+    const before = this.#result
+    this.#endedAt = clock()
+    this.#failuresInRow = failure === undefined ? 0 : this.#failuresInRow + 1
+    // The first result counts at once: before it, the check was never known to pass.
+    const isJudged = failure === undefined || isFirst || this.#failuresInRow >= this.#failAfter
+    const reason = isJudged ? (failure?.reason ?? null) : before.reason
+    this.#result = this.#toResult(reason, wall.isoOf(this.#endedAt), this.#endedAt - startedAt)
+    const { status } = this.#result
+    if (status !== (isFirst ? 'pass' : before.status)) onChange({ name: this.#name, status, error: failure?.error })
   }
 
   /** Runs the check and returns why it failed; `undefined` when it passed. Never rejects. */
   async #findFailure(): Promise<Failure | undefined> {
     const controller = new AbortController()
+    this.#controller = controller
     const { signal } = controller
-    this.#controllers.add(controller)
     const timer = startTimer(() => controller.abort(), this.#timeoutMs)
     try {
       const result = await untilAborted(this.#tryRun(signal), signal)
@@ -117,7 +127,6 @@ export class HealthCheck {
     } finally {
       timer.cancel()
       controller.abort()
-      this.#controllers.delete(controller)
     }
   }
 
@@ -131,30 +140,9 @@ export class HealthCheck {
     }
   }
 
-  #judge(failure: Failure | undefined): void {
-    this.#failuresInRow = failure === undefined ? 0 : this.#failuresInRow + 1
-    if (failure === undefined) this.#reason = null
-    // The first result counts at once: before it, the check was never known to pass.
-    else if (this.#endedAt === undefined || this.#failuresInRow >= this.#failAfter) this.#reason = failure.reason
-  }
-
-  #emitChange(failure: Failure | undefined): void {
-    const { status } = this.#toResult()
-    if (status === this.#emittedStatus) return
-    this.#emittedStatus = status
-    this.#context.onChange({ name: this.#name, status, error: failure?.error })
-  }
-
-  /** The result of the latest run. Before the first one has ended, the check has not answered in time. */
-  #toResult(): CheckResult {
-    const reason = this.#endedAt === undefined ? 'timeout' : this.#reason
-    return {
-      status: reason === null ? 'pass' : this.#isCritical ? 'fail' : 'warn',
-      critical: this.#isCritical,
-      reason,
-      time: this.#endedAt === undefined ? null : this.#context.wall.isoOf(this.#endedAt),
-      durationMs: this.#durationMs,
-    }
+  #toResult(reason: CheckResult['reason'], time: string | null, durationMs: number | null): CheckResult {
+    const status = reason === null ? 'pass' : this.#isCritical ? 'fail' : 'warn'
+    return { status, critical: this.#isCritical, reason, time, durationMs }
   }
 }
 

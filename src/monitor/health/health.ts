@@ -2,7 +2,7 @@ import { expectOptions, expectText } from '../../shared/arguments.ts'
 import { expectOneOf } from '../../shared/assertions.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import { type CheckContext, type CheckFunction, type CheckOptions, HealthCheck } from './health-check.ts'
-import type { CheckResult, HealthReport } from './health-report.ts'
+import type { HealthReport } from './health-report.ts'
 
 /** Which probe a report answers. */
 export type HealthKind = 'all' | 'live' | 'ready' | 'startup'
@@ -74,8 +74,9 @@ export class Health {
     const { unreadySheddingMs } = this.#context
     const sheddingMs = this.#context.sheddingMs() ?? -1
     if (kind === 'ready' && sheddingMs >= unreadySheddingMs) return reportOf('shedding', checks)
-    const statuses = new Set(results.map(([, { status }]) => status))
-    return { status: severities.find((status) => statuses.has(status)) ?? 'pass', reason: null, checks }
+    const statuses = results.map(([, { status }]) => status)
+    const status = statuses.includes('fail') ? 'fail' : statuses.includes('warn') ? 'warn' : 'pass'
+    return { status, reason: null, checks }
   }
 
   close(): void {
@@ -87,6 +88,3 @@ export class Health {
 function reportOf(reason: string | null, checks: HealthReport['checks'] = {}): HealthReport {
   return { status: reason === null ? 'pass' : 'fail', reason, checks }
 }
-
-/** The worst first. */
-const severities: ReadonlyArray<CheckResult['status']> = ['fail', 'warn']
