@@ -65,13 +65,13 @@ export class ByteReader {
 
   number(max: number = Number.MAX_SAFE_INTEGER): number {
     let value = 0
-    for (let factor = 1; ; factor *= 128) {
+    for (let factor = 1; value <= max && factor <= Number.MAX_SAFE_INTEGER; factor *= 128) {
       const byte = this.#bytes[this.#at++]
       if (byte === undefined) throw new RangeError('The bytes end too early')
       value += (byte & 127) * factor
-      if (value > max) throw new RangeError('A number is larger than it may be')
-      if (byte < 128) return value
+      if (byte < 128 && value <= max) return value
     }
+    throw new RangeError('A number is larger than it may be')
   }
 
   float(): number {

@@ -311,6 +311,15 @@ describe('publications', () => {
     await expect(decodePublication(longer, limits)).rejects.toThrow('goes on after its end')
   })
 
+  it('with a number of endless digits are refused', async () => {
+    const whole = inflateRawSync(await encodePublication(samplePublication(layout), layout))
+    const place = 36
+    expect(whole[place]).toBe(samplePublication(layout).reading.inFlight)
+    const digits = Buffer.of(0x80 | 3, ...new Array(200).fill(0x80), 0)
+    const endless = Buffer.concat([whole.subarray(0, place), digits, whole.subarray(place + 1)])
+    await expect(decodePublication(deflateRawSync(endless), limits)).rejects.toThrow('larger than it may be')
+  })
+
   it('that are damaged are refused or harmless, whatever the damage', async () => {
     const whole = inflateRawSync(await encodePublication(samplePublication(layout), layout))
     await fc.assert(
