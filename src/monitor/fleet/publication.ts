@@ -7,7 +7,7 @@ import { encodeFamilies } from '../exposition/fleet-families.ts'
 import type { MetricFamily } from '../exposition/metric-family.ts'
 import { endpointWidth } from '../traffic/endpoint.ts'
 import type { Gauges, HistorySlice } from '../traffic/history.ts'
-import { addPackedCounters, isPackedCounters, packCounters } from '../traffic/packed-counters.ts'
+import { addPackedCounters, packCounters } from '../traffic/packed-counters.ts'
 import type { Reading } from '../traffic/reading.ts'
 import { emptySums, StallCorrection, sumIndex } from '../traffic/sliding-window.ts'
 import { Tally, type WindowReading } from '../traffic/tally.ts'
@@ -181,7 +181,7 @@ class PackedWindow implements WindowReading {
 
 function readWindow(reader: ByteReader, width: number, layout: BucketLayout): PackedWindow {
   const packed = reader.block(reader.number(width * 10))
-  if (!isPackedCounters(packed, width)) throw new RangeError('The counters do not fit')
+  expectPackedCounters(packed, width)
   const sums = Float64Array.from({ length: emptySums().length }, () => reader.float())
   const correction = new StallCorrection()
   correction.affected = reader.number()
@@ -193,6 +193,15 @@ function readWindow(reader: ByteReader, width: number, layout: BucketLayout): Pa
   }
   if (!areSums(sums) || !isDuration(correction.longestUs)) throw new RangeError('The sums are none of durations')
   return new PackedWindow(packed, sums, correction)
+}
+
+/** @throws RangeError for bytes that are not packed counters, at most `length` of them */
+export function expectPackedCounters(bytes: Uint8Array, length: number): void {
+  const reader = new ByteReader(bytes)
+  for (let index = 0; !reader.isAtEnd; index++) {
+    index += reader.number(length)
+    if (index >= length || reader.number(0xffff_ffff) === 0) throw new RangeError('The counters do not fit')
+  }
 }
 
 /**

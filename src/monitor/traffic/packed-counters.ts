@@ -47,22 +47,6 @@ export function addPackedCounters(packed: PackedCounters, target: { [index: numb
   }
 }
 
-/** Whether bytes from another process are valid packed counters, at most `length` of them. */
-export function isPackedCounters(bytes: Uint8Array, length: number): boolean {
-  let index = 0
-  let at = 0
-  while (at < bytes.length) {
-    const [zeros, afterZeros] = readNumber(bytes, at)
-    const [count, afterCount] = readNumber(bytes, afterZeros)
-    if (zeros === undefined || count === undefined || count === 0) return false
-    index += zeros
-    if (index >= length) return false
-    index++
-    at = afterCount
-  }
-  return true
-}
-
 function writeNumber(target: Uint8Array, at: number, value: number): number {
   while (value > 127) {
     target[at++] = (value & 127) | 128
@@ -70,16 +54,4 @@ function writeNumber(target: Uint8Array, at: number, value: number): number {
   }
   target[at++] = value
   return at
-}
-
-/** Reads a number of at most 32 bits and returns where the next one begins; `undefined` when the bytes are invalid. */
-function readNumber(bytes: Uint8Array, at: number): [value: number | undefined, next: number] {
-  let value = 0
-  for (let digit = 0; digit < 5; digit++) {
-    const byte = bytes[at++]
-    if (byte === undefined || (digit === 4 && byte > 15)) return [undefined, at]
-    value += (byte & 127) * 2 ** (7 * digit)
-    if (byte < 128) return [value, at]
-  }
-  return [undefined, at]
 }
