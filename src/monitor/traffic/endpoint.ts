@@ -1,7 +1,7 @@
 import type { BucketLayout } from '../../shared/buckets.ts'
 import { addWaits, type RequestWaits, waitSums } from './breakdown.ts'
 import { type Exemplar, PrometheusHistogram } from './prometheus-histogram.ts'
-import { type PastSlice, type Slicing, SlidingWindow } from './sliding-window.ts'
+import { type PastSlice, type Slicing, SlidingWindow, sumIndex } from './sliding-window.ts'
 
 /**
  * How a request ended. Only completed requests enter percentiles, statuses and rates. The others are counted separately: the
@@ -51,6 +51,13 @@ export function endpointWidth(layout: BucketLayout): number {
 /** The index of a status's counter in an endpoint's window. */
 export function statusIndex(layout: BucketLayout, status: number): number {
   return layout.length + status - firstStatus
+}
+
+/** Number of requests with a status of that class, as 500 for 5xx. */
+export function countClass(counters: ArrayLike<number>, layout: BucketLayout, first: 400 | 500): number {
+  let count = 0
+  for (let status = first; status < first + 100; status++) count += counters[statusIndex(layout, status)]!
+  return count
 }
 
 /** Numbers of requests by status, without the statuses that did not occur; `other` for numbers that are no HTTP status. */
@@ -129,7 +136,7 @@ export class Endpoint {
 
   /** Records the waits of a request that was just recorded. */
   recordWaits(waits: RequestWaits, us: number): void {
-    this.window.recordWaits(waits, us)
+    addWaits(this.window.sums, sumIndex.waits, waits, us)
     this.waits[waitSums]! += addWaits(this.waits, 0, waits, us)
   }
 

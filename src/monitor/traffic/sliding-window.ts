@@ -1,4 +1,4 @@
-import { addWaits, type RequestWaits, waitSums } from './breakdown.ts'
+import { waitSums } from './breakdown.ts'
 import { addPackedCounters, type PackedCounters, packCounters } from './packed-counters.ts'
 
 /** How a window is divided: when data grows older than the window, it leaves one slice at a time. */
@@ -43,14 +43,8 @@ export class StallCorrection {
 
 /** Receives the contents of a window. */
 export interface WindowSink {
-  /**
-   * @param past - counters of the slices that are over, added up, if they are wanted
-   * @param current - counters of the current slice
-   * @param minUs - the shortest duration
-   * @param maxUs - the longest duration; 0 when the window is empty
-   */
-  addCounters(past: ArrayLike<number> | undefined, current: ArrayLike<number>, minUs: number, maxUs: number): void
-  addSums(sums: Float64Array): void
+  /** Adds a slice, or several whose numbers are added up. */
+  addSlice(counters: ArrayLike<number>, sums: Float64Array): void
   addCorrection(correction: StallCorrection): void
 }
 
@@ -112,11 +106,6 @@ export class SlidingWindow {
     if (us > sums[sumIndex.max]!) sums[sumIndex.max] = us
   }
 
-  /** Records the waits of a request whose duration was just recorded. */
-  recordWaits(waits: RequestWaits, us: number): void {
-    addWaits(this.sums, sumIndex.waits, waits, us)
-  }
-
   /** The correction of the current slice. Keep a reference to it to correct a request of this slice later. */
   get correction(): StallCorrection {
     this.#correction ??= new StallCorrection()
@@ -126,12 +115,9 @@ export class SlidingWindow {
   /** Adds the contents of the window at `now` to the sink. */
   readInto(sink: WindowSink, now: number): void {
     this.advance(now)
-    sink.addSums(this.#pastSums)
-    sink.addSums(this.sums)
+    sink.addSlice(this.#past, this.#pastSums)
     for (const { correction } of this.#pastSlices) if (correction !== undefined) sink.addCorrection(correction)
-    if (this.#correction !== undefined) sink.addCorrection(this.#correction)
-    const minUs = Math.min(this.#pastSums[sumIndex.min]!, this.sums[sumIndex.min]!)
-    sink.addCounters(this.#past, this.counters, minUs, this.maxUs(now))
+    this.readCurrentInto(sink, now)
   }
 
   /** The sums at `now`. */
@@ -145,9 +131,8 @@ export class SlidingWindow {
   /** Adds the current slice to the sink. */
   readCurrentInto(sink: WindowSink, now: number): void {
     this.advance(now)
-    sink.addSums(this.sums)
+    sink.addSlice(this.counters, this.sums)
     if (this.#correction !== undefined) sink.addCorrection(this.#correction)
-    sink.addCounters(undefined, this.counters, this.sums[sumIndex.min]!, this.sums[sumIndex.max]!)
   }
 
   /** The sum of the counters from `first` to `last` at `now`. */

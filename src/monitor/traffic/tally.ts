@@ -43,17 +43,15 @@ export class Tally implements WindowSink {
     return this.sums[sumIndex.max]!
   }
 
-  addCounters(past: ArrayLike<number> | undefined, current: ArrayLike<number>, minUs: number, maxUs: number): void {
-    const { counters } = this
-    const { length } = this.#layout
+  addSlice(counters: ArrayLike<number>, sums: Float64Array): void {
+    this.addSums(sums)
+    const layout = this.#layout
     const add = (first: number, last: number) => {
-      for (let index = first; index <= last; index++) {
-        counters[index]! += (past === undefined ? 0 : (past[index] as number)) + (current[index] as number)
-      }
+      for (let index = first; index <= last; index++) this.counters[index]! += counters[index] as number
     }
     // Skip all other buckets, which are most: they are empty.
-    if (maxUs > 0) add(this.#layout.indexOf(minUs), this.#layout.indexOf(maxUs))
-    add(length, counters.length - 1)
+    if (sums[sumIndex.count]! > 0) add(layout.indexOf(sums[sumIndex.min]!), layout.indexOf(sums[sumIndex.max]!))
+    add(layout.length, counters.length - 1)
   }
 
   addSums(sums: Float64Array): void {
