@@ -6,7 +6,7 @@ import type { MonitorSettings } from './options.ts'
 import type { RecorderEvents } from './recorder-events.ts'
 import { StallTracker, stallClocks } from './stalls/stall-tracker.ts'
 import type { RequestWaits } from './traffic/breakdown.ts'
-import { counterOffset, type Endpoint, endpointWidth } from './traffic/endpoint.ts'
+import { counterOffset, type Endpoint } from './traffic/endpoint.ts'
 import { cutName, Endpoints, overflowRoute } from './traffic/endpoints.ts'
 import { type HistorySlice, TrafficHistory } from './traffic/history.ts'
 import { type OpenRequest, OpenRequests } from './traffic/open-requests.ts'
@@ -44,12 +44,12 @@ export class Recorder {
   readonly #lateAbortMs: number
 
   constructor(settings: MonitorSettings, events: Pick<Emitter<RecorderEvents>, 'hears' | 'emit'>) {
-    const { clock, layout, slicing, maxEndpoints, keepSlow, slowUs, stallCorrection } = settings
+    const { clock, layout, maxEndpoints, keepSlow, slowUs, stallCorrection } = settings
     this.#settings = settings
     this.#clock = clock
     this.#events = events
     this.countingSince = clock()
-    const history = new TrafficHistory(endpointWidth(layout), slicing)
+    const history = new TrafficHistory(settings)
     this.history = history
     this.endpoints = new Endpoints({ ...settings, onSlice: (slice) => history.add(slice) }, maxEndpoints)
     this.timings = new Timings(settings, maxEndpoints)
@@ -154,8 +154,7 @@ export class Recorder {
 
   /** The endpoint's numbers at `now`. */
   readEndpoint(endpoint: Endpoint, now: number): EndpointReading {
-    const { wall, layout } = this.#settings
-    return readEndpoint(endpoint, now, wall, layout, this.#countUnanswered(now).counts.get(endpoint))
+    return readEndpoint(endpoint, now, this.#settings, this.#countUnanswered(now).counts.get(endpoint))
   }
 
   /** The slow requests: those under way, the oldest first, then those that have ended, the latest first. */
@@ -173,19 +172,19 @@ export class Recorder {
   }
 
   read(now: number): Omit<Reading, 'caches'> {
-    const { wall, layout, slicing } = this.#settings
+    const { wall, slicing } = this.#settings
     const { counts, oldestMs } = this.#countUnanswered(now)
     // Advance the windows before the history is read, so that it has all their slices.
     for (const { window } of this.endpoints.all()) window.advance(now)
     return {
       endpoints: this.endpoints
         .all()
-        .map((endpoint) => readEndpoint(endpoint, now, wall, layout, counts.get(endpoint))),
+        .map((endpoint) => readEndpoint(endpoint, now, this.#settings, counts.get(endpoint))),
       timings: this.timings.read(now),
       inFlight: this.inFlight,
       oldestMs,
       coveredMs: this.coveredMs(now),
-      history: this.history.past(now, (at) => wall.at(at)),
+      history: this.history.past(now),
       historyEndMs: wall.at(sliceStart(now, slicing)),
       overflow: this.endpoints.overflowCount,
       clamped: this.#clamped,
@@ -194,14 +193,12 @@ export class Recorder {
 
   /** The slices of the window, the current one too once it is half over. */
   readHistory(now: number): HistorySlice[] {
-    const { wall } = this.#settings
     const windows = this.endpoints.all().map(({ window }): WindowReading => {
       window.advance(now)
       return { addTo: (tally) => window.readCurrentInto(tally, now) }
     })
-    const toWallMs = (at: number) => wall.at(at)
-    const current = this.history.current(now, toWallMs, windows)
-    return [...this.history.past(now, toWallMs), ...(current === undefined ? [] : [current])]
+    const current = this.history.current(now, windows)
+    return [...this.history.past(now), ...(current === undefined ? [] : [current])]
   }
 
   /** Removes old slices from the windows. Yields after each endpoint, for `runInSlices`. */

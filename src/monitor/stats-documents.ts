@@ -6,7 +6,7 @@ import { encodeHdr } from './exposition/encode-hdr.ts'
 import type { Publication } from './fleet/publication.ts'
 import type { MonitorSettings } from './options.ts'
 import { endpointWidth } from './traffic/endpoint.ts'
-import { type HistorySlice, toHistory } from './traffic/history.ts'
+import { toHistory } from './traffic/history.ts'
 import type { Reading } from './traffic/reading.ts'
 import { Tally } from './traffic/tally.ts'
 import { toTimingStats } from './traffic/timings.ts'
@@ -58,18 +58,15 @@ export class StatsDocuments {
 
   /** The document of this process as it is now. Yields after each endpoint, for `runInSlices`. */
   ofProcess(query: StatsQuery): Generator<void, StatsDocument> {
-    expectQuery(query)
-    const renderStartedAt = performance.now()
-    const now = this.#sources.settings.clock()
-    const { recorder } = this.#sources
-    const slices = query.history === true ? recorder.readHistory(now) : []
-    return this.#render(this.#read(now), slices, query, null, now, renderStartedAt)
+    return this.#render(query, null, (now) => {
+      const history = query.history === true ? this.#sources.recorder.readHistory(now) : []
+      return { ...this.#read(now), history }
+    })
   }
 
   /** The document of a fleet, from the merged reading of its members. Yields after each endpoint, for `runInSlices`. */
   ofFleet(reading: Reading, query: StatsQuery, fleet: FleetStats): Generator<void, StatsDocument> {
-    expectQuery(query)
-    return this.#render(reading, reading.history, query, fleet, this.#sources.settings.clock(), performance.now())
+    return this.#render(query, fleet, () => reading)
   }
 
   /** @throws TypeError when `method` or `route` is no text */
@@ -107,20 +104,22 @@ export class StatsDocuments {
   }
 
   *#render(
-    reading: Reading,
-    slices: readonly HistorySlice[],
     query: StatsQuery,
     fleet: FleetStats | null,
-    now: number,
-    renderStartedAt: number,
+    read: (now: number) => Reading,
   ): Generator<void, StatsDocument> {
+    expectQuery(query)
+    const renderStartedAt = performance.now()
     const { settings, recorder, system, alerts, admission } = this.#sources
+    const now = settings.clock()
+    const reading = read(now)
     const { service, release, instance, slicing } = settings
     // The clock of Workers stands at 0 until the first request.
     if (this.#startedAt === 0) this.#startedAt = now
     // Read before the first yield, so that these sections belong to the same moment.
     const sections = {
-      ...this.#readAddedSources(),
+      database: this.readDatabase(),
+      additions: this.#readAdditions(),
       system: system.stats(now),
       alerts: alerts.list(),
       slow: recorder.listSlow(now),
@@ -138,42 +137,43 @@ export class StatsDocuments {
       uptimeMs: now - this.#startedAt,
       windowMs: slicing.windowMs,
       coveredMs: Math.min(slicing.windowMs, reading.coveredMs),
-      requests: yield* toRequestStats(reading.endpoints, reading, traffic),
+      requests: yield* toRequestStats(reading, traffic),
       endpoints: yield* selectEndpoints(reading.endpoints, query, traffic),
       timings: toTimingStats(reading.timings, settings.layout),
       cache: reading.caches,
       ...sections,
       fleet,
-      history: query.history === true ? yield* toHistory(slices, settings.wall.at(now), traffic) : null,
+      history: query.history === true ? yield* toHistory(reading.history, settings.wall.at(now), traffic) : null,
     }
     const { endpoints, overflow, clamped } = reading
     const renderMs = performance.now() - renderStartedAt
     return { ...document, self: { endpoints: endpoints.length, overflow, clamped, memoryBytes, renderMs } }
   }
 
-  /** The section of {@link addSource} of that name; `null` without one. */
+  /** The section of that name, which `instrument` adds; `null` without it. */
   readDatabase(): DatabaseSection | null {
-    return this.#readAddedSources('database').database
+    const [section = null] = this.#readSource('database')
+    return section as DatabaseSection | null
   }
 
-  #readAddedSources(only?: string): Pick<StatsDocument, 'database' | 'additions'> {
-    const sections = new Map<string, unknown>()
-    for (const [name, read] of this.#added) {
-      if (only !== undefined && name !== only) continue
-      try {
-        const section = read()
-        const onRejected = (error: unknown) => this.#sources.onSourceError(name, error)
-        if (watchRejection(section, onRejected)) onRejected('it returned a promise, which no document can wait for')
-        else if (name !== 'database' || isDatabaseSection(section ?? noQueries)) sections.set(name, section)
-        else onRejected('it returned no database section, which has the lists `queries`, `slow` and `nPlusOne`')
-      } catch (error) {
-        this.#sources.onSourceError(name, error)
-      }
-    }
-    const database = (sections.get('database') ?? null) as DatabaseSection | null
-    sections.delete('database')
+  #readAdditions(): StatsDocument['additions'] {
+    const names = [...this.#added.keys()].filter((name) => name !== 'database')
     // Not by assignment: a source may be called `__proto__`.
-    return { database, additions: Object.fromEntries(sections) }
+    return Object.fromEntries(names.flatMap((name) => this.#readSource(name).map((section) => [name, section])))
+  }
+
+  /** A list with the section, which may be `undefined`; an empty list when the source failed. */
+  #readSource(name: string): unknown[] {
+    const onFailed = (error: unknown) => this.#sources.onSourceError(name, error)
+    try {
+      const section = this.#added.get(name)?.()
+      if (watchRejection(section, onFailed)) onFailed('it returned a promise, which no document can wait for')
+      else if (name !== 'database' || isDatabaseSection(section ?? noQueries)) return [section]
+      else onFailed('it returned no database section, which has the lists `queries`, `slow` and `nPlusOne`')
+    } catch (error) {
+      onFailed(error)
+    }
+    return []
   }
 }
 

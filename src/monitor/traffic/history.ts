@@ -1,5 +1,7 @@
+import type { MonitorSettings } from '../options.ts'
 import type { HistoryPoint, SystemStats } from '../types.ts'
-import { endpointWidth, statusIndex } from './endpoint.ts'
+import type { WallClock } from '../wall-clock.ts'
+import { countClass, endpointWidth } from './endpoint.ts'
 import { addPackedCounters, type PackedCounters, packCounters } from './packed-counters.ts'
 import { addSums, emptySums, type PastSlice, type Slicing, type StallCorrection, sliceStart } from './sliding-window.ts'
 import { Tally, type WindowReading } from './tally.ts'
@@ -27,7 +29,8 @@ export interface HistorySlice {
 /** The counters of all endpoints together in one slice. */
 class Slot implements WindowReading {
   readonly start: number
-  gauges: Gauges | undefined
+  /** Those of the last sample, once there is one. */
+  gauges: readonly Gauges[] = []
   #counters: PackedCounters = new Uint8Array(0)
   readonly #sums: Float64Array = emptySums()
   readonly #corrections: StallCorrection[] = []
@@ -59,13 +62,15 @@ class Slot implements WindowReading {
  */
 export class TrafficHistory {
   readonly #slicing: Slicing
+  readonly #wall: WallClock
   readonly #sum: Float64Array
   /** The oldest first. */
   #slots: Slot[] = []
 
-  constructor(width: number, slicing: Slicing) {
+  constructor({ layout, slicing, wall }: Pick<MonitorSettings, 'layout' | 'slicing' | 'wall'>) {
     this.#slicing = slicing
-    this.#sum = new Float64Array(width)
+    this.#wall = wall
+    this.#sum = new Float64Array(endpointWidth(layout))
   }
 
   /** Adds an endpoint's slice that is over. */
@@ -77,39 +82,30 @@ export class TrafficHistory {
   sample(now: number, inFlight: number, { cpuPercent, memoryPercent, eventLoop }: SystemStats): void {
     const { utilization, delayMs } = eventLoop
     const slot = this.#slotAt(sliceStart(now, this.#slicing))
-    slot.gauges = {
-      inFlight,
-      cpuPercent,
-      memoryPercent,
-      utilization,
-      delayP99Ms: longest(slot.gauges?.delayP99Ms, delayMs?.p99),
-      delayMaxMs: longest(slot.gauges?.delayMaxMs, delayMs?.max),
-    }
+    const delayP99Ms = longest(slot.gauges[0]?.delayP99Ms, delayMs?.p99)
+    const delayMaxMs = longest(slot.gauges[0]?.delayMaxMs, delayMs?.max)
+    slot.gauges = [{ inFlight, cpuPercent, memoryPercent, utilization, delayP99Ms, delayMaxMs }]
     this.#forget(now)
   }
 
   /** The slices of the window that are over. The windows of all endpoints must have advanced. */
-  past(now: number, toWallMs: (at: number) => number): HistorySlice[] {
+  past(now: number): HistorySlice[] {
     this.#forget(now)
     const current = sliceStart(now, this.#slicing)
     return this.#slots
       .filter(({ start }) => start < current)
-      .map((slot) => ({
-        startMs: toWallMs(slot.start),
-        windows: [slot],
-        gauges: slot.gauges === undefined ? [] : [slot.gauges],
-      }))
+      .map((slot) => ({ startMs: this.#wall.at(slot.start), windows: [slot], gauges: slot.gauges }))
   }
 
   /**
    * The current slice, from the counters that endpoints have not handed over yet; `undefined` while less than half of it is
    * over.
    */
-  current(now: number, toWallMs: (at: number) => number, windows: readonly WindowReading[]): HistorySlice | undefined {
+  current(now: number, windows: readonly WindowReading[]): HistorySlice | undefined {
     const start = sliceStart(now, this.#slicing)
     if (now - start < this.#slicing.sliceMs / 2) return undefined
-    const gauges = this.#slots.findLast((slot) => slot.start === start)?.gauges
-    return { startMs: toWallMs(start), windows, gauges: gauges === undefined ? [] : [gauges] }
+    const gauges = this.#slots.findLast((slot) => slot.start === start)?.gauges ?? []
+    return { startMs: this.#wall.at(start), windows, gauges }
   }
 
   clear(): void {
@@ -143,11 +139,7 @@ export function* toHistory(
   for (const { startMs, windows, gauges } of slices) {
     const { count, counters } = tally.clear().addAll(windows)
     const latency = tally.latency()
-    const shareOf = (first: number) => {
-      let sum = 0
-      for (let status = first; status < first + 100; status++) sum += counters[statusIndex(layout, status)]!
-      return count === 0 ? null : sum / count
-    }
+    const shareOf = (first: 400 | 500) => (count === 0 ? null : countClass(counters, layout, first) / count)
     const { p50, p95, p99 } = latency
     const p99Delay = gauges.reduce<number | null>((most, { delayP99Ms }) => longest(most, delayP99Ms), null)
     const maxDelay = gauges.reduce<number | null>((most, { delayMaxMs }) => longest(most, delayMaxMs), null)

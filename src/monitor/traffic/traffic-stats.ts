@@ -1,8 +1,8 @@
 import { type BucketLayout, longestUs } from '../../shared/buckets.ts'
+import type { MonitorSettings } from '../options.ts'
 import type { EndpointStats, RequestStats, StatsQuery } from '../types.ts'
-import type { WallClock } from '../wall-clock.ts'
 import { breakdownOf } from './breakdown.ts'
-import { countByStatus, counterOffset, type Endpoint, endpointWidth, statusIndex } from './endpoint.ts'
+import { countByStatus, countClass, counterOffset, type Endpoint, endpointWidth } from './endpoint.ts'
 import { sumIndex } from './sliding-window.ts'
 import { Tally, type WindowReading } from './tally.ts'
 
@@ -36,8 +36,7 @@ export interface UnansweredCounts {
 export function readEndpoint(
   endpoint: Endpoint,
   now: number,
-  wall: WallClock,
-  layout: BucketLayout,
+  { wall, layout }: Pick<MonitorSettings, 'wall' | 'layout'>,
   unanswered: UnansweredCounts | undefined,
 ): EndpointReading {
   const { method, route, total, lastSeen, window } = endpoint
@@ -69,19 +68,24 @@ export function toEndpointStats(
   }
 }
 
+interface AllReadings {
+  readonly endpoints: readonly EndpointReading[]
+  readonly inFlight: number
+  readonly oldestMs: number | null
+}
+
 /** The section `requests`: all endpoints added up. Yields after each endpoint, for `runInSlices`. */
 export function* toRequestStats(
-  readings: readonly EndpointReading[],
-  { inFlight, oldestMs }: { readonly inFlight: number; readonly oldestMs: number | null },
+  { endpoints, inFlight, oldestMs }: AllReadings,
   context: TrafficContext,
 ): Generator<void, RequestStats> {
   const all = newTally(context)
-  for (const { windows } of readings) {
+  for (const { windows } of endpoints) {
     all.addAll(windows)
     yield
   }
   return {
-    total: readings.reduce((total, reading) => total + reading.total, 0),
+    total: endpoints.reduce((total, reading) => total + reading.total, 0),
     ...toTrafficStats(all, context),
     inFlight,
     oldestMs,
@@ -118,18 +122,12 @@ export function* selectEndpoints(
 
 const ranks: Record<'p95' | 'count' | 'errors', (tally: Tally, layout: BucketLayout) => number> = {
   count: ({ count }) => count,
-  errors: countServerErrors,
+  errors: ({ counters }, layout) => countClass(counters, layout, 500),
   p95: (tally) => tally.percentile(0.95) ?? -1,
 }
 
 function newTally({ layout }: TrafficContext): Tally {
   return new Tally(endpointWidth(layout), layout)
-}
-
-function countServerErrors({ counters }: Tally, layout: BucketLayout): number {
-  let errors = 0
-  for (let status = 500; status < 600; status++) errors += counters[statusIndex(layout, status)]!
-  return errors
 }
 
 function toTrafficStats(tally: Tally, { layout, coveredMs, slowUs, stallCorrection }: TrafficContext) {
@@ -144,7 +142,7 @@ function toTrafficStats(tally: Tally, { layout, coveredMs, slowUs, stallCorrecti
     streams: counter('stream'),
     upgrades: counter('upgrade'),
     shed: counter('shed'),
-    errorRate: count === 0 ? null : countServerErrors(tally, layout) / count,
+    errorRate: count === 0 ? null : countClass(counters, layout, 500) / count,
     apdex: apdexOf(tally, counter, slowUs),
     latencyMs,
     correctedMs: stallCorrection ? tally.corrected(latencyMs) : null,
