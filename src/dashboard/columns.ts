@@ -9,6 +9,9 @@ export interface Column {
   readonly title: string
   /** The table is sorted by this value. */
   readonly value: (endpoint: PageEndpoint) => number | string | null
+}
+
+interface Measure extends Column {
   readonly show: (endpoint: PageEndpoint) => string
 }
 
@@ -26,14 +29,14 @@ function serverErrors({ status }: PageEndpoint): number {
   return Object.entries(status).reduce((sum, [code, count]) => sum + (code.startsWith('5') ? count : 0), 0)
 }
 
-export const columns: readonly Column[] = [
-  {
-    key: 'endpoint',
-    label: 'Endpoint',
-    title: 'Method and route pattern',
-    value: ({ method, route }) => `${route} ${method}`,
-    show: ({ method, route }) => `${method} ${route}`,
-  },
+const nameColumn: Column = {
+  key: 'endpoint',
+  label: 'Endpoint',
+  title: 'Method and route pattern',
+  value: ({ method, route }) => `${route} ${method}`,
+}
+
+export const measures: readonly Measure[] = [
   measured('count', 'Requests', 'Completed requests in the window', ({ count }) => count, whole),
   measured('rate', 'Per s', 'Completed requests a second', ({ per_second }) => per_second, decimal),
   measured('p50', 'P50 ms', 'Half of the requests were faster', ({ latency_ms }) => latency_ms.p50, decimal),
@@ -60,6 +63,8 @@ export const columns: readonly Column[] = [
   measured('time', 'Total s', 'Time of its requests together', totalTime, (value) => decimal(value && value / 1_000)),
 ]
 
+export const columns: readonly Column[] = [nameColumn, ...measures]
+
 const defaultSort: Sort = { column: 'time', order: 'desc' }
 
 /** Reads the sort from a query string; unknown values mean the default. */
@@ -72,7 +77,7 @@ export function parseSort(query: URLSearchParams): Sort {
 /** The sort after a click on a column's header: numbers from the largest, names from A; a second click reverses the order. */
 export function nextSort({ column, order }: Sort, key: string): Sort {
   const flipped = order === 'asc' ? 'desc' : 'asc'
-  return { column: key, order: column === key ? flipped : key === 'endpoint' ? 'asc' : 'desc' }
+  return { column: key, order: column === key ? flipped : key === nameColumn.key ? 'asc' : 'desc' }
 }
 
 /** A sorted copy. Endpoints without a value come last in either order. */
@@ -94,6 +99,6 @@ function measured(
   title: string,
   value: (endpoint: PageEndpoint) => number | null,
   format: (value: number | null) => string,
-): Column {
+): Measure {
   return { key, label, title, value, show: (endpoint) => format(value(endpoint)) }
 }

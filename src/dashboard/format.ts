@@ -1,3 +1,5 @@
+import type { PageDocument } from './document.ts'
+
 /** Shown instead of a value that was not measured. */
 export const nothing = '–'
 
@@ -61,21 +63,17 @@ export function span(valueMs: number): string {
     .join(' ')
 }
 
+type Coverage = Pick<PageDocument, 'window_ms' | 'covered_ms'>
+
 /** What the window covers: `last 5 min`, or less soon after the start. */
-export function coverage(document: { readonly window_ms: number; readonly covered_ms: number }): string {
+export function coverage(document: Coverage): string {
   const { window_ms, covered_ms } = document
   const covered = coveredSpan(document)
   return covered === span(window_ms) ? `last ${covered}` : `last ${span(covered_ms)}, of up to ${span(window_ms)}`
 }
 
 /** A full window is up to one sixtieth shorter than its name says, because it slides in slices. */
-export function coveredSpan({
-  window_ms,
-  covered_ms,
-}: {
-  readonly window_ms: number
-  readonly covered_ms: number
-}): string {
+export function coveredSpan({ window_ms, covered_ms }: Coverage): string {
   return span(covered_ms >= (window_ms * 59) / 60 ? window_ms : covered_ms)
 }
 

@@ -42,15 +42,15 @@ export function titleOf({ alerts, service }: PageDocument): string {
 
 /** An alert as a sentence, for screen readers. */
 export function alertSentence(alert: PageAlert): string {
-  return `${alert.state}: ${nameOf(alert)}${alert.target === null ? '' : ` of ${alert.target}`}, ${measure(alert, alert.value)}`
+  return `${alert.state}: ${names[alert.id]}${alert.target === null ? '' : ` of ${alert.target}`}, ${measure(alert, alert.value)}`
 }
 
 function card(group: readonly PageAlert[], now: string): Markup {
   const [worst, ...others] = group as [PageAlert, ...PageAlert[]]
   const cause = causeOf(worst)
-  return html`<article class="card ${worst.state}"><h3><span class="state ${worst.state}">${worst.state}</span> ${nameOf(
-    worst,
-  )}${group.length > 1 && html` <span class="note">${whole(group.length)} targets</span>`}</h3><p><b>${measure(
+  return html`<article class="card ${worst.state}"><h3><span class="state ${worst.state}">${worst.state}</span> ${
+    names[worst.id]
+  }${group.length > 1 && html` <span class="note">${whole(group.length)} targets</span>`}</h3><p><b>${measure(
     worst,
     worst.value,
   )}</b> <span class="note">over ${measure(worst, worst.threshold)} · ${ago(worst.since, now)}</span></p><p class="long">${
@@ -80,10 +80,6 @@ function countOf(alerts: readonly PageAlert[], state: PageAlert['state']): numbe
 
 function byUrgency(a: PageAlert, b: PageAlert): number {
   return states.indexOf(a.state) - states.indexOf(b.state) || b.value / b.threshold - a.value / a.threshold
-}
-
-function nameOf({ id }: PageAlert): string {
-  return names[id]
 }
 
 function measure({ id }: PageAlert, value: number): string {

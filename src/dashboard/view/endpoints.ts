@@ -1,4 +1,4 @@
-import { columns, nextSort } from '../columns.ts'
+import { columns, measures, nextSort } from '../columns.ts'
 import type { PageDocument, PageEndpoint } from '../document.ts'
 import { decimal, whole } from '../format.ts'
 import { endpointName, html, type Markup } from '../html.ts'
@@ -57,9 +57,9 @@ function row(endpoint: PageEndpoint, hasBreakdown: boolean): Markup {
     unanswered: unanswered > 0,
     aborted: aborted > 0,
   }
-  const cells = columns.slice(1).map((column) => {
-    const text = column.show(endpoint)
-    const kind = bad[column.key] ? html` class="bad"` : /^0%?$|^–$/.test(text) && html` class="zero"`
+  const cells = measures.map(({ key, show }) => {
+    const text = show(endpoint)
+    const kind = bad[key] ? html` class="bad"` : /^0%?$|^–$/.test(text) && html` class="zero"`
     return html`<td${kind}>${text}</td>`
   })
   return html`<tr><th scope="row">${endpointName(method, route)}</th>${cells}${
