@@ -44,7 +44,7 @@ export class PerformanceMonitor {
   readonly #services: MonitorServices
   /** A field of its own, because every request needs it. */
   readonly #recorder: Recorder
-  #timer: Timer | undefined
+  readonly #timer: Timer | undefined
 
   /** @throws TypeError or RangeError when an option is invalid */
   constructor(options: MonitorOptions = {}) {
@@ -333,7 +333,6 @@ export class PerformanceMonitor {
   /** Stops all timers and observers, and leaves the fleet. Recording afterwards is harmless. */
   async close(): Promise<void> {
     this.#timer?.cancel()
-    this.#timer = undefined
     this.#recorder.close()
     this.#services.system.close()
     this.#services.health.close()

@@ -26,12 +26,7 @@ interface Message {
   readonly refreshed?: number
   readonly ask?: number
   readonly answer?: number
-  readonly members?: ReadonlyArray<{
-    readonly id: string
-    readonly ageMs: number
-    readonly hasLeft: boolean | undefined
-    readonly text: string
-  }>
+  readonly members?: ReadonlyArray<Omit<FleetMember, 'bytes'> & { readonly text: string }>
 }
 
 /**
@@ -92,7 +87,7 @@ function primaryFleet(namespace: string, intervalMs: number): FleetTransport {
     if (refreshed !== undefined) waiting.get(refreshed)?.()
     if (wanted !== undefined) await refresh()
     if (ask === undefined) return
-    const list = members().map(({ id, ageMs, hasLeft, bytes }) => ({ id, ageMs, hasLeft, text: toText(bytes) }))
+    const list = members().map(({ bytes, ...member }) => ({ ...member, text: toText(bytes) }))
     // The worker may have died since it asked.
     if (worker.isConnected()) sendToWorker(worker, { posthasteFleet: namespace, answer: ask, members: list })
   }
@@ -119,7 +114,7 @@ function primaryFleet(namespace: string, intervalMs: number): FleetTransport {
 function workerFleet(namespace: string, intervalMs: number): FleetTransport {
   let asked = 0
   let stopListening = () => {}
-  const collect = async (refresh: number | undefined): Promise<readonly FleetMember[]> => {
+  const collect = async (request: Pick<Message, 'refresh'> = {}): Promise<readonly FleetMember[]> => {
     const ask = ++asked
     const { promise: members, resolve } = Promise.withResolvers<readonly FleetMember[]>()
     const onMessage = (message: unknown) => {
@@ -129,7 +124,7 @@ function workerFleet(namespace: string, intervalMs: number): FleetTransport {
     // Listen only while waiting: a listener keeps the channel open, and with it the process.
     process.on('message', onMessage)
     try {
-      sendToPrimary({ posthasteFleet: namespace, ask, ...(refresh === undefined ? {} : { refresh }) })
+      sendToPrimary({ posthasteFleet: namespace, ask, ...request })
       return await withDeadline(members, answerMs, () => [])
     } finally {
       process.off('message', onMessage)
@@ -143,9 +138,9 @@ function workerFleet(namespace: string, intervalMs: number): FleetTransport {
     async remove(id) {
       sendToPrimary({ posthasteFleet: namespace, remove: id })
     },
-    collect: () => collect(undefined),
+    collect: () => collect(),
     async refresh() {
-      await collect(1)
+      await collect({ refresh: 1 })
     },
     onRefresh(publish) {
       stopListening = listenQuietly(async (message) => {

@@ -89,8 +89,8 @@ export class SystemSampler {
     const { readers, clock, onSample, onStall } = this.#options
     this.samples++
     this.#sampledAt = readers.time()
-    if (readers.time() - this.#cgroupAt >= limitsMs) {
-      this.#cgroupAt = readers.time()
+    if (this.#sampledAt - this.#cgroupAt >= limitsMs) {
+      this.#cgroupAt = this.#sampledAt
       this.#cgroup = findCgroup(readers)
     }
     this.#cpu = this.#cpuSampler.sample(this.#cgroup)
