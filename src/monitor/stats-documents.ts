@@ -1,10 +1,9 @@
 import { expectFunction, expectOptions, expectString, type OptionKinds } from '../shared/arguments.ts'
 import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
 import { watchRejection } from '../shared/rejections.ts'
-import type { AlertJudge, AlertSources } from './alerts/alert-judge.ts'
 import { encodeHdr } from './exposition/encode-hdr.ts'
+import type { MetricsSources } from './exposition/metric-families.ts'
 import type { Publication } from './fleet/publication.ts'
-import type { MonitorSettings } from './options.ts'
 import { endpointWidth } from './traffic/endpoint.ts'
 import { toHistory } from './traffic/history.ts'
 import type { Reading } from './traffic/reading.ts'
@@ -14,9 +13,7 @@ import { selectEndpoints, toEndpointStats, toRequestStats } from './traffic/traf
 import type { DatabaseSection, EndpointStats, FleetStats, StatsDocument, StatsQuery } from './types.ts'
 
 /** Where the sections of a document come from. */
-export interface DocumentSources extends AlertSources {
-  readonly settings: MonitorSettings
-  readonly alerts: AlertJudge
+export interface DocumentSources extends MetricsSources {
   /** Called when a source that the user added throws. */
   readonly onSourceError: (name: string, error: unknown) => void
 }
@@ -94,8 +91,7 @@ export class StatsDocuments {
     const { settings, system } = this.#sources
     const now = settings.clock()
     const { cpuPercent, memoryPercent } = system.stats(now)
-    const { release, slicing } = settings
-    return { release, cpuPercent, memoryPercent, windowMs: slicing.windowMs, reading: this.#read(now) }
+    return { release: settings.release, cpuPercent, memoryPercent, reading: this.#read(now) }
   }
 
   #read(now: number): Reading {

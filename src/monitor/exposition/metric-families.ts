@@ -1,9 +1,8 @@
 import { waitNames } from '../../shared/scope/wait-names.ts'
-import type { Admission, AdmissionStats } from '../admission/admission.ts'
-import type { AlertJudge } from '../alerts/alert-judge.ts'
+import type { AdmissionStats } from '../admission/admission.ts'
+import type { AlertJudge, AlertSources } from '../alerts/alert-judge.ts'
 import type { CacheWatch } from '../cache-watch.ts'
 import type { MonitorSettings } from '../options.ts'
-import type { Recorder } from '../recorder.ts'
 import type { SystemSampler } from '../system/sampler.ts'
 import type { Endpoint } from '../traffic/endpoint.ts'
 import type { PrometheusHistogram } from '../traffic/prometheus-histogram.ts'
@@ -11,12 +10,8 @@ import { gauge, type MetricFamily, type Sample, single } from './metric-family.t
 import { countOpenFiles, type OpenFiles, processFamilies } from './process-families.ts'
 
 /** Where the numbers to expose come from. Counters run since the start: Prometheus's `rate()` computes the windows. */
-export interface MetricsSources {
+export interface MetricsSources extends AlertSources {
   readonly settings: MonitorSettings
-  readonly recorder: Recorder
-  readonly caches: CacheWatch
-  readonly admission: Admission
-  readonly system: SystemSampler
   readonly alerts: AlertJudge
 }
 

@@ -70,11 +70,11 @@ export class Fleet {
   }
 
   async #publishOnce(): Promise<void> {
-    const { transport, instance, layout, publication, metrics, onError } = this.#settings
+    const { transport, instance, publication, metrics, onError } = this.#settings
     if (transport === undefined || this.#isClosed) return
     try {
       const { encodePublication } = await loadCodec()
-      const bytes = await encodePublication(publication(), layout, await metrics())
+      const bytes = await encodePublication(publication(), this.#settings, await metrics())
       // After `close`, the other processes would list this process as stale.
       if (!this.#isClosed) await this.#ask(() => transport.publish(instance, bytes))
     } catch (error) {

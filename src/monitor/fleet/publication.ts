@@ -20,7 +20,6 @@ export interface Publication {
   readonly release: string | null
   readonly cpuPercent: number | null
   readonly memoryPercent: number | null
-  readonly windowMs: number
   readonly reading: Reading
 }
 
@@ -46,11 +45,10 @@ const maxSlices = 61
  * @throws RangeError when it is too large
  */
 export async function encodePublication(
-  publication: Publication,
-  layout: BucketLayout,
+  { release, cpuPercent, memoryPercent, reading }: Publication,
+  { layout, windowMs }: Omit<PublicationLimits, 'maxEndpoints'>,
   metrics: Iterable<MetricFamily> = [],
 ): Promise<Uint8Array> {
-  const { release, cpuPercent, memoryPercent, windowMs, reading } = publication
   const writer = new ByteWriter().number(magic).number(version).number(layout.digits).number(Math.round(windowMs))
   writer
     .text(release ?? '', maxNameBytes)
@@ -136,7 +134,6 @@ export async function decodePublication(
     release: release === '' ? null : release,
     cpuPercent,
     memoryPercent,
-    windowMs,
     metrics,
     reading: {
       endpoints,

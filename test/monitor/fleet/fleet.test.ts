@@ -251,7 +251,7 @@ describe('publications', () => {
       { name: 'c', type: 'info', help: '', created: undefined, samples: [] },
     ]
     const { metrics, ...decoded } = await decodePublication(
-      await encodePublication(publication, layout, families),
+      await encodePublication(publication, limits, families),
       limits,
     )
     expect(unpacked(decoded)).toEqual(unpacked(publication))
@@ -282,7 +282,7 @@ describe('publications', () => {
     const endpoint = samplePublication(layout).reading.endpoints[1]!
     const { reading, ...rest } = samplePublication(layout)
     const endpoints = Array.from({ length: 501 }, (_, number) => ({ ...endpoint, route: `/${number}` }))
-    const bytes = await encodePublication({ ...rest, reading: { ...reading, endpoints } }, layout)
+    const bytes = await encodePublication({ ...rest, reading: { ...reading, endpoints } }, limits)
     const before = process.memoryUsage().arrayBuffers
     const decoded = await Promise.all(Array.from({ length: 20 }, () => decodePublication(bytes, limits)))
     expect(decoded).toHaveLength(20)
@@ -290,7 +290,7 @@ describe('publications', () => {
   })
 
   it('of another precision, window or size are refused', async () => {
-    const bytes = await encodePublication(samplePublication(layout), layout)
+    const bytes = await encodePublication(samplePublication(layout), limits)
     await expect(decodePublication(bytes, { ...limits, layout: new BucketLayout(3) })).rejects.toThrow('another kind')
     await expect(decodePublication(bytes, { ...limits, windowMs: 60_000 })).rejects.toThrow('another kind')
     await expect(decodePublication(bytes, { ...limits, maxEndpoints: 0 })).rejects.toThrow()
@@ -302,17 +302,17 @@ describe('publications', () => {
     const row = reading.caches.main!
     const names = Array.from({ length: 5_000 }, () => randomBytes(1_000).toString('base64'))
     const caches = Object.fromEntries(names.map((name) => [name, row]))
-    await expect(encodePublication({ ...rest, reading: { ...reading, caches } }, layout)).rejects.toThrow('too large')
+    await expect(encodePublication({ ...rest, reading: { ...reading, caches } }, limits)).rejects.toThrow('too large')
   })
 
   it('that go on after their end are refused', async () => {
-    const whole = inflateRawSync(await encodePublication(samplePublication(layout), layout))
+    const whole = inflateRawSync(await encodePublication(samplePublication(layout), limits))
     const longer = deflateRawSync(Buffer.concat([whole, Buffer.of(0)]))
     await expect(decodePublication(longer, limits)).rejects.toThrow('goes on after its end')
   })
 
   it('with a number of endless digits are refused', async () => {
-    const whole = inflateRawSync(await encodePublication(samplePublication(layout), layout))
+    const whole = inflateRawSync(await encodePublication(samplePublication(layout), limits))
     const place = 36
     expect(whole[place]).toBe(samplePublication(layout).reading.inFlight)
     const digits = Buffer.of(0x80 | 3, ...new Array(200).fill(0x80), 0)
@@ -321,7 +321,7 @@ describe('publications', () => {
   })
 
   it('that are damaged are refused or harmless, whatever the damage', async () => {
-    const whole = inflateRawSync(await encodePublication(samplePublication(layout), layout))
+    const whole = inflateRawSync(await encodePublication(samplePublication(layout), limits))
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 8 }),
@@ -534,7 +534,6 @@ function samplePublication(layout: BucketLayout): Publication {
     release: '2.1',
     cpuPercent: 12.5,
     memoryPercent: null,
-    windowMs: 300_000,
     reading: {
       endpoints: [
         {
