@@ -97,7 +97,7 @@ export class Fleet {
       // Only valid publications count for the limit: invalid ones must not keep members out.
       if (members.length > maxMembers) break
       const isStale = ageMs > this.#staleMs
-      const theirs = await this.#decode(bytes)
+      const theirs = await this.#decode(bytes, (publication) => publication)
       if (theirs === undefined) {
         rejected++
         continue
@@ -123,13 +123,14 @@ export class Fleet {
     await Promise.all([this.publish(), transport?.refresh && this.#ask(() => transport.refresh!()).catch(onError)])
     const collected = await this.#collect()
     if (collected === undefined) return undefined
-    const { FamilyMerger } = await loadFamilies()
+    const { FamilyMerger, decodeFamilies } = await loadFamilies()
     const merger = new FamilyMerger()
     let hasOwn = false
     let count = 0
     // The sum of fractions depends on their order, and Prometheus takes the smallest fall of a counter for a restart.
     for (const { id, ageMs, bytes, hasLeft } of collected.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
-      const theirs = count < maxMembers ? await this.#decodeMetrics(bytes) : undefined
+      if (count >= maxMembers) break
+      const theirs = await this.#decode(bytes, (publication) => decodeFamilies(publication.metrics))
       if (theirs === undefined) continue
       count++
       if (id === instance) hasOwn = true
@@ -179,21 +180,14 @@ export class Fleet {
     })
   }
 
-  async #decodeMetrics(bytes: Uint8Array): Promise<MetricFamily[] | undefined> {
-    const publication = await this.#decode(bytes)
-    const { decodeFamilies } = await loadFamilies()
-    try {
-      return publication === undefined ? undefined : decodeFamilies(publication.metrics)
-    } catch {
-      return undefined
-    }
-  }
-
-  /** `undefined` when the bytes are not a publication that fits. */
-  async #decode(bytes: Uint8Array): Promise<DecodedPublication | undefined> {
+  /** What `read` returns; `undefined` when the bytes are not a publication that fits, or `read` throws. */
+  async #decode<Result>(
+    bytes: Uint8Array,
+    read: (publication: DecodedPublication) => Result,
+  ): Promise<Result | undefined> {
     const { decodePublication } = await loadCodec()
     try {
-      return await decodePublication(bytes, this.#settings)
+      return read(await decodePublication(bytes, this.#settings))
     } catch {
       return undefined
     }

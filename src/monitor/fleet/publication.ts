@@ -54,7 +54,6 @@ export async function encodePublication(
     .text(release ?? '', maxNameBytes)
     .optional(cpuPercent)
     .optional(memoryPercent)
-  writer
     .optional(reading.oldestMs)
     .number(reading.inFlight)
     .number(Math.round(reading.coveredMs))

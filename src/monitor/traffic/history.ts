@@ -82,8 +82,8 @@ export class TrafficHistory {
   sample(now: number, inFlight: number, { cpuPercent, memoryPercent, eventLoop }: SystemStats): void {
     const { utilization, delayMs } = eventLoop
     const slot = this.#slotAt(sliceStart(now, this.#slicing))
-    const delayP99Ms = longest(slot.gauges[0]?.delayP99Ms, delayMs?.p99)
-    const delayMaxMs = longest(slot.gauges[0]?.delayMaxMs, delayMs?.max)
+    const delayP99Ms = longestOf([slot.gauges[0]?.delayP99Ms, delayMs?.p99])
+    const delayMaxMs = longestOf([slot.gauges[0]?.delayMaxMs, delayMs?.max])
     slot.gauges = [{ inFlight, cpuPercent, memoryPercent, utilization, delayP99Ms, delayMaxMs }]
     this.#forget(now)
   }
@@ -141,8 +141,8 @@ export function* toHistory(
     const latency = tally.latency()
     const shareOf = (first: 400 | 500) => (count === 0 ? null : countClass(counters, layout, first) / count)
     const { p50, p95, p99 } = latency
-    const p99Delay = gauges.reduce<number | null>((most, { delayP99Ms }) => longest(most, delayP99Ms), null)
-    const maxDelay = gauges.reduce<number | null>((most, { delayMaxMs }) => longest(most, delayMaxMs), null)
+    const p99Delay = longestOf(gauges.map(({ delayP99Ms }) => delayP99Ms))
+    const maxDelay = longestOf(gauges.map(({ delayMaxMs }) => delayMaxMs))
     // The current slice may have just begun: one request after a millisecond is not a rate of 1,000/s.
     const lengthMs = Math.min(slicing.sliceMs, Math.max(1_000, endMs - startMs))
     points.push({
@@ -164,8 +164,9 @@ export function* toHistory(
   return points
 }
 
-function longest(a: number | null | undefined, b: number | null | undefined): number | null {
-  return a == null ? (b ?? null) : Math.max(a, b ?? a)
+function longestOf(values: ReadonlyArray<number | null | undefined>): number | null {
+  const known = values.filter((value) => value != null)
+  return known.length === 0 ? null : Math.max(...known)
 }
 
 function meanOf(values: readonly (number | null)[]): number | null {

@@ -7,12 +7,10 @@ import type { WallClock } from '../wall-clock.ts'
  * slow has no memory to spare.
  */
 export class SlowRequests {
-  readonly #keep: number
   readonly #entries: SlowEntry[]
   #written = 0
 
   constructor(keep: number) {
-    this.#keep = keep
     // One more than is listed, so that there is an entry to write to even when `keep` is 0. Numbers start as fractions, so that
     // V8 writes them in place.
     this.#entries = Array.from({ length: keep + 1 }, () => ({
@@ -34,7 +32,7 @@ export class SlowRequests {
 
   /** The latest first. */
   list(wall: WallClock): SlowRequest[] {
-    const count = Math.min(this.#written, this.#keep)
+    const count = Math.min(this.#written, this.#entries.length - 1)
     return Array.from({ length: count }, (_, age) =>
       toSlowRequest(this.#entries[(this.#written - 1 - age) % this.#entries.length]!, wall),
     )
