@@ -1,11 +1,9 @@
 import type { CompiledQuery, DatabaseConnection, Driver, QueryResult, TransactionSettings } from 'kysely'
 import type { InstrumentedDriver } from '../driver/instrumented-driver.ts'
+import { StandIn } from '../driver/stand-in.ts'
 import type { AcquireOptions, Execute } from '../execute.ts'
 import type { AutoBatch } from './auto-batch.ts'
 import type { ConnectionSource } from './lookup.ts'
-
-type SavepointMethod = 'savepoint' | 'rollbackToSavepoint' | 'releaseSavepoint'
-type Savepoint = NonNullable<Driver[SavepointMethod]>
 
 /** Hands out connections that take a real one only when they need it, so that lookups of one turn can share one. */
 export class BatchingDriver implements Driver {
@@ -14,17 +12,17 @@ export class BatchingDriver implements Driver {
   readonly #source: ConnectionSource
   /** Connections to use again: Kysely keeps a record of every connection that it has seen. */
   readonly #free: LazyConnection[] = []
-  readonly savepoint?: Savepoint
-  readonly rollbackToSavepoint?: Savepoint
-  readonly releaseSavepoint?: Savepoint
+  readonly savepoint?: NonNullable<Driver['savepoint']>
+  readonly rollbackToSavepoint?: NonNullable<Driver['rollbackToSavepoint']>
+  readonly releaseSavepoint?: NonNullable<Driver['releaseSavepoint']>
 
   constructor(inner: InstrumentedDriver, batch: AutoBatch, source: ConnectionSource) {
     this.#inner = inner
     this.#batch = batch
     this.#source = source
-    if (inner.savepoint) this.savepoint = this.#onReal('savepoint')
-    if (inner.rollbackToSavepoint) this.rollbackToSavepoint = this.#onReal('rollbackToSavepoint')
-    if (inner.releaseSavepoint) this.releaseSavepoint = this.#onReal('releaseSavepoint')
+    if (inner.savepoint) this.savepoint = inner.savepoint
+    if (inner.rollbackToSavepoint) this.rollbackToSavepoint = inner.rollbackToSavepoint
+    if (inner.releaseSavepoint) this.releaseSavepoint = inner.releaseSavepoint
   }
 
   async init(...options: Parameters<Driver['init']>): Promise<void> {
@@ -48,16 +46,16 @@ export class BatchingDriver implements Driver {
     return this.#inner.releaseConnection(connection, options)
   }
 
-  async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
-    await this.#inner.beginTransaction(await realOf(connection), settings)
+  beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
+    return this.#inner.beginTransaction(connection, settings)
   }
 
-  async commitTransaction(connection: DatabaseConnection): Promise<void> {
-    await this.#inner.commitTransaction(await realOf(connection))
+  commitTransaction(connection: DatabaseConnection): Promise<void> {
+    return this.#inner.commitTransaction(connection)
   }
 
-  async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    await this.#inner.rollbackTransaction(await realOf(connection))
+  rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    return this.#inner.rollbackTransaction(connection)
   }
 
   destroy(...options: Parameters<Driver['destroy']>): Promise<void> {
@@ -68,10 +66,6 @@ export class BatchingDriver implements Driver {
     const released = connection.close(options)
     if (released !== undefined) await released
     this.#free.push(connection)
-  }
-
-  #onReal(method: SavepointMethod): Savepoint {
-    return async (connection, ...rest) => (this.#inner[method] as Savepoint)(await realOf(connection), ...rest)
   }
 }
 
@@ -90,10 +84,6 @@ function isRequestedByQuery(): boolean {
   return stack[stack.lastIndexOf('provideConnection') + 1] === 'executeQuery'
 }
 
-async function realOf(connection: DatabaseConnection): Promise<DatabaseConnection> {
-  return connection instanceof LazyConnection ? await connection.takeReal() : connection
-}
-
 type Cancel = (provide: never) => Promise<void>
 
 /** Methods of connections since Kysely 0.29. */
@@ -107,7 +97,7 @@ interface Cancellable {
  * The connection that Kysely gets. Lookups wait for others. Anything else takes a real connection, and keeps it until the
  * release.
  */
-class LazyConnection implements DatabaseConnection, Cancellable {
+class LazyConnection extends StandIn implements DatabaseConnection, Cancellable {
   readonly #batch: AutoBatch
   readonly #source: ConnectionSource
   #built: CompiledQuery | undefined
@@ -120,6 +110,7 @@ class LazyConnection implements DatabaseConnection, Cancellable {
   readonly killSession?: Cancel
 
   constructor(batch: AutoBatch, source: ConnectionSource) {
+    super()
     this.#batch = batch
     this.#source = source
     if (source.isSerial) return

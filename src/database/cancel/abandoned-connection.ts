@@ -1,4 +1,5 @@
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
+import { StandIn } from '../driver/stand-in.ts'
 import type { Execute } from '../execute.ts'
 
 /** How a connection is taken from the pool. */
@@ -14,10 +15,10 @@ export interface PendingConnection {
 }
 
 /**
- * What Kysely gets instead of a connection when nobody waits for the running code any more. A query that is refused gets
- * no connection. Any other query takes a real one, and waits for it as usual.
+ * Stands in for a connection when nobody waits for the running code any more. A query that is refused gets no connection.
+ * Any other query takes a real one, and waits for it as usual.
  */
-export class AbandonedConnection implements DatabaseConnection {
+export class AbandonedConnection extends StandIn implements DatabaseConnection {
   readonly #acquisition: Acquisition
   readonly #refuse: (query: CompiledQuery) => Error | undefined
   #pending: PendingConnection | undefined
@@ -29,6 +30,7 @@ export class AbandonedConnection implements DatabaseConnection {
     pending: PendingConnection | undefined,
     refuse: (query: CompiledQuery) => Error | undefined,
   ) {
+    super()
     this.#acquisition = acquisition
     this.#pending = pending
     this.#refuse = refuse
@@ -81,9 +83,4 @@ export class AbandonedConnection implements DatabaseConnection {
     )
     pending.leave()
   }
-}
-
-/** The connection that a driver knows. */
-export function realConnection(connection: DatabaseConnection): DatabaseConnection | Promise<DatabaseConnection> {
-  return connection instanceof AbandonedConnection ? connection.takeReal() : connection
 }
