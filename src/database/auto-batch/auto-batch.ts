@@ -1,13 +1,11 @@
-import type { CompiledQuery, QueryCompiler, QueryResult } from 'kysely'
+import type { CompiledQuery, QueryResult } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import type { AcquireOptions } from '../execute.ts'
 import type { AutoBatchReport, AutoBatchShape } from '../types.ts'
 import type { JoinPlan } from './join-plan.ts'
-import { type PostgresDriverKind, planLateralJoin } from './lateral-join.ts'
 import { type ConnectionSource, Lookup } from './lookup.ts'
 import { GroupRunner } from './lookup-group.ts'
 import { LookupShape } from './lookup-shape.ts'
-import { planNumberedUnion } from './numbered-union.ts'
 
 const maxShapes = 1_000
 /** PostgreSQL's protocol counts the parameters of a statement in 16 bits; SQLite takes 32,766. */
@@ -26,20 +24,24 @@ const sizes = {
 /** On SQLite, after so many lookups in a row that met no others, the next ones run at once. */
 const enoughAlone = 50
 
-export interface AutoBatchSettings {
-  readonly dialect: Exclude<SqlDialect, 'mssql'>
+/** The dialects in which lookups can be joined. */
+export type BatchDialect = Exclude<SqlDialect, 'mssql'>
+
+interface AutoBatchSettings {
+  readonly dialect: BatchDialect
   readonly maxBatch: number
-  /** A compiler whose queries nobody observes. */
-  readonly compile: QueryCompiler['compileQuery']
+  readonly source: ConnectionSource
+  /** @returns the plan, or why the query cannot be joined */
+  readonly planFor: (query: CompiledQuery) => JoinPlan | string
+  /** The shape of a query, as reports name it. */
+  readonly shapeText: (query: CompiledQuery) => string
 }
 
 /** Collects the lookups of one turn of the event loop, and sends those with the same SQL as one statement. */
 export class AutoBatch {
   readonly #settings: AutoBatchSettings
   readonly #shapesBySql = new Map<string, LookupShape>()
-  #runner: GroupRunner | undefined
-  #driverKind: PostgresDriverKind = 'other'
-  #shapeText: (query: CompiledQuery) => string = ({ sql }) => sql
+  readonly #runner: GroupRunner
   #queue: Lookup[] = []
   #queries = 0
   #statements = 0
@@ -52,16 +54,7 @@ export class AutoBatch {
 
   constructor(settings: AutoBatchSettings) {
     this.#settings = settings
-  }
-
-  /**
-   * @param driverName - the name of the driver's class
-   * @param shapeText - the shape of a query, as reports name it
-   */
-  connect(source: ConnectionSource, driverName: string, shapeText: (query: CompiledQuery) => string): void {
-    this.#shapeText = shapeText
-    this.#runner = new GroupRunner(source, this.#settings.dialect)
-    this.#driverKind = driverName === 'PostgresDriver' ? 'pg' : driverName === 'PGliteDriver' ? 'pglite' : 'other'
+    this.#runner = new GroupRunner(settings.source, settings.dialect)
   }
 
   recordBuilt(query: CompiledQuery): void {
@@ -129,16 +122,11 @@ export class AutoBatch {
     const [first] = lookups as [Lookup]
     if (lookups.length === 1) {
       if (this.#settings.dialect === 'sqlite') this.#aloneInRow += 1
-      this.#runner?.runAlone(first)
+      first.runSeparately(this.#settings.source)
       return
     }
     this.#aloneInRow = 0
     for (const group of this.#groups(lookups)) this.#send(group)
-  }
-
-  /** Whether the query could be joined, as far as its text shows. */
-  couldJoin(query: CompiledQuery): boolean {
-    return query.query.kind === 'SelectQueryNode' && typeof this.#planFor(query) !== 'string'
   }
 
   report(): AutoBatchReport {
@@ -165,33 +153,25 @@ export class AutoBatch {
   }
 
   #send({ shape, lookups }: Group): void {
-    const { dialect, maxBatch } = this.#settings
+    const { dialect, maxBatch, source } = this.#settings
     const { min, max } = sizes[dialect]
     const [first] = lookups as [Lookup, ...Lookup[]]
     if (shape.plan === undefined || lookups.length < min) {
-      for (const lookup of lookups) this.#runner?.runAlone(lookup)
+      for (const lookup of lookups) lookup.runSeparately(source)
       return
     }
     const perLookup = first.query.parameters.length || 1
     const size = Math.max(1, Math.min(maxBatch, max, Math.floor(maxParameters / perLookup)))
-    void first.runInContext(() => this.#runner?.run(shape, lookups, size))
+    void first.runInContext(() => this.#runner.run(shape, lookups, size))
   }
 
   #shapeOf(query: CompiledQuery): LookupShape {
     const known = this.#shapesBySql.get(query.sql)
     if (known !== undefined) return known
-    const shape = new LookupShape(this.#shapeText(query), this.#planFor(query))
+    const shape = new LookupShape(this.#settings.shapeText(query), this.#settings.planFor(query))
     if (this.#shapesBySql.size >= maxShapes) this.#forgetOldest()
     this.#shapesBySql.set(query.sql, shape)
     return shape
-  }
-
-  /** @returns the plan, or why the query cannot be joined */
-  #planFor(query: CompiledQuery): JoinPlan | string {
-    const { dialect, compile } = this.#settings
-    return dialect === 'postgres'
-      ? planLateralJoin(query, this.#driverKind)
-      : planNumberedUnion(query, dialect, compile)
   }
 
   #forgetOldest(): void {

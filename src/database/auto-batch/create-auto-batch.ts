@@ -7,9 +7,12 @@ import { instrumentConnection } from '../driver/instrumented-connection.ts'
 import type { InstrumentedDriver } from '../driver/instrumented-driver.ts'
 import type { Instrumentation } from '../instrumentation.ts'
 import type { AutoBatchReport, InstrumentOptions } from '../types.ts'
-import { AutoBatch } from './auto-batch.ts'
+import { AutoBatch, type BatchDialect } from './auto-batch.ts'
 import { BatchingDriver } from './batching-driver.ts'
+import type { JoinPlan } from './join-plan.ts'
+import { type PostgresDriverKind, planLateralJoin } from './lateral-join.ts'
 import type { ConnectionSource } from './lookup.ts'
+import { planNumberedUnion } from './numbered-union.ts'
 
 /** What `instrument` uses of the joining of lookups. */
 interface AutoBatchHook {
@@ -37,10 +40,14 @@ export function createAutoBatch(
   const maxBatch = parseMaxBatch(option)
   if (sqlDialect === 'mssql' && maxBatch === undefined) return disabled
   if (sqlDialect === 'mssql') throw new TypeError('`autoBatch` works on PostgreSQL, MySQL, MariaDB and SQLite')
-  const batch = new AutoBatch({ dialect: sqlDialect, maxBatch: maxBatch ?? defaultMaxBatch, compile })
-  if (maxBatch === undefined) return { ...disabled, couldJoin: (query) => batch.couldJoin(query) }
+  if (maxBatch === undefined) {
+    const couldJoin = (query: CompiledQuery) =>
+      query.query.kind === 'SelectQueryNode' && typeof planFor(query, sqlDialect, 'other', compile) !== 'string'
+    return { ...disabled, couldJoin }
+  }
+  let batch: AutoBatch | undefined
   return {
-    recordBuilt: (query) => batch.recordBuilt(query),
+    recordBuilt: (query) => batch?.recordBuilt(query),
     wrapDriver(driver, innerName, instrumentation, hasSingleConnection) {
       const source: ConnectionSource = {
         acquire: (options) => driver.acquireConnection(options),
@@ -52,11 +59,30 @@ export function createAutoBatch(
         // On Kysely 0.28, the driver of SQLite queues callers for the single connection.
         isSerial: hasSingleConnection || sqlDialect === 'sqlite',
       }
-      batch.connect(source, innerName, (query) => instrumentation.observer.statistics.statementOf(query).shape.text)
+      const driverKind = driverKinds[innerName] ?? 'other'
+      batch = new AutoBatch({
+        dialect: sqlDialect,
+        maxBatch,
+        source,
+        planFor: (query) => planFor(query, sqlDialect, driverKind, compile),
+        shapeText: (query) => instrumentation.observer.statistics.statementOf(query).shape.text,
+      })
       return new BatchingDriver(driver, batch, source)
     },
-    report: () => batch.report(),
+    report: () => (batch ?? disabled).report(),
   }
+}
+
+/** By the names of the drivers' classes. */
+const driverKinds: Readonly<Record<string, PostgresDriverKind>> = { PostgresDriver: 'pg', PGliteDriver: 'pglite' }
+
+function planFor(
+  query: CompiledQuery,
+  dialect: BatchDialect,
+  driverKind: PostgresDriverKind,
+  compile: QueryCompiler['compileQuery'],
+): JoinPlan | string {
+  return dialect === 'postgres' ? planLateralJoin(query, driverKind) : planNumberedUnion(query, dialect, compile)
 }
 
 const defaultMaxBatch = 500

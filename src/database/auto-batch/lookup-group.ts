@@ -12,7 +12,7 @@ import type { LookupShape } from './lookup-shape.ts'
 
 type Results = readonly QueryResult<unknown>[]
 
-/** Runs lookups, alone or joined. */
+/** Runs lookups of one shape, joined or for a comparison separately. */
 export class GroupRunner {
   readonly #source: ConnectionSource
   readonly #dialect: SqlDialect
@@ -22,10 +22,6 @@ export class GroupRunner {
   constructor(source: ConnectionSource, dialect: SqlDialect) {
     this.#source = source
     this.#dialect = dialect
-  }
-
-  runAlone(lookup: Lookup): void {
-    lookup.runSeparately(this.#source)
   }
 
   /** Settles all lookups; never rejects. */
