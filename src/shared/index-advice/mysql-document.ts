@@ -1,4 +1,4 @@
-import { firstStepOf, planBlockOf, type TablePlan } from './mysql-plan-tree.ts'
+import { collectSteps, type FoundTables, firstStepOf, type TablePlan } from './mysql-plan-tree.ts'
 
 export type { TablePlan } from './mysql-plan-tree.ts'
 
@@ -25,24 +25,17 @@ export function parseMysqlDocument(plan: unknown): unknown {
 /** A text ends at a quote that is followed by a comma or nothing, then a line end, then the next property or a bracket. */
 const unescapedText = /^(\s*"[\w ]+": )"([\s\S]*?)"(?=,?\n\s*(?:"[\w ]+":|[{}[\]]))/gm
 
-/** The tables of a plan in the order in which they are read, and whether there is a sort, outside of subqueries. */
-export interface FoundTables {
-  readonly tables: TablePlan[]
-  hasSort: boolean
-}
-
 /** Finds the tables in the JSON of MariaDB, or of MySQL in either version. */
 export function findTables(document: unknown): FoundTables {
-  return collectTables(versionOne(document), { tables: [], hasSort: false })
-}
-
-function versionOne(document: unknown): unknown {
+  const found: FoundTables = { tables: [], hasSort: false }
   const step = firstStepOf(document)
-  return step === undefined ? document : planBlockOf(step)
+  if (step === undefined) collectTables(document, found)
+  else collectSteps(step, found)
+  return found
 }
 
-function collectTables(node: unknown, found: FoundTables): FoundTables {
-  if (typeof node !== 'object' || node === null) return found
+function collectTables(node: unknown, found: FoundTables): void {
+  if (typeof node !== 'object' || node === null) return
   if ('table_name' in node) found.tables.push(node as TablePlan)
   for (const [name, value] of Object.entries(node)) {
     if (/subquer/.test(name)) continue
@@ -50,18 +43,13 @@ function collectTables(node: unknown, found: FoundTables): FoundTables {
       found.hasSort = true
     collectTables(value, found)
   }
-  return found
 }
 
-/** Finds the tables of each subquery, including subqueries of subqueries. */
-export function findSubqueries(document: unknown): TablePlan[][] {
-  return subqueriesIn(versionOne(document))
-}
-
-function subqueriesIn(node: unknown): TablePlan[][] {
+/** Finds the tables of each subquery in the JSON of MariaDB, including subqueries of subqueries. */
+export function findSubqueries(node: unknown): TablePlan[][] {
   if (typeof node !== 'object' || node === null) return []
   return Object.entries(node).flatMap(([name, value]) => {
-    const below = subqueriesIn(value)
+    const below = findSubqueries(value)
     return /subquer/.test(name) ? [findTables(value).tables, ...below] : below
   })
 }

@@ -4,9 +4,11 @@ export interface TablePlan {
   readonly table_name?: string | undefined
   readonly access_type: string
   readonly key?: string
+  /** How many rows the planner expects to read, in MariaDB. */
   readonly rows?: number
+  /** The same in MySQL. */
   readonly rows_examined_per_scan?: number
-  /** The percentage of the rows that the planner expects to match. */
+  /** The percentage of these rows that the planner expects to match, in MariaDB and in version 1 of MySQL's JSON. */
   readonly filtered?: number | string
   readonly r_rows?: number | null
   readonly r_loops?: number
@@ -25,13 +27,10 @@ interface PlanStep {
   readonly inputs?: readonly PlanStep[]
 }
 
-/** A document of version 2, converted to the form of version 1. */
-export interface PlanBlock {
-  readonly query_block: {
-    readonly using_filesort: boolean
-    readonly tables: readonly TablePlan[]
-    readonly subqueries: readonly PlanBlock[]
-  }
+/** The tables of a plan in the order in which they are read, and whether there is a sort, outside of subqueries. */
+export interface FoundTables {
+  readonly tables: TablePlan[]
+  hasSort: boolean
 }
 
 /** The first step of a document of version 2; `undefined` for version 1. */
@@ -39,39 +38,21 @@ export function firstStepOf(document: unknown): PlanStep | undefined {
   return Object(document).query_plan
 }
 
-export function planBlockOf(step: PlanStep): PlanBlock {
-  const tables: TablePlan[] = []
-  const subqueries: PlanBlock[] = []
-  let hasSort = false
-  collect(step)
-  return { query_block: { using_filesort: hasSort, tables, subqueries } }
-
-  /** @param kept - how many rows a filter above the step is expected to keep */
-  function collect(step: PlanStep, kept?: number): void {
-    const { access_type: type, inputs = [] } = step
-    if (type === 'sort') hasSort = true
-    if (isTable(step)) tables.push(tableOf(step, kept))
-    for (const input of inputs) {
-      if (input.subquery || type === 'materialize') subqueries.push(planBlockOf(input))
-      else collect(input, type === 'filter' ? step.estimated_rows : undefined)
-    }
-    // Fields such as `inputs_from_select_list` have subqueries that no step reads rows from.
-    for (const [name, value] of Object.entries(step)) {
-      if (name.startsWith('inputs_')) for (const input of value as PlanStep[]) subqueries.push(planBlockOf(input))
-    }
-  }
+/** Collects the tables that the step and the steps below it read. */
+export function collectSteps(step: PlanStep, found: FoundTables): void {
+  const { access_type: type, inputs = [] } = step
+  if (type === 'sort') found.hasSort = true
+  if (step.table_name !== undefined || type === 'rows_fetched_before_execution') found.tables.push(tableOf(step))
+  // The inputs are a subquery.
+  if (type === 'materialize') return
+  for (const input of inputs) if (!input.subquery) collectSteps(input, found)
 }
 
-function isTable({ access_type: type, table_name: name }: PlanStep): boolean {
-  return name !== undefined || type === 'rows_fetched_before_execution'
-}
-
-function tableOf(step: PlanStep, kept: number | undefined): TablePlan {
+function tableOf(step: PlanStep): TablePlan {
   const { table_name: name, alias = name, index_name: key, estimated_rows: rows } = step
-  const filtered = kept !== undefined && rows ? Math.min(100, (kept / rows) * 100) : 100
-  const table = { table_name: alias, access_type: accessOf(step), filtered }
   return {
-    ...table,
+    table_name: alias,
+    access_type: accessOf(step),
     ...(key === undefined ? {} : { key }),
     ...(rows === undefined ? {} : { rows_examined_per_scan: rows }),
   }
