@@ -1,6 +1,7 @@
 import { AliasNode, IdentifierNode, type OperationNode, RawNode, type RootOperationNode } from 'kysely'
 import type { SqlDialect } from '../sql/dialect.ts'
-import type { Row } from './table-indexes.ts'
+
+export type Row = Record<string, unknown>
 
 /** The database for which an index is advised. Only catalogs, plans and counts are read from it. */
 export interface AdvisorDatabase {
@@ -18,8 +19,13 @@ export function raw(strings: readonly string[], ...nodes: readonly OperationNode
 /** The conditions, joined by AND; `true` when there are none. */
 export function allOf(conditions: readonly OperationNode[]): RawNode {
   if (conditions.length === 0) return raw`1 = 1`
-  const between = Array<string>(conditions.length - 1).fill(') and (')
-  return RawNode.create(['(', ...between, ')'], [...conditions])
+  return raw`(${joined(conditions, ') and (')})`
+}
+
+/** The nodes with a separator between them. */
+export function joined(nodes: readonly OperationNode[], separator: string): RawNode {
+  const between = nodes.slice(1).map(() => separator)
+  return RawNode.create(['', ...between, ''], [...nodes])
 }
 
 export function identifier(name: string): IdentifierNode {

@@ -1,14 +1,7 @@
-import {
-  type ColumnNode,
-  IdentifierNode,
-  type OperationNode,
-  OperationNodeTransformer,
-  RawNode,
-  ReferenceNode,
-  ValueNode,
-} from 'kysely'
+import { type ColumnNode, OperationNodeTransformer, type RawNode, ReferenceNode, ValueNode } from 'kysely'
 import { nodeCrypto } from '../platform/builtins.ts'
 import { nativeNulls, type SqlDialect } from '../sql/dialect.ts'
+import { identifier, joined, raw } from './advisor-database.ts'
 import type { IndexKey, TableNeed } from './index-need.ts'
 import { columnOf } from './query-conditions.ts'
 
@@ -31,43 +24,32 @@ export function indexFor({ fixed, keys, table: { table } }: TableNeed, dialect: 
   const nulls = fixed.filter(({ isNull }) => isNull && dialect === 'postgres')
   const partial = nulls.length === fixed.length && keys.length === 0 ? [] : nulls
   const first = [...new Set(fixed.filter((one) => !partial.includes(one)).map(({ column }) => column))]
-  const columns = [...first.map(name), ...keys.map((key) => indexed(key, dialect))]
+  const keyColumns = keys.map(({ node }) => columnOf(node)?.column)
   const names = [
     ...first,
-    ...keys.map(({ node, isDescending }) => `${columnOf(node)?.column ?? 'expression'}${isDescending ? '_desc' : ''}`),
+    ...keys.map(({ isDescending }, at) => `${keyColumns[at] ?? 'expression'}${isDescending ? '_desc' : ''}`),
     ...partial.map(({ column }) => `where_no_${column}`),
   ]
-  const condition = partial.flatMap(({ column }, at) => [
-    text(at === 0 ? ' where ' : ' and '),
-    name(column),
-    text(' is null'),
-  ])
-  const indexName = nameOf([table.table.identifier.name, ...new Set(names)].join('_'))
+  const name = nameOf([table.table.identifier.name, ...new Set(names)].join('_'))
   // SQLite wants the schema before the name of the index, where Kysely does not write it.
-  const inIndex = dialect === 'sqlite' ? table.table.schema : undefined
-  const list = columns.flatMap((column, at) => (at === 0 ? [column] : [text(', '), column]))
-  const nodes = [
-    text('create index '),
-    ...(inIndex === undefined ? [] : [inIndex, text('.')]),
-    name(indexName),
-    text(' on '),
-    inIndex === undefined ? table : table.table.identifier,
-    text(' ('),
-    ...list,
-    text(')'),
-    ...condition,
-  ]
-  const named = [...first, ...keys.map((key) => columnOf(key.node)?.column ?? ''), table.table.identifier.name]
+  const schema = dialect === 'sqlite' ? table.table.schema : undefined
+  const place =
+    schema === undefined
+      ? raw`${identifier(name)} on ${table}`
+      : raw`${schema}.${identifier(name)} on ${table.table.identifier}`
+  const columns = joined([...first.map(identifier), ...keys.map((key) => indexed(key, dialect))], ', ')
+  const conditions = partial.map(({ column }) => raw`${identifier(column)} is null`)
+  const where = conditions.length === 0 ? raw`` : raw` where ${joined(conditions, ' and ')}`
   const isPlain =
-    inIndex === undefined &&
+    schema === undefined &&
     partial.length === 0 &&
-    named.every((one) => plainName.test(one)) &&
+    [...first, ...keyColumns, table.table.identifier.name].every((one = '') => plainName.test(one)) &&
     !keys.some((key) => hasOwnNulls(key, dialect))
-  const kyselyKeys = keys.map((key) => `${columnOf(key.node)?.column}${key.isDescending ? ' desc' : ''}`)
+  const kyselyKeys = keys.map(({ isDescending }, at) => `${keyColumns[at]}${isDescending ? ' desc' : ''}`)
   return {
-    name: indexName,
-    columns: [...first, ...keys.map(({ node }) => columnOf(node)?.column)],
-    statement: RawNode.create(Array(nodes.length + 1).fill(''), nodes),
+    name,
+    columns: [...first, ...keyColumns],
+    statement: raw`create index ${place} (${columns})${where}`,
     kyselyColumns: isPlain ? [...first, ...kyselyKeys] : undefined,
   }
 }
@@ -88,19 +70,11 @@ const maxName = 63
 /** In other names, Kysely's `createIndex` may see a direction or a schema, and code would have to escape characters. */
 const plainName = /^[\p{L}\p{M}\p{N}_$]+$/u
 
-function text(sql: string): RawNode {
-  return RawNode.createWithSql(sql)
-}
-
-function name(column: string): IdentifierNode {
-  return IdentifierNode.create(column)
-}
-
-function indexed(key: IndexKey, dialect: SqlDialect): OperationNode {
+function indexed(key: IndexKey, dialect: SqlDialect): RawNode {
   const column = columnOf(key.node)?.column
-  const node = column === undefined ? RawNode.create(['(', ')'], [bare.transformNode(key.node)]) : name(column)
+  const node = column === undefined ? raw`(${bare.transformNode(key.node)})` : identifier(column)
   const nulls = hasOwnNulls(key, dialect) ? ` nulls ${key.nulls}` : ''
-  return RawNode.create(['', `${key.isDescending ? ' desc' : ''}${nulls}`], [node])
+  return raw(['', `${key.isDescending ? ' desc' : ''}${nulls}`], node)
 }
 
 /** Whether PostgreSQL's index must say where its NULLs stand. */

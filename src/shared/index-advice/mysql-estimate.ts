@@ -1,9 +1,10 @@
-import { type OperationNode, RawNode, type SelectQueryNode, ValueNode } from 'kysely'
-import { type AdvisorDatabase, allOf, derived, identifier, raw } from './advisor-database.ts'
+import { type OperationNode, type RawNode, type SelectQueryNode, ValueNode } from 'kysely'
+import { type AdvisorDatabase, allOf, derived, identifier, joined, raw } from './advisor-database.ts'
 import { type IndexCandidate, rowsWanted } from './index-candidates.ts'
 import { maxKeyBytes } from './index-need.ts'
 import { findSubqueries, findTables, parseMysqlDocument, type TablePlan } from './mysql-document.ts'
 import { columnOf, comparisonOf, type NamedTable } from './query-conditions.ts'
+import { isMysqlTable } from './table-indexes.ts'
 
 /** The plan of a query on MySQL or MariaDB. */
 interface MysqlPlan {
@@ -87,12 +88,12 @@ export async function mysqlShare(
   const matching = await count(candidate.source, candidate.conditions, whole)
   if (matching === undefined) return Infinity
   // Fewer matching rows mean fewer reads of the tables joined to them, unless such a table is read whole.
-  const joined = tables.slice(at + 1).reduce((sum, table, next) => {
+  const joinedReads = tables.slice(at + 1).reduce((sum, table, next) => {
     const rows = reads[at + 1 + next] as number
     return sum + (table.access_type === 'ALL' ? rows : (rows * matching) / whole)
   }, 0)
   const before = reads.slice(0, at).reduce((sum, rows) => sum + rows, 0)
-  const filtering = isWhole ? before + matching * indexedRowCost + joined : Infinity
+  const filtering = isWhole ? before + matching * indexedRowCost + joinedReads : Infinity
   const inSubqueries = subqueryReads === 0 ? 0 : subqueryReads * Math.min(await shownRows(), rowsWanted(query) ?? whole)
   return (Math.min(filtering, await costOfFirst(matching)) + inSubqueries) / (all + inSubqueries)
 
@@ -125,11 +126,8 @@ export async function mysqlShare(
   }
 
   async function rowsPerKey({ table, joinedBy }: IndexCandidate): Promise<number> {
-    const columns = joinedBy.flatMap(({ column }, at) =>
-      at === 0 ? [identifier(column)] : [raw`, `, identifier(column)],
-    )
-    const list = RawNode.create(Array<string>(columns.length + 1).fill(''), columns)
-    const keys = await counted(raw`count(distinct ${list}) as n from ${table.table}`)
+    const columns = joinedBy.map(({ column }) => identifier(column))
+    const keys = await counted(raw`count(distinct ${joined(columns, ', ')}) as n from ${table.table}`)
     return keys === undefined ? Infinity : scannedRows(own as TablePlan) / Math.max(1, keys)
   }
 
@@ -156,9 +154,8 @@ function readsOf(tables: readonly TablePlan[]): number[] {
   })
 }
 
-/** MariaDB calls them `rows`, MySQL `rows_examined_per_scan`. */
-function scannedRows({ rows, rows_examined_per_scan: examined }: TablePlan): number {
-  return rows ?? examined ?? 1
+function scannedRows({ rows = 1 }: TablePlan): number {
+  return rows
 }
 
 function expectedRows(table: TablePlan): number {
@@ -184,19 +181,16 @@ async function canIndex(
 }
 
 async function pagesOf({ table }: NamedTable, database: AdvisorDatabase): Promise<number> {
-  const schema = ValueNode.create(table.table.schema?.name ?? null)
   const [row] = await database.read(
-    raw`select data_length as bytes from information_schema.tables
-      where table_schema = coalesce(${schema}, database()) and table_name = ${ValueNode.create(table.table.identifier.name)}`,
+    raw`select data_length as bytes from information_schema.tables where ${isMysqlTable(table)}`,
   )
   return Number(row?.bytes ?? 0) / 16_384
 }
 
 async function columnTypes({ table }: NamedTable, database: AdvisorDatabase) {
-  const schema = ValueNode.create(table.table.schema?.name ?? null)
   const rows = await database.read(
     raw`select column_name as name, data_type as type, character_octet_length as size from information_schema.columns
-      where table_schema = coalesce(${schema}, database()) and table_name = ${ValueNode.create(table.table.identifier.name)}`,
+      where ${isMysqlTable(table)}`,
   )
   return new Map(
     rows.map(({ name, type, size }) => {

@@ -1,10 +1,9 @@
-import { IdentifierNode, RawNode, type TableNode, ValueNode } from 'kysely'
+import { type RawNode, type TableNode, ValueNode } from 'kysely'
 import type { SqlDialect } from '../sql/dialect.ts'
-
-export type Row = Record<string, unknown>
+import { type AdvisorDatabase, identifier, type Row, raw } from './advisor-database.ts'
 
 /** Runs a query of the database's catalog. */
-type ReadCatalog = (query: RawNode) => Promise<Row[]>
+type ReadCatalog = AdvisorDatabase['read']
 
 export interface TableIndex {
   readonly name: string
@@ -36,26 +35,19 @@ export interface TableIndexes {
  * indexes.
  */
 export function indexesOf(dialect: SqlDialect, table: TableNode, read: ReadCatalog): Promise<TableIndexes> {
-  const { schema, identifier } = table.table
-  if (dialect === 'postgres') return postgresIndexes(schema?.name, identifier.name, read)
-  if (dialect === 'mysql') return mysqlIndexes(schema?.name, identifier.name, read)
-  return sqliteIndexes(schema?.name, identifier.name, read)
+  if (dialect === 'postgres') return postgresIndexes(table, read)
+  return dialect === 'mysql' ? mysqlIndexes(table, read) : sqliteIndexes(table, read)
 }
 
-async function postgresIndexes(schema: string | undefined, table: string, read: ReadCatalog): Promise<TableIndexes> {
+async function postgresIndexes({ table }: TableNode, read: ReadCatalog): Promise<TableIndexes> {
+  const name = ValueNode.create(regclass(table.schema?.name, table.identifier.name))
   const rows = await read(
-    RawNode.create(
-      [
-        `select pg_relation_size(i.indrelid)::float8 as bytes, c.relname as name, k as at, i.indoption[k - 1]::int as opts,
-          pg_get_expr(i.indpred, i.indrelid) as pred,
-          (select attname from pg_attribute where attrelid = i.indrelid and attnum = i.indkey[k - 1]) as col
-          from pg_index i join pg_class c on c.oid = i.indexrelid, generate_series(1, i.indnkeyatts) k
-          where i.indrelid = to_regclass(`,
-        // Indexes such as BRIN, GIN and hash have no order.
-        `::text) and i.indisvalid and pg_indexam_has_property(c.relam, 'can_order')`,
-      ],
-      [ValueNode.create(regclass(schema, table))],
-    ),
+    // Indexes such as BRIN, GIN and hash have no order.
+    raw`select pg_relation_size(i.indrelid)::float8 as bytes, c.relname as name, k as at, i.indoption[k - 1]::int as opts,
+        pg_get_expr(i.indpred, i.indrelid) as pred,
+        (select attname from pg_attribute where attrelid = i.indrelid and attnum = i.indkey[k - 1]) as col
+      from pg_index i join pg_class c on c.oid = i.indexrelid, generate_series(1, i.indnkeyatts) k
+      where i.indrelid = to_regclass(${name}::text) and i.indisvalid and pg_indexam_has_property(c.relam, 'can_order')`,
   )
   const indexes = byIndex(rows, (row) => ({
     name: (row.col ?? undefined) as string | undefined,
@@ -72,21 +64,12 @@ export function regclass(schema: string | undefined, table: string): string {
   return parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
 }
 
-async function mysqlIndexes(schema: string | undefined, table: string, read: ReadCatalog): Promise<TableIndexes> {
-  const place = ['table_schema = coalesce(', ', database()) and table_name = ']
-  const values = [ValueNode.create(schema ?? null), ValueNode.create(table)]
+async function mysqlIndexes(table: TableNode, read: ReadCatalog): Promise<TableIndexes> {
+  const isTable = isMysqlTable(table)
   const rows = await read(
-    RawNode.create(
-      [
-        `select index_name as name, seq_in_index as at, collation as dir, case when sub_part is null then column_name end as col,
-          (select data_length from information_schema.tables where ${place[0]}`,
-        place[1] as string,
-        `) as bytes from information_schema.statistics where index_type = 'BTREE' and ${place[0]}`,
-        place[1] as string,
-        '',
-      ],
-      [...values, ...values],
-    ),
+    raw`select index_name as name, seq_in_index as at, collation as dir, case when sub_part is null then column_name end as col,
+        (select data_length from information_schema.tables where ${isTable}) as bytes
+      from information_schema.statistics where index_type = 'BTREE' and ${isTable}`,
   )
   const found = byIndex(rows, (row) => ({
     name: (row.col ?? undefined) as string | undefined,
@@ -95,42 +78,30 @@ async function mysqlIndexes(schema: string | undefined, table: string, read: Rea
   const primary = found.find(({ name }) => name === 'PRIMARY')?.columns ?? []
   // In InnoDB, every index ends in the columns of the primary key.
   const indexes = found.map(({ name, columns }) => ({ name, columns: [...columns, ...primary] }))
-  return { indexes, bytes: Number(rows[0]?.bytes ?? Infinity), widths: await mysqlWidths(schema, table, read) }
+  return { indexes, bytes: Number(rows[0]?.bytes ?? Infinity), widths: await mysqlWidths(table, read) }
 }
 
-async function mysqlWidths(
-  schema: string | undefined,
-  table: string,
-  read: ReadCatalog,
-): Promise<ReadonlyMap<string, number>> {
+async function mysqlWidths(table: TableNode, read: ReadCatalog): Promise<ReadonlyMap<string, number>> {
   const rows = await read(
-    RawNode.create(
-      [
-        `select column_name as col, case when data_type rlike 'text|blob|json' then null else character_octet_length end as width
-          from information_schema.columns where (character_octet_length is not null or data_type = 'json')
-          and table_schema = coalesce(`,
-        ', database()) and table_name = ',
-        '',
-      ],
-      [ValueNode.create(schema ?? null), ValueNode.create(table)],
-    ),
+    raw`select column_name as col, case when data_type rlike 'text|blob|json' then null else character_octet_length end as width
+      from information_schema.columns
+      where (character_octet_length is not null or data_type = 'json') and ${isMysqlTable(table)}`,
   )
   return new Map(rows.map(({ col, width }) => [String(col), Number(width ?? Infinity)]))
 }
 
-async function sqliteIndexes(schema: string | undefined, table: string, read: ReadCatalog): Promise<TableIndexes> {
-  const inSchema = ValueNode.create(schema ?? null)
+/** The condition by which MySQL's catalog finds a table. */
+export function isMysqlTable({ table: { schema, identifier } }: TableNode): RawNode {
+  const [inSchema, name] = [ValueNode.create(schema?.name ?? null), ValueNode.create(identifier.name)]
+  return raw`table_schema = coalesce(${inSchema}, database()) and table_name = ${name}`
+}
+
+async function sqliteIndexes({ table }: TableNode, read: ReadCatalog): Promise<TableIndexes> {
+  const [schema, name] = [ValueNode.create(table.schema?.name ?? null), ValueNode.create(table.identifier.name)]
   const rows = await read(
-    RawNode.create(
-      [
-        `select l.name as name, x.seqno as at, x.name as col, x."desc" as down, m.sql as def from pragma_index_list(`,
-        ', ',
-        ') l, pragma_index_xinfo(l.name, ',
-        ') x left join ',
-        '.sqlite_master m on m.name = l.name where x.key = 1',
-      ],
-      [ValueNode.create(table), inSchema, inSchema, IdentifierNode.create(schema ?? 'main')],
-    ),
+    raw`select l.name as name, x.seqno as at, x.name as col, x."desc" as down, m.sql as def
+      from pragma_index_list(${name}, ${schema}) l, pragma_index_xinfo(l.name, ${schema}) x
+      left join ${table.schema ?? identifier('main')}.sqlite_master m on m.name = l.name where x.key = 1`,
   )
   const indexes = byIndex(rows, (row) => ({
     name: (row.col ?? undefined) as string | undefined,
