@@ -54,17 +54,20 @@ export async function cancelRunning<Answer>(
     () => false,
   )
   const cancelled = Promise.race([settled, asked.then((isAsked) => (isAsked ? settled : undefined))])
-  let end = await withDeadline(cancelled, graceMs, late)
+  let end = await withDeadline(cancelled, graceMs)
   if (end === undefined) {
     isDestroyed = session.destroy !== undefined
     session.destroy?.()
-    end = await withDeadline(settled, isDestroyed ? graceMs : 0, late)
+    end = await withDeadline(settled, isDestroyed ? graceMs : 0)
   }
   const stillRunning = Promise.all([settled, asked])
   if (end === undefined) return { stillRunning }
   if (isSent) {
-    if ((await withDeadline(asked, graceMs, late)) === undefined) return { ...end, stillRunning }
-    await withDeadline(session.runHarmless().catch(late), graceMs, late)
+    if ((await withDeadline(asked, graceMs)) === undefined) return { ...end, stillRunning }
+    await withDeadline(
+      session.runHarmless().catch(() => {}),
+      graceMs,
+    )
   }
   return end
 
@@ -72,7 +75,7 @@ export async function cancelRunning<Answer>(
   async function askUntilEnded(): Promise<void> {
     for (let pauseMs = askAgainMs; ; pauseMs *= 2) {
       await session.cancel(isWanted)
-      await withDeadline(settled, pauseMs, late)
+      await withDeadline(settled, pauseMs)
       if (hasEnded) return
     }
   }
@@ -85,5 +88,3 @@ export function endOf<Answer>(running: Promise<Answer>): Promise<CancelledQuery<
     (error: unknown) => ({ error }),
   )
 }
-
-function late(): undefined {}

@@ -54,7 +54,7 @@ export class QueryTimeout {
     cancel: () => Promise<CancelledQuery<Answer>>,
   ): Promise<Answer> {
     // The race ends before the cancellation starts. So the caller gets our error, not that of the cancelled query.
-    return (await withDeadline(running, this.#timeoutMs, late)) ?? this.#outcomeOf(query, await cancel())
+    return (await withDeadline(running, this.#timeoutMs)) ?? this.#outcomeOf(query, await cancel())
   }
 
   #outcomeOf<Answer>(query: CompiledQuery, { result, error }: CancelledQuery<Answer>): Answer {
@@ -68,5 +68,3 @@ export class QueryTimeout {
 }
 
 type Chunks = AsyncGenerator<QueryResult<unknown>, void, void>
-
-function late(): undefined {}

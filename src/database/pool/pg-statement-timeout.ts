@@ -16,7 +16,7 @@ export function setStatementTimeout(client: LimitedPgClient, timeoutMs: number, 
   const { query } = client
   let isPooled = false
   const limit = async (running: Promise<unknown>): Promise<unknown> => {
-    const answer = await withDeadline(running, timeoutMs, late)
+    const answer = await withDeadline(running, timeoutMs)
     if (answer !== undefined || !isPooled) return running
     const runHarmless = () => query.call(client, 'select 1') as Promise<unknown>
     const { stillRunning } = await cancelRunning(running, { ...postgresControl(client), runHarmless })
@@ -46,5 +46,3 @@ const behindPooler = {
   message:
     "A pooler shares the server's sessions among its clients, so `timeoutVia: 'set'` would limit theirs too. Statements that take longer than `statementTimeout` are cancelled from here instead; cursors are not limited. `instrument({ timeout })` limits both",
 }
-
-function late(): undefined {}

@@ -37,19 +37,20 @@ export async function untilAborted<Value>(
 }
 
 /**
- * Settles like the promise, or like `late()` if the promise takes longer than the limit. The promise's work goes on.
+ * Settles like the promise, or like `late()` if the promise takes longer than the limit: by default, with `undefined`. The
+ * promise's work goes on.
  *
  * @param limitMs - may have any length; the process stays alive until then
  */
-export async function withDeadline<Value, Late>(
+export async function withDeadline<Value, Late = undefined>(
   promise: PromiseLike<Value>,
   limitMs: number,
-  late: () => Late,
+  late?: () => Late,
 ): Promise<Value | Late> {
   const { promise: elapsed, resolve } = Promise.withResolvers<void>()
   const timer = startTimer(resolve, limitMs, { keepsAlive: true })
   try {
-    return await Promise.race([promise, elapsed.then(late)])
+    return await Promise.race([promise, elapsed.then(late) as Promise<Late>])
   } finally {
     timer.cancel()
   }
