@@ -102,9 +102,7 @@ function instrumentDialect(dialect: Dialect, options: InstrumentOptions): Dialec
 function instrumentOnce(dialect: Dialect, options: InstrumentOptions): Omit<Dialect, 'createIntrospector'> {
   let driver: InstrumentedDriver | undefined
   const sqlDialect = dialectOf(dialect.createQueryCompiler())
-  const mayCancel = options.timeout !== undefined || options.abandon === 'cancel'
-  const mayName = sqlDialect === 'postgres' && typeof options.statementCache === 'number'
-  const hasSingleConnection = (mayCancel || mayName) && replaceKyselyMutex(dialect.createAdapter())
+  const hasSingleConnection = replaceKyselyMutex(dialect.createAdapter())
   let compiler: QueryCompiler | undefined
   const compile: QueryCompiler['compileQuery'] = (node, queryId) => {
     compiler ??= dialect.createQueryCompiler()
@@ -117,10 +115,8 @@ function instrumentOnce(dialect: Dialect, options: InstrumentOptions): Omit<Dial
     options,
     autoBatch.couldJoin,
     compile,
-    (use) =>
-      driver === undefined
-        ? Promise.reject(new Error('The driver has not been created yet'))
-        : driver.withOwnConnection(use),
+    // Only queries that the driver has run are explained or cancelled.
+    (use) => (driver as InstrumentedDriver).withOwnConnection(use),
   )
   const { observer } = instrumentation
   const report = (): QueryReport => ({ ...reportQueries(), autoBatch: autoBatch.report() })
@@ -133,7 +129,6 @@ function instrumentOnce(dialect: Dialect, options: InstrumentOptions): Omit<Dial
       return adapter
     },
     createDriver() {
-      const hasSingleConnection = replaceKyselyMutex(dialect.createAdapter())
       const inner = dialect.createDriver()
       const usable = withUsableCache(instrumentation, inner)
       driver = new InstrumentedDriver(inner, usable, hasSingleConnection, hideReport)
@@ -172,9 +167,7 @@ function createInstrumentation(
   expectOneOf(abandon, 'abandon', ['cancel', false])
   if (abandon === 'cancel') enableAbandonment()
   const advisor = new IndexAdvisor(dialect, withOwnConnection, (node) => compile(node, adviceQueryId))
-  const plans = new QueryPlans(dialect, withOwnConnection, async (query, shape, plan) => {
-    if (indexAdvice) await advisor.addFor(query, shape, plan)
-  })
+  const plans = new QueryPlans(dialect, withOwnConnection, indexAdvice ? advisor : undefined)
   const slowQueries = new SlowQueries(
     parseDuration(slow, 'slow'),
     explain === 'plan' ? (query, shape) => plans.explain(query, shape) : undefined,

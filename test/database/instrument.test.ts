@@ -3,6 +3,7 @@ import {
   type CompiledQuery,
   type Dialect,
   Kysely,
+  MssqlAdapter,
   MssqlQueryCompiler,
   SqliteAdapter,
   SqliteDialect,
@@ -328,7 +329,8 @@ describe('instrument', () => {
   })
 
   it('refuses a statement cache on SQL Server, whose drivers have none', () => {
-    const dialect = { createQueryCompiler: () => new MssqlQueryCompiler() } as unknown as Dialect
+    const createQueryCompiler = () => new MssqlQueryCompiler()
+    const dialect = { createQueryCompiler, createAdapter: () => new MssqlAdapter() } as unknown as Dialect
     expect(() => instrument({ dialect }, { statementCache: 10 })).toThrow(
       '`statementCache` works on SQLite and PostgreSQL',
     )

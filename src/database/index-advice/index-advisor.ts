@@ -1,8 +1,8 @@
 import type { CompiledQuery, RootOperationNode, SelectQueryNode } from 'kysely'
 import { adviseIndex } from '../../shared/index-advice/advise-index.ts'
-import type { AdvisorDatabase } from '../../shared/index-advice/advisor-database.ts'
+import type { AdvisorDatabase, Row } from '../../shared/index-advice/advisor-database.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import { readingQuery, type WithOwnConnection, whilePlanning } from '../execute.ts'
+import { type Execute, readingQuery, type WithOwnConnection, whilePlanning } from '../execute.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
 import type { IndexAdvice } from '../types.ts'
 
@@ -32,22 +32,21 @@ export class IndexAdvisor {
 
   async addFor({ query }: CompiledQuery, { text: shape }: ShapeStatistics, before: string): Promise<void> {
     if (this.#adviceByDdl.size >= maxAdvice) return
-    const advice = await this.#withDatabase((database) => adviseIndex(query as SelectQueryNode, database))
+    const advice = await this.#withOwnConnection((execute) => {
+      const advise = () => adviseIndex(query as SelectQueryNode, this.#databaseOver(execute))
+      return this.#dialect === 'postgres' ? whilePlanning(execute, advise) : advise()
+    })
     if (advice !== undefined) this.#adviceByDdl.set(advice.ddl, { ...advice, shape, before })
   }
 
-  #withDatabase<Result>(use: (database: AdvisorDatabase) => Promise<Result>): Promise<Result> {
-    return this.#withOwnConnection(async (execute) => {
-      const run = async (query: CompiledQuery) => (await execute(query)).rows as Record<string, unknown>[]
-      const database: AdvisorDatabase = {
-        dialect: this.#dialect,
-        read: (query) => {
-          const { sql, parameters } = this.#compile(query)
-          return run(readingQuery(sql, parameters))
-        },
-        compile: (query) => this.#compile(query).sql,
-      }
-      return this.#dialect === 'postgres' ? whilePlanning(execute, () => use(database)) : use(database)
-    })
+  #databaseOver(execute: Execute): AdvisorDatabase {
+    return {
+      dialect: this.#dialect,
+      read: async (query) => {
+        const { sql, parameters } = this.#compile(query)
+        return (await execute(readingQuery(sql, parameters))).rows as Row[]
+      },
+      compile: (query) => this.#compile(query).sql,
+    }
   }
 }

@@ -2,10 +2,9 @@ import type { CompiledQuery } from 'kysely'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { type Execute, readingQuery, type WithOwnConnection, whilePlanning } from '../execute.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
+import type { IndexAdvisor } from './index-advisor.ts'
 
 const minIntervalMs = 3_600_000
-
-type OnPlan = (query: CompiledQuery, shape: ShapeStatistics, plan: string) => Promise<void>
 
 /**
  * Asks the database for the plan of a query by plain EXPLAIN, which executes nothing. It does so only for SELECTs that
@@ -14,27 +13,28 @@ type OnPlan = (query: CompiledQuery, shape: ShapeStatistics, plan: string) => Pr
 export class QueryPlans {
   readonly #dialect: SqlDialect
   readonly #withOwnConnection: WithOwnConnection
-  readonly #onPlan: OnPlan
+  readonly #advisor: IndexAdvisor | undefined
   readonly #explainedAt = new WeakMap<ShapeStatistics, number>()
   #isBusy = false
 
-  constructor(dialect: SqlDialect, withOwnConnection: WithOwnConnection, onPlan: OnPlan) {
+  constructor(dialect: SqlDialect, withOwnConnection: WithOwnConnection, advisor: IndexAdvisor | undefined) {
     this.#dialect = dialect
     this.#withOwnConnection = withOwnConnection
-    this.#onPlan = onPlan
+    this.#advisor = advisor
   }
 
   /** Returns the plan, or `undefined` when the shape was explained lately or EXPLAIN fails. Never rejects. */
   async explain(query: CompiledQuery, shape: ShapeStatistics): Promise<string | undefined> {
-    if (query.query.kind !== 'SelectQueryNode' || query.query.explain !== undefined || this.#dialect === 'mssql') return
+    const dialect = this.#dialect
+    if (query.query.kind !== 'SelectQueryNode' || query.query.explain !== undefined || dialect === 'mssql') return
     const now = performance.now()
     if (this.#isBusy || now - (this.#explainedAt.get(shape) ?? -Infinity) < minIntervalMs) return
     this.#isBusy = true
     this.#explainedAt.set(shape, now)
     try {
-      const plan = await this.#withOwnConnection((execute) => explainers[this.#dialect](execute, query))
+      const plan = await this.#withOwnConnection((execute) => explainers[dialect](execute, query))
       // A plan is worth showing even if the advice fails.
-      await this.#onPlan(query, shape, plan).catch(() => {})
+      await this.#advisor?.addFor(query, shape, plan).catch(() => {})
       return plan
     } catch {
       // The plan is optional: a failing EXPLAIN must not disturb the user's queries.
@@ -46,24 +46,21 @@ export class QueryPlans {
 }
 
 /** Each returns one line per step, without any value of the query. */
-const explainers: { readonly [Dialect in SqlDialect]: (execute: Execute, query: CompiledQuery) => Promise<string> } = {
-  async postgres(execute, query) {
+const explainers = {
+  async postgres(execute: Execute, query: CompiledQuery): Promise<string> {
     const rows = await whilePlanning(execute, () => explain(execute, 'explain', query))
     return withoutValues(rows.map((row) => String(row['QUERY PLAN'])).join('\n'))
   },
-  async mysql(execute, query) {
+  async mysql(execute: Execute, query: CompiledQuery): Promise<string> {
     // Without `format`, MySQL 9 prints a tree, which shows the values.
     const rows = await explain(execute, 'explain format=traditional', query)
     return rows
       .map(({ table, type, key, rows, Extra }) => `${table}: ${type}, key ${key}, rows ${rows}, ${Extra ?? ''}`)
       .join('\n')
   },
-  async sqlite(execute, query) {
+  async sqlite(execute: Execute, query: CompiledQuery): Promise<string> {
     const rows = await explain(execute, 'explain query plan', query)
     return rows.map((row) => String(row.detail)).join('\n')
-  },
-  async mssql() {
-    throw new Error('SQL Server has no EXPLAIN')
   },
 }
 
