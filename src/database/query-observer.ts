@@ -50,9 +50,8 @@ export class QueryObserver {
 
   recordBuilt(query: CompiledQuery): void {
     this.#built = query
-    if (this.#detector !== undefined && currentScope() !== undefined) {
-      this.#detector.recordBuilt(this.statistics.statementOf(query), query)
-    }
+    const scope = this.#detector && currentScope()
+    if (scope !== undefined) this.#detector?.recordBuilt(scope, this.statistics.statementOf(query), query)
   }
 
   /**

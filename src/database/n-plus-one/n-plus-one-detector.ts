@@ -8,7 +8,7 @@ import { formatCallSite } from '../call-site.ts'
 import { NPlusOneError, QueryBudgetError } from '../errors.ts'
 import type { Statement } from '../statistics/query-statistics.ts'
 import type { NPlusOne, NPlusOneOptions } from '../types.ts'
-import { currentScope, ignoresNPlusOne, type QueryScope } from './query-scope.ts'
+import { ignoresNPlusOne, type QueryScope } from './query-scope.ts'
 import { RepeatedQuery } from './repeated-query.ts'
 
 const maxFindings = 100
@@ -42,10 +42,8 @@ export class NPlusOneDetector {
     this.#couldJoin = couldJoin
   }
 
-  recordBuilt(statement: Statement, query: CompiledQuery): void {
-    const scope = currentScope()
-    if (scope === undefined || isIntended(statement, query)) return
-    this.#repeatedQuery(scope, statement).recordBuilt(this.#threshold)
+  recordBuilt(scope: QueryScope, statement: Statement, query: CompiledQuery): void {
+    if (!isIntended(statement, query)) this.#repeatedQuery(scope, statement).recordBuilt(this.#threshold)
   }
 
   /**

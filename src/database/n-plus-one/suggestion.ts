@@ -1,15 +1,15 @@
 import type { CompiledQuery, RootOperationNode } from 'kysely'
+import type { NamedColumn } from '../../shared/index-advice/query-conditions.ts'
 import { walkQuery } from '../../shared/sql/query-tree.ts'
 import type { QueryShape } from '../fingerprint/query-shape.ts'
 import type { NPlusOne } from '../types.ts'
-import type { Comparison } from './query-comparison.ts'
 
 /** Suggests Kysely code that replaces the repeated query. */
 export function suggestionFor(
   kind: NPlusOne['kind'],
   { query }: CompiledQuery,
   { operation, tables, writes }: QueryShape,
-  varying: readonly Comparison[],
+  varying: readonly NamedColumn[],
 ): string {
   if (kind === 'duplicate') {
     return 'Run it once and pass the result on, or load it through `cachedQuery(cache, query)`.'
@@ -35,7 +35,7 @@ export function suggestionFor(
   }
 }
 
-function inCondition(varying: readonly Comparison[], isQualified = false): string {
+function inCondition(varying: readonly NamedColumn[], isQualified = false): string {
   const [first, ...others] = varying
   if (first === undefined) return 'where(…)'
   const names = varying.map(({ table, column }) =>
@@ -46,7 +46,7 @@ function inCondition(varying: readonly Comparison[], isQualified = false): strin
   return `where((eb) => eb(eb.refTuple(${columns}), 'in', tuples.map((tuple) => eb.tuple(...tuple))))`
 }
 
-function grouping(varying: readonly Comparison[]): string {
+function grouping(varying: readonly NamedColumn[]): string {
   const [only, second] = varying
   if (only === undefined || second !== undefined) return ''
   return `, then Map.groupBy(rows, (row) => row.${only.column})`

@@ -147,6 +147,14 @@ describe('the N+1 detector', () => {
     )
   })
 
+  it('suggests a condition on a column that was written by `sql.ref`', async () => {
+    const { db, findings } = open()
+    await withQueryScope('references', async () => {
+      for (const id of ids) await db.selectFrom('users').select('name').where(sql.ref('id'), '=', id).execute()
+    })
+    expect(findings[0]?.suggestion).toContain("where('id', 'in', ids)")
+  })
+
   it('suggests what it can for raw SQL, and statements for which there is no rewrite', async () => {
     const { db, findings } = open()
     await withQueryScope('raw', async () => {
