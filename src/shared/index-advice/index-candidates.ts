@@ -1,6 +1,7 @@
 import {
   AliasNode,
   BinaryOperationNode,
+  ColumnNode,
   type OperationNode,
   type OrderByItemNode,
   RawNode,
@@ -11,6 +12,7 @@ import {
 import { nativeNulls, type SqlDialect } from '../sql/dialect.ts'
 import type { IndexKey, TableNeed } from './index-need.ts'
 import {
+  type Comparison,
   columnOf,
   comparisonOf,
   conditionsOf,
@@ -40,7 +42,7 @@ interface JoinColumn {
   readonly other: string
 }
 
-interface Filter extends NamedColumn {
+interface Filter extends Comparison {
   readonly node: OperationNode
   readonly match: 'value' | 'null' | 'range'
 }
@@ -92,9 +94,10 @@ export function indexCandidates(query: SelectQueryNode, dialect: SqlDialect): In
     const left = keys.filter(({ name }) => !fixed.some(({ column }) => column === name.column))
     const candidates: IndexCandidate[] = []
     if (left.length > 0 && (fixed.length > 0 || query.limit !== undefined)) {
-      const bounds = own.filter(({ match, column, node }) => {
-        return match === 'range' && column === left[0]?.name.column && !isList(node)
-      })
+      // A list is read value by value, so the rows come in no order.
+      const bounds = own.filter(
+        ({ match, column, operator }) => match === 'range' && column === left[0]?.name.column && operator !== 'in',
+      )
       const conditions = [...fixes, ...bounds.map(({ node }) => node)]
       candidates.push({ ...base, fixed, keys: left, conditions, isOrdered: query.limit !== undefined })
     } else if (fixed.length > 0) candidates.push({ ...base, fixed, conditions: fixes })
@@ -132,13 +135,13 @@ function joinCandidates(
   })
   if (joinedBy.length === 0) return []
   const equal = own.filter(({ match }) => match === 'value')
-  const columns = [...new Set([...equal, ...joinedBy].map(({ column }) => column))]
-  const fixed = columns.map((column) => ({ column, isNull: false }))
-  const byKeysAlone = [...new Set(joinedBy.map(({ column }) => column))].map((column) => ({ column, isNull: false }))
-  const candidates = [{ ...base, joinedBy, fixed, conditions: equal.map(({ node }) => node) }]
+  const candidateOf = (filters: readonly Filter[]) => {
+    const columns = new Set([...filters, ...joinedBy].map(({ column }) => column))
+    const fixed = [...columns].map((column) => ({ column, isNull: false }))
+    return { ...base, joinedBy, fixed, conditions: filters.map(({ node }) => node) }
+  }
   // Also propose the join columns alone: a column that filters few rows out may only make the index larger.
-  if (equal.length > 0) candidates.unshift({ ...base, joinedBy, fixed: byKeysAlone, conditions: [] })
-  return candidates
+  return equal.length > 0 ? [candidateOf([]), candidateOf(equal)] : [candidateOf([])]
 }
 
 function filterOf(node: OperationNode, dialect: SqlDialect): Filter[] {
@@ -149,23 +152,16 @@ function filterOf(node: OperationNode, dialect: SqlDialect): Filter[] {
   return ranges.has(comparison.operator) ? [{ ...comparison, node, match: 'range' }] : []
 }
 
-/** An `in` list counts as a range. It is read value by value, so the rows come in no order. */
+/** An `in` list counts as a range. */
 const ranges = new Set(['<', '<=', '>', '>=', 'between', 'in'])
-
-function isList(node: OperationNode): boolean {
-  return comparisonOf(node)?.operator === 'in'
-}
 
 interface NamedKey extends IndexKey {
   readonly name: NamedColumn
 }
 
 function ascending(column: string, dialect: SqlDialect): IndexKey {
-  return { node: ReferenceNode.create(columnNode(column)), isDescending: false, nulls: nativeNulls(dialect, false) }
-}
-
-function columnNode(name: string) {
-  return { kind: 'ColumnNode', column: { kind: 'IdentifierNode', name } } as const
+  const node = ReferenceNode.create(ColumnNode.create(column))
+  return { node, isDescending: false, nulls: nativeNulls(dialect, false) }
 }
 
 /** The keys of the query's order; `undefined` when no index can have this order. */
