@@ -92,8 +92,8 @@ const refusedWords = new Set([
 ])
 
 /** Why no query with these names is joined, on any database. */
-export function refusalOf(names: ReadonlySet<string>, words: readonly string[]): string | undefined {
-  const word = words.find((word) => refusedWords.has(word.toLowerCase()))
+export function refusalOf(names: ReadonlySet<string>, tokens: readonly string[]): string | undefined {
+  const word = tokens.find((token) => refusedWords.has(token.toLowerCase()))
   if (word !== undefined) return `it contains '${word}'`
   return [...names].some((name) => name.toLowerCase().startsWith('posthaste_'))
     ? 'it contains a name that starts with posthaste_'

@@ -3,7 +3,7 @@ import type { Execute } from '../execute.ts'
 import { foldedPositions } from '../fingerprint/folded-parameters.ts'
 import { type JoinedSql, type JoinPlan, numberColumn, refusalOf, unreadableText } from './join-plan.ts'
 import { type ParameterType, readPostgresFacts } from './postgres-facts.ts'
-import { isSpace, isWord, namesIn, parameterPosition, readableTokens } from './readable-tokens.ts'
+import { isSpace, namesIn, parameterPosition, readableTokens } from './readable-tokens.ts'
 
 /** The kind of driver: it decides how a list of values is written, and whether joined rows must be proven. */
 export type PostgresDriverKind = 'pg' | 'pglite' | 'other'
@@ -16,7 +16,7 @@ export function planLateralJoin(query: CompiledQuery, driver: PostgresDriverKind
   const shown = new Set(tokens.map(parameterPosition).filter((position) => position !== undefined))
   if (shown.size < query.parameters.length) return 'its parameters cannot be told from its text'
   const names = namesIn(tokens)
-  const refusal = refusalOf(names, tokens.filter(isWord))
+  const refusal = refusalOf(names, tokens)
   if (refusal !== undefined) return refusal
   return new LateralJoin(tokens, names, query, driver)
 }

@@ -34,7 +34,7 @@ export function planNumberedUnion(
   if (!hasPlainParameters(tokens, query.parameters.length)) return 'its parameters cannot be told from its text'
   const node = query.query as SelectQueryNode
   const refusal =
-    refusalOf(namesIn(tokens), tokens.filter(isWord)) ??
+    refusalOf(namesIn(tokens), tokens) ??
     unknownFunction(tokens) ??
     (dialect === 'mysql' ? cutValue(tokens) : undefined) ??
     refusalOfNode(node, dialect)
