@@ -1,12 +1,4 @@
-/** The fields that we read of a node of `explain (format json)`. */
-export interface PlanNode {
-  readonly 'Node Type': string
-  readonly 'Parent Relationship'?: string
-  readonly 'Total Cost': number
-  readonly 'Index Name'?: string
-  readonly 'Relation Name'?: string
-  readonly Plans?: readonly PlanNode[]
-}
+import type { PlanNode } from '../../shared/index-advice/postgres-plan.ts'
 
 /**
  * In PostgreSQL's unit of cost, which is about one page read. From this cost on, the round trip is a small part of a

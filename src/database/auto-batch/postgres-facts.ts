@@ -1,7 +1,8 @@
 import { CompiledQuery, type QueryResult } from 'kysely'
+import { type PlanNode, planIn } from '../../shared/index-advice/postgres-plan.ts'
 import { type Execute, planningLimit } from '../execute.ts'
 import { type JoinedSql, numberColumn } from './join-plan.ts'
-import { type PlanNode, reasonAgainstPlan } from './plan-comparison.ts'
+import { reasonAgainstPlan } from './plan-comparison.ts'
 
 /** A parameter's type, as PostgreSQL has inferred it. */
 export interface ParameterType {
@@ -66,15 +67,12 @@ export async function readPostgresFacts(
 
 /** EXPLAIN executes nothing either. It fails for a bad value, which says nothing about other lookups. */
 async function comparePlans(run: Run, joined: JoinedSql, separate: readonly JoinedSql[]): Promise<string | undefined> {
-  const plans: PlanNode[] = []
-  for (const { sql, parameters } of [joined, ...separate]) {
-    const { rows } = await run(`explain (format json) ${sql}`, parameters)
-    const answer = (rows[0] as { 'QUERY PLAN'?: unknown } | undefined)?.['QUERY PLAN']
-    const [explained] = (typeof answer === 'string' ? JSON.parse(answer) : answer) as { Plan: PlanNode }[]
-    plans.push((explained as { Plan: PlanNode }).Plan)
-  }
-  const [plan, ...others] = plans
-  return plan === undefined ? undefined : reasonAgainstPlan(plan, others)
+  const planOf = async ({ sql, parameters }: JoinedSql) =>
+    planIn((await run(`explain (format json) ${sql}`, parameters)).rows)
+  const plan = await planOf(joined)
+  const others: PlanNode[] = []
+  for (const query of separate) others.push(await planOf(query))
+  return reasonAgainstPlan(plan, others)
 }
 
 interface FactsRow {

@@ -1,22 +1,9 @@
-import { type OperationNode, type RootOperationNode, type SelectQueryNode, ValueNode } from 'kysely'
+import { type OperationNode, type SelectQueryNode, ValueNode } from 'kysely'
 import { type AdvisorDatabase, allOf, identifier, raw } from './advisor-database.ts'
 import { type IndexCandidate, rowsWanted } from './index-candidates.ts'
+import { type PlanNode, planIn } from './postgres-plan.ts'
 import type { NamedTable } from './query-conditions.ts'
 import { regclass } from './table-indexes.ts'
-
-/** A node of `explain (format json)`. */
-interface PlanNode {
-  readonly 'Node Type': string
-  readonly 'Parent Relationship'?: string
-  readonly 'Join Type'?: string
-  readonly 'Workers Planned'?: number
-  readonly 'Parallel Aware'?: boolean
-  readonly Alias?: string
-  readonly 'Startup Cost': number
-  readonly 'Total Cost': number
-  readonly 'Plan Rows': number
-  readonly Plans?: readonly PlanNode[]
-}
 
 /** The plan of a query on PostgreSQL, and the settings that its planner calculates with. */
 interface PostgresPlan {
@@ -26,7 +13,7 @@ interface PostgresPlan {
 }
 
 export async function readPostgresPlan(query: SelectQueryNode, database: AdvisorDatabase): Promise<PostgresPlan> {
-  const root = await planOf({ ...query, explain: raw`explain (format json)` as never }, database)
+  const root = planIn(await database.read({ ...query, explain: raw`explain (format json)` as never }))
   const [costs] = await database.read(
     raw`select current_setting('random_page_cost')::float8 as random, current_setting('seq_page_cost')::float8 as seq`,
   )
@@ -206,20 +193,12 @@ async function rowsOf(
   conditions: readonly OperationNode[],
   database: AdvisorDatabase,
 ): Promise<number> {
-  const plan = await planOf(raw`explain (format json) select 1 from ${source} where ${allOf(conditions)}`, database)
-  return plan['Plan Rows']
+  const rows = await database.read(raw`explain (format json) select 1 from ${source} where ${allOf(conditions)}`)
+  return planIn(rows)['Plan Rows']
 }
 
 async function pagesOf({ table }: NamedTable, database: AdvisorDatabase): Promise<number> {
   const name = ValueNode.create(regclass(table.table.schema?.name, table.table.identifier.name))
   const [row] = await database.read(raw`select pg_relation_size(to_regclass(${name}::text))::float8 as bytes`)
   return Math.max(1, Number(row?.bytes) / pageBytes)
-}
-
-async function planOf(explain: RootOperationNode, database: AdvisorDatabase): Promise<PlanNode> {
-  const [row] = await database.read(explain)
-  const [value] = Object.values(row ?? {})
-  // Some drivers parse JSON, others return its text.
-  const [{ Plan: root }] = (typeof value === 'string' ? JSON.parse(value) : value) as [{ Plan: PlanNode }]
-  return root
 }

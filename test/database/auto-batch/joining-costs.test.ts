@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { JoiningCosts } from '../../../src/database/auto-batch/joining-costs.ts'
-import { type PlanNode, reasonAgainstPlan } from '../../../src/database/auto-batch/plan-comparison.ts'
+import { reasonAgainstPlan } from '../../../src/database/auto-batch/plan-comparison.ts'
+import type { PlanNode } from '../../../src/shared/index-advice/postgres-plan.ts'
 
 describe('JoiningCosts', () => {
   /** Statements of 10 lookups, one after the other. */
@@ -75,7 +76,9 @@ describe('JoiningCosts', () => {
 describe('reasonAgainstPlan', () => {
   const node = (type: string, cost: number, ...plans: PlanNode[]): PlanNode => ({
     'Node Type': type,
+    'Startup Cost': 0,
     'Total Cost': cost,
+    'Plan Rows': 1,
     Plans: plans,
   })
   const joined = (lookup: PlanNode) =>
