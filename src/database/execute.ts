@@ -6,6 +6,9 @@ export type WithOwnConnection = <Result>(use: (execute: Execute) => Promise<Resu
 /** `executeQuery` of a connection. Kysely 0.29 passes options with a signal; 0.28 passes none. */
 export type Execute = (query: CompiledQuery, options?: unknown) => Promise<QueryResult<unknown>>
 
+/** The rows of `streamQuery` of a connection. */
+export type Chunks = AsyncGenerator<QueryResult<unknown>, void, void>
+
 /** The options of `acquireConnection`: on Kysely 0.29 with a signal, on 0.28 none. */
 export type AcquireOptions = Parameters<Driver['acquireConnection']>[0]
 

@@ -7,7 +7,7 @@ import { currentReads } from '../../shared/scope/work.ts'
 import { type Abandonment, noRows, type Waiting } from '../cancel/abandonment.ts'
 import { CancellableConnection } from '../cancel/cancellable-connection.ts'
 import { classifyError } from '../classify-error.ts'
-import type { Execute } from '../execute.ts'
+import type { Chunks, Execute } from '../execute.ts'
 import type { Instrumentation } from '../instrumentation.ts'
 import { currentScope } from '../n-plus-one/query-scope.ts'
 import type { RunningQuery } from '../query-observer.ts'
@@ -256,29 +256,25 @@ export class InstrumentedConnection {
    * @returns a promise while the cache invalidates the changed tables
    */
   #followTransaction({ statement, scope }: Pick<RunningQuery, 'statement' | 'scope'>): Promise<void> | undefined {
-    const { control, commitsFirst } = statement
-    if (commitsFirst && this.#transaction.isOpen) {
+    const { control, commitsFirst, writes } = statement
+    const transaction = this.#transaction
+    if (commitsFirst && transaction.isOpen) {
       const committed = this.recordCommit()
-      const followed = this.#followTransaction({ statement: { ...statement, commitsFirst: false }, scope })
+      const followed = this.#followTransaction({ statement, scope })
       return committed === undefined ? followed : committed.then(() => followed)
     }
-    if (control !== undefined && this.#transaction.isCommittedBy(control)) {
-      return this.#followTransaction({ statement: { ...statement, control: { kind: 'commit', name: '' } }, scope })
-    }
-    if (control?.kind === 'savepoint' && this.#instrumentation.dialect === 'sqlite')
-      this.#transaction.begin(scope, true)
-    if (control?.kind === 'begin') this.#transaction.begin(scope)
-    else if (control?.kind === 'rollback') this.#transaction.rollback()
-    else if (control !== undefined && control.kind !== 'commit') this.#transaction.followSavepoint(control)
-    const { invalidation } = this.#instrumentation
-    const invalidated = invalidation?.afterSuccess(statement, this.#transaction)
-    if (control?.kind === 'commit') this.#transaction.end()
-    if (control?.chains) this.#transaction.begin(scope)
+    const { dialect, invalidation } = this.#instrumentation
+    const isCommit = control !== undefined && transaction.isCommittedBy(control)
+    if (control?.kind === 'savepoint' && dialect === 'sqlite') transaction.begin(scope, true)
+    if (control?.kind === 'begin') transaction.begin(scope)
+    else if (control?.kind === 'rollback') transaction.rollback()
+    else if (control !== undefined && !isCommit) transaction.followSavepoint(control)
+    const invalidated = invalidation?.afterSuccess(writes, isCommit, transaction)
+    if (isCommit) transaction.end()
+    if (control?.chains) transaction.begin(scope)
     return invalidated
   }
 }
-
-type Chunks = AsyncGenerator<QueryResult<unknown>, void, void>
 
 /** `streamQuery` of a connection. */
 type StreamQuery = (query: CompiledQuery, ...rest: unknown[]) => Chunks

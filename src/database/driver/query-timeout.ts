@@ -3,7 +3,7 @@ import { withDeadline } from '../../shared/time/waiting.ts'
 import type { CancelledQuery } from '../cancel/cancel-running.ts'
 import type { CancellableConnection } from '../cancel/cancellable-connection.ts'
 import { QueryTimeoutError } from '../errors.ts'
-import type { Execute } from '../execute.ts'
+import type { Chunks, Execute } from '../execute.ts'
 
 /**
  * Cancels queries that take too long, on the server. The connection is used again only when the query has ended there,
@@ -66,5 +66,3 @@ export class QueryTimeout {
     throw new QueryTimeoutError(message, { cause: error })
   }
 }
-
-type Chunks = AsyncGenerator<QueryResult<unknown>, void, void>

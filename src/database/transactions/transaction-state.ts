@@ -79,9 +79,10 @@ export class TransactionState {
     this.#changedTables.push(...tables)
   }
 
-  /** Whether the statement releases the savepoint that began the transaction. */
+  /** Whether the statement is a COMMIT, or releases the savepoint that began the transaction. */
   isCommittedBy({ kind, name }: TransactionControl): boolean {
-    return kind === 'release' && this.#isOpen && this.#isSavepoint && this.#indexOf(name) === 0
+    const isRelease = kind === 'release' && this.#isOpen && this.#isSavepoint
+    return kind === 'commit' || (isRelease && this.#indexOf(name) === 0)
   }
 
   /** Keeps track of savepoints: rolling back to one drops the tables that were changed after it. */

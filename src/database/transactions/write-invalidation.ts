@@ -18,9 +18,9 @@ export class WriteInvalidation {
   }
 
   /** @returns a promise while the cache invalidates the tables */
-  afterSuccess({ writes, control }: Statement, transaction: TransactionState): Promise<void> | undefined {
+  afterSuccess(writes: readonly string[], isCommit: boolean, transaction: TransactionState): Promise<void> | undefined {
     if (writes.length > 0) transaction.addChangedTables(writes)
-    if (transaction.isOpen && control?.kind !== 'commit') {
+    if (transaction.isOpen && !isCommit) {
       return transaction.mayHaveEnded ? this.invalidate(writes) : undefined
     }
     return this.invalidate(transaction.end())
