@@ -138,8 +138,7 @@ function endBefore(tokens: readonly Token[], start: number, words: ReadonlySet<s
   let depth = 0
   for (let index = start; index < tokens.length; index += 1) {
     const { kind, key } = tokens[index] as Token
-    if (kind === 'sign' && (key === '(' || key === '[')) depth += 1
-    if (kind === 'sign' && (key === ')' || key === ']')) depth -= 1
+    depth += nesting(tokens[index] as Token)
     if (depth < 0 || (depth === 0 && kind === 'word' && words.has(key))) return index
   }
   return tokens.length
@@ -166,10 +165,9 @@ function valuesAt(tokens: readonly Token[], start: number, text: string): List |
 function isSingleRow(content: readonly Token[]): boolean {
   if (content[0]?.kind === 'list') return false
   let depth = 0
-  for (const { key } of content) {
-    if (key === '(' || key === '[') depth += 1
-    if (key === ')' || key === ']') depth -= 1
-    if (key === ',' && depth === 1) return false
+  for (const token of content) {
+    depth += nesting(token)
+    if (token.key === ',' && depth === 1) return false
   }
   return true
 }
@@ -195,12 +193,16 @@ function rowsAt(tokens: readonly Token[], start: number, text: string): List | u
 function closing(tokens: readonly Token[], start: number): number {
   let depth = 0
   for (let index = start; index < tokens.length; index += 1) {
-    const { kind, key } = tokens[index] as Token
-    if (kind === 'sign' && (key === '(' || key === '[')) depth += 1
-    if (kind === 'sign' && (key === ')' || key === ']')) depth -= 1
+    depth += nesting(tokens[index] as Token)
     if (depth <= 0) return index + 1
   }
   return tokens.length
+}
+
+/** 1 for a parenthesis or bracket that opens, -1 for one that closes. */
+function nesting({ kind, key }: Token): number {
+  if (kind !== 'sign') return 0
+  return key === '(' || key === '[' ? 1 : key === ')' || key === ']' ? -1 : 0
 }
 
 /** Whether the token can stand in a value without columns: constants, casts, and functions of them. */
