@@ -1,11 +1,15 @@
 import {
+  AliasNode,
   CompiledQuery,
+  IdentifierNode,
   type OperationNode,
   type QueryCompiler,
   RawNode,
+  ReferenceNode,
   type SelectQueryNode,
   type TableNode,
 } from 'kysely'
+import { columnOf } from '../../shared/index-advice/query-conditions.ts'
 import { walkQuery } from '../../shared/sql/query-tree.ts'
 import { hasUnknownTables } from '../../shared/sql/unknown-tables.ts'
 import { type Execute, readingQuery } from '../execute.ts'
@@ -155,23 +159,16 @@ function refusalOfNode(node: SelectQueryNode, dialect: UnionDialect): string | u
 
 /** Of two columns with one name, a derived table renames the second. SQLite does so in a union too. */
 function mayRepeatColumn({ selections = [], joins, from }: SelectQueryNode): boolean {
-  const names = selections.map((selection) => columnName(selection.selection as Selected))
+  const names = selections.map((selection) => columnName(selection.selection))
   if (names.includes(undefined)) return true
   if (new Set(names.map((name) => name?.toLowerCase())).size < names.length) return true
   return names.includes('*') && (names.length > 1 || joins !== undefined || from?.froms.length !== 1)
 }
 
-interface Selected {
-  readonly kind: string
-  readonly alias?: { readonly kind: string; readonly name?: string }
-  readonly column?: { readonly kind: string; readonly column?: { readonly name: string } }
-}
-
-function columnName({ kind, alias, column }: Selected): string | undefined {
-  if (kind === 'AliasNode') return alias?.name
-  if (kind === 'SelectAllNode') return '*'
-  if (kind !== 'ReferenceNode') return undefined
-  return column?.kind === 'SelectAllNode' ? '*' : column?.column?.name
+function columnName(node: OperationNode): string | undefined {
+  if (AliasNode.is(node)) return IdentifierNode.is(node.alias) ? node.alias.name : undefined
+  if (!ReferenceNode.is(node)) return node.kind === 'SelectAllNode' ? '*' : undefined
+  return columnOf(node)?.column ?? '*'
 }
 
 const conditionKinds = new Set(['WhereNode', 'HavingNode', 'OnNode', 'LimitNode', 'OffsetNode'])
