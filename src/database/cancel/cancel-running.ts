@@ -64,10 +64,7 @@ export async function cancelRunning<Answer>(
   if (end === undefined) return { stillRunning }
   if (isSent) {
     if ((await withDeadline(asked, graceMs)) === undefined) return { ...end, stillRunning }
-    await withDeadline(
-      session.runHarmless().catch(() => {}),
-      graceMs,
-    )
+    await withDeadline(endOf(session.runHarmless()), graceMs)
   }
   return end
 

@@ -154,8 +154,8 @@ function readsOf(tables: readonly TablePlan[]): number[] {
   })
 }
 
-function scannedRows({ rows = 1 }: TablePlan): number {
-  return rows
+function scannedRows({ rows }: TablePlan): number {
+  return rows ?? 1
 }
 
 function expectedRows(table: TablePlan): number {
