@@ -1,42 +1,15 @@
 import type { OperationNode, RawNode } from 'kysely'
 import type { OrderKey } from '../seek/sort-keys.ts'
 import { joined, raw, sqlText } from '../seek/sql-nodes.ts'
-import { instantOf, timeOf } from './mysql-times.ts'
-
-/** The SQL that writes a key as text, which `positionOf` marks by its type. */
-// A migration may have changed the type of a column since it was looked up. If that shows, the text is `-`, which no key
-// has. (An empty text would be NULL under `sql_mode = 'EMPTY_STRING_IS_NULL'`.)
-export function write({ sql, type = 'computed' }: OrderKey): OperationNode {
-  if (typeof type === 'object') return unlessNull(sql, raw`concat(${sql} + 0, ' ', hex(convert(${sql} using utf8mb4)))`)
-  switch (type) {
-    case 'plain':
-      return textOf(sql)
-    case 'number':
-      return raw`if(charset(${sql}) = 'binary', cast(${sql} + 0 as char), '-')`
-    case 'set':
-      return raw`cast(${sql} + 0 as char)`
-    case 'double':
-      return unlessNull(sql, raw`if(charset(${sql}) = 'binary', ${doubleText(sql)}, '-')`)
-    case 'timestamp':
-      return raw`if(charset(${sql}) = 'binary', cast(if(${sql} <=> null, null, ${instantOf(sql)}) as char), '-')`
-    case 'string':
-      return unlessNull(sql, raw`concat(if(charset(${sql}) = 'binary', '-', 'x'), hex(${sql}))`)
-    case 'bytes':
-      return unlessNull(sql, raw`concat('x', hex(${sql}))`)
-    case 'opaque':
-      return unlessNull(sql, raw`concat('s', ${textOf(sql)})`)
-    case 'computed':
-      return unlessNull(sql, guess(sql, raw`concat('s', ${textOf(sql)})`))
-    case 'zoned':
-      return unlessNull(sql, raw`concat('z', @@time_zone, ' ', ${guess(sql, timeOf(sql, textOf(sql)))})`)
-    default:
-      return raw`if(charset(${sql}) = 'binary', cast(${sql} as char), '-')`
-  }
-}
 
 /** Keeps NULL: under `sql_mode = 'ORACLE'`, `concat()` ignores it. */
-function unlessNull(sql: OperationNode, text: OperationNode): OperationNode {
+export function unlessNull(sql: OperationNode, text: OperationNode): OperationNode {
   return raw`if(${sql} <=> null, null, ${text})`
+}
+
+/** `-` if the key is a text. */
+export function unlessText(sql: OperationNode, text: OperationNode): OperationNode {
+  return raw`if(charset(${sql}) = 'binary', ${text}, '-')`
 }
 
 /**
@@ -54,7 +27,7 @@ export function isSurelyAt(keys: readonly OrderKey[], isAt: OperationNode): Oper
  * at 23 characters, and a double may have 34. The character set is given, because under `names binary` the text would be
  * bytes, padded to that length.
  */
-function textOf(key: OperationNode): OperationNode {
+export function textOf(key: OperationNode): OperationNode {
   return raw`cast(${key} as char(80) character set ascii)`
 }
 
@@ -62,7 +35,7 @@ function textOf(key: OperationNode): OperationNode {
  * The text of a number as a double. MySQL writes at most 22 characters, too few for some negative numbers and long
  * exponents. So the sign is written apart. A tiny number is multiplied by a power of two, and marked with `p`.
  */
-function doubleText(key: OperationNode): OperationNode {
+export function doubleText(key: OperationNode): OperationNode {
   const number = raw`${key} + 0e0`
   const size = raw`abs(${number})`
   // `''` would be NULL under `sql_mode = 'EMPTY_STRING_IS_NULL'`.
@@ -91,7 +64,7 @@ export const tinyScale: RawNode = /* @__PURE__ */ sqlText('1.0715086071862673e30
  *
  * @param rest - the text of a key that is neither bytes, a text nor a number
  */
-function guess(key: OperationNode, rest: OperationNode): OperationNode {
+export function guess(key: OperationNode, rest: OperationNode): OperationNode {
   const text = textOf(key)
   const bytes = raw`concat(${key})`
   const number = raw`${key} + 0e0`

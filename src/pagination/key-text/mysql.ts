@@ -1,20 +1,21 @@
 import type { OperationNode } from 'kysely'
-import type { Row } from '../seek/query-runner.ts'
 import type { OrderKey } from '../seek/sort-keys.ts'
 import { asColumn, joined, parameter, raw, sqlText } from '../seek/sql-nodes.ts'
 import { beyondValue, hasNoText, type KeyText, textIn, unreadable } from './key-text.ts'
 import {
+  instantOf,
   localTimeOf,
   orZeroDate,
   secondsOf,
   timeAt,
   timeBeyond,
+  timeOf,
   timePattern,
   timestampAt,
   timestampBeyond,
 } from './mysql-times.ts'
 import type { MysqlType } from './mysql-types.ts'
-import { tinyScale, write } from './mysql-writing.ts'
+import { doubleText, guess, textOf, tinyScale, unlessNull, unlessText } from './mysql-writing.ts'
 
 /**
  * MariaDB sorts some types otherwise than it compares them with text, and it compares a text with a number as doubles. So
@@ -22,14 +23,155 @@ import { tinyScale, write } from './mysql-writing.ts'
  * conversions, and shows it in the first letter of the text.
  */
 export const mysql: KeyText = {
-  columns: (keys) => keys.map((key, at) => asColumn(write(key), `posthastek${at}`)),
-  positionOf: (row, keys) => keys.map((key, at) => packed(row, at, key)),
+  columns: (keys) => keys.map((key, at) => asColumn(formOf(key).write(key.sql), `posthastek${at}`)),
+  positionOf: (row, keys) =>
+    keys.map((key, at) => {
+      const text = textIn(row, at)
+      return text === null ? null : formOf(key).pack(text, key)
+    }),
   isNullIn: hasNoText,
   // `is null` also finds the date 0000-00-00 in a NOT NULL column.
   isNull: ({ sql }) => raw`${sql} <=> null`,
   equals,
   beyond,
-  read: readKey,
+  read,
+}
+
+/** How the keys of a type are written as text, and read back. */
+interface TextForm {
+  /** The SQL that writes a key as text. */
+  write(sql: OperationNode): OperationNode
+  /** Marks a row's text of the key. Returns an empty text if it is not of the type. */
+  pack(text: string, key: OrderKey): string
+  /** Matches the texts whose mark the type has. */
+  readonly pattern: RegExp
+  /** The SQL that reads the marked text back. */
+  read(text: string, key: OrderKey): OperationNode
+}
+
+/** A date, a time, a UUID or an address: each has the same separator at least twice. */
+const plainPattern = /^s-?[\da-f]*([:.-])[\da-f]*\1[\da-f:. -]*$/i
+
+/**
+ * A mark shows the type of a text, so that a cursor of another type is recognised:
+ *
+ * - `n` a number
+ * - `s` a date, an address or another text in ASCII
+ * - `t` the seconds of a TIMESTAMP
+ * - `u` text in UTF-8, `b` bytes in base64: the row has both in hexadecimal, which would make a cursor twice as long
+ * - `E` the invalid label of an ENUM
+ * - `z` a key that may depend on the time zone: the zone, a space, and a text with a mark
+ *
+ * The others are those of {@link guess}, and that of {@link timeOf}.
+ *
+ * A migration may have changed the type of a column since it was looked up. If that shows, the row has the text `-`, which
+ * no key has. (An empty text would be NULL under `sql_mode = 'EMPTY_STRING_IS_NULL'`.)
+ */
+const forms: { readonly [Family in Exclude<MysqlType, object | `decimal:${number}`> | 'decimal' | 'enum']: TextForm } =
+  {
+    integer: { write: numberText, pack: packInteger, pattern: /^n/, read: readMarked },
+    number: {
+      write: (sql) => unlessText(sql, raw`cast(${sql} + 0 as char)`),
+      pack: packInteger,
+      pattern: /^n/,
+      read: readMarked,
+    },
+    set: { write: (sql) => raw`cast(${sql} + 0 as char)`, pack: packInteger, pattern: /^n/, read: readMarked },
+    decimal: {
+      write: numberText,
+      // Refuse another number of digits after the decimal point: the column may have become a FLOAT.
+      pack: (text, { type }) => (type === `decimal:${(text.split('.')[1] ?? '').length}` ? `n${text}` : ''),
+      pattern: /^n/,
+      read: readResult,
+    },
+    double: {
+      write: (sql) => unlessNull(sql, unlessText(sql, doubleText(sql))),
+      pack: (text) => (text.startsWith('p') ? text : `n${text}`),
+      pattern: /^[np]/,
+      read: (text, key) => (text.startsWith('p') ? readMarked(text, key) : readNumber(text.slice(1), true)),
+    },
+    plain: {
+      write: textOf,
+      pack: (text) => `s${text}`,
+      pattern: plainPattern,
+      read: (text) => readText(text.slice(1)),
+    },
+    opaque: {
+      write: (sql) => unlessNull(sql, raw`concat('s', ${textOf(sql)})`),
+      pack: (text) => text,
+      pattern: plainPattern,
+      read: readResult,
+    },
+    timestamp: {
+      write: (sql) => unlessText(sql, raw`cast(${unlessNull(sql, instantOf(sql))} as char)`),
+      pack: (text) => `t${text}`,
+      pattern: /^t/,
+      read: secondsOf,
+    },
+    string: {
+      write: (sql) => unlessNull(sql, raw`concat(if(charset(${sql}) = 'binary', '-', 'x'), hex(${sql}))`),
+      pack: packHex,
+      pattern: /^[ub]/,
+      read: readResult,
+    },
+    bytes: {
+      write: (sql) => unlessNull(sql, raw`concat('x', hex(${sql}))`),
+      pack: packHex,
+      pattern: /^[ub]/,
+      read: readResult,
+    },
+    enum: {
+      write: (sql) => unlessNull(sql, raw`concat(${sql} + 0, ' ', hex(convert(${sql} using utf8mb4)))`),
+      pack(text, { type }) {
+        const [index = '', hex = ''] = text.split(' ')
+        const label = Buffer.from(hex, 'hex').toString()
+        if (index === '0' && label === '') return 'E'
+        return labelsOf(type)[Number(index) - 1] === label ? `u${label}` : ''
+      },
+      pattern: /^[uE]/,
+      read: (text, { type }) => parameter(indexOf(text, type)),
+    },
+    computed: {
+      write: (sql) => unlessNull(sql, guess(sql, raw`concat('s', ${textOf(sql)})`)),
+      pack: packGuessed,
+      pattern: /^[ndpsubcj]/,
+      read: readResult,
+    },
+    zoned: {
+      write: (sql) => unlessNull(sql, raw`concat('z', @@time_zone, ' ', ${guess(sql, timeOf(sql, textOf(sql)))})`),
+      pack(text) {
+        const start = text.indexOf(' ') + 1
+        return text.slice(0, start) + packGuessed(text.slice(start))
+      },
+      // Positions of `decodeLegacy` have no zone.
+      pattern: /^[zndpubj]/,
+      read: (text, key) => readResult(unzoned(text), key),
+    },
+  }
+
+function formOf({ type = 'computed' }: OrderKey): TextForm {
+  if (typeof type === 'object') return forms.enum
+  return type.startsWith('decimal:') ? forms.decimal : forms[type as keyof typeof forms]
+}
+
+function numberText(sql: OperationNode): OperationNode {
+  return unlessText(sql, raw`cast(${sql} as char)`)
+}
+
+function packInteger(text: string): string {
+  return /[.e]/.test(text) ? '' : `n${text}`
+}
+
+function packHex(text: string): string {
+  return text.startsWith('x') ? packGuessed(text) : ''
+}
+
+function packGuessed(text: string): string {
+  if (text.startsWith('j')) return `j${Buffer.from(text.slice(1), 'hex')}`
+  if (!text.startsWith('x')) return text
+  const bytes = Buffer.from(text.slice(1), 'hex')
+  const decoded = bytes.toString('utf8')
+  return Buffer.from(decoded).equals(bytes) ? `u${decoded}` : `b${bytes.toString('base64')}`
 }
 
 /** The time zone of the session that wrote the text of a key, if the key may depend on it. */
@@ -42,187 +184,83 @@ function unzoned(text: string): string {
   return text.startsWith('z') ? text.slice(text.indexOf(' ') + 1) : text
 }
 
-/**
- * Marks the text by its type, so that a cursor of another type is recognised:
- *
- * - `n` a number
- * - `s` a date, an address or another text in ASCII
- * - `t` the seconds of a TIMESTAMP
- * - `u` text in UTF-8, `b` bytes in base64: the row has both in hexadecimal, which would make a cursor twice as long
- *
- * Returns an empty text if the row's text is not of the type.
- */
-function packed(row: Row, at: number, { type = 'computed' }: OrderKey): string | null {
-  const text = textIn(row, at)
-  if (text === null) return null
-  if (typeof type === 'object') {
-    const [index = '', hex = ''] = text.split(' ')
-    const label = Buffer.from(hex, 'hex').toString()
-    if (index === '0' && label === '') return 'E'
-    return type.labels[Number(index) - 1] === label ? `u${label}` : ''
-  }
-  switch (type) {
-    case 'integer':
-    case 'number':
-    case 'set':
-      return /[.e]/.test(text) ? '' : `n${text}`
-    case 'double':
-      return text.startsWith('p') ? text : `n${text}`
-    case 'plain':
-      return `s${text}`
-    case 'timestamp':
-      return `t${text}`
-    case 'string':
-    case 'bytes':
-      return text.startsWith('x') ? packedBytes(text) : ''
-    case 'computed':
-      return packedBytes(text)
-    case 'zoned': {
-      const start = text.indexOf(' ') + 1
-      return text.slice(0, start) + packedBytes(text.slice(start))
-    }
-    case 'opaque':
-      return text
-    default:
-      // Refuse another number of digits after the decimal point: the column may have become a FLOAT.
-      return (text.split('.')[1] ?? '').length === Number(type.slice('decimal:'.length)) ? `n${text}` : ''
-  }
-}
-
-function packedBytes(text: string): string {
-  if (text.startsWith('j')) return `j${Buffer.from(text.slice(1), 'hex')}`
-  if (!text.startsWith('x')) return text
-  const bytes = Buffer.from(text.slice(1), 'hex')
-  const decoded = bytes.toString('utf8')
-  return Buffer.from(decoded).equals(bytes) ? `u${decoded}` : `b${bytes.toString('base64')}`
-}
-
-/** The letters that mark the texts of each type. */
-function marksOf(type: MysqlType): string {
-  if (typeof type === 'object') return 'uE'
-  switch (type) {
-    case 'plain':
-    case 'opaque':
-      return 's'
-    case 'timestamp':
-      return 't'
-    case 'string':
-    case 'bytes':
-      return 'ub'
-    case 'computed':
-      return 'ndpsubcj'
-    case 'zoned':
-      // Positions of `decodeLegacy` have no zone.
-      return 'zndpubj'
-    case 'double':
-      return 'np'
-    default:
-      return 'n'
-  }
-}
-
-const patterns: { readonly [Mark in string]?: RegExp } = {
-  s: /^s[ -~]*$/,
-  n: /^n-?\d{1,65}(\.\d{1,65})?(e[+-]?\d+)?$/,
-  d: /^d-?\d{1,65}(\.\d{1,65})?(e[+-]?\d+)?$/,
-  p: /^p-?\d{1,65}(\.\d{1,65})?(e[+-]?\d+)?$/,
-  t: /^t\d{1,10}(\.\d{1,6})?$/,
-  i: timePattern,
-  E: /^E$/,
-}
-
-/** A date, a time, a UUID or an address: each has the same separator at least twice. */
-const plainPattern = /^s-?[\da-f]*([:.-])[\da-f]*\1[\da-f:. -]*$/i
-
 /** Whether a key of any type can have this text. */
 export function isWritten(text: string): boolean {
-  const content = unzoned(text)
-  const mark = content[0] ?? ''
-  return mark !== '' && 'ndpsubctijE'.includes(mark) && patterns[mark]?.test(content) !== false
+  return writtenPattern.test(unzoned(text))
 }
 
 /** Whether this key can have this text. */
-export function fitsType(text: string, { type = 'computed' }: OrderKey): boolean {
-  const mark = text[0] ?? ''
-  if ((type === 'plain' || type === 'opaque') && !plainPattern.test(text)) return false
-  return isWritten(text) && marksOf(type).includes(mark) && (typeof type !== 'object' || indexOf(text, type) >= 0)
+export function fitsType(text: string, key: OrderKey): boolean {
+  const { type } = key
+  return isWritten(text) && formOf(key).pattern.test(text) && (typeof type !== 'object' || indexOf(text, type) >= 0)
 }
 
+/** For each mark, the texts with it. */
+const writtenPattern =
+  /^(?:[ubcj]|s[ -~]*$|[ndp]-?\d{1,65}(?:\.\d{1,65})?(?:e[+-]?\d+)?$|t\d{1,10}(?:\.\d{1,6})?$|i\d{1,11}(?:\.\d{1,6})? s[ -~]*$|E$)/
+
 function equals(key: OrderKey, text: string): OperationNode {
-  const { sql, type = 'computed' } = key
+  const { sql, type } = key
   if (type === 'timestamp') return timestampAt(key, text)
-  if (typeof type === 'object') {
-    const index = indexOf(text, type)
-    const label = labelsOf(type.labels)?.[index - 1]
-    return label === undefined ? raw`${sql} + 0 = ${parameter(index)}` : raw`${sql} = ${parameter(label)}`
-  }
-  if (type === 'set') return raw`${sql} + 0 = ${readKey(text, key)}`
   if (type === 'zoned' && timePattern.test(unzoned(text))) return timeAt(key, unzoned(text))
-  return raw`${sql} = ${readKey(text, key)}`
+  const label = indexableLabels(type)?.[indexOf(text, type) - 1]
+  return label === undefined ? raw`${sorted(key).sql} = ${read(text, key)}` : raw`${sql} = ${parameter(label)}`
 }
 
 function beyond(key: OrderKey, text: string, isInclusive: boolean): OperationNode {
-  const { sql, type = 'computed', isDescending } = key
+  const { type = 'computed' } = key
   if (type === 'timestamp') return timestampBeyond(key, text, isInclusive)
-  if (typeof type === 'object') {
-    const labels = labelsOf(type.labels)
-    const index = indexOf(text, type)
-    if (labels !== undefined) {
-      // MariaDB gives an invalid label the index 0 and an empty text.
-      const ordered = ['', ...labels]
-      const rest = isDescending
-        ? ordered.slice(0, isInclusive ? index + 1 : index)
-        : ordered.slice(isInclusive ? index : index + 1)
-      if (rest.length === 0) return sqlText('0 = 1')
-      return raw`${sql} in (${joined(
-        rest.map((label) => (label === '' ? emptyText : parameter(label))),
-        ', ',
-      )})`
-    }
-  }
-  if (typeof type === 'object' || type === 'set') {
-    return beyondValue({ ...key, sql: raw`${sql} + 0` }, readKey(text, key), isInclusive)
-  }
   if (type === 'zoned' && timePattern.test(unzoned(text))) return timeBeyond(key, unzoned(text), isInclusive)
-  const isBeyond = beyondValue(key, readKey(text, key), isInclusive)
+  const labels = indexableLabels(type)
+  if (labels !== undefined) return isLabelBeyond(key, labels, indexOf(text, type), isInclusive)
+  const isBeyond = beyondValue(sorted(key), read(text, key), isInclusive)
   const mayBeDate = (type === 'computed' || type === 'zoned') && /^s\d{4}-/.test(unzoned(text))
   // In descending order, no date follows the zero date.
   const isLast = !isInclusive && /^s0000-00-00(?: 00:00:00(?:\.0+)?)?$/.test(unzoned(text))
   return mayBeDate && !isLast ? orZeroDate(key, isBeyond) : isBeyond
 }
 
+function isLabelBeyond(
+  { sql, isDescending }: OrderKey,
+  labels: readonly string[],
+  index: number,
+  isInclusive: boolean,
+): OperationNode {
+  // MariaDB gives an invalid label the index 0 and an empty text.
+  const ordered = ['', ...labels]
+  const rest = isDescending
+    ? ordered.slice(0, isInclusive ? index + 1 : index)
+    : ordered.slice(isInclusive ? index : index + 1)
+  if (rest.length === 0) return sqlText('0 = 1')
+  const values = rest.map((label) => (label === '' ? emptyText : parameter(label)))
+  return raw`${sql} in (${joined(values, ', ')})`
+}
+
+/** The key as it is sorted: an ENUM or SET by its number. */
+function sorted(key: OrderKey): OrderKey {
+  return typeof key.type === 'object' || key.type === 'set' ? { ...key, sql: raw`${key.sql} + 0` } : key
+}
+
+function labelsOf(type: MysqlType | undefined): readonly string[] {
+  return typeof type === 'object' ? type.labels : []
+}
+
 /** The labels of an ENUM, if conditions on labels can be used. Those can use an index, conditions on numbers cannot. */
-function labelsOf(labels: readonly string[]): readonly string[] | undefined {
+function indexableLabels(type: MysqlType | undefined): readonly string[] | undefined {
+  if (typeof type !== 'object') return undefined
+  const { labels } = type
   return labels.length <= 64 && labels.every((label) => /^[ -~]+$/.test(label)) ? labels : undefined
 }
 
 /** The number by which MariaDB sorts the label: 0 for an invalid label, and -1 if the ENUM does not have the label. */
-function indexOf(text: string, type: MysqlType): number {
+function indexOf(text: string, type: MysqlType | undefined): number {
   if (text === 'E') return 0
-  const at = typeof type === 'object' ? type.labels.indexOf(text.slice(1)) : -1
+  const at = labelsOf(type).indexOf(text.slice(1))
   return at < 0 ? at : at + 1
 }
 
-function readKey(text: string, key: OrderKey): OperationNode {
-  const { type = 'computed' } = key
-  if (typeof type === 'object') return parameter(indexOf(text, type))
-  const content = text.slice(1)
-  switch (type) {
-    case 'integer':
-    case 'number':
-    case 'set':
-      return readNumber(content, false)
-    case 'double':
-      return text.startsWith('p') ? readMarked(text, key) : readNumber(content, true)
-    case 'timestamp':
-      return secondsOf(text)
-    case 'plain':
-      return readText(content)
-    case 'zoned':
-      return readResult(unzoned(text), key)
-    default:
-      return readResult(text, key)
-  }
+function read(text: string, key: OrderKey): OperationNode {
+  return formOf(key).read(text, key)
 }
 
 /**
