@@ -24,7 +24,7 @@ export function decodeRecord(record: Buffer): BinaryField[] {
 
 /**
  * The value as text that reads back as the same value, whatever a session's DateStyle, TimeZone, IntervalStyle, bytea_output
- * and extra_float_digits are. `undefined` for a type that is not in {@link decodedTypes}.
+ * and extra_float_digits are. `undefined` for a type that is not in {@link decoders}.
  */
 export function decodeValue(type: number, bytes: Buffer): string | undefined {
   return decoders.get(type)?.(bytes)
@@ -74,18 +74,6 @@ const scalarTypes: readonly (readonly [type: number, name: string, array: number
   [23, 'int4', 1007, (bytes) => String(bytes.readInt32BE())],
   [25, 'text', 1009, utf8],
   [26, 'oid', 1028, oid],
-  // The types of names, such as regclass and regtype, sort and compare by the oid of what they name.
-  [24, 'oid', 1028, oid],
-  [2202, 'oid', 1028, oid],
-  [2203, 'oid', 1028, oid],
-  [2204, 'oid', 1028, oid],
-  [2205, 'oid', 1028, oid],
-  [2206, 'oid', 1028, oid],
-  [3734, 'oid', 1028, oid],
-  [3769, 'oid', 1028, oid],
-  [4089, 'oid', 1028, oid],
-  [4096, 'oid', 1028, oid],
-  [4191, 'oid', 1028, oid],
   [30, 'oidvector', 1013, oidvector],
   [650, 'cidr', 651, inet],
   [700, 'float4', 1021, (bytes) => float(bytes.readFloatBE())],
@@ -112,6 +100,9 @@ const scalarTypes: readonly (readonly [type: number, name: string, array: number
   [5069, 'xid8', 271, (bytes) => String(bytes.readBigUInt64BE())],
 ]
 
+/** The types of names, such as regclass and regtype: they sort and compare by the oid of what they name. */
+const nameTypes = [24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191]
+
 /** The name of each type of ranges, without `range`, its oid, that of its multiranges, and the type of its bounds. */
 const rangeTypes: readonly (readonly [name: string, range: number, multirange: number, bound: number])[] = [
   ['int4', 3904, 4451, 23],
@@ -122,10 +113,12 @@ const rangeTypes: readonly (readonly [name: string, range: number, multirange: n
   ['int8', 3926, 4536, 20],
 ]
 
-const decoders: ReadonlyMap<number, Decode> = /* @__PURE__ */ (() => {
+/** The form as text of each type that we can decode, by its oid. */
+export const decoders: ReadonlyMap<number, Decode> = /* @__PURE__ */ (() => {
   const decoderOf = (type: number) => (bytes: Buffer) => decodeValue(type, bytes)
   return new Map<number, Decode>([
     ...scalarTypes.map(([type, , , decode]) => [type, decode] as const),
+    ...nameTypes.map((type) => [type, oid] as const),
     ...scalarTypes.map(([, , array, decode]) => [array, (bytes: Buffer) => decodeArray(decode, bytes)] as const),
     ...rangeTypes.map(([, type, , bound]) => [type, (bytes: Buffer) => decodeRange(decoderOf(bound), bytes)] as const),
     ...rangeTypes.map(
@@ -138,6 +131,7 @@ const decoders: ReadonlyMap<number, Decode> = /* @__PURE__ */ (() => {
 export const casts: ReadonlyMap<string, readonly [before: string, after: string]> = /* @__PURE__ */ (() =>
   new Map([
     ...scalarTypes.map(([type, name, , , stable]) => castOf(type, name, stable !== undefined)),
+    ...nameTypes.map((type) => castOf(type, 'oid', false)),
     ...scalarTypes.map(([, name, array]) => castOf(array, `${name}[]`)),
     ...rangeTypes.map(([name, range]) => castOf(range, `${name}range`)),
     ...rangeTypes.map(([name, , multirange]) => castOf(multirange, `${name}multirange`)),
@@ -148,10 +142,6 @@ function castOf(type: number, name: string, isStable = true): [type: string, cas
   if (name === 'text') return [String(type), ['', '::text']]
   return [String(type), isStable ? ['(select ', `::text::${name})`] : ['', `::text::${name}`]]
 }
-
-/** The oids of the types that {@link decodeValue} reads. */
-export const decodedTypes: ReadonlySet<string> = /* @__PURE__ */ (() =>
-  new Set([...casts.keys()].filter((type) => type !== '0')))()
 
 function float(value: number): string {
   return Object.is(value, -0) ? '-0' : String(value)
@@ -260,8 +250,8 @@ function lsn(bytes: Buffer): string {
   return `${bytes.readUInt32BE().toString(16)}/${bytes.readUInt32BE(4).toString(16)}`.toUpperCase()
 }
 
-function quoted(text: string): string {
-  return `"${text.replaceAll(/["\\]/g, '\\$&')}"`
+function quoted(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : `"${text.replaceAll(/["\\]/g, '\\$&')}"`
 }
 
 /** Any number of dimensions, each with the index it starts at. */
@@ -270,17 +260,12 @@ function decodeArray(decode: Decode, bytes: Buffer): string | undefined {
   if (dimensions === 0) return '{}'
   const sizes = Array.from({ length: dimensions }, (_size, at) => bytes.readInt32BE(12 + at * 8))
   const starts = Array.from({ length: dimensions }, (_start, at) => bytes.readInt32BE(16 + at * 8))
-  let at = 12 + dimensions * 8
-  const next = (): string | undefined => {
-    const length = bytes.readInt32BE(at)
-    at += 4
-    if (length < 0) return 'NULL'
-    const text = decode(bytes.subarray(at, at + length))
-    at += length
-    return text === undefined ? undefined : quoted(text)
-  }
+  const next = partsOf(bytes, 12 + dimensions * 8)
   const list = (depth: number): string | undefined => {
-    if (depth === dimensions) return next()
+    if (depth === dimensions) {
+      const item = next()
+      return item === null ? 'NULL' : quoted(decode(item))
+    }
     const items = Array.from({ length: sizes[depth] as number }, () => list(depth + 1))
     return items.includes(undefined) ? undefined : `{${items.join(',')}}`
   }
@@ -300,27 +285,27 @@ function oidvector(bytes: Buffer): string {
 function decodeRange(decode: Decode, bytes: Buffer): string | undefined {
   const flags = bytes[0] as number
   if ((flags & 1) !== 0) return 'empty'
-  let at = 1
-  const next = (isAbsent: boolean): string | undefined => {
-    if (isAbsent) return ''
-    const length = bytes.readInt32BE(at)
-    const text = decode(bytes.subarray(at + 4, at + 4 + length))
-    at += 4 + length
-    return text === undefined ? undefined : quoted(text)
-  }
-  const lower = next((flags & 8) !== 0)
-  const upper = next((flags & 16) !== 0)
+  const next = partsOf(bytes, 1)
+  const bound = () => quoted(decode(next() as Buffer))
+  const lower = (flags & 8) === 0 ? bound() : ''
+  const upper = (flags & 16) === 0 ? bound() : ''
   if (lower === undefined || upper === undefined) return undefined
   return `${(flags & 2) !== 0 ? '[' : '('}${lower},${upper}${(flags & 4) !== 0 ? ']' : ')'}`
 }
 
 function decodeMultirange(decode: Decode, bytes: Buffer): string {
-  const ranges: (string | undefined)[] = []
-  let at = 4
-  for (let left = bytes.readInt32BE(); left > 0; left--) {
-    const length = bytes.readInt32BE(at)
-    ranges.push(decodeRange(decode, bytes.subarray(at + 4, at + 4 + length)))
-    at += 4 + length
-  }
+  const next = partsOf(bytes, 4)
+  const ranges = Array.from({ length: bytes.readInt32BE() }, () => decodeRange(decode, next() as Buffer))
   return `{${ranges.join(',')}}`
+}
+
+/** Reads parts that follow one another, each behind its length. Of NULL, the length is -1. */
+function partsOf(bytes: Buffer, start: number): () => Buffer | null {
+  let at = start
+  return () => {
+    const length = bytes.readInt32BE(at)
+    const part = bytes.subarray(at + 4, at + 4 + length)
+    at += 4 + Math.max(0, length)
+    return length < 0 ? null : part
+  }
 }

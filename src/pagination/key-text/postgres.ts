@@ -4,7 +4,7 @@ import type { Row } from '../seek/query-runner.ts'
 import { describeKey, type OrderKey, type ResolvedQuery } from '../seek/sort-keys.ts'
 import { asColumn, commonTable, joined, parameter, raw, sqlText, tableNode, withOnlyColumn } from '../seek/sql-nodes.ts'
 import { comparedByValue, type KeyText, otherTypes, type Position, unreadable } from './key-text.ts'
-import { type BinaryField, casts, decodedTypes, decodeOwn, decodeRecord, decodeValue } from './postgres-binary.ts'
+import { type BinaryField, casts, decodeOwn, decodeRecord, decoders, decodeValue } from './postgres-binary.ts'
 
 /**
  * A text is `<oid of the type>:<text>`. The statement writes keys in their binary form, because PostgreSQL's text depends
@@ -34,7 +34,7 @@ export function onPageOnly(expression: OperationNode): OperationNode {
 /** Whether the row has a key of a user-defined type: then its statement should have described the type. */
 export function lacksOwnType({ posthastek0 }: Row, { keys }: ResolvedQuery): boolean {
   const record = posthastek0 as string
-  const isDecoded = (_key: OrderKey, at: number) => decodedTypes.has(String(int32In(record, offsetOf(record, at))))
+  const isDecoded = (_key: OrderKey, at: number) => decoders.has(int32In(record, offsetOf(record, at)))
   return int32In(record, 0) === keys.length && !keys.every(isDecoded)
 }
 
@@ -96,7 +96,7 @@ function description(key: OperationNode): OperationNode {
   return withOnlyColumn(query, found)
 }
 
-const decoded = /* @__PURE__ */ (() => sqlText(`'{${[...decodedTypes].join(',')}}'::oid[]`))()
+const decoded = /* @__PURE__ */ (() => sqlText(`'{${[...decoders.keys()].join(',')}}'::oid[]`))()
 
 function isDecoded(sql: OperationNode): OperationNode {
   return raw`pg_typeof(${sql})::oid = any(${decoded})`
