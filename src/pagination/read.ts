@@ -1,11 +1,15 @@
 import { expectWholeNumber } from '../shared/assertions.ts'
 import { expectCall, readOptions } from './call-options.ts'
-import { ChunkQuery, type ReadChunk } from './chunk-query.ts'
 import { CursorUnstableError } from './errors.ts'
 import { isSame, type Position } from './key-text/key-text.ts'
+import { keyTexts } from './key-text/key-texts.ts'
 import type { PaginatorSettings } from './page-request.ts'
+import { isRankOfFts5 } from './seek/data-errors.ts'
+import { stripHiddenColumns } from './seek/hidden-columns.ts'
 import type { Row, SelectQuery } from './seek/query-runner.ts'
 import { type SeekOptions, SeekQuery } from './seek/seek-query.ts'
+import { findShownKeys, type ShownKeys } from './seek/shown-keys.ts'
+import type { ResolvedQuery } from './seek/sort-keys.ts'
 import type { Chunk, ChunkReader, RowReader } from './types.ts'
 
 export interface ReadRequest extends SeekOptions {
@@ -52,6 +56,16 @@ export function readRowsQuery(query: SelectQuery, request: ReadRequest, settings
   )
 }
 
+/** Rows as the user gets them. */
+interface ReadChunk {
+  readonly rows: Row[]
+  readonly hasNext: boolean
+  /** The position that the chunk was asked with. */
+  readonly asked: Position | undefined
+  /** Remembers the keys of a row before the user can change the row. The returned function computes its position. */
+  positionAt(index: number): () => Position
+}
+
 interface EndedChunk extends ReadChunk {
   /** The position of the last row. */
   readonly end: Position
@@ -66,12 +80,12 @@ function openReading(
   const { size = 1_000, after, prefetch = false, signal } = request
   const limit = expectWholeNumber(size, 'size', { min: 1 })
   const ordered = new SeekQuery(query, request, settings)
-  return { ordered, results: readToEnd(new ChunkQuery(ordered, limit, signal), after ?? undefined, prefetch, signal) }
+  return { ordered, results: readToEnd(chunksOf(ordered, limit, signal), after ?? undefined, prefetch, signal) }
 }
 
 /** Reads one chunk after another. Between two statements it holds no connection, transaction or snapshot. */
 async function* readToEnd(
-  chunks: ChunkQuery,
+  chunks: Chunks,
   after: unknown,
   prefetch: boolean,
   signal: AbortSignal | undefined,
@@ -86,7 +100,9 @@ async function* readToEnd(
         refuseCycle(end as Position, result.asked)
         return chunks.readOn(end as Position)
       }
-      next = result.hasNext && prefetch ? ignoreEarlyFailure(readNext()) : undefined
+      next = result.hasNext && prefetch ? readNext() : undefined
+      // A prefetched statement may fail before anyone awaits it: that must not count as an unhandled rejection.
+      next?.catch(() => {})
       signal?.throwIfAborted()
       if (end !== undefined) yield { ...result, end }
       if (result.hasNext) next ??= readNext()
@@ -94,6 +110,53 @@ async function* readToEnd(
   } finally {
     // When the user stops early, wait until the prefetched statement has ended.
     await next?.catch(() => {})
+  }
+}
+
+interface Chunks {
+  /** Reads the rows after a cursor, or the first rows. */
+  read(cursor: unknown): Promise<ReadChunk>
+  /** Reads the rows that follow a row read before. */
+  readOn(position: Position): Promise<ReadChunk>
+}
+
+function chunksOf(ordered: SeekQuery, limit: number, signal: AbortSignal | undefined): Chunks {
+  /** `undefined` until the first chunk was read. */
+  let shownKeys: ShownKeys | 'none' | undefined
+
+  async function read(cursor: unknown): Promise<ReadChunk> {
+    const { rows, hasNext, asked } = await ordered.seek({ cursor, limit, needsBothFlags: false })
+    const resolved = ordered.resolved as ResolvedQuery
+    const { dialect } = ordered.runner
+    shownKeys ??= findShownKeys(resolved, rows, dialect) ?? 'none'
+    const { positionOf } = keyTexts[dialect]
+    const positionAt = (index: number) => () => positionOf(rows[index] as Row, resolved.keys)
+    return { rows: stripHiddenColumns(rows), hasNext, asked, positionAt }
+  }
+
+  /** Reads rows without hidden columns. Returns `undefined` if only hidden columns can show that no row is lost. */
+  async function readShown(shown: ShownKeys, asked: Position): Promise<ReadChunk | undefined> {
+    const statement = shown.statementFrom(asked, limit + 2)
+    // No rows: then `readOn` calls `read`, which knows how to avoid this error.
+    const refuse = (error: unknown) => (isRankOfFts5(error) ? [] : Promise.reject(error))
+    const rows = await ordered.runner.rows(() => statement, signal).catch(refuse)
+    if (!shown.areBeyondDoubt(rows, asked)) return undefined
+    const following = rows.slice(1, limit + 1)
+    const positionAt = (index: number) => {
+      const values = shown.valuesOf(following[index])
+      return () => shown.positionOf(values, asked)
+    }
+    return { rows: following, hasNext: rows.length > limit + 1, asked, positionAt }
+  }
+
+  return {
+    read,
+    async readOn(position) {
+      const chunk = typeof shownKeys === 'object' ? await readShown(shownKeys, position) : undefined
+      if (chunk !== undefined) return chunk
+      shownKeys = 'none'
+      return read(ordered.cursorOf(position))
+    },
   }
 }
 
@@ -117,10 +180,4 @@ function cycleDetector(): (position: Position, asked: Position | undefined) => v
     steps = 0
     limit *= 2
   }
-}
-
-/** A prefetched statement may fail before anyone awaits it: that must not count as an unhandled rejection. */
-function ignoreEarlyFailure<Value>(promise: Promise<Value>): Promise<Value> {
-  promise.catch(() => {})
-  return promise
 }

@@ -9,7 +9,8 @@ import {
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { isSame, type Position } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
-import { type ShownText, shownTexts } from '../key-text/shown-texts.ts'
+import { typeOf } from '../key-text/postgres.ts'
+import { replacement } from '../key-text/sqlite.ts'
 import { orderBy, orderTerms } from './order-by.ts'
 import type { Row } from './query-runner.ts'
 import type { OrderKey, ResolvedQuery } from './sort-keys.ts'
@@ -20,117 +21,141 @@ import { seekStatement } from './statements.ts'
  * The keys of an order as its rows show them to the user. Such rows need no hidden columns, and are handed on as the
  * driver made them. That saves time: writing the keys and copying the rows takes as long as reading them.
  */
-export class ShownKeys {
-  readonly #resolved: ResolvedQuery
-  readonly #dialect: SqlDialect
-  readonly #text: ShownText
-  /** The names of the keys in the statement. */
-  readonly #columns: readonly string[]
-  /** The names of the keys in the rows. A plugin may have changed them. */
-  readonly #names: readonly string[]
-
-  private constructor(
-    resolved: ResolvedQuery,
-    dialect: SqlDialect,
-    text: ShownText,
-    columns: readonly string[],
-    names: readonly string[],
-  ) {
-    this.#resolved = resolved
-    this.#dialect = dialect
-    this.#text = text
-    this.#columns = columns
-    this.#names = names
-  }
-
-  /**
-   * Finds the columns that show the keys.
-   *
-   * @param rows - with hidden columns, which prove that the values shown are the keys
-   * @returns `undefined` when a key is not shown, or not exactly as the database has it
-   */
-  static find(resolved: ResolvedQuery, rows: readonly Row[], dialect: SqlDialect): ShownKeys | undefined {
-    const { node, keys, isGrouped } = resolved
-    const [first] = rows
-    // Some drivers make rows without a prototype. The first chunk has turned them into plain objects, so later chunks
-    // must too.
-    if (isGrouped || first === undefined || Object.getPrototypeOf(first) !== Object.prototype) return undefined
-    const text = shownTexts[dialect]
-    if (text === undefined || needsHiddenColumns(keys, dialect)) return undefined
-    const columns = keys.map((key) => shownColumn(key.node, node)).filter((name) => name !== undefined)
-    const names = columns.map((column) => nameIn(first, column)).filter((name) => name !== undefined)
-    if (names.length < keys.length) return undefined
-    const shown = new ShownKeys(resolved, dialect, text, columns, names)
-    return rows.every((row) => shown.#isAt(row, keyTexts[dialect].positionOf(row, keys))) ? shown : undefined
-  }
-
+export interface ShownKeys {
   /** Makes the statement that starts at a position, without our columns: these are the last selection of each query. */
-  statementFrom(position: Position, limit: number): SelectQueryNode {
-    const { node, keys } = this.#resolved
-    const statement = seekStatement(this.#resolved, this.#dialect, limit, position, true)
-    const query = withoutLastSelection(statement)
-    if (query.setOperations === undefined) return query
-    const setOperations = query.setOperations.map((operation) => {
-      return { ...operation, expression: withoutLastSelection(operation.expression as SelectQueryNode) }
-    })
-    // A union is ordered by columns of the query.
-    const terms = orderTerms(
-      keys,
-      this.#dialect,
-      this.#columns.map((name) => IdentifierNode.create(name)),
-    )
-    const selections = node.selections?.map(underOwnName)
-    return { ...query, selections, setOperations, orderBy: orderBy(terms) } as SelectQueryNode
-  }
-
+  statementFrom(position: Position, limit: number): SelectQueryNode
   /**
    * Whether rows without hidden columns need no further proof: they begin at the position, each of their keys has a text, and
    * neighbours differ.
    */
-  areBeyondDoubt(rows: readonly Row[], position: Position): boolean {
-    const { keys } = this.#resolved
-    if (rows[0] === undefined || !this.#isAt(rows[0], position) || this.#haveTwins(rows)) return false
-    return keys.every((key, at) => {
-      const [name, like] = [this.#names[at] as string, position[at] ?? null]
-      return rows.every((row) => this.#isText(row[name], key, like))
-    })
-  }
-
+  areBeyondDoubt(rows: readonly Row[], position: Position): boolean
   /** The values of the keys in a row. */
-  valuesOf(row: Row | undefined): unknown[] {
-    return this.#names.map((name) => row?.[name])
-  }
-
+  valuesOf(row: Row | undefined): unknown[]
   /** @param like - the position of another row */
-  positionOf(values: readonly unknown[], like: Position): Position {
-    return values.map((value, at) => (value === null ? null : this.#text.write(value, like[at] as string)))
-  }
+  positionOf(values: readonly unknown[], like: Position): Position
+}
 
-  #isAt(row: Row, position: Position): boolean {
-    const values = this.valuesOf(row)
-    const { keys } = this.#resolved
+/**
+ * Finds the columns that show the keys.
+ *
+ * @param rows - with hidden columns, which prove that the values shown are the keys
+ * @returns `undefined` when a key is not shown, or not exactly as the database has it
+ */
+export function findShownKeys(
+  resolved: ResolvedQuery,
+  rows: readonly Row[],
+  dialect: SqlDialect,
+): ShownKeys | undefined {
+  const { node, keys, isGrouped } = resolved
+  const [first] = rows
+  // Some drivers make rows without a prototype. The first chunk has turned them into plain objects, so later chunks
+  // must too.
+  if (isGrouped || first === undefined || Object.getPrototypeOf(first) !== Object.prototype) return undefined
+  const texts = shownTexts[dialect]
+  if (texts === undefined || needsHiddenColumns(keys, dialect)) return undefined
+  const columns = keys.map((key) => shownColumn(key.node, node)).filter((name) => name !== undefined)
+  // A plugin may have changed the names.
+  const names = columns.map((column) => nameIn(first, column)).filter((name) => name !== undefined)
+  if (names.length < keys.length) return undefined
+
+  const isText = (value: unknown, key: OrderKey, like: string | null) =>
+    value === null ? key.isNullable : texts.canWrite(value, key, like)
+  const valuesOf = (row: Row | undefined) => names.map((name) => row?.[name])
+  const positionOf = (values: readonly unknown[], like: Position) =>
+    values.map((value, at) => (value === null ? null : texts.write(value, like[at] as string)))
+  const isAt = (row: Row, position: Position) => {
+    const values = valuesOf(row)
     return (
-      keys.every((key, at) => this.#isText(values[at], key, position[at] ?? null)) &&
-      isSame(this.positionOf(values, position), position)
+      keys.every((key, at) => isText(values[at], key, position[at] ?? null)) &&
+      isSame(positionOf(values, position), position)
     )
   }
+  if (!rows.every((row) => isAt(row, keyTexts[dialect].positionOf(row, keys)))) return undefined
 
-  #isText(value: unknown, key: OrderKey, like: string | null): boolean {
-    return value === null ? key.isNullable : this.#text.canWrite(value, key, like)
+  return {
+    valuesOf,
+    positionOf,
+    statementFrom: (position, limit) =>
+      withoutOurColumns(seekStatement(resolved, dialect, limit, position, true), resolved, columns, dialect),
+    areBeyondDoubt(rows, position) {
+      if (rows[0] === undefined || !isAt(rows[0], position) || haveTwins(rows, names)) return false
+      return keys.every((key, at) => {
+        const [name, like] = [names[at] as string, position[at] ?? null]
+        return rows.every((row) => isText(row[name], key, like))
+      })
+    },
   }
+}
 
-  /** Whether neighbours have the same keys. */
-  #haveTwins(rows: readonly Row[]): boolean {
-    const names = this.#names
-    const name = names.at(-1) as string
-    let before: unknown = rows
-    for (let at = 0; at < rows.length; at++) {
-      const value = rows[at]?.[name]
-      if (value === before && names.every((other) => rows[at]?.[other] === rows[at - 1]?.[other])) return true
-      before = value
-    }
-    return false
+/** Makes the text of a key from the value that a row shows, if the value tells the whole text. */
+interface ShownText {
+  /** @param like - the text of the key in another row; `null` for NULL */
+  canWrite(value: unknown, key: OrderKey, like: string | null): boolean
+  write(value: unknown, like: string): string
+}
+
+const shownTexts: { readonly [Dialect in SqlDialect]?: ShownText } = {
+  sqlite: {
+    // A plugin may turn some texts into numbers, or some numbers into texts: the type must be that of `like`.
+    canWrite: (value, _key, like) => {
+      if (typeof value === 'string') return like?.startsWith('t') !== false && !value.includes(replacement)
+      if (like?.startsWith('t')) return false
+      return typeof value === 'number' ? Math.abs(value) <= Number.MAX_SAFE_INTEGER : typeof value === 'bigint'
+    },
+    write: (value) => (typeof value === 'string' ? `t${value}` : String(value)),
+  },
+  postgres: {
+    canWrite: (value, _key, like) =>
+      shownAs[typeOf(like ?? '')]?.includes(typeof value) === true &&
+      (typeof value !== 'number' || Number.isSafeInteger(value)),
+    write: (value, like) => `${typeOf(like)}:${value}`,
+  },
+  mysql: {
+    // Strings are not accepted, though a driver may give them for a BIGINT: the column may have become a text since.
+    canWrite: (value, { type, inner }) => type === 'integer' && inner === undefined && Number.isSafeInteger(value),
+    write: (value) => `n${value}`,
+  },
+}
+
+/** The types of JavaScript in which drivers give int8, int2, int4 and uuid, by their oids. */
+const shownAs: { readonly [Type in string]?: readonly string[] } = {
+  20: ['string', 'number', 'bigint'],
+  21: ['number'],
+  23: ['number'],
+  2950: ['string'],
+}
+
+function withoutOurColumns(
+  statement: SelectQueryNode,
+  { node, keys }: ResolvedQuery,
+  columns: readonly string[],
+  dialect: SqlDialect,
+): SelectQueryNode {
+  const query = withoutLastSelection(statement)
+  if (query.setOperations === undefined) return query
+  const setOperations = query.setOperations.map((operation) => {
+    return { ...operation, expression: withoutLastSelection(operation.expression as SelectQueryNode) }
+  })
+  // A union is ordered by columns of the query.
+  const terms = orderTerms(
+    keys,
+    dialect,
+    columns.map((name) => IdentifierNode.create(name)),
+  )
+  const selections = node.selections?.map(underOwnName)
+  return { ...query, selections, setOperations, orderBy: orderBy(terms) } as SelectQueryNode
+}
+
+/** Whether neighbours have the same keys. */
+function haveTwins(rows: readonly Row[], names: readonly string[]): boolean {
+  const name = names.at(-1) as string
+  let before: unknown = rows
+  for (let at = 0; at < rows.length; at++) {
+    const value = rows[at]?.[name]
+    if (value === before && names.every((other) => rows[at]?.[other] === rows[at - 1]?.[other])) return true
+    before = value
   }
+  return false
 }
 
 /** Whether hidden columns tell more than the keys: unexpected NULLs, or values of other types in a union. */
