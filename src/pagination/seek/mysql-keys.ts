@@ -49,17 +49,18 @@ export class MysqlKeys implements KeyTypes {
     })
     const isInstant = (key: OperationNode) =>
       keepsInstants(this.#database) || (!isGrouped(query) && isColumnOfTables(key, query))
-    const types = found.map((type, at) =>
-      type === 'timestamp' && !isInstant(keys[at] as OperationNode) ? 'zoned' : type,
-    )
-    this.#tables = [...tables.values()]
-    this.#computed = []
-    return types.map((type, at) => {
+    const computed: ComputedKey[] = []
+    const types = found.map((ownType, at) => {
+      const node = keys[at] as OperationNode
+      const type = ownType === 'timestamp' && !isInstant(node) ? 'zoned' : ownType
       if (type !== 'computed' && type !== 'zoned') return type
-      const key = computedKey(keys[at] as OperationNode, query)
-      this.#computed = [...this.#computed, key]
+      const key = computedKey(node, query)
+      computed.push(key)
       return isOpaque(this.#database, key.name) ? 'opaque' : type
     })
+    this.#tables = [...tables.values()]
+    this.#computed = computed
+    return types
   }
 
   /**
@@ -121,9 +122,7 @@ export class MysqlKeys implements KeyTypes {
    */
   static expectFitting(position: Position, keys: readonly OrderKey[]): void {
     if (position.some((text) => text !== null && !isWritten(text))) throw unreadable()
-    if (!MysqlKeys.fits(position, keys)) {
-      throw otherTypes()
-    }
+    if (!MysqlKeys.fits(position, keys)) throw otherTypes()
   }
 
   /** Whether these keys can have these texts. */

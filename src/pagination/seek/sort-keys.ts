@@ -77,7 +77,7 @@ export interface ResolvedQuery {
   readonly signature: string
 }
 
-/** Finds the types of keys, where the database needs them. */
+/** Finds the types of keys, where the database needs them. As an interface, because a bundle of `paginate` needs none. */
 export interface KeyTypes {
   typesOf(keys: readonly OperationNode[], base: SelectQueryNode): readonly MysqlType[]
   innerKeyOf(key: OperationNode, query: SelectQueryNode): InnerKey | undefined
