@@ -13,9 +13,8 @@ interface KnownDatabase {
 }
 
 const databases = new Map<string, KnownDatabase>()
-const maxDatabases = 1_000
-const maxTables = 1_000
-const maxOpaque = 1_000
+/** How many databases we remember, how many tables of each, and how many of its opaque expressions. */
+const maxKnown = 1_000
 
 /** A migration may change a table while the process runs, so columns are looked up again after this time. */
 const maxAgeMs = 10_000
@@ -73,7 +72,7 @@ export async function learnColumns(
   known.isMariadb = String(rows[0]?.posthasted2).includes('MariaDB')
   const current = String(rows[0]?.posthasted1)
   const learnedAt = performance.now()
-  if (tables.size > maxTables) tables.clear()
+  if (tables.size > maxKnown) tables.clear()
   for (const table of wanted) {
     const own = rows.filter(({ pht, phs }) => isSameName(pht, table.name) && isSameName(phs, table.schema ?? current))
     const isView = own.some(({ phc, phv }) => phc === null && /view/i.test(String(phv)))
@@ -101,14 +100,14 @@ export function isOpaque(database: string | undefined, expression: string): bool
 
 export function markOpaque(database: string, expressions: readonly string[]): void {
   const { opaque } = knownDatabase(database)
-  if (opaque.size > maxOpaque) opaque.clear()
+  if (opaque.size > maxKnown) opaque.clear()
   for (const expression of expressions) opaque.add(expression)
 }
 
 function knownDatabase(database: string): KnownDatabase {
   const known = databases.get(database)
   if (known !== undefined) return known
-  if (databases.size >= maxDatabases) databases.clear()
+  if (databases.size >= maxKnown) databases.clear()
   const added: KnownDatabase = { tables: new Map(), opaque: new Set(), isMariadb: false }
   databases.set(database, added)
   return added

@@ -26,9 +26,13 @@ export function instantOf(sql: OperationNode): OperationNode {
 }
 
 function localBound(seconds: OperationNode, sign: '-' | '+'): OperationNode {
-  const isSteady = raw`timestampdiff(second, from_unixtime(${seconds} - 10800), from_unixtime(${seconds} + 10800)) = 21600`
   const local = raw`from_unixtime(${seconds})`
-  return raw(['if(', ', ', ', ', ` ${sign} interval 3 hour)`], isSteady, local, local)
+  return raw(['if(', ' = 21600, ', ', ', ` ${sign} interval 3 hour)`], localSecondsAround(seconds), local, local)
+}
+
+/** How many seconds of local time the six hours around an instant take: 21600 unless the zone's offset changes in them. */
+function localSecondsAround(instant: OperationNode): OperationNode {
+  return raw`timestampdiff(second, from_unixtime(${instant} - 10800), from_unixtime(${instant} + 10800))`
 }
 
 export function timestampAt({ sql }: OrderKey, text: string): OperationNode {
@@ -117,8 +121,7 @@ function instantOfTime(sql: OperationNode): OperationNode {
 /** Whether the offset of the session's zone changes near the instant of the key, on MySQL. */
 export function isNearZoneChange({ sql, type }: OrderKey): OperationNode {
   const instant = type === 'timestamp' ? raw`unix_timestamp(${sql})` : instantOfTime(sql)
-  const hours = raw`timestampdiff(second, from_unixtime(${instant} - 10800), from_unixtime(${instant} + 10800))`
-  const isNear = raw`@@time_zone not like '%:%' and version() not like '%MariaDB%' and ifnull(${hours} <> 21600, 0)`
+  const isNear = raw`@@time_zone not like '%:%' and version() not like '%MariaDB%' and ifnull(${localSecondsAround(instant)} <> 21600, 0)`
   return type === 'timestamp' ? isNear : raw`if(concat(${sql}) like '____-%', ${isNear}, 0)`
 }
 

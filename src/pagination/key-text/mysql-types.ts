@@ -71,7 +71,7 @@ export function mysqlTypeOf(type: string, isComputed = false): MysqlType {
 
 function ownTypeOf(type: string): MysqlType {
   const [name = ''] = /^[a-z0-9]+/i.exec(type) ?? []
-  const family = families[name.toLowerCase()] ?? 'computed'
+  const family = familyOf(name.toLowerCase())
   if (family === 'enum') {
     const labels = [...type.matchAll(/'((?:[^']|'')*)'/g)].map(([, label = '']) => labelOf(label))
     return { labels }
@@ -86,40 +86,24 @@ function labelOf(written: string): string {
   return written.replaceAll("''", "'").replaceAll(/\\(.)/g, (_, letter: string) => escapes[letter] ?? letter)
 }
 
-const families: Readonly<Record<string, Exclude<MysqlType, object> | 'decimal' | 'enum'>> = {
-  tinyint: 'integer',
-  smallint: 'integer',
-  mediumint: 'integer',
-  int: 'integer',
-  bigint: 'integer',
-  year: 'number',
-  bit: 'number',
-  decimal: 'decimal',
-  float: 'double',
-  double: 'double',
-  uuid: 'plain',
-  inet4: 'plain',
-  inet6: 'plain',
-  date: 'plain',
-  datetime: 'plain',
-  time: 'plain',
-  timestamp: 'timestamp',
-  enum: 'enum',
-  set: 'set',
-  char: 'string',
-  varchar: 'string',
-  tinytext: 'string',
-  text: 'string',
-  mediumtext: 'string',
-  longtext: 'string',
-  // MariaDB stores JSON as text, in columns that it calls `longtext`. MySQL has a type for JSON.
-  json: 'computed',
-  binary: 'bytes',
-  varbinary: 'bytes',
-  tinyblob: 'bytes',
-  blob: 'bytes',
-  mediumblob: 'bytes',
-  longblob: 'bytes',
+/** The names of the types of each family. Other types, such as MySQL's JSON, count as computed. */
+const families = {
+  integer: ['tinyint', 'smallint', 'mediumint', 'int', 'bigint'],
+  number: ['year', 'bit'],
+  decimal: ['decimal'],
+  double: ['float', 'double'],
+  plain: ['uuid', 'inet4', 'inet6', 'date', 'datetime', 'time'],
+  timestamp: ['timestamp'],
+  enum: ['enum'],
+  set: ['set'],
+  // Also MariaDB's JSON: its columns are called `longtext`.
+  string: ['char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext'],
+  bytes: ['binary', 'varbinary', 'tinyblob', 'blob', 'mediumblob', 'longblob'],
+}
+
+function familyOf(name: string): keyof typeof families | 'computed' {
+  const names = Object.keys(families) as (keyof typeof families)[]
+  return names.find((family) => families[family].includes(name)) ?? 'computed'
 }
 
 /**
@@ -202,12 +186,9 @@ function unordered(): QueryUnsupportedError {
 }
 
 function columnType({ table, query, expressions }: Source, name: string, columnsOf: ColumnsOf): MysqlType | undefined {
-  if (table !== undefined) {
-    const lower = name.toLowerCase()
-    return columnsOf(table)?.find((column) => column.name === lower)?.type
-  }
-  if (query === undefined) return undefined
   const lower = name.toLowerCase()
+  if (table !== undefined) return columnsOf(table)?.find((column) => column.name === lower)?.type
+  if (query === undefined) return undefined
   const selected = query.selections?.find((selection) => selectionName(selection)?.toLowerCase() === lower)
   if (selected === undefined && !mayShow(query, name, expressions, columnsOf)) return undefined
   const node =

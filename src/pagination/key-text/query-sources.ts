@@ -75,13 +75,9 @@ function isInnerResult(
     seen.add(inner)
     if (inner.setOperations !== undefined) return true
     const selected = inner.selections?.find((selection) => selectionName(selection) === name)
-    if (selected === undefined) return isInnerResult(unqualified(column), inner, source.expressions, seen)
-    return isInnerResult(selectedNode(selected), inner, source.expressions, seen)
+    const innerKey = selected === undefined ? ReferenceNode.create(column.column as ColumnNode) : selectedNode(selected)
+    return isInnerResult(innerKey, inner, source.expressions, seen)
   })
-}
-
-function unqualified({ column }: ReferenceNode): ReferenceNode {
-  return { kind: 'ReferenceNode', column }
 }
 
 /**
