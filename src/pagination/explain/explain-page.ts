@@ -12,10 +12,9 @@ import type { QueryRunner, Row, SelectQuery } from '../seek/query-runner.ts'
 import { type SeekOptions, SeekQuery } from '../seek/seek-query.ts'
 import { type ResolvedQuery, reversed } from '../seek/sort-keys.ts'
 import { raw } from '../seek/sql-nodes.ts'
-import { catalogQuery } from './catalog.ts'
 import { readMysqlPlan } from './mysql-plan.ts'
 import { type PageShape, shapeOf } from './page-shape.ts'
-import type { Access, PlanReading } from './plan-reading.ts'
+import { type Access, catalogQuery, type PlanReading } from './plan-reading.ts'
 import { readPostgresPlan } from './postgres-plan.ts'
 import { readSqlitePlan } from './sqlite-plan.ts'
 
@@ -104,33 +103,37 @@ function readPlan(
 }
 
 function explanation(reading: PlanReading, shape: PageShape, runner: QueryRunner): PageExplanation {
-  const { access, plan, rowsRead, isTableAbsent, slowLookup, unusedIndex, unindexable, keepsMostRows } = reading
+  const { access, plan, rowsRead, isTableAbsent } = reading
   const counted = rowsRead === undefined ? { plan } : { rowsRead, plan }
   const view = isTableAbsent ? `its plan does not read \`${shape.driving?.name}\`, as if that was a view` : undefined
   const spoiled = shape.obstacle ?? (isTableAbsent ? (shape.unadvisable ?? view) : undefined)
   if (spoiled !== undefined) return { access: access === 'sort' ? 'sort' : 'scan', reason: spoiled, ...counted }
   if (access === 'seek') return { access, ...counted }
-  if (shape.unadvisable !== undefined) return { access, reason: shape.unadvisable, ...counted }
+  const remedy = remedyOf(reading, shape)
+  if (typeof remedy === 'string') return { access, reason: remedy, ...counted }
+  return { access, index: createIndex(remedy, runner), ...counted }
+}
+
+/** What an index must have to make the page a seek, or the reason why no index does. */
+function remedyOf(
+  { access, slowLookup, unusedIndex, unindexable, keepsMostRows }: PlanReading,
+  shape: PageShape,
+): TableNeed | string {
+  if (shape.unadvisable !== undefined) return shape.unadvisable
   if (slowLookup !== undefined && (unusedIndex !== undefined || access === 'scan')) {
     const lookup = shape.lookups.find(({ table }) => table.name === slowLookup)
-    if (lookup !== undefined) return { access, index: createIndex(lookup, runner), ...counted }
-    const reason = `\`${slowLookup}\` is read whole, and no index can be named for how it is joined`
-    return { access, reason, ...counted }
+    return lookup ?? `\`${slowLookup}\` is read whole, and no index can be named for how it is joined`
   }
   if (keepsMostRows) {
-    const reason = 'the filters keep most rows of the table, so the planner reads them in order and skips the others'
-    return { access, reason, ...counted }
+    return 'the filters keep most rows of the table, so the planner reads them in order and skips the others'
   }
   if (unindexable !== undefined) {
-    const reason = `\`${unindexable}\` is too long for an index: page by another column, or by a generated column of its beginning`
-    return { access, reason, ...counted }
+    return `\`${unindexable}\` is too long for an index: page by another column, or by a generated column of its beginning`
   }
-  if (unusedIndex === undefined) {
-    const index = createIndex({ ...shape, table: shape.driving as NamedTable }, runner)
-    return { access, index, ...counted }
+  if (unusedIndex !== undefined) {
+    return `the index \`${unusedIndex}\` would serve it, but the planner does not take it: are its statistics up to date?`
   }
-  const reason = `the index \`${unusedIndex}\` would serve it, but the planner does not take it: are its statistics up to date?`
-  return { access, reason, ...counted }
+  return { ...shape, table: shape.driving as NamedTable }
 }
 
 /**

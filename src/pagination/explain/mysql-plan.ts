@@ -3,9 +3,8 @@ import { findTables, parseMysqlDocument, type TablePlan } from '../../shared/ind
 import type { TableIndex } from '../../shared/index-advice/table-indexes.ts'
 import { QueryUnsupportedError } from '../errors.ts'
 import type { QueryRunner, Row } from '../seek/query-runner.ts'
-import { drivingIndexes } from './catalog.ts'
 import type { PageShape } from './page-shape.ts'
-import { fewRows, type PlanReading, smallTableBytes } from './plan-reading.ts'
+import { drivingIndexes, fewRows, type PlanReading, smallTableBytes } from './plan-reading.ts'
 
 /** Reads the plan of MariaDB or MySQL. Only `analyze` of MariaDB counts the rows that were read. */
 export async function readMysqlPlan(

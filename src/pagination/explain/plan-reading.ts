@@ -1,3 +1,9 @@
+import { AliasNode, IdentifierNode, type OperationNode, ParensNode, SelectionNode, SelectQueryNode } from 'kysely'
+import { indexesOf, type TableIndexes } from '../../shared/index-advice/table-indexes.ts'
+import type { QueryRunner, Row } from '../seek/query-runner.ts'
+import { limitNode } from '../seek/sql-nodes.ts'
+import type { PageShape } from './page-shape.ts'
+
 /** How the database reads a page: `'seek'` its own rows only, `'scan'` other rows too, `'sort'` the whole list first. */
 export type Access = 'seek' | 'scan' | 'sort'
 
@@ -31,3 +37,17 @@ export const smallTableBytes = 1_048_576
 
 /** Up to this number of rows from the right index, planners may sort them instead of reading them in its order. */
 export const fewRows = 250
+
+/** Reads rows of the database's catalog, through the executor of the explained query. */
+export function catalogQuery(runner: QueryRunner, query: OperationNode): Promise<Row[]> {
+  const from = AliasNode.create(ParensNode.create(query), IdentifierNode.create('phc'))
+  const selections = [SelectionNode.createSelectAll()]
+  // Without a limit, the session's `sql_select_limit` on MySQL would leave out rows.
+  return runner.rows(() => ({ ...SelectQueryNode.createFrom([from]), selections, limit: limitNode(1_000_000) }))
+}
+
+/** The indexes of the table that the page is read from. */
+export async function drivingIndexes({ driving }: PageShape, runner: QueryRunner): Promise<TableIndexes> {
+  if (driving === undefined) return { indexes: [], bytes: Infinity }
+  return await indexesOf(runner.dialect, driving.table, (query) => catalogQuery(runner, query))
+}

@@ -4,9 +4,8 @@ import type { NamedTable } from '../../shared/index-advice/query-conditions.ts'
 import { regclass, type TableIndex } from '../../shared/index-advice/table-indexes.ts'
 import type { QueryRunner, Row } from '../seek/query-runner.ts'
 import { raw } from '../seek/sql-nodes.ts'
-import { catalogQuery, drivingIndexes } from './catalog.ts'
 import type { PageShape } from './page-shape.ts'
-import { fewRows, mostRows, type PlanReading, smallTableBytes } from './plan-reading.ts'
+import { catalogQuery, drivingIndexes, fewRows, mostRows, type PlanReading, smallTableBytes } from './plan-reading.ts'
 
 /** A node of `explain (format json)`. */
 interface PlanNode {

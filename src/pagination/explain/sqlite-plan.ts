@@ -3,9 +3,8 @@ import type { NamedTable } from '../../shared/index-advice/query-conditions.ts'
 import type { TableIndex } from '../../shared/index-advice/table-indexes.ts'
 import type { QueryRunner, Row } from '../seek/query-runner.ts'
 import type { ResolvedQuery } from '../seek/sort-keys.ts'
-import { drivingIndexes } from './catalog.ts'
 import type { PageShape } from './page-shape.ts'
-import type { PlanReading } from './plan-reading.ts'
+import { drivingIndexes, type PlanReading } from './plan-reading.ts'
 
 /** A row of `explain query plan` (https://sqlite.org/eqp.html). */
 interface Step {
