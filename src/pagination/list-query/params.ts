@@ -10,7 +10,7 @@ import { isPlainObject } from '../../shared/plain-object.ts'
  *   made of them
  * @returns `undefined` for any other input
  */
-export function readParams(input: unknown, declared: Iterable<string> = []): ReadonlyMap<string, unknown> | undefined {
+export function readParams(input: unknown, declared: Iterable<string>): ReadonlyMap<string, unknown> | undefined {
   if (typeof input === 'string') return group(new URLSearchParams(queryOf(input)))
   if (input instanceof URLSearchParams) return group(input)
   if (input instanceof URL) return group(input.searchParams)
@@ -64,7 +64,7 @@ function group(params: URLSearchParams): Map<string, string | string[]> {
 /** The query of a URL or path; any other text is a query already. */
 function queryOf(text: string): string {
   if (!/^(?:https?:\/\/|\/)/i.test(text)) return text
-  const address = text.slice(0, (text.indexOf('#') + 1 || text.length + 1) - 1)
+  const [address = ''] = text.split('#', 1)
   const start = address.indexOf('?')
   return start === -1 ? '' : address.slice(start + 1)
 }
