@@ -6,7 +6,7 @@ import {
   type SelectQueryBuilder,
   type SelectQueryNode,
 } from 'kysely'
-import { parseMysqlDocument } from '../shared/index-advice/mysql-document.ts'
+import { parseMysqlDocument, type TablePlan } from '../shared/index-advice/mysql-document.ts'
 import { firstStepOf } from '../shared/index-advice/mysql-plan-tree.ts'
 import type { SqlDialect } from '../shared/sql/dialect.ts'
 import { type QueryNode, someNode } from '../shared/sql/query-tree.ts'
@@ -142,13 +142,6 @@ function rowsOfPostgresPlan(plan: unknown): number | undefined {
   return rows === undefined ? undefined : Number(rows)
 }
 
-interface MysqlTable {
-  readonly rows?: number
-  readonly rows_examined_per_scan?: number
-  /** The percentage of the rows that meet the conditions. */
-  readonly filtered?: number | string
-}
-
 /**
  * The rows of the first step. Version 1 of MySQL's JSON has no steps: there, the rows of the tables that the outermost
  * block joins are multiplied.
@@ -157,7 +150,7 @@ function rowsOfMysqlPlan(plan: unknown): number | undefined {
   const document = parseMysqlDocument(plan)
   const step = firstStepOf(document)
   if (step !== undefined) return step.estimated_rows === undefined ? undefined : Math.round(step.estimated_rows)
-  const tables: MysqlTable[] = []
+  const tables: TablePlan[] = []
   collectTables(Object(document).query_block, tables)
   if (tables.length === 0) return undefined
   const product = tables.reduce(
@@ -168,10 +161,10 @@ function rowsOfMysqlPlan(plan: unknown): number | undefined {
   return Math.round(product)
 }
 
-function collectTables(part: unknown, tables: MysqlTable[]): void {
+function collectTables(part: unknown, tables: TablePlan[]): void {
   if (typeof part !== 'object' || part === null) return
   for (const [name, value] of Object.entries(part)) {
-    if (name === 'table') tables.push(value as MysqlTable)
+    if (name === 'table') tables.push(value as TablePlan)
     // If the joined table has no index, MariaDB does not know how many of its rows match. Assume one, as for most foreign
     // keys.
     else if (name === 'block-nl-join' && value.attached_condition) tables.push({ ...value.table, rows: 1 })

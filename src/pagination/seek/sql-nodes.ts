@@ -185,18 +185,7 @@ export function conditionAsText(condition: OperationNode, quote: SqlStyle['quote
   return raw([`${columnText(column, quote)} ${operator.operator} `, ''], rightOperand)
 }
 
-const plainOperators: ReadonlySet<string> = /* @__PURE__ */ new Set([
-  '=',
-  '!=',
-  '<>',
-  '<',
-  '<=',
-  '>',
-  '>=',
-  'is',
-  'is not',
-  'in',
-])
+const plainOperators = /* @__PURE__ */ new Set<string>(['=', '!=', '<>', '<', '<=', '>', '>=', 'is', 'is not', 'in'])
 
 /** Text that is equal for equal expressions: `schema.table.column` of a column. */
 export function nodeKey(node: OperationNode): string {

@@ -164,14 +164,12 @@ export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, posit
   const [column] = dialect === 'postgres' ? keyTexts.postgres.columns(query.keys, false) : []
   const before = conditions.map((condition) => exists(opposite, dialect, condition, column))
   const found = before.length === 1 ? raw`${before[0] as OperationNode}` : raw`coalesce(${joined(before, ', ')})`
-  const session = dialect === 'mysql' ? sessionColumns(query.keys) : []
   const at = exists(query, dialect, isAt(query.keys, position, keyTexts[dialect]))
-  const mixed = mixedColumns(query, position)
   const columns = [
     asColumn(found, 'phb'),
     asColumn(at, 'phe'),
-    ...session,
-    ...mixed,
+    ...(dialect === 'mysql' ? sessionColumns(query.keys) : []),
+    ...mixedColumns(query, position),
     ...nullChecks(query, dialect, position, true),
   ]
   return withOnlyColumn(SelectQueryNode.create(query.base.with), joined(columns, ', '))
@@ -259,8 +257,11 @@ function mixedColumns(query: ResolvedQuery, position: Position): OperationNode[]
   const { base, keys } = query
   if (!mayBeMixed(keys, position)) return []
   const found = withOwnCondition(query, isNoNumber(keys[0] as OrderKey))
-  const tables = joined([base.from as OperationNode, ...(base.joins ?? [])], ' ')
-  return [asColumn(raw`(select 1 as x ${tables} where ${found} limit 1)`, 'posthastem0')]
+  return [asColumn(raw`(select 1 as x ${tablesIn(base)} where ${found} limit 1)`, 'posthastem0')]
+}
+
+function tablesIn({ from, joins = [] }: SelectQueryNode): OperationNode {
+  return from === undefined ? sqlText('') : joined([from, ...joins], ' ')
 }
 
 /**
@@ -273,8 +274,7 @@ function exists(
   condition: OperationNode,
   column: OperationNode = one,
 ): OperationNode {
-  const { from, joins = [] } = query.base
-  const tables = from === undefined ? sqlText('') : joined([from, ...joins], ' ')
+  const tables = tablesIn(query.base)
   const { terms } = keySqlOf(query.keys, dialect)
   const all = withOwnCondition(query, condition)
   return dialect === 'mssql'
