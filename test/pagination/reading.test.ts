@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { paginate, readChunks, readRows } from 'posthaste/pagination'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { cannedPostgres } from '../../bench/support/canned.ts'
 import { collectGarbage } from '../support/collect-garbage.ts'
 import { engines, type Opened } from './support/engines.ts'
 
@@ -66,3 +67,32 @@ describe('reading a large table', () => {
     await expect(before).rejects.toBe(reason)
   })
 })
+
+describe('an order in which each of two rows follows the other', () => {
+  it('does not make a reading endless', async () => {
+    const canned = cannedPostgres<{ numbers: { id: number } }>()
+    const read: number[] = []
+    const walk = async () => {
+      canned.rows = [
+        { id: 1, ...keyOf(1) },
+        { id: 2, ...keyOf(2) },
+      ]
+      const query = canned.db.selectFrom('numbers').selectAll()
+      for await (const chunk of readChunks(query, { unique: 'id', size: 1 })) {
+        const { id } = chunk.rows[0] as { id: number }
+        read.push(id)
+        canned.rows = [{ id }, { id: 3 - id }, { id }]
+      }
+    }
+    await expect(walk()).rejects.toMatchObject({
+      code: 'ERR_CURSOR_UNSTABLE',
+      message: expect.stringContaining('come round to a cursor'),
+    })
+    expect(read).toEqual([1, 2, 1])
+  })
+})
+
+/** The key as PostgreSQL's `record_send` writes it: the number of fields, the type, the length, the value. */
+function keyOf(id: number): object {
+  return { posthastek0: [1, 23, 4, id].map((value) => value.toString(16).padStart(8, '0')).join('') }
+}
