@@ -1,9 +1,10 @@
 import { runWork } from '../../shared/scope/work.ts'
 import { readReady } from '../ready-body.ts'
+import { headOf } from '../response-cache/fetch-cache.ts'
 import type { CachedRequest } from '../response-cache/rules/request-rules.ts'
 import { isSentOtherwise } from '../sent-response.ts'
 import type { Freshness, Validator } from './freshness.ts'
-import { varyWith } from './validator-rules.ts'
+import { setTag } from './validator-rules.ts'
 
 /**
  * Answers 304, or lets the handler answer and gives its answer an entity tag.
@@ -58,10 +59,6 @@ function tagged(
   const changed = new Headers(headers)
   // The server delimits a whole body by its length.
   if (body instanceof Uint8Array) changed.delete('transfer-encoding')
-  if (tag !== undefined) {
-    changed.set('etag', tag)
-    const varied = varyWith(changed.get('vary') ?? undefined, vary)
-    if (varied !== undefined) changed.set('vary', varied)
-  }
+  setTag(headOf(changed), vary, tag)
   return new Response(body, { status, statusText, headers: changed })
 }

@@ -1,10 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import { runWork } from '../../shared/scope/work.ts'
+import { setField } from '../response-cache/cached-answer.ts'
 import { holdAnswer } from '../response-cache/hold-answer.ts'
 import { fieldValue } from '../response-cache/rules/answer-head.ts'
 import type { CachedRequest } from '../response-cache/rules/request-rules.ts'
 import type { Freshness, Validator } from './freshness.ts'
-import { type GivenAnswer, varyWith } from './validator-rules.ts'
+import { type GivenAnswer, setTag } from './validator-rules.ts'
 
 /** Answers 304, or lets the handler answer and gives its answer an entity tag. */
 export function checkNode<Original>(
@@ -24,13 +25,7 @@ export function checkNode<Original>(
         return decision.reads === undefined ? next() : runWork({ reads: decision.reads }, next)
       }
       response.statusCode = 304
-      for (const [name, value] of decision.headers) {
-        const before = response.getHeader(name)
-        response.setHeader(
-          name,
-          name === 'vary' && before !== undefined ? (varyWith(fieldValue(before), [value]) as string) : value,
-        )
-      }
+      for (const [name, value] of decision.headers) setField(response, name, value)
       response.end()
     })
     // Middleware around may have thrown as the head was sent: pass the error on to the rest of the application.
@@ -45,7 +40,7 @@ function tagAnswer(response: ServerResponse, validator: Validator): void {
       answer = { status, headers: given.map(([name, value]) => [name.toLowerCase(), fieldValue(value)] as const) }
     },
     onStream() {
-      setTag(response, validator, validator.finishEarly(answer))
+      setTag(response, validator.vary, validator.finishEarly(answer))
       return { isCopied: false, isNeeded: true }
     },
     onBody() {
@@ -59,19 +54,7 @@ function tagAnswer(response: ServerResponse, validator: Validator): void {
   })
   const send = (tag: string | undefined) =>
     held.send(() => {
-      setTag(response, validator, tag)
+      setTag(response, validator.vary, tag)
       return undefined
     })
-}
-
-/**
- * Sets the entity tag. It replaces a tag of the body, such as Express's own, with which the next request could not be
- * compared.
- */
-function setTag(response: ServerResponse, { vary }: Validator, tag: string | undefined): void {
-  if (tag === undefined) return
-  response.setHeader('etag', tag)
-  const before = response.getHeader('vary')
-  const varied = varyWith(before === undefined ? undefined : fieldValue(before), vary)
-  if (varied !== undefined) response.setHeader('vary', varied)
 }

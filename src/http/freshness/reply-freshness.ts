@@ -2,10 +2,12 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { runWork } from '../../shared/scope/work.ts'
 import { isStream, noPayload, unwrapResponse } from '../compression/reply-compression.ts'
 import { LatePayload, payloadHook, type Reply } from '../payload-hook.ts'
+import { setField } from '../response-cache/cached-answer.ts'
 import { NodeCachedRequest } from '../response-cache/node-request.ts'
+import { headOf } from '../response-cache/reply-cache.ts'
 import { fieldValue } from '../response-cache/rules/answer-head.ts'
 import type { Freshness, Validator } from './freshness.ts'
-import { varyWith } from './validator-rules.ts'
+import { setTag } from './validator-rules.ts'
 
 /** A request of Fastify, on any server, with any logger and type provider, as hooks see it. */
 export interface HookRequest {
@@ -47,7 +49,8 @@ export function createFreshnessHooks(freshness: Freshness<HookRequest>): RouteFr
           return decision.reads === undefined ? next() : runWork({ reads: decision.reads }, next)
         }
         reply.code(304)
-        for (const [name, value] of decision.headers) setField(reply, name, value)
+        const head = headOf(reply)
+        for (const [name, value] of decision.headers) setField(head, name, value)
         reply.send(noPayload(raw))
       }, next)
     },
@@ -59,24 +62,13 @@ export function createFreshnessHooks(freshness: Freshness<HookRequest>): RouteFr
       const payload = unwrapResponse(given, reply)
       const headers = Object.entries(reply.getHeaders()).map(([name, value]) => [name, fieldValue(value)] as const)
       const answer = { status: reply.statusCode, headers }
-      if (isStream(payload)) return tagReply(reply, validator, payload, validator.finishEarly(answer))
+      const tagPayload = (tag: string | undefined) => {
+        setTag(headOf(reply), validator.vary, tag)
+        return payload
+      }
+      if (isStream(payload)) return tagPayload(validator.finishEarly(answer))
       const finishing = validator.finish(answer).catch(() => undefined)
-      return new LatePayload(finishing.then((tag) => () => tagReply(reply, validator, payload, tag)))
+      return new LatePayload(finishing.then((tag) => () => tagPayload(tag)))
     }),
   }
-}
-
-function tagReply(reply: Reply, validator: Validator, payload: unknown, tag: string | undefined): unknown {
-  if (tag === undefined) return payload
-  reply.header('etag', tag)
-  const before = reply.getHeader('vary')
-  const varied = varyWith(before === undefined ? undefined : fieldValue(before), validator.vary)
-  if (varied !== undefined) reply.header('vary', varied)
-  return payload
-}
-
-function setField(reply: Reply, name: string, value: string): void {
-  const before = reply.getHeader(name)
-  if (name === 'vary' && before !== undefined) reply.header(name, varyWith(fieldValue(before), [value]) as string)
-  else reply.header(name, value)
 }

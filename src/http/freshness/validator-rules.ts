@@ -1,4 +1,5 @@
 import vary from 'vary'
+import { setField, type WritableHead } from '../response-cache/cached-answer.ts'
 import { type AnswerHead, headerOf } from '../response-cache/rules/answer-head.ts'
 import { isHeaderName, varyNames } from '../response-cache/rules/answer-rules.ts'
 import { parseDirectives } from '../response-cache/rules/freshness.ts'
@@ -31,16 +32,22 @@ export function keptHeaders(
     const value = header(name)
     return value === undefined ? [] : [[name, value] as const]
   })
-  const varied = varyWith(header('vary'), varying)
-  return varied === undefined ? kept : [...kept, ['vary', varied]]
+  const varied = vary.append(header('vary') ?? '', [...varying])
+  return varied === '' ? kept : [...kept, ['vary', varied]]
 }
 
 /**
- * Adds names to the value of `Vary`. Returns `undefined` if it had no value and no name is added.
+ * Sets the entity tag. It replaces a tag of the body, such as Express's own, with which the next request could not be
+ * compared.
  *
- * @param fields - each a name, or several with commas between them
+ * @param varying - names to add to `Vary`
  */
-export function varyWith(before: string | undefined, fields: readonly string[]): string | undefined {
-  const names = fields.flatMap((field) => varyNames(field))
-  return names.length === 0 ? before : vary.append(before ?? '', names)
+export function setTag(
+  head: Pick<WritableHead, 'getHeader' | 'setHeader'>,
+  varying: readonly string[],
+  tag: string | undefined,
+): void {
+  if (tag === undefined) return
+  head.setHeader('etag', tag)
+  for (const name of varying) setField(head, 'vary', name)
 }

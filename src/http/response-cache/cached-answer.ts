@@ -1,6 +1,7 @@
 import vary from 'vary'
 import type { Encoding } from '../compression/codecs.ts'
 import { fieldValue, headerOf } from './rules/answer-head.ts'
+import { varyNames } from './rules/answer-rules.ts'
 import { bodyHeaders, hasAnswer, isUnchanged } from './rules/conditions.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 import type { StoredResponse } from './stored-response.ts'
@@ -89,7 +90,7 @@ export function setAnswerHeaders(
     const before = present.includes(name) ? head.getHeader(name) : undefined
     // A header that has this value already keeps the form in which it was set.
     if (before !== undefined && fieldValue(before) === value) continue
-    head.setHeader(name, name !== 'vary' || before === undefined ? value : vary.append(fieldValue(before), value))
+    setField(head, name, value)
   }
 }
 
@@ -133,10 +134,15 @@ export function finishAnswerHeaders(
 ): void {
   for (const [name, value] of headers) {
     if (!(isReportOnly ? reportHeaders : cacheHeaders).has(name)) continue
-    const before = name === 'vary' ? head.getHeader(name) : undefined
-    head.setHeader(name, before === undefined ? value : vary.append(fieldValue(before), value))
+    setField(head, name, value)
   }
   if (status === 304) removeBodyHeaders(head)
+}
+
+/** Sets a header. The names of a `Vary` are added to those that are set already. */
+export function setField(head: Pick<WritableHead, 'getHeader' | 'setHeader'>, name: string, value: string): void {
+  const before = name === 'vary' ? head.getHeader(name) : undefined
+  head.setHeader(name, before === undefined ? value : vary.append(fieldValue(before), varyNames(value)))
 }
 
 const reportHeaders: ReadonlySet<string> = new Set(['age', 'cache-status'])

@@ -108,7 +108,7 @@ function withoutKnown(response: Response, request: CachedRequest, discard: (resp
   return new Response(null, { status: 304, headers })
 }
 
-function headOf(headers: Headers): WritableHead {
+export function headOf(headers: Headers): WritableHead {
   return {
     getHeaderNames: () => [...headers.keys()],
     getHeader: (name) => headers.get(name) ?? undefined,

@@ -321,7 +321,7 @@ function readAway(payload: unknown, isCopied: boolean): null | LatePayload {
   return null
 }
 
-function headOf(reply: Reply): WritableHead {
+export function headOf(reply: Reply): WritableHead {
   return {
     getHeaderNames: () => Object.keys(reply.getHeaders()),
     getHeader: (name) => reply.getHeader(name),
