@@ -10,6 +10,7 @@ import { createWarner, type OnWarn } from '../../shared/warnings.ts'
 import { resolveHttpCacheOptions } from '../response-cache/http-cache-options.ts'
 import { responseKey } from '../response-cache/response-key.ts'
 import { varyingHeaders } from '../response-cache/rules/answer-rules.ts'
+import { namesTag } from '../response-cache/rules/conditions.ts'
 import { withHeaderRules } from '../response-cache/rules/harmless-headers.ts'
 import { bypassReason, type CachedRequest } from '../response-cache/rules/request-rules.ts'
 import { type GivenAnswer, keptHeaders, validatorFault } from './validator-rules.ts'
@@ -109,7 +110,8 @@ export function createFreshness<Request>(
       const given = request.header('if-none-match') ?? undefined
       if (given !== undefined && learned !== undefined && areVariedSame(request, learned.varied)) {
         const current = currentTag(name, learned, tags, before)
-        if (current !== undefined && matches(given, current)) {
+        // `*` does not match: it asks whether there is an answer at all, which the stamps do not say.
+        if (current !== undefined && (given === current || namesTag(given, current.slice('W/'.length)))) {
           return { kind: 'fresh', headers: [['etag', current], ...learned.headers] }
         }
       }
@@ -210,16 +212,6 @@ function sameStamps(one: TagStamps, other: TagStamps): boolean {
   if (one.generation !== other.generation || one.stamps.length !== other.stamps.length) return false
   for (let index = 0; index < one.stamps.length; index++) if (one.stamps[index] !== other.stamps[index]) return false
   return true
-}
-
-/**
- * Compares entity tags without the mark of weakness (RFC 9110, 13.1.2). `*` does not match: it asks whether there is an
- * answer at all, which the stamps do not say.
- */
-function matches(given: string, current: string): boolean {
-  if (given === current) return true
-  const opaque = current.slice('W/'.length)
-  return given.split(',').some((tag) => tag.trim().replace(/^W\//, '') === opaque)
 }
 
 /** Clients choose most of a key, and names stay in memory, so longer ones are hashed. */

@@ -13,12 +13,20 @@ export function isUnchanged(
 ): boolean {
   const tags = request.header('if-none-match') ?? undefined
   if (tags !== undefined) {
-    // Compare the whole field first: a tag may hold a comma.
-    if (tags.trim() === '*' || withoutWeakMark(tags) === etag) return true
-    return tags.split(',').some((tag) => withoutWeakMark(tag) === etag)
+    return tags.trim() === '*' || namesTag(tags, etag)
   }
   const since = request.header('if-modified-since') ?? undefined
   return since !== undefined && lastModified !== undefined && parseHttpDate(lastModified) <= parseHttpDate(since)
+}
+
+/**
+ * Whether a value of `If-None-Match` names the entity tag.
+ *
+ * @param etag - without the mark of weakness
+ */
+export function namesTag(field: string, etag: string | undefined): boolean {
+  // Compare the whole field first: a tag may hold a comma.
+  return withoutWeakMark(field) === etag || field.split(',').some((tag) => withoutWeakMark(tag) === etag)
 }
 
 /**

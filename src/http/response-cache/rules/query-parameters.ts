@@ -10,12 +10,17 @@ export function isReadableQuery(query: string): boolean {
   // matters.
   if (!/^[!-"$-~]*$/.test(query)) return false
   if (query.length > maxParameters && query.split('&').length > maxParameters) return false
-  if (!query.includes('%')) return true
+  return isDecodable(query)
+}
+
+/** Escapes that are not UTF-8 are errors in one framework and U+FFFD in another. */
+export function isDecodable(text: string): boolean {
+  if (!text.includes('%')) return true
   try {
-    decodeURIComponent(query)
+    decodeURIComponent(text)
     return true
   } catch {
-    return false // escapes that are not UTF-8
+    return false
   }
 }
 
@@ -54,8 +59,7 @@ function rootOf(name: string): string {
 
 /** The name as a parser reads it; `qs` reads brackets before it decodes, and after. */
 function nameOf(parameter: string): string {
-  const end = parameter.indexOf('=')
-  const name = end === -1 ? parameter : parameter.slice(0, end)
+  const name = rawName(parameter)
   return name.includes('%') ? decodeURIComponent(name) : name
 }
 

@@ -1,5 +1,5 @@
 import type { HttpCacheSettings } from '../http-cache-options.ts'
-import { hidesListedParameter, isReadableQuery, unlistedParameter } from './query-parameters.ts'
+import { hidesListedParameter, isDecodable, isReadableQuery, unlistedParameter } from './query-parameters.ts'
 
 /** A request to a cached route. */
 export interface CachedRequest<Request = unknown> {
@@ -58,14 +58,3 @@ const specialHeaders: ReadonlySet<string> = new Set([
 
 /** Headers with credentials in most applications. Nobody needs a warning that they bypass the cache. */
 const personalHeaders: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key'])
-
-/** Escapes that are not UTF-8 are errors in one framework and U+FFFD in another. */
-function isDecodable(path: string): boolean {
-  if (!path.includes('%')) return true
-  try {
-    decodeURIComponent(path)
-    return true
-  } catch {
-    return false
-  }
-}
