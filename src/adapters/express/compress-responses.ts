@@ -1,12 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { createResponseCompressor } from '../../http/compression/compressor.ts'
 import { compressNodeResponse } from '../../http/compression/node-compression.ts'
-import {
-  type CompressResponsesOptions,
-  compressResponsesOptions,
-  filterOption,
-  savingsRecorder,
-} from '../../http/compression/savings.ts'
+import { type CompressResponsesOptions, createResponseCompression } from '../../http/compression/savings.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
 import { createExpressLabels } from '../../http/express-labels.ts'
 import type { ExpressRequest } from '../../http/express-tree.ts'
@@ -43,10 +37,8 @@ export function compressResponses<
       next()
     }
   }
-  const compressor = createResponseCompressor(options, compressResponsesOptions)
-  const isWanted = filterOption(options)
+  const { compressor, isWanted, save } = createResponseCompression(options)
   const labelOf = createExpressLabels()
-  const save = options.monitor && savingsRecorder(options.monitor)
   return (request, response, next) => {
     if (typeof next !== 'function') throw wrongFramework('compressResponses', 'express')
     const isOff = () => {

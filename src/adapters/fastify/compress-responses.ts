@@ -1,12 +1,6 @@
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest, onSendHookHandler } from 'fastify'
-import { createResponseCompressor } from '../../http/compression/compressor.ts'
 import { compressionHooks, compressPayload } from '../../http/compression/reply-compression.ts'
-import {
-  type CompressResponsesOptions,
-  compressResponsesOptions,
-  filterOption,
-  savingsRecorder,
-} from '../../http/compression/savings.ts'
+import { type CompressResponsesOptions, createResponseCompression } from '../../http/compression/savings.ts'
 import { unmatched } from '../../http/measure-request.ts'
 import { payloadHook } from '../../http/payload-hook.ts'
 import { isEncodedByCache } from '../../http/response-cache/reply-cache.ts'
@@ -25,10 +19,7 @@ import { plugin } from './plugin.ts'
 export const compressResponses: FastifyPluginCallback<CompressResponsesOptions<FastifyRequest, FastifyReply>> = plugin(
   'compressResponses',
   (app, options, done) => {
-    const { monitor } = options
-    const compressor = createResponseCompressor(options, compressResponsesOptions)
-    const isWanted = filterOption(options)
-    const save = monitor && savingsRecorder(monitor)
+    const { compressor, isWanted, save } = createResponseCompression(options)
     const encode = (request: FastifyRequest, reply: FastifyReply, payload: unknown): unknown => {
       const { config, url } = request.routeOptions
       if (config.compress === false || isEncodedByCache(request) || !isWanted(request, reply)) return payload

@@ -1,12 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono'
-import { createResponseCompressor } from '../../http/compression/compressor.ts'
 import { compressFetchResponse } from '../../http/compression/fetch-compression.ts'
-import {
-  type CompressResponsesOptions,
-  compressResponsesOptions,
-  filterOption,
-  savingsRecorder,
-} from '../../http/compression/savings.ts'
+import { type CompressResponsesOptions, createResponseCompression } from '../../http/compression/savings.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
 import { answerByNext, patternOf, replaceResponse } from './context.ts'
 
@@ -31,9 +25,7 @@ export function compressResponses(
       return answerByNext(next)
     }
   }
-  const compressor = createResponseCompressor(options, compressResponsesOptions)
-  const isWanted = filterOption(options)
-  const save = options.monitor && savingsRecorder(options.monitor)
+  const { compressor, isWanted, save } = createResponseCompression(options)
   return async (c, next) => {
     if (typeof next !== 'function') throw wrongFramework('compressResponses', 'hono')
     await next()

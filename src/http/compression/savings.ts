@@ -1,5 +1,6 @@
 import { expectObject, type OptionKinds } from '../../shared/arguments.ts'
 import { type CompressOptions, compressOptions } from './compress-options.ts'
+import { createResponseCompressor, type ResponseCompressor } from './compressor.ts'
 
 /** Where compression reports what it saved; a `PerformanceMonitor` is one. */
 export interface SavingsReport {
@@ -14,17 +15,26 @@ export interface CompressResponsesOptions<Request = unknown, Response = unknown>
   readonly monitor?: SavingsReport | undefined
 }
 
-export const compressResponsesOptions: OptionKinds<CompressResponsesOptions> = {
+const compressResponsesOptions: OptionKinds<CompressResponsesOptions> = {
   ...compressOptions,
   filter: 'function',
   monitor: 'own',
 }
 
-/** The user's `filter`, or one that takes every answer. */
-export function filterOption<Request, Response>({
-  filter,
-}: CompressResponsesOptions<Request, Response>): (request: Request, response: Response) => boolean {
-  return filter ?? (() => true)
+/** What `compressResponses` needs in any framework. */
+interface ResponseCompression<Request, Response> {
+  readonly compressor: ResponseCompressor
+  readonly isWanted: (request: Request, response: Response) => boolean
+  readonly save: RecordSaving | undefined
+}
+
+/** @throws TypeError or RangeError for a wrong option */
+export function createResponseCompression<Request, Response>(
+  options: CompressResponsesOptions<Request, Response>,
+): ResponseCompression<Request, Response> {
+  const compressor = createResponseCompressor(options, compressResponsesOptions)
+  const { filter = () => true, monitor } = options
+  return { compressor, isWanted: filter, save: monitor && savingsRecorder(monitor) }
 }
 
 /** What compression saved on a route since the start. */
@@ -38,10 +48,10 @@ interface RouteSavings {
 }
 
 /** Counts an answer that was encoded. */
-export type RecordSaving = (method: string, route: string, rawBytes: number, sentBytes: number) => void
+type RecordSaving = (method: string, route: string, rawBytes: number, sentBytes: number) => void
 
 /** Reports the savings as the source `compression`. Every compressor with the same report gets the same recorder. */
-export function savingsRecorder(report: SavingsReport): RecordSaving {
+function savingsRecorder(report: SavingsReport): RecordSaving {
   expectObject(report, 'monitor', ['addSource'], 'a PerformanceMonitor')
   const known = recorderByReport.get(report)
   if (known !== undefined) return known
