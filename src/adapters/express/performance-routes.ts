@@ -3,7 +3,7 @@ import { readHttpRequest, sendAnswer } from '../../http/answer.ts'
 import { expectExpress } from '../../http/expect-call.ts'
 import { type ExpressRequest, pathOf } from '../../http/express-tree.ts'
 import { closeIfDraining } from '../../http/measure-request.ts'
-import { noteMiddleware, noteMount } from '../../http/performance/own-paths.ts'
+import { rememberRoutes } from '../../http/performance/own-paths.ts'
 import {
   createPerformanceRoutes,
   findHandler,
@@ -36,12 +36,12 @@ export function performanceRoutes<Request extends ExpressRequest = ExpressReques
     const handle = findHandler(routes, method, path)
     if (handle === undefined) return next()
     if (!monitor.ignores(method, pathOf(request))) monitor.setRoute(request, null)
-    noteMount(monitor, routes, baseUrl)
+    noteMount(baseUrl)
     closeIfDraining(monitor, response)
     handle(readHttpRequest(request, originalUrl, path))
       .then((answer) => sendAnswer(response, method, answer))
       .catch(next)
   }
-  noteMiddleware(monitor, routes, middleware)
+  const noteMount = rememberRoutes(monitor, routes, middleware)
   return markMayPrecedeGuard(middleware)
 }

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import { readHttpRequest } from '../../http/answer.ts'
 import { closeIfDraining } from '../../http/measure-request.ts'
+import { rememberRoutes } from '../../http/performance/own-paths.ts'
 import {
   createPerformanceRoutes,
   type PerformanceRoutesOptions,
@@ -30,7 +31,9 @@ export const performanceRoutes: FastifyPluginCallback<FastifyPerformanceRoutesOp
   'performanceRoutes',
   (app, { monitor, ...options }, done) => {
     const config = { monitor: false } as const
-    for (const [path, handle] of createPerformanceRoutes(monitor, options, loadPage)) {
+    const routes = createPerformanceRoutes(monitor, options, loadPage)
+    rememberRoutes(monitor, routes)
+    for (const [path, handle] of routes) {
       const serve = (url: string) => {
         app.get(url, { config, exposeHeadRoute: true }, async (request, reply) => {
           closeIfDraining(monitor, reply.raw)

@@ -3,7 +3,7 @@ import { markMayPrecedeGuard } from '../../http/admission/load-guard.ts'
 import type { HttpAnswer, HttpRequest } from '../../http/answer.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
 import { closeIfDraining } from '../../http/measure-request.ts'
-import { noteMiddleware, noteMount } from '../../http/performance/own-paths.ts'
+import { rememberRoutes } from '../../http/performance/own-paths.ts'
 import {
   createPerformanceRoutes,
   findHandler,
@@ -39,10 +39,10 @@ export function performanceRoutes(
     if (!monitor.ignores(method, path)) monitor.setRoute(c, null)
     const { incoming, outgoing } = nodeBindings(c)
     closeIfDraining(monitor, outgoing)
-    noteMount(monitor, routes, mountOf(path, incoming?.url))
+    noteMount(mountOf(path, incoming?.url))
     return answerWith(c, handle)
   }
-  noteMiddleware(monitor, routes, middleware)
+  const noteMount = rememberRoutes(monitor, routes, middleware)
   return markMayPrecedeGuard(middleware)
 }
 

@@ -4,7 +4,7 @@ type Routes = ReadonlyMap<string, unknown>
 /** The routes of a monitor, and what is known of the middleware that serves them. */
 interface OwnRoutes {
   readonly routes: Routes
-  middleware?: object
+  readonly middleware: object | undefined
   /** Where it was mounted when it answered. */
   readonly mounts: Set<string>
 }
@@ -14,19 +14,13 @@ const ownByMonitor = new WeakMap<object, OwnRoutes[]>()
 /** The most mounts that are remembered. A mount with parameters has as many paths as its clients like. */
 const maxMounts = 100
 
-export function rememberRoutes(monitor: object, routes: Routes): void {
-  ownByMonitor.set(monitor, [...(ownByMonitor.get(monitor) ?? []), { routes, mounts: new Set() }])
-}
-
-export function noteMiddleware(monitor: object, routes: Routes, middleware: object): void {
-  const own = find(monitor, routes)
-  if (own !== undefined) own.middleware = middleware
-}
-
-/** Remembers where the middleware of these routes is mounted. */
-export function noteMount(monitor: object, routes: Routes, mount: string): void {
-  const { mounts } = find(monitor, routes) ?? {}
-  if (mounts !== undefined && mounts.size < maxMounts) mounts.add(mount)
+/** @returns a function to be told where the middleware is mounted when it answers */
+export function rememberRoutes(monitor: object, routes: Routes, middleware?: object): (mount: string) => void {
+  const mounts = new Set<string>()
+  ownByMonitor.set(monitor, [...(ownByMonitor.get(monitor) ?? []), { routes, middleware, mounts }])
+  return (mount) => {
+    if (mounts.size < maxMounts) mounts.add(mount)
+  }
 }
 
 /**
@@ -56,8 +50,4 @@ export function isPerformancePath(
 
 function withoutSlash(path: string): string {
   return path.replace(/(.)\/$/, '$1')
-}
-
-function find(monitor: object, routes: Routes): OwnRoutes | undefined {
-  return ownByMonitor.get(monitor)?.find((own) => own.routes === routes)
 }

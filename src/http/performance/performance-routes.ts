@@ -13,7 +13,6 @@ import { rememberGate } from '../server-timing.ts'
 import { type Authorize, createGate } from './authorize.ts'
 import { createLivePage, type LoadPage } from './live-page.ts'
 import { prefersOpenMetrics } from './negotiate-metrics.ts'
-import { rememberRoutes } from './own-paths.ts'
 import { serializeStats, withCasing } from './serialize-stats.ts'
 
 /** Options of `performanceRoutes`, the same for every framework. */
@@ -126,7 +125,6 @@ export function createPerformanceRoutes(
       })
     }
   }
-  rememberRoutes(monitor, routes)
   return routes
 }
 
