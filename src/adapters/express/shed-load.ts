@@ -34,12 +34,11 @@ export function shedLoad<Request extends ExpressRequest = ExpressRequest>(
     }
     const { method, originalUrl } = request
     if (guard.admits(method, originalUrl, response)) return next()
-    const isOwn = isPerformancePath(monitor, pathOf(request), (own) => pathsAt(request, own))
+    if (isPerformancePath(monitor, pathOf(request), (own) => pathsAt(request, own))) return next()
     guard.hold({
       request,
       response,
       original: request,
-      isOwn,
       run: next,
       refuse: (seconds) => sendRefusal(response, seconds),
       drop: () => {},

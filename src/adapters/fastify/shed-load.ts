@@ -38,7 +38,6 @@ export const shedLoad: FastifyPluginCallback<ShedLoadOptions> = plugin(
         request,
         response,
         original,
-        isOwn: false,
         run,
         refuse: (seconds) => sendRefusal(reply.hijack().raw, seconds),
         drop: () => reply.hijack(),

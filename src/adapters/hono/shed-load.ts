@@ -24,7 +24,7 @@ export function shedLoad(monitor: PerformanceMonitor, options: ShedOptions<Conte
   expectMonitor(monitor)
   const guard = new LoadGuard(monitor, options)
   let isPlaceKnown = false
-  const middleware: MiddlewareHandler = (c, next) => {
+  return (c, next) => {
     if (typeof next !== 'function') throw wrongFramework('shedLoad', 'hono')
     const { incoming: request, outgoing: response } = nodeBindings(c)
     if (response === undefined) {
@@ -44,16 +44,14 @@ export function shedLoad(monitor: PerformanceMonitor, options: ShedOptions<Conte
     }
     if (guard.admits(request.method as string, request.url as string, response)) return answerByNext(next)
     const { path } = c.req
-    const isOwn = isPerformancePath(monitor, path, (own) =>
-      matchedRoutes.some(({ handler }) => handler === own) ? [path] : undefined,
-    )
+    const pathsAt = (own: object) => (matchedRoutes.some(({ handler }) => handler === own) ? [path] : undefined)
+    if (isPerformancePath(monitor, path, pathsAt)) return answerByNext(next)
     const refusal = new Promise<number | undefined>((resolve) => {
       const run = () => resolve(undefined)
-      guard.hold({ request, response, original: c, isOwn, run, refuse: resolve, drop: () => resolve(0) })
+      guard.hold({ request, response, original: c, run, refuse: resolve, drop: () => resolve(0) })
     })
     return runUnlessRefused(refusal, next)
   }
-  return middleware
 }
 
 /** @param refusal - `undefined` when the request may run, else the seconds of `Retry-After` */

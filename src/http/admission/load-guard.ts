@@ -29,8 +29,6 @@ export interface Arrival<Original> {
   readonly response: ServerResponse
   /** The framework's own request, for the option `priority`. */
   readonly original: Original
-  /** Whether the monitor's own routes answer it. */
-  readonly isOwn: boolean
   /** Runs the rest of the application. */
   readonly run: () => void
   /** Turns the request away, with this `Retry-After`. */
@@ -103,8 +101,8 @@ export class LoadGuard<Original> implements AdmissionSource {
   }
 
   /**
-   * Whether the request may run at once, which the adapter then does. Otherwise the adapter calls {@link hold}. Every request
-   * pays for this: it allocates nothing.
+   * Whether the request may run at once, which the adapter then does. Otherwise the adapter calls {@link hold}, unless the
+   * monitor's own routes answer the request. Every request pays for this: it allocates nothing.
    */
   admits(method: string, url: string, response: ServerResponse): boolean {
     let measured = this.#measured.latest
@@ -130,11 +128,7 @@ export class LoadGuard<Original> implements AdmissionSource {
 
   /** Queues or refuses a request right after {@link admits} did not let it in. */
   hold(arrival: Arrival<Original>): void {
-    const { request, response, isOwn, run } = arrival
-    if (isOwn) {
-      run()
-      return
-    }
+    const { request, response, run } = arrival
     const { measured, limit } = this.#atEntrance!
     this.#atEntrance = undefined
     const priority = this.#priorityOf(arrival.original)

@@ -245,7 +245,6 @@ export function simulateLoad(options: LoadOptions): LoadResult {
         request: message,
         response: outgoing,
         original: request,
-        isOwn: false,
         run,
         refuse: (seconds) => sendRefusal(outgoing, seconds),
         drop: () => {},
