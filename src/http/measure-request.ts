@@ -1,4 +1,5 @@
-import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { openRequestScope, QueryScope } from '../database/n-plus-one/query-scope.ts'
 import type { PerformanceMonitor } from '../monitor/monitor.ts'
 import type { OpenRequest } from '../monitor/traffic/open-requests.ts'
 import type { Outcome } from '../monitor/types.ts'
@@ -47,16 +48,6 @@ export function measuredRequestsOf(monitor: object): MeasuredRequests | undefine
   return requestsByMonitor.get(monitor)
 }
 
-/** The scope that the queries of a request belong to. */
-interface RequestScope {
-  readonly request: OpenRequestScope
-  run<Result>(fn: () => Result): Result
-  end(): void
-}
-
-/** Opens a scope, or returns `undefined` while nothing needs scopes. Calls `name` when the scope ends. */
-type OpenScope<Scope extends RequestScope> = (name: () => string) => Scope | undefined
-
 /** The pattern of the route that answered, such as `/users/:id`. */
 type LabelOf<Original> = (original: Original, status: number) => string
 
@@ -66,13 +57,13 @@ type LabelOf<Original> = (original: Original, status: number) => string
  * @param original - the framework's own request, which the user may have called `setRoute` with
  * @returns the scope to run the handler in, with {@link runInScope}
  */
-type MeasureRequest<Scope> = <Original extends object>(
+type MeasureRequest = <Original extends object>(
   method: string,
   request: IncomingMessage,
   response: ServerResponse,
   original: Original,
   labelOf: LabelOf<Original>,
-) => Scope | undefined
+) => QueryScope | undefined
 
 /** Options of `monitorRequests`. `Request` is the framework's own. */
 export interface MonitorRequestsOptions<Request = unknown> {
@@ -143,11 +134,12 @@ export function labelOption<Original>(
   }
 }
 
-export function createRequestMeasure<Scope extends RequestScope>(
+/** @param openScope - passed in, because `http/` imports no feature */
+export function createRequestMeasure(
   monitor: RequestMonitor,
-  openScope: OpenScope<Scope>,
+  openScope: typeof openRequestScope,
   { deadlineMs, maySeeTiming }: Partial<ScopeSettings> = {},
-): MeasureRequest<Scope> {
+): MeasureRequest {
   const requests = requestsByMonitor.get(monitor) ?? { latest: undefined, byResponse: new WeakMap(), keepsAll: false }
   requestsByMonitor.set(monitor, requests)
   return (method, request, response, original, labelOf) => {
@@ -185,8 +177,8 @@ export function createRequestMeasure<Scope extends RequestScope>(
 /** Ends what the request waits for, if its client has left. @returns where its time went */
 function endScope(
   scope: OpenRequestScope | undefined,
-  request: Pick<IncomingMessage, 'headers' | 'aborted'>,
-  response: ClosedResponse,
+  request: IncomingMessage,
+  response: ServerResponse,
 ): OpenRequestScope['waits'] | undefined {
   if (scope === undefined) return undefined
   scope.end()
@@ -230,15 +222,8 @@ export function routeLabel<Original extends object>(
   }
 }
 
-export function runInScope<Result>(scope: RequestScope | undefined, run: () => Result): Result {
+export function runInScope<Result>(scope: QueryScope | undefined, run: () => Result): Result {
   return scope === undefined ? run() : scope.run(run)
-}
-
-/** The part of Node's response, HTTP/1 or HTTP/2, that shows how it ended. */
-interface ClosedResponse {
-  readonly writableEnded: boolean
-  readonly headersSent: boolean
-  getHeader(name: string): OutgoingHttpHeader | undefined
 }
 
 /**
@@ -246,10 +231,7 @@ interface ClosedResponse {
  * closes: neither was aborted. `writableFinished` would be wrong here: it is false for a whole answer to an injected request,
  * and true for an aborted HTTP/2 stream.
  */
-function outcomeOf(
-  request: Pick<IncomingMessage, 'headers' | 'aborted' | 'method' | 'httpVersionMajor'>,
-  response: ClosedResponse,
-): Outcome {
+function outcomeOf(request: IncomingMessage, response: ServerResponse): Outcome {
   if (isEventStream(response)) return 'stream'
   // Over HTTP/2 the answer to HEAD ends with its head.
   const isEnded =
@@ -268,11 +250,11 @@ function timedOutcome(outcome: Outcome, status: number): 'completed' | 'aborted'
 
 const eventStream = 'text/event-stream'
 
-function isEventStream(response: ClosedResponse): boolean {
+function isEventStream(response: ServerResponse): boolean {
   const contentType = response.getHeader('content-type')
   if (contentType !== undefined) return String(contentType).startsWith(eventStream)
   // Node keeps headers that were given to `writeHead()` only in the text that it sent. A stream has no `Content-Length`.
-  const { _header, _contentLength } = response as { _header?: unknown; _contentLength?: unknown }
+  const { _header, _contentLength } = response as unknown as { _header?: unknown; _contentLength?: unknown }
   // In HTTP/2 `_header` only says whether the head was sent, and `getHeader` knows all headers.
   return typeof _contentLength !== 'number' && typeof _header === 'string' && _header.includes(eventStream)
 }
