@@ -22,7 +22,7 @@ import {
   setAnswerHeaders,
   type WritableHead,
 } from './cached-answer.ts'
-import type { CacheDecision } from './decisions.ts'
+import { type CacheDecision, handled } from './decisions.ts'
 import { NodeCachedRequest } from './node-request.ts'
 import type { ResponseCache } from './response-cache.ts'
 import { bodyFault, type HandlerAnswer, noAnswer, type PayloadForm, unstorableReason } from './rules/answer-rules.ts'
@@ -64,17 +64,17 @@ interface RunningRequest {
   readonly readHead: () => Pick<HandlerAnswer, 'headers' | 'own' | 'removed' | 'hasTrailers'>
 }
 
-/** What the hooks of the application were given. */
-interface GivenToHooks {
-  readonly status: number
-  readonly payload: unknown
-  /** The cache's answer. Absent where the client gets the handler's own answer, and where no other hook sees the payload. */
-  readonly answer?: CachedAnswer
-  /** No other hook sees the payload, so head and payload are already what the client gets. */
-  readonly isFinal?: boolean
-  readonly cacheStatus?: string
-  /** The request, if its own handler has answered. */
-  readonly request?: CachedRequest
+/** What the hooks of the application were given: the cache's answer, or that of the request's own handler. */
+type GivenToHooks = { readonly status: number; readonly payload: unknown } & (CachedGiven | OwnGiven)
+
+interface CachedGiven {
+  readonly answer: CachedAnswer
+}
+
+interface OwnGiven {
+  readonly answer?: undefined
+  readonly request: CachedRequest
+  readonly cacheStatus: string
   /** The payload is a stream, of which the cache stores a copy. */
   readonly isCopied?: boolean
   /** Not to be encoded, so that Fastify itself replaces a wrong length or payload by its error. */
@@ -84,8 +84,8 @@ interface GivenToHooks {
 const encodedByCache = new WeakSet<object>()
 const givenToHooks = new WeakMap<object, GivenToHooks>()
 
-/** What the first hook on a payload gives to the others, for requests to cached routes. */
-const firstPayloads = new WeakMap<object, (payload: unknown) => GivenToHooks | Promise<() => GivenToHooks>>()
+/** Makes the payload that the first hook gives to the others, for requests to cached routes. */
+const firstPayloads = new WeakMap<object, (payload: unknown) => unknown>()
 
 /** Whether the cache encodes the answer to this request. */
 export function isEncodedByCache(request: object): boolean {
@@ -102,13 +102,13 @@ export const firstOnSend: PayloadHook<object, Reply> = payloadHook((request, _re
   givenToHooks.delete(request)
   if (give === undefined) return payload
   firstPayloads.delete(request)
-  const pass = (given: GivenToHooks) => {
-    givenToHooks.set(request, given)
-    return given.payload
-  }
-  const given = give(payload)
-  return given instanceof Promise ? new LatePayload(given.then((read) => () => pass(read()))) : pass(given)
+  return give(payload)
 })
+
+function giveToHooks(request: object, given: GivenToHooks): unknown {
+  givenToHooks.set(request, given)
+  return given.payload
+}
 
 /**
  * The hooks of a cached route. {@link firstOnSend} must be a hook too.
@@ -142,8 +142,8 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
     if (typeof early === 'function') {
       decision.catch(() => {})
       encodedByCache.add(request)
-      const handled = { request: cachedRequest, answer, decision, readHead: trackReply(reply) }
-      firstPayloads.set(request, (payload) => takeHandlerAnswer(handled, request, reply, payload))
+      const runningRequest = { request: cachedRequest, answer, decision, readHead: trackReply(reply) }
+      firstPayloads.set(request, (payload) => takeHandlerAnswer(runningRequest, request, reply, payload))
       const { raw } = reply
       // The client left while the store was asked, so its `close` has been missed.
       if (isDestroyed(raw)) answer.resolve({ ...noAnswer, isAbandoned: true })
@@ -168,58 +168,49 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
     return undefined
   }
 
-  /** Hands the handler's answer to the cache, and returns what to go on with. */
-  function takeHandlerAnswer(
-    running: RunningRequest,
-    request: Request,
-    reply: Reply,
-    given: unknown,
-  ): GivenToHooks | Promise<() => GivenToHooks> {
+  /** Hands the handler's answer to the cache, and returns the payload to go on with. */
+  function takeHandlerAnswer(running: RunningRequest, request: Request, reply: Reply, given: unknown): unknown {
     const payload = unwrapResponse(given, reply)
     const status = reply.statusCode
     const head = { status, ...running.readHead(), form: formOf(payload) }
+    const own = { status, request: running.request, cacheStatus: 'posthaste; fwd=miss' }
     if (isStream(payload)) {
-      const cacheStatus = 'posthaste; fwd=miss'
       if (unstorableReason(head, 0) !== undefined) {
         running.answer.resolve({ ...head, body: undefined })
-        return { status, payload, request: running.request, cacheStatus }
+        return giveToHooks(request, { ...own, payload })
       }
       const copying = copyingStream(maxBytes, (body) => running.answer.resolve({ ...head, body }))
       const copied = pipeline(toReadable(payload), copying, () => {})
-      return { status, payload: copied, request: running.request, isCopied: true, cacheStatus }
+      return giveToHooks(request, { ...own, payload: copied, isCopied: true })
     }
     if (!isWhole(payload)) {
       running.answer.resolve({ ...head, body: undefined })
-      return { status, payload, request: running.request, isLeftAsItIs: true }
+      return giveToHooks(request, { ...own, payload, isLeftAsItIs: true })
     }
     const bytes = Buffer.from(payload ?? '')
     running.answer.resolve({ ...head, body: bytes.length > maxBytes ? undefined : bytes })
-    const deciding = running.decision.catch(
-      (): CacheDecision => ({ kind: 'handled', cacheStatus: 'posthaste; fwd=miss' }),
+    const deciding = running.decision.catch(() => handled('fwd=miss'))
+    return new LatePayload(
+      deciding.then((decision) => () => {
+        if (decision.kind === 'answer') return giveAnswer(request, reply, decision.answer)
+        const { cacheStatus } = decision
+        const isLeftAsItIs = bodyFault(head, bytes) === 'length'
+        return giveToHooks(request, { ...own, payload: payload ?? undefined, cacheStatus, isLeftAsItIs })
+      }),
     )
-    return deciding.then((decision) => () => {
-      if (decision.kind === 'answer') return giveAnswer(request, reply, decision.answer)
-      return {
-        status,
-        payload: payload ?? undefined,
-        request: running.request,
-        cacheStatus: decision.cacheStatus,
-        isLeftAsItIs: bodyFault(head, bytes) === 'length',
-      }
-    })
   }
 
   /**
    * Sets the head and returns the payload: as the handler gave them, for other hooks to see; without other hooks, those of
    * the answer at once.
    */
-  function giveAnswer(request: Request, reply: Reply, answer: CachedAnswer): GivenToHooks {
-    const isFinal = !hasOtherHooks()
-    const { status, headers, body } = isFinal ? answer : answer.source
+  function giveAnswer(request: Request, reply: Reply, answer: CachedAnswer): unknown {
+    const isSeen = hasOtherHooks()
+    const { status, headers, body } = isSeen ? answer.source : answer
     reply.code(status)
     setAnswerHeaders(headOf(reply), headers, answer.removed)
-    if (isFinal) return { status, payload: body ?? noPayload(request), isFinal }
-    return { status, answer, payload: payloadOf(answer.source.body, answer.source.form) }
+    if (!isSeen) return body ?? noPayload(request) ?? null
+    return giveToHooks(request, { status, answer, payload: payloadOf(answer.source.body, answer.source.form) })
   }
 
   return {
@@ -234,22 +225,24 @@ export function createCacheHooks<Request extends HookRequest, CachedReply extend
         return payload
       }
       givenToHooks.delete(request)
-      const { answer, cacheStatus = '', isLeftAsItIs, isFinal } = given
-      if (isFinal) return given.payload ?? null
+      const head = headOf(reply)
+      const { answer } = given
       const isChanged = (payload ?? undefined) !== given.payload || reply.statusCode !== given.status
-      if (answer === undefined) {
-        addCacheStatus(headOf(reply), cacheStatus)
-        if (leaveOutKnown(given.request as CachedRequest, reply.statusCode, headOf(reply))) {
+      if (answer !== undefined) {
+        finishAnswerHeaders(head, answer, isChanged)
+        if (!isChanged) {
+          reply.code(answer.status)
+          return answer.body ?? noPayload(request) ?? null
+        }
+      } else {
+        addCacheStatus(head, given.cacheStatus)
+        if (leaveOutKnown(given.request, reply.statusCode, head)) {
           reply.code(304)
           return readAway(payload, given.isCopied === true)
         }
-      } else finishAnswerHeaders(headOf(reply), answer, isChanged)
-      if (answer !== undefined && !isChanged) {
-        reply.code(answer.status)
-        return answer.body ?? noPayload(request) ?? null
+        if (given.isLeftAsItIs && !isChanged) return payload
       }
-      const isEncoded = compressor !== undefined && (isChanged || !isLeftAsItIs)
-      return isEncoded ? compressPayload(compressor, request, reply, payload) : payload
+      return compressor === undefined ? payload : compressPayload(compressor, request, reply, payload)
     }),
   }
 }
