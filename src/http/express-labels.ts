@@ -130,19 +130,22 @@ export function createExpressLabels(): (request: ExpressRequest, status: number)
     const root = outermost(first ?? last.app)
     const apps = [...new Set([...(way?.apps ?? []), ...appsOf(last)])]
     const path = pathOf(request)
+    const takenUrl = (last.baseUrl ?? '').replace(/\/$/, '')
     if (route === undefined) {
-      return walk(root, apps, path, wanted(request.method), '') ?? mountOfAnswer(root, apps, path, last.baseUrl)
+      const label = walk(root, apps, path, wanted(request.method), '')
+      // Or a middleware that is mounted under a path has answered, such as `express.static` or a GraphQL server.
+      return label ?? ((takenUrl !== '' && mountsOf(root, apps, path, takenUrl)) || unmatched)
     }
     // The route was set in front of the monitor, or by an application of another copy of Express.
     if (seen === undefined) watchRoutesOfAll(request)
-    const takenUrl = (last.baseUrl ?? '').replace(/\/$/, '')
     const isTarget: Target = (layer, _path, baseUrl) => layer.route === route && baseUrl === takenUrl
     const isItsRoute: Target = (layer) => layer.route === route
     const label =
       walk(root, apps, path, isTarget, '') ??
       walk(outermost(last.app), apps, path, isTarget, '') ??
       (seen === undefined ? walk(root, apps, path, isItsRoute, '') : undefined) ??
-      labelOfHidden(root, apps, path, last.baseUrl ?? '', route)
+      // The route is not in the tree: a middleware has called its router, or its application.
+      joinPaths(mountsOf(root, apps, path, takenUrl) ?? '', literal(route.path))
     if (occurrences(root, apps, route) === 1) labels.set(route, { label, apps: way?.apps })
     return label
   }
@@ -195,17 +198,6 @@ function walk(
     }
   }
   return undefined
-}
-
-/** The label of an answer by a middleware that is mounted under a path, such as `express.static` or a GraphQL server. */
-function mountOfAnswer(root: unknown, apps: readonly App[], path: string, baseUrl = ''): string {
-  return (baseUrl !== '' && mountsOf(root, apps, path, baseUrl.replace(/\/$/, ''))) || unmatched
-}
-
-/** The label of a route that is not in the tree: a middleware has called its router, or its application. */
-function labelOfHidden(root: unknown, apps: readonly App[], path: string, baseUrl: string, route: Route): string {
-  const mounts = mountsOf(root, apps, path, baseUrl.replace(/\/$/, ''))
-  return joinPaths(mounts ?? '', literal(route.path))
 }
 
 /** The pattern of the mounts that took `baseUrl` of the path, with `*` for a rest that no known layer took. */

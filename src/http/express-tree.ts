@@ -41,6 +41,7 @@ export interface Route {
 }
 
 type Path = string | RegExp | readonly Path[]
+
 export function joinPaths(mount: string, path: string): string {
   const prefix = mount.replace(/\/$/, '')
   return path === '/' && prefix !== '' ? prefix : prefix + path
@@ -95,16 +96,26 @@ export function routersBelow(router: unknown, layer: Layer, known: readonly App[
 
 const mountedApp = 'mounted_app'
 
+/** Whether an application is hidden anywhere below the router. */
+export function hidesApps(router: unknown): boolean {
+  return someLayer(router, [], ({ name }) => name === mountedApp)
+}
+
 /**
- * Whether an application is hidden anywhere below the router.
+ * Whether the test holds for a layer of the router, or below it.
  *
  * @param seen - routers that were looked at: one may be mounted below itself
  */
-export function hidesApps(router: unknown, seen: Set<unknown> = new Set()): boolean {
+function someLayer(
+  router: unknown,
+  apps: readonly App[],
+  test: (layer: Layer) => boolean,
+  seen: Set<unknown> = new Set(),
+): boolean {
   if (seen.has(router)) return false
   seen.add(router)
   return stackOf(router).some(
-    ({ name, route, handle }) => name === mountedApp || (route === undefined && hidesApps(handle, seen)),
+    (layer) => test(layer) || routersBelow(router, layer, apps).some((inner) => someLayer(inner, apps, test, seen)),
   )
 }
 
@@ -220,17 +231,8 @@ export function literal(path: Path): string {
 /** The paths that a middleware would see of a request; `undefined` when it is in no router that the application shows. */
 export function pathsAt(request: ExpressRequest, middleware: unknown): readonly string[] | undefined {
   const apps = appsOf(request)
-  return isWithin(apps[0], apps, middleware) ? [...pathsBelow(apps[0], apps, pathOf(request), middleware)] : undefined
-}
-
-function isWithin(router: unknown, apps: readonly App[], middleware: unknown, seen: Set<unknown> = new Set()): boolean {
-  if (seen.has(router)) return false
-  seen.add(router)
-  return stackOf(router).some(
-    (layer) =>
-      layer.handle === middleware ||
-      routersBelow(router, layer, apps).some((inner) => isWithin(inner, apps, middleware, seen)),
-  )
+  const isWithin = someLayer(apps[0], apps, ({ handle }) => handle === middleware)
+  return isWithin ? [...pathsBelow(apps[0], apps, pathOf(request), middleware)] : undefined
 }
 
 function* pathsBelow(router: unknown, apps: readonly App[], path: string, middleware: unknown): Generator<string> {
