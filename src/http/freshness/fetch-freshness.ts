@@ -26,16 +26,13 @@ export async function checkFetch<Original>(
 }
 
 async function tagResponse(response: Response, validator: Validator): Promise<Response> {
-  const { status, statusText, body } = response
-  const answer = { status, headers: [...response.headers] }
+  const { status, headers, body } = response
   if (status !== 200 || isSentOtherwise(response)) return response
-  if (body === null) {
-    return tagged(null, response, validator, await validator.finish(answer).catch(() => undefined))
-  }
-  const ready = await readReady(body)
-  if (ready.isWhole) {
-    const tag = await validator.finish(answer).catch(() => undefined)
-    return tagged(ready.bytes as Buffer<ArrayBuffer>, { status, statusText, headers: response.headers }, validator, tag)
+  const answer = { status, headers: [...headers] }
+  const ready = body === null ? null : await readReady(body)
+  if (ready === null || ready.isWhole) {
+    const bytes = ready && (ready.bytes as Buffer<ArrayBuffer>)
+    return tagged(bytes, response, validator, await validator.finish(answer))
   }
   const { pieces, cancel } = ready
   const reader = pieces[Symbol.asyncIterator]()
@@ -52,7 +49,7 @@ async function tagResponse(response: Response, validator: Validator): Promise<Re
 
 function tagged(
   body: ConstructorParameters<typeof Response>[0],
-  { status, statusText, headers }: Pick<Response, 'status' | 'statusText' | 'headers'>,
+  { status, statusText, headers }: Response,
   { vary }: Validator,
   tag: string | undefined,
 ): Response {

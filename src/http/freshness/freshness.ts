@@ -47,7 +47,7 @@ export type FreshnessDecision =
 
 /** Makes the entity tag of the answer that a handler is about to give. */
 export interface Validator {
-  /** The tag of an answer that is given as a whole; `undefined` when it can have none. */
+  /** The tag of an answer that is given as a whole; `undefined` when it can have none. Never rejects. */
   finish(answer: GivenAnswer): Promise<string | undefined>
   /** The tag of an answer in pieces. `undefined` unless the tags are named, because the handler may still read. */
   finishEarly(answer: GivenAnswer): string | undefined
@@ -131,29 +131,31 @@ export function createFreshness<Request>(
       learnedByKey.set(name, learned)
       return learned
     }
+    const tagOf = async (answer: GivenAnswer) => {
+      if (validatorFault(answer) !== undefined) return undefined
+      const tags = named ?? [...(reads as Reads).tags].sort()
+      if (reads !== undefined) {
+        const fault = readFault(reads)
+        if (fault !== undefined) {
+          warn({ code: 'FRESHNESS_TAGS_UNKNOWN', message: `An answer has no entity tag, because ${fault}` })
+          learnedByKey.delete(name)
+          return undefined
+        }
+        if (tags.length === 0 || reads.hasFailed || !isHeard(reads, before)) return undefined
+      }
+      const { varied } = learn(answer, tags)
+      const isKnown = sameTags(tags, known) && before.stamps.every((stamp) => stamp !== undefined)
+      const stamps = isKnown ? before : await cache.stamps(tags, { since: before })
+      return stamps && entityTag(name, varied, tags, stamps)
+    }
     return {
       vary: settings.vary,
       finishEarly(answer) {
         if (named === undefined || validatorFault(answer) !== undefined) return undefined
         return entityTag(name, learn(answer, named).varied, named, before)
       },
-      async finish(answer) {
-        if (validatorFault(answer) !== undefined) return undefined
-        const tags = named ?? [...(reads as Reads).tags].sort()
-        if (reads !== undefined) {
-          const fault = readFault(reads)
-          if (fault !== undefined) {
-            warn({ code: 'FRESHNESS_TAGS_UNKNOWN', message: `An answer has no entity tag, because ${fault}` })
-            learnedByKey.delete(name)
-            return undefined
-          }
-          if (tags.length === 0 || reads.hasFailed || !isHeard(reads, before)) return undefined
-        }
-        const { varied } = learn(answer, tags)
-        const isKnown = sameTags(tags, known) && before.stamps.every((stamp) => stamp !== undefined)
-        const stamps = isKnown ? before : await cache.stamps(tags, { since: before })
-        return stamps && entityTag(name, varied, tags, stamps)
-      },
+      // The cache may be closed.
+      finish: (answer) => tagOf(answer).catch(() => undefined),
     }
   }
 }

@@ -44,11 +44,7 @@ function tagAnswer(response: ServerResponse, validator: Validator): void {
       return { isCopied: false, isNeeded: true }
     },
     onBody() {
-      // Rejects only when the cache is closed.
-      validator.finish(answer).then(
-        (tag) => send(tag),
-        () => send(undefined),
-      )
+      validator.finish(answer).then(send)
     },
     onAbandon() {},
   })

@@ -67,8 +67,7 @@ export function createFreshnessHooks(freshness: Freshness<HookRequest>): RouteFr
         return payload
       }
       if (isStream(payload)) return tagPayload(validator.finishEarly(answer))
-      const finishing = validator.finish(answer).catch(() => undefined)
-      return new LatePayload(finishing.then((tag) => () => tagPayload(tag)))
+      return new LatePayload(validator.finish(answer).then((tag) => () => tagPayload(tag)))
     }),
   }
 }
