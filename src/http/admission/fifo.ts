@@ -15,9 +15,10 @@ export class Fifo<Item> {
     this.#items.push(item)
   }
 
-  shift(): Item | undefined {
-    const item = this.#items[this.#head]
-    if (this.#head < this.#items.length) this.#items[this.#head++] = undefined
+  /** Takes the first item out. Call it only while there is one. */
+  shift(): Item {
+    const item = this.#items[this.#head] as Item
+    this.#items[this.#head++] = undefined
     if (this.#head > 64 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head)
       this.#head = 0

@@ -287,7 +287,7 @@ export class TurnQueue {
   }
 
   #takeFrom(queue: Fifo<Waiting>): QueuedRequest {
-    const { request } = queue.shift()!
+    const { request } = queue.shift()
     this.#length--
     request.onTaken()
     return request

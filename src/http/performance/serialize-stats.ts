@@ -30,20 +30,21 @@ interface WireDocument {
 }
 
 /** Returns the document with its keys in the casing. Names and data of the user's own stay as they are. */
-export function withCasing(document: object, casing: Casing, places: Places = documentPlaces): unknown {
-  return casing === 'camel' ? document : toSnakeKeys(document, places)
+export function withCasing(document: object, casing: Casing): unknown {
+  return casing === 'camel' ? document : toSnakeKeys(document, documentPlaces)
 }
 
 /** Writes the document as JSON. It writes one endpoint at a time, so that hundreds of them do not block the event loop. */
-export async function serializeStats(document: StatsDocument, casing: Casing, warn?: OnWarn): Promise<string> {
+export async function serializeStats(
+  document: StatsDocument,
+  casing: Casing,
+  warn: OnWarn = () => {},
+): Promise<string> {
   return writeWire(casing === 'camel' ? document : await toWireInTurns(document, warn), warn)
 }
 
 /** The document in its wire form, made one endpoint at a time. */
-export async function toWireInTurns(
-  { endpoints, ...rest }: StatsDocument,
-  warn: OnWarn = () => {},
-): Promise<WireDocument> {
+export async function toWireInTurns({ endpoints, ...rest }: StatsDocument, warn: OnWarn): Promise<WireDocument> {
   const wire: object[] = []
   for (const endpoint of endpoints) {
     wire.push(toSnakeKeys(endpoint, endpointPlaces) as object)
@@ -67,7 +68,7 @@ function restToWire(rest: Omit<StatsDocument, 'endpoints'>, warn: OnWarn): objec
  *
  * @param warn - told of data of the user's own that has no JSON form, such as a `bigint` or a cycle: it is left out
  */
-export async function writeWire({ endpoints, ...rest }: WireDocument, warn: OnWarn = () => {}): Promise<string> {
+export async function writeWire({ endpoints, ...rest }: WireDocument, warn: OnWarn): Promise<string> {
   const texts: string[] = []
   for (const endpoint of endpoints) {
     texts.push(JSON.stringify(endpoint))
