@@ -237,3 +237,18 @@ it.each(['identity', 'gzip'])(
     }
   },
 )
+
+it('says on Fastify that it missed where Fastify refuses the payload', async () => {
+  const cache = createCache()
+  const app = fastify()
+  onTestFinished(async () => {
+    await app.close()
+    await cache.close()
+  })
+  await app.register(cacheResponses, { cache })
+  app.get('/', { config: { cache: {} } }, (_request, reply) => {
+    reply.serializer((value: unknown) => value as string).send({ a: 1 })
+  })
+  const { statusCode, headers } = await app.inject('/')
+  expect([statusCode, headers['cache-status']]).toEqual([500, 'posthaste; fwd=miss'])
+})
