@@ -1,8 +1,14 @@
 import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
-import { cursorPaginateOptions, expectCall } from './call-options.ts'
+import {
+  cursorPaginateOptions,
+  expectCall,
+  expectFromClient,
+  expectTotal,
+  maxPerPageOf,
+  type PaginatorSettings,
+} from './call-options.ts'
 import { findTotal, totalFields } from './count.ts'
 import { PageInvalidError } from './errors.ts'
-import { expectFromClient, expectTotal, maxPerPageOf, type PaginatorSettings } from './page-request.ts'
 import { stripHiddenColumns } from './seek/hidden-columns.ts'
 import type { Row, SelectQuery } from './seek/query-runner.ts'
 import { type SeekOptions, SeekQuery, type SeekResult } from './seek/seek-query.ts'

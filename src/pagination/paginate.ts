@@ -1,8 +1,14 @@
 import { expectWholeNumber } from '../shared/assertions.ts'
-import { expectCall, paginateOptions } from './call-options.ts'
+import {
+  expectCall,
+  expectFromClient,
+  expectTotal,
+  maxPerPageOf,
+  type PaginatorSettings,
+  paginateOptions,
+} from './call-options.ts'
 import { findTotal, totalFields } from './count.ts'
 import { PageInvalidError, PageTooDeepError } from './errors.ts'
-import { expectFromClient, expectTotal, maxPerPageOf, type PaginatorSettings } from './page-request.ts'
 import { stripHiddenColumns } from './seek/hidden-columns.ts'
 import { offsetStatement } from './seek/order-by.ts'
 import { OrderedQuery, type OrderedQueryOptions } from './seek/ordered-query.ts'

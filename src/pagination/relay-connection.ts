@@ -1,8 +1,13 @@
 import { expectObject } from '../shared/arguments.ts'
-import { expectCall, relayConnectionOptions } from './call-options.ts'
+import {
+  expectCall,
+  expectFromClient,
+  maxPerPageOf,
+  type PaginatorSettings,
+  relayConnectionOptions,
+} from './call-options.ts'
 import { countQuery } from './count.ts'
 import { PageInvalidError } from './errors.ts'
-import { expectFromClient, maxPerPageOf, type PaginatorSettings } from './page-request.ts'
 import { stripHiddenColumns } from './seek/hidden-columns.ts'
 import type { Row, SelectQuery } from './seek/query-runner.ts'
 import { type SeekOptions, SeekQuery, type SeekRequest } from './seek/seek-query.ts'

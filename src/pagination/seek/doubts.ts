@@ -3,15 +3,29 @@ import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { CursorUnstableError, KeyNotUniqueError, KeyNullError, QueryUnsupportedError } from '../errors.ts'
 import type { Position } from '../key-text/key-text.ts'
 import { refuseOtherTypes } from '../key-text/postgres.ts'
-import { hasUnknownLabels, isUnsteady, keyOfCutTexts } from '../key-text/proofs.ts'
 import { hasNoBinaryForm, isAmbiguous, returnsSetOfRows } from './data-errors.ts'
-import { haveSameKeys, isCursorRow, unexpectedNull, unexpectedNullAhead } from './hidden-columns.ts'
-import { MysqlKeys } from './mysql-keys.ts'
+import {
+  hasUnknownLabels,
+  haveSameKeys,
+  isCursorRow,
+  isUnsteady,
+  keyOfCutTexts,
+  unexpectedNull,
+  unexpectedNullAhead,
+} from './hidden-columns.ts'
+import { keyOfOtherZone } from './mysql-keys.ts'
 import type { Row } from './query-runner.ts'
 import { describeKey, listKeys, type OrderKey, type ResolvedQuery } from './sort-keys.ts'
 import { columnName } from './sql-nodes.ts'
 
-/** @throws when rows would be lost or repeated at an end of the page */
+/**
+ * Only the first row may be the cursor's own, and neighbours must differ in a key. Otherwise rows would be lost or repeated
+ * at an end of the page.
+ *
+ * @throws CursorUnstableError for keys that do not keep their place in the order
+ * @throws KeyNotUniqueError for rows with the same keys
+ * @throws KeyNullError or CursorMismatchError for keys that are not what they were taken for
+ */
 export function refuseDoubts(
   rows: readonly Row[],
   { resolved: { keys }, position }: { readonly resolved: ResolvedQuery; readonly position: Position | undefined },
@@ -21,22 +35,6 @@ export function refuseDoubts(
   refuseNull(unexpectedNullAhead(rows[0], keys) ?? unexpectedNull(rows, keys, dialect))
   if (position !== undefined && dialect === 'mysql') refuseOtherZone(rows[0], position, keys)
   if (position !== undefined && dialect === 'postgres') refuseOtherTypes(rows[0]?.posthastek0, position)
-  refuseDoubt(rows, keys, dialect, startsAtCursor)
-}
-
-/**
- * Only the first row may be the cursor's own, and neighbours must differ in a key. Otherwise rows would be lost at the
- * end of a page.
- *
- * @throws CursorUnstableError for keys that do not keep their place in the order
- * @throws KeyNotUniqueError for rows with the same keys
- */
-function refuseDoubt(
-  rows: readonly Row[],
-  keys: readonly OrderKey[],
-  dialect: SqlDialect,
-  startsAtCursor: boolean,
-): void {
   for (const row of rows) {
     if (isUnsteady(row) || (dialect === 'mysql' && hasUnknownLabels(row, keys))) throw unstable(keys)
   }
@@ -66,7 +64,7 @@ export function unstable(keys: readonly OrderKey[]): CursorUnstableError {
 
 /** @throws CursorUnstableError for a key that may depend on the session's time zone, if the zone has changed */
 export function refuseOtherZone(row: Row | undefined, position: Position, keys: readonly OrderKey[]): void {
-  const key = MysqlKeys.keyOfOtherZone(row, position, keys)
+  const key = keyOfOtherZone(row, position, keys)
   if (key === undefined) return
   throw new CursorUnstableError(
     `${describeKey(key)} may depend on the time zone of the session, which is not that of the cursor: set one zone on all connections, or page by columns of tables`,

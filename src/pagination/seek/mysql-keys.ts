@@ -30,14 +30,17 @@ export class MysqlKeys implements KeyTypes {
   readonly innerKeyOf: KeyTypes['innerKeyOf'] = innerKeyOf
   readonly #runner: QueryRunner
   readonly #signal: AbortSignal | undefined
+  readonly #reset: () => void
   #database: string | undefined = lastUsedDatabase()
   // The tables and expressions that the types were found from.
   #tables: QualifiedName[] = []
   #computed: readonly ComputedKey[] = []
 
-  constructor(runner: QueryRunner, signal: AbortSignal | undefined) {
+  /** @param reset - makes the next run build its statement anew */
+  constructor(runner: QueryRunner, signal: AbortSignal | undefined, reset: () => void) {
     this.#runner = runner
     this.#signal = signal
+    this.#reset = reset
   }
 
   /** @throws ColumnsMissing when columns must be looked up first, which {@link run} does */
@@ -63,15 +66,8 @@ export class MysqlKeys implements KeyTypes {
     return types
   }
 
-  /**
-   * Runs a statement, and again if it was built from the types of columns in another database.
-   *
-   * @param reset - makes the next run build the statement anew
-   */
-  async run<Built>(
-    run: () => Promise<{ rows: Row[]; built: Built }>,
-    reset: () => void,
-  ): Promise<{ rows: Row[]; built: Built }> {
+  /** Runs a statement, and again if it was built from the types of columns in another database. */
+  async run<Built>(run: () => Promise<{ rows: Row[]; built: Built }>): Promise<{ rows: Row[]; built: Built }> {
     for (let attempt = 1; ; attempt++) {
       try {
         const result = await run()
@@ -79,7 +75,7 @@ export class MysqlKeys implements KeyTypes {
       } catch (error) {
         if (attempt === maxAttempts || !(await this.#isRemedied(error))) throw error
       }
-      reset()
+      this.#reset()
     }
   }
 
@@ -103,40 +99,15 @@ export class MysqlKeys implements KeyTypes {
   /**
    * Reads a page. If that fails because a migration has changed the types of its keys, reads it again with a new
    * statement.
-   *
-   * @param reset - makes the next reading build the statement anew
    */
-  async read<Page>(read: () => Promise<Page>, reset: () => void): Promise<Page> {
+  async read<Page>(read: () => Promise<Page>): Promise<Page> {
     try {
       return await read()
     } catch (error) {
       if (!mayComeOfOldTypes(error) || !(await this.#haveChanged())) throw error
-      reset()
+      this.#reset()
       return read()
     }
-  }
-
-  /**
-   * @throws CursorInvalidError when the position has a text that no key can have
-   * @throws CursorMismatchError when the position is of keys of other types
-   */
-  static expectFitting(position: Position, keys: readonly OrderKey[]): void {
-    if (position.some((text) => text !== null && !isWritten(text))) throw unreadable()
-    if (!MysqlKeys.fits(position, keys)) throw otherTypes()
-  }
-
-  /** Whether these keys can have these texts. */
-  static fits(position: Position, keys: readonly OrderKey[]): boolean {
-    return position.every((text, at) => text === null || fitsType(text, keys[at] as OrderKey))
-  }
-
-  /** The first key that may depend on the time zone, and whose text was written in another zone than the row's. */
-  static keyOfOtherZone(row: Row | undefined, position: Position, keys: readonly OrderKey[]): OrderKey | undefined {
-    return keys.find((key, at) => {
-      const zone = zoneOfKey(position[at] ?? '', key)
-      // Under `names binary`, the value is bytes.
-      return zone !== undefined && row !== undefined && zone !== String(row.posthastez0)
-    })
   }
 
   /** Everything that the types are found from, as a text to compare. */
@@ -167,6 +138,33 @@ export class MysqlKeys implements KeyTypes {
   #isIllegal(statement: SelectQueryNode): Promise<boolean> {
     return this.#runner.rows(() => statement, this.#signal).then(() => false, isIllegal)
   }
+}
+
+/**
+ * @throws CursorInvalidError when the position has a text that no key can have
+ * @throws CursorMismatchError when the position is of keys of other types
+ */
+export function expectFitting(position: Position, keys: readonly OrderKey[]): void {
+  if (position.some((text) => text !== null && !isWritten(text))) throw unreadable()
+  if (!fits(position, keys)) throw otherTypes()
+}
+
+/** Whether these keys can have these texts. */
+export function fits(position: Position, keys: readonly OrderKey[]): boolean {
+  return position.every((text, at) => text === null || fitsType(text, keys[at] as OrderKey))
+}
+
+/** The first key that may depend on the time zone, and whose text was written in another zone than the row's. */
+export function keyOfOtherZone(
+  row: Row | undefined,
+  position: Position,
+  keys: readonly OrderKey[],
+): OrderKey | undefined {
+  return keys.find((key, at) => {
+    const zone = zoneOfKey(position[at] ?? '', key)
+    // Under `names binary`, the value is bytes.
+    return zone !== undefined && row !== undefined && zone !== String(row.posthastez0)
+  })
 }
 
 /** A key whose column is not known. */

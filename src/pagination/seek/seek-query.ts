@@ -6,13 +6,12 @@ import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { lacksOwnType, refuseOtherTypes } from '../key-text/postgres.ts'
-import { mayBeByLocalTime } from '../key-text/proofs.ts'
 import { lacksExactTexts } from '../key-text/sqlite.ts'
 import { mayBeMixed, mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
 import { isAborted, isDataError, isRankOfFts5, namesCursor } from './data-errors.ts'
 import { refuseDoubts, refuseKeyOf, refuseNull, refuseOtherZone, unstable } from './doubts.ts'
-import { isCursorRow, unexpectedNullAhead } from './hidden-columns.ts'
-import { MysqlKeys } from './mysql-keys.ts'
+import { isCursorRow, mayBeByLocalTime, unexpectedNullAhead } from './hidden-columns.ts'
+import { expectFitting, fits, MysqlKeys } from './mysql-keys.ts'
 import { offsetStatement } from './order-by.ts'
 import { OrderedQuery, type OrderedQueryOptions, type OrderedQuerySettings } from './ordered-query.ts'
 import { expectColumn, expectTexts, type QueryRunner, type Row, type SelectQuery } from './query-runner.ts'
@@ -34,6 +33,10 @@ export interface SeekRequest {
   readonly limit: number
   /** Whether to find out if there are rows on the cursor's other side. */
   readonly needsBothFlags?: boolean
+}
+
+/** A request, with what an attempt before has shown. */
+interface Attempt extends SeekRequest {
   /** Whether to sort times by their instants, because MySQL may sort them by local time. */
   readonly sortsInstants?: boolean
   /** Whether the page is read a second time, because the probe contradicted it. */
@@ -74,7 +77,8 @@ export class SeekQuery {
     this.#codec = settings.codec
     this.#ordered = new OrderedQuery(query, options, settings)
     this.runner = this.#ordered.runner
-    this.#mysqlKeys = this.runner.dialect === 'mysql' ? new MysqlKeys(this.runner, options.signal) : undefined
+    const reset = () => this.#reset()
+    this.#mysqlKeys = this.runner.dialect === 'mysql' ? new MysqlKeys(this.runner, options.signal, reset) : undefined
   }
 
   /**
@@ -82,14 +86,10 @@ export class SeekQuery {
    * there are rows on the cursor's other side. If it is gone, a second statement looks for such rows.
    */
   seek(request: SeekRequest): Promise<SeekResult> {
-    if (this.#mysqlKeys === undefined) return this.#seek(request)
-    return this.#mysqlKeys.read(
-      () => this.#seek(request),
-      () => this.#reset(),
-    )
+    return this.#mysqlKeys === undefined ? this.#seek(request) : this.#mysqlKeys.read(() => this.#seek(request))
   }
 
-  async #seek(request: SeekRequest): Promise<SeekResult> {
+  async #seek(request: Attempt): Promise<SeekResult> {
     const { isBackward = false, limit } = request
     let result: { rows: Row[]; built: PageStatement }
     try {
@@ -123,7 +123,7 @@ export class SeekQuery {
   }
 
   /** After an error, seeks with another statement if one may succeed, or else throws the cause of the error. */
-  async #seekDespite(error: unknown, request: SeekRequest): Promise<SeekResult> {
+  async #seekDespite(error: unknown, request: Attempt): Promise<SeekResult> {
     if (this.#avoidKeyValues(error)) return this.#seek(request)
     if (isRankOfFts5(error) && this.#keys[0]?.typesInUnion !== 'several') {
       this.#ordered.expectMixedTypes()
@@ -137,7 +137,7 @@ export class SeekQuery {
   }
 
   /** The request with which to read the page again, if the rows show that the statement was the wrong one. */
-  #betterRequest(request: SeekRequest, rows: readonly Row[], resolved: ResolvedQuery): SeekRequest | undefined {
+  #betterRequest(request: Attempt, rows: readonly Row[], resolved: ResolvedQuery): Attempt | undefined {
     const [first] = rows
     const { dialect } = this.runner
     expectColumn(first, 'posthastek0')
@@ -238,7 +238,7 @@ export class SeekQuery {
 
   #expectCursor(position: Position, asked?: Position): void {
     const leadsBack = asked !== undefined && isSame(asked, position)
-    const isLost = this.#mysqlKeys ? !MysqlKeys.fits(position, this.#keys) : mayBeRounded(position, this.#keys)
+    const isLost = this.#mysqlKeys ? !fits(position, this.#keys) : mayBeRounded(position, this.#keys)
     if (leadsBack || isLost) throw unstable(this.#keys)
   }
 
@@ -255,7 +255,7 @@ export class SeekQuery {
   }
 
   /** The error to throw. The cursor is the cause if the database runs the query without it, but not with it. */
-  async #findCause(error: unknown, request: SeekRequest): Promise<unknown> {
+  async #findCause(error: unknown, request: Attempt): Promise<unknown> {
     const order = this.resolved
     if (order === undefined) return error
     const { resolved, position } = this.#buildPage(order, request)
@@ -282,8 +282,7 @@ export class SeekQuery {
     build: (node: SelectQueryNode) => Built,
   ): Promise<{ rows: Row[]; built: Built }> {
     const run = () => this.runner.run(build, this.#options.signal)
-    if (this.#mysqlKeys === undefined) return run()
-    return this.#mysqlKeys.run(run, () => this.#reset())
+    return this.#mysqlKeys === undefined ? run() : this.#mysqlKeys.run(run)
   }
 
   /** The order as the last statement has it. */
@@ -308,7 +307,7 @@ export class SeekQuery {
     return this.runner.rows(build, this.#options.signal)
   }
 
-  #buildPage(forward: ResolvedQuery, request: SeekRequest): PageStatement {
+  #buildPage(forward: ResolvedQuery, request: Attempt): PageStatement {
     const { cursor, isBackward = false, limit, needsBothFlags = true, sortsInstants } = request
     this.#fingerprint ??= fingerprintOf(forward.signature, this.#options.scope)
     const content = cursor === undefined ? undefined : this.#decode(cursor, forward)
@@ -339,7 +338,7 @@ export class SeekQuery {
     const { position } = content
     const isValid = position.length === keys.length && keys.every((key, at) => key.isNullable || position[at] !== null)
     if (!isValid) throw new CursorInvalidError('The cursor is not valid')
-    if (this.#mysqlKeys !== undefined) MysqlKeys.expectFitting(position, keys)
+    if (this.#mysqlKeys !== undefined) expectFitting(position, keys)
     return content
   }
 }

@@ -15,8 +15,8 @@ import { keyTexts } from '../key-text/key-texts.ts'
 import { databaseColumn } from '../key-text/mysql-catalog.ts'
 import { isSurelyAt } from '../key-text/mysql-writing.ts'
 import { onPageOnly } from '../key-text/postgres.ts'
-import { proofColumns } from '../key-text/proofs.ts'
 import { isNoNumber, mayBeMixed } from '../key-text/sqlite-unions.ts'
+import { proofColumns } from './hidden-columns.ts'
 import { orderBy, orderTerms } from './order-by.ts'
 import {
   branchesFrom,
