@@ -314,6 +314,23 @@ it('compares tags weakly, in whatever list they come', async () => {
   }
 })
 
+it('needs nothing of a store but its stamps', async () => {
+  const cache = createCache()
+  await cache.invalidateTags('a')
+  const { default: express } = await import('express')
+  const app = express()
+  app.get('/', onExpress.freshness({ stamps: cache.stamps }, { tags: ['a'] }) as never, (_request, response) => {
+    response.end('ok')
+  })
+  const { listen } = await import('./support/servers.ts')
+  const url = await listen(app)
+  const etag = (await fetch(url)).headers.get('etag') as string
+  const again = () => fetch(url, { headers: { 'if-none-match': etag } }).then(({ status }) => status)
+  expect(await again()).toBe(304)
+  await cache.invalidateTags('a')
+  expect(await again()).toBe(200)
+})
+
 it('names a wrong option', () => {
   const cache = createCache()
   expect(() => onExpress.freshness(cache, { tag: 'auto' } as never)).toThrow('did you mean `tags`?')

@@ -1,6 +1,6 @@
 import type { TableTag } from '../../cache/tags.ts'
 import type { Cache } from '../../cache/types.ts'
-import { expectObject, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
+import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import { describeValue, expectOneOf, expectWholeNumber } from '../../shared/assertions.ts'
 import { isHttpToken } from '../../shared/http-token.ts'
 import { watchRejection } from '../../shared/rejections.ts'
@@ -94,12 +94,14 @@ export function withDefaults<Options extends object>(options: Options, defaults:
   return { ...defaults, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) }
 }
 
-/** @throws TypeError or RangeError that names the first wrong option */
+/**
+ * @param cache - names its profiles, if it has statistics
+ * @throws TypeError or RangeError that names the first wrong option
+ */
 export function resolveHttpCacheOptions<Request>(
   options: HttpCacheOptions<Request, string, string>,
   cache: object,
 ): CheckedHttpCacheOptions<Request> {
-  expectObject(cache, 'cache', ['get', 'getOrSet', 'delete'], 'a cache')
   expectOptions(options, httpCacheOptions)
   const { profile, ttl, tags = [], query = [], vary = [], maxBytes = 1024 * 1024, compress = {}, clock } = options
   if (profile !== undefined) expectProfile(profile, cache)
@@ -140,7 +142,6 @@ const httpCacheOptions: OptionKinds<HttpCacheOptions> = {
   onWarn: 'function',
 }
 
-/** Checks the profile, if the cache has statistics, which name its profiles. */
 function expectProfile(profile: unknown, cache: object): void {
   const { byProfile } = (cache as Partial<Pick<Cache, 'stats'>>).stats?.() ?? {}
   if (byProfile !== undefined) expectOneOf(profile, 'profile', Object.keys(byProfile))

@@ -1,3 +1,4 @@
+import { expectObject } from '../../shared/arguments.ts'
 import { createFrom } from '../compression/compressor.ts'
 import { bypass, type CacheDecision, type HandlerRun } from './decisions.ts'
 import {
@@ -26,6 +27,7 @@ export function createResponseCache<Request, Name extends string, Tag extends st
   cache: ResponseStore<Name, Tag>,
   options: HttpCacheOptions<Request, Name, Tag>,
 ): ResponseCache<Request> {
+  expectObject(cache, 'cache', ['get', 'getOrSet', 'delete'], 'a cache')
   const settings = resolveHttpCacheOptions(options as HttpCacheOptions<Request, string, string>, cache)
   return createFromSettings(cache as ResponseStore, settings)
 }
