@@ -90,7 +90,8 @@ export class HealthCheck {
       })
       await (maxWaitMs === Infinity ? this.#running : withDeadline(this.#running, maxWaitMs, () => undefined))
     }
-    return this.#result
+    // A copy, because reports belong to their readers, who may change them.
+    return { ...this.#result }
   }
 
   close(): void {

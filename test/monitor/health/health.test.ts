@@ -159,6 +159,15 @@ describe('health', () => {
     expect(run).toHaveBeenCalledTimes(2)
   })
 
+  it('gives each report results of its own, which its reader may change', async () => {
+    const { monitor } = healthy()
+    monitor.check('one', () => {})
+    const { checks } = await monitor.health()
+    Object.assign(checks.one as object, { status: 'fail', note: 'for this reader' })
+    expect((await monitor.health()).checks.one).not.toHaveProperty('note')
+    expect(await monitor.health()).toMatchObject({ status: 'pass', checks: { one: { status: 'pass' } } })
+  })
+
   it('takes the interval of the monitor where the check has none', async () => {
     const { monitor, clock } = healthy({ interval: '1m' })
     const run = vi.fn()
