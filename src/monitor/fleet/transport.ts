@@ -39,7 +39,7 @@ export interface FleetOptions {
 
 const fleetOptions: OptionKinds<FleetOptions> = { namespace: 'text', interval: 'own' }
 
-/** @throws TypeError when `interval` is not a duration */
+/** @throws TypeError when `interval` is not a duration; RangeError when it is 0 */
 export function parseFleetOptions(options: FleetOptions): { readonly namespace: string; readonly intervalMs: number } {
   expectOptions(options, fleetOptions)
   const { namespace = 'default', interval = '10s' } = options
