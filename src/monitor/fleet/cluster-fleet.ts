@@ -9,7 +9,7 @@ import {
   parseFleetOptions,
 } from './transport.ts'
 
-/** A worker waits this long for the primary's answer, then goes on with its own numbers alone. */
+/** A worker waits this long for the primary's answer. */
 const answerMs = 1_500
 
 /** How long processes that are asked to publish may take. */
@@ -113,19 +113,25 @@ function primaryFleet(namespace: string, intervalMs: number): FleetTransport {
 
 function workerFleet(namespace: string, intervalMs: number): FleetTransport {
   let asked = 0
+  let hasPrimaryAnswered = false
   let stopListening = () => {}
   const collect = async (request: Pick<Message, 'refresh'> = {}): Promise<readonly FleetMember[]> => {
     const ask = ++asked
     const { promise: members, resolve } = Promise.withResolvers<readonly FleetMember[]>()
     const onMessage = (message: unknown) => {
       if (!isOurs(message, namespace) || message.answer !== ask) return
+      hasPrimaryAnswered = true
       resolve((message.members ?? []).map(({ text, ...member }) => ({ ...member, bytes: fromText(text) })))
     }
     // Listen only while waiting: a listener keeps the channel open, and with it the process.
     process.on('message', onMessage)
     try {
       sendToPrimary({ posthasteFleet: namespace, ask, ...request })
-      return await withDeadline(members, answerMs, () => [])
+      return await withDeadline(members, answerMs, () => {
+        if (hasPrimaryAnswered) throw new Error(`no answer of the primary within ${answerMs} ms`)
+        // The primary may have no fleet: then the worker goes on with its own numbers alone.
+        return []
+      })
     } finally {
       process.off('message', onMessage)
     }

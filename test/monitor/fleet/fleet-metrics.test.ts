@@ -34,6 +34,15 @@ describe('the metrics of a fleet', () => {
     expect(membersOf(scrapes[1]?.[0])).toEqual(['worker 2', 'worker 3'])
   }, 90_000)
 
+  it('are none for a worker whose primary answers no more, and its own where it never did', async () => {
+    const program = fileURLToPath(new URL('./fixtures/cluster-silence.ts', import.meta.url))
+    const { stdout } = await promisify(execFile)(process.execPath, [program], { timeout: 60_000 })
+    const { heard, unheard, alone } = JSON.parse(stdout) as { heard: string; unheard: string; alone: string }
+    expect(requestsIn(heard)).toEqual([2])
+    expect(unheard).toBe('')
+    expect(requestsIn(alone)).toEqual([1])
+  }, 90_000)
+
   it.skipIf(services.redis === undefined)('are one exposition over Redis, the same from each member', async () => {
     const namespace = randomUUID()
     const redis = new Redis(services.redis as string)
