@@ -43,7 +43,7 @@ interface TextForm {
   write(sql: OperationNode): OperationNode
   /** Marks a row's text of the key. Returns an empty text if it is not of the type. */
   pack(text: string, key: OrderKey): string
-  /** Matches the texts whose mark the type has. */
+  /** Of the texts that a key of any type can have, matches those that a key of this type can have. */
   readonly pattern: RegExp
   /** The SQL that reads the marked text back. */
   read(text: string, key: OrderKey): OperationNode
