@@ -17,7 +17,7 @@ import { isDataError } from './data-errors.ts'
 import { asTable, isGrouped } from './grouped-query.ts'
 import type { QueryRunner, Row } from './query-runner.ts'
 import type { KeyTypes, OrderKey } from './sort-keys.ts'
-import { asColumn, columnList, nodeKey, raw } from './sql-nodes.ts'
+import { asColumn, columnList, nodeKey, raw, sqlText } from './sql-nodes.ts'
 
 /**
  * How many statements may be sent for one page. It may take several, because connections of a pool may be in different
@@ -32,9 +32,10 @@ export class MysqlKeys implements KeyTypes {
   readonly #signal: AbortSignal | undefined
   readonly #reset: () => void
   #database: string | undefined = lastUsedDatabase()
-  // The tables and expressions that the types were found from.
+  // The tables and expressions that the types were found from, and their query.
   #tables: QualifiedName[] = []
   #computed: readonly ComputedKey[] = []
+  #query: SelectQueryNode | undefined
 
   /** @param reset - makes the next run build its statement anew */
   constructor(runner: QueryRunner, signal: AbortSignal | undefined, reset: () => void) {
@@ -63,6 +64,7 @@ export class MysqlKeys implements KeyTypes {
     })
     this.#tables = [...tables.values()]
     this.#computed = computed
+    this.#query = query
     return types
   }
 
@@ -127,6 +129,8 @@ export class MysqlKeys implements KeyTypes {
     }
     if (!isIllegal(error)) return false
     if (await this.#haveChanged()) return true
+    // If the query fails without its keys too, as where it compares a UUID with a number, that says nothing about the keys.
+    if (this.#query === undefined || (await this.#isIllegal(checking(this.#query, sqlText('1'))))) return false
     const opaque: string[] = []
     for (const { name, asNumber } of this.#computed) {
       if (!isOpaque(this.#database, name) && (await this.#isIllegal(asNumber))) opaque.push(name)
@@ -178,9 +182,14 @@ interface ComputedKey {
 function computedKey(key: OperationNode, query: SelectQueryNode): ComputedKey {
   const { from, joins, with: expressions } = query
   const name = nodeKey({ kind: 'ListNode', items: [key, from, joins, expressions] } as unknown as OperationNode)
+  return { name, asNumber: checking(query, raw`${key} + 0e0`) }
+}
+
+/** The query with this column alone, and without rows: it fails only when MariaDB refuses its types. */
+function checking(query: SelectQueryNode, column: OperationNode): SelectQueryNode {
   const rows = query.setOperations === undefined ? query : asTable(query)
-  const selections = [columnList([asColumn(raw`${key} + 0e0`, 'posthastek0')])]
-  return { name, asNumber: { ...rows, selections, limit: LimitNode.create(ValueNode.createImmediate(0)) } }
+  const selections = [columnList([asColumn(column, 'posthastek0')])]
+  return { ...rows, selections, limit: LimitNode.create(ValueNode.createImmediate(0)) }
 }
 
 /** Whether the error says that values of this type cannot be used as the statement uses them. */
