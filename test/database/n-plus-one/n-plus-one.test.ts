@@ -155,6 +155,20 @@ describe('the N+1 detector', () => {
     expect(findings[0]?.suggestion).toContain("where('id', 'in', ids)")
   })
 
+  it('suggests a condition on a column that stands behind its value', async () => {
+    const { db, findings } = open()
+    await withQueryScope('mirrored', async () => {
+      for (const id of ids) {
+        await db
+          .selectFrom('users')
+          .select('name')
+          .where((eb) => eb(eb.val(id), '=', eb.ref('id')))
+          .execute()
+      }
+    })
+    expect(findings[0]?.suggestion).toContain("where('id', 'in', ids)")
+  })
+
   it('suggests what it can for raw SQL, and statements for which there is no rewrite', async () => {
     const { db, findings } = open()
     await withQueryScope('raw', async () => {
