@@ -71,6 +71,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
 
   /** The entry in memory, if it may be served at once: without the engine. */
   function hit(key: Key, given: GetOrSetOptions | undefined): MemoryEntry | undefined {
+    if (isClosed) return undefined
     const entry = memory.getReady(encodeKey(key))
     if (entry === undefined) return undefined
     if (given) {

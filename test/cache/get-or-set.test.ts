@@ -665,6 +665,15 @@ describe('a closed cache', () => {
     await expect(cache.invalidateTags('a')).rejects.toBeInstanceOf(ClosedError)
     expect(cache.peek('key')).toBeUndefined()
   })
+
+  it('answers nothing from memory any more, even before its loads have ended', async () => {
+    const { cache } = open()
+    await cache.set('key', 1)
+    const closing = cache.close()
+    expect(cache.peek('key')).toBeUndefined()
+    await expect(cache.getOrSet('key', () => 2)).rejects.toBeInstanceOf(ClosedError)
+    await closing
+  })
 })
 
 describe('wrong use', () => {
