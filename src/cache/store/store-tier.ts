@@ -184,8 +184,11 @@ export class StoreTier {
 
   /** May fail without harm: a lease expires by itself. */
   async release(held: HeldLease): Promise<void> {
-    if (this.#breaker.isOpen) this.#unreleased.push(held)
-    else this.#lastRelease = this.#releases.add(held)
+    if (this.#breaker.isOpen) {
+      this.#unreleased.push(held)
+      return
+    }
+    this.#lastRelease = this.#releases.add(held)
     await this.#lastRelease
   }
 

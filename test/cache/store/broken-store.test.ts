@@ -1,9 +1,9 @@
 import { PGlite } from '@electric-sql/pglite'
 import { Keyv as Keyv5 } from 'keyv'
-import { createCache, type KeyvLike } from 'posthaste'
+import { createCache, type KeyvLike, type LoadContext } from 'posthaste'
 import { describe, expect, it } from 'vitest'
 import { Keyv as Keyv6 } from '../../support/keyv6/node_modules/keyv/dist/index.mjs'
-import { localStores, until } from '../support.ts'
+import { gate, localStores, until } from '../support.ts'
 
 const never = () => new Promise<never>(() => {})
 const fail = async () => {
@@ -104,6 +104,49 @@ describe('a store that has missed more changes than are remembered', () => {
     isDown = false
     await until(() => cache.stats().store.queuedInvalidations === 0)
     expect(await cache.get('key')).toBeUndefined()
+    await cache.close()
+  })
+})
+
+describe('a store that goes down while it is being told of the end of a load', () => {
+  it('keeps the end of another load waiting no longer', async () => {
+    const records = new Map<string, string>()
+    const hanging = gate()
+    let [isHanging, isTold, isDown] = [false, false, false]
+    const store: KeyvLike = {
+      async get(key: string) {
+        if (isDown) throw new Error('down')
+        return records.get(key)
+      },
+      async set(key: string, value: string) {
+        isTold = isHanging
+        if (isHanging) await hanging.promise
+        records.set(key, value)
+      },
+      delete: async (key: string) => records.delete(key),
+    }
+    const cache = createCache({ store, memory: false, timeouts: { store: '1m' } })
+    await cache.set('first', 1)
+    await cache.set('second', 1)
+    const values = { first: gate<number>(), second: gate<number>() }
+    // With `skip`, the end of a load deletes the older value from the store.
+    const load = (key: 'first' | 'second') => (ctx: LoadContext) => {
+      ctx.skip()
+      return values[key].promise
+    }
+    const first = cache.getOrSet('first', load('first'), { fresh: true })
+    const second = cache.getOrSet('second', load('second'), { fresh: true })
+    await until(() => cache.stats().loads === 2)
+    isHanging = true
+    values.first.open(2)
+    await until(() => isTold)
+    isDown = true
+    await cache.get('other')
+    expect(cache.stats().store.state).toBe('down')
+    values.second.open(3)
+    expect(await second).toBe(3)
+    hanging.open()
+    expect(await first).toBe(2)
     await cache.close()
   })
 })
