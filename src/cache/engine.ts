@@ -99,7 +99,7 @@ export class Engine {
     this.#loads.clear()
     for (const load of loads) load.abort(reason)
     // An aborted load ends at once, unless it waits for the store, or for a `validate` that never ends.
-    await withDeadline(Promise.all(loads.map(({ ended }) => ended)), longestEndMs, () => undefined)
+    await withDeadline(Promise.all(loads.map(({ ended }) => ended)), longestEndMs)
   }
 
   /** @param hasWaited - whether the caller has waited for another load to end: any load under way began after the call */
@@ -244,6 +244,11 @@ export class Engine {
         return load.resolve(found.stale)
       }
       if (served === undefined) this.#countMiss(load, call, found)
+      if (load.isAborted) {
+        // Its callers have left, or the cache was closed, while the store was read.
+        if (found.lease !== undefined) this.#writer.releaseLease(call.key, found.lease)
+        load.throwIfAborted()
+      }
       // With a lease, the load counts from the read that granted it. Without one it begins now.
       if (found.lease === undefined) load.restart(this.#memory.start())
       await this.#load(load, call, found.lease, served ?? found.stale)
@@ -274,10 +279,8 @@ export class Engine {
     const { key, profile } = call
     const shown = stale && { value: stale.value, ageMs: this.#time.exact() - stale.loadedAt }
     const stopRenewing = lease && this.#writer.holdLease(key, lease, load)
+    profile.counters.loads++
     try {
-      // Its callers may have left, or the cache was closed, while the store was read.
-      load.throwIfAborted()
-      profile.counters.loads++
       const loaded = await load.run(call.load, shown, this.#loadDeadline)
       this.#warnOfTags(load, loaded)
       await this.#writer.storeLoaded(load, call, loaded, lease, shown)

@@ -139,6 +139,8 @@ describe.skipIf(!services.redis)('the lease of a load', () => {
       await Promise.all([closing.close(), expect(answer).rejects.toThrow('was closed')])
       expect(await redis.client.exists(`{${redis.namespace}}:l:${key}`), key).toBe(0)
       expect(await reader.getOrSet(key, () => 'new')).toBe('new')
+      const begun = loaded.includes(key) ? 1 : 0
+      expect(closing.stats(), key).toMatchObject({ loads: begun, loadErrors: begun })
     }
     expect(loaded.length).toBeGreaterThan(0)
     expect(loaded.length).toBeLessThan(40)
