@@ -72,7 +72,7 @@ export class ProfileCounters {
   readonly misses: Record<MissReason, number> = zeros(missReasons)
 }
 
-/** The stats of profiles, of several as if they were one. */
+/** The stats of one profile, or of several as if they were one. */
 export function summarize(counters: Iterable<ProfileCounters>): ProfileStats {
   const hitsByKind = { memory: 0, store: 0, stale: 0, coalesced: 0 }
   const missesByReason = zeros(missReasons)

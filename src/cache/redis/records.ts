@@ -81,7 +81,7 @@ export class EntryParser {
   /** Parsed prefixes by their text: to parse one takes longer than to read a small payload. */
   readonly #prefixes = new Map<string, Prefix>()
 
-  /** The entry, or `undefined` when there are no bytes, or any others. */
+  /** The entry, or `undefined` when there are no bytes, or they are not those of an entry. */
   parse(bytes: Buffer | null | undefined): RedisEntry | undefined {
     if (!bytes) return undefined
     const payloadAt = endOfPrefix(bytes)
@@ -133,17 +133,17 @@ function endOfPrefix(bytes: Buffer): number {
 /**
  * The stamps of a tag: of the latest invalidation, and of the latest change, which may have made its entries stale instead.
  */
-interface TagStamps {
+interface TagRecord {
   readonly hard: number
   readonly latest: number
 }
 
-const noStamps: TagStamps = { hard: Number.NaN, latest: Number.NaN }
+const noStamps: TagRecord = { hard: Number.NaN, latest: Number.NaN }
 const tilde = 0x7e
 const colon = 0x3a
 
 /** Parses a tag's record, `<stamp>` or `<stamp>~<stamp>~…`. The stamps are `NaN` for anything else, and for no record. */
-export function parseTagRecord(bytes: Buffer | null | undefined): TagStamps {
+export function parseTagRecord(bytes: Buffer | null | undefined): TagRecord {
   if (!bytes || bytes.length === 0) return noStamps
   let hard = 0
   let number = 0
