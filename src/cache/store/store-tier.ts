@@ -1,3 +1,4 @@
+import { withDeadline } from '../../shared/time/waiting.ts'
 import type { StoreCounters } from '../counters.ts'
 import type { Events, StoreOperation, StoreState } from '../events.ts'
 import type { Change } from '../memory/invalidation-log.ts'
@@ -114,9 +115,8 @@ export class StoreTier {
 
   get state(): StoreState {
     if (this.#breaker.isOpen) return 'down'
-    return this.#breaker.hasTimeouts || !(this.#connecting !== undefined || this.#opened?.isListening())
-      ? 'degraded'
-      : 'up'
+    const isListening = this.#connecting !== undefined || this.#opened?.isListening()
+    return this.#breaker.hasTimeouts || !isListening ? 'degraded' : 'up'
   }
 
   get queuedChanges(): number {
@@ -184,10 +184,7 @@ export class StoreTier {
 
   /** May fail without harm: a lease expires by itself. */
   async release(held: HeldLease): Promise<void> {
-    if (this.#breaker.isOpen) {
-      this.#unreleased.push(held)
-      return
-    }
+    if (this.#breaker.isOpen) return void this.#unreleased.push(held)
     this.#lastRelease = this.#releases.add(held)
     await this.#lastRelease
   }
@@ -214,7 +211,7 @@ export class StoreTier {
   }
 
   async close(): Promise<void> {
-    await this.#lastRelease // answers come in the order of the questions
+    if (this.#lastRelease !== undefined) await withDeadline(this.#lastRelease, 1_000) // answers come in their order
     this.#isClosed = true
     this.#breaker.stop()
     await this.#opening?.catch(ignore)

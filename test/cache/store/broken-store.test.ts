@@ -151,6 +151,25 @@ describe('a store that goes down while it is being told of the end of a load', (
   })
 })
 
+describe('a store that does not answer while a lease is being given back', () => {
+  it('keeps close() waiting for a few seconds at most, whatever `timeouts.store` is', async () => {
+    const records = new Map<string, string>()
+    let isHanging = false
+    const store: KeyvLike = {
+      get: async (key: string) => records.get(key),
+      set: async (key: string, value: string) => (isHanging ? never() : void records.set(key, value)),
+      delete: async (key: string) => records.delete(key),
+    }
+    const cache = createCache({ store, memory: false, timeouts: { store: '1m' } })
+    await cache.set('key', 1)
+    isHanging = true
+    const answer = cache.getOrSet('key', (ctx) => ctx.skip(), { fresh: true })
+    await until(() => cache.stats().loads === 1)
+    await cache.close()
+    expect(await Promise.race([answer, 'not answered'])).toBe('not answered')
+  }, 15_000)
+})
+
 describe('a slow store that was down', () => {
   it('is used again although changes go on without a pause', async () => {
     let isDown = true
