@@ -71,7 +71,6 @@ export function createCache<Name extends string = 'default', Tag extends string 
 
   /** The entry in memory, if it may be served at once: without the engine. */
   function hit(key: Key, given: GetOrSetOptions | undefined): MemoryEntry | undefined {
-    if (isClosed) return undefined
     const entry = memory.getReady(encodeKey(key))
     if (entry === undefined) return undefined
     if (given) {
@@ -155,8 +154,9 @@ export function createCache<Name extends string = 'default', Tag extends string 
   async function close(): Promise<void> {
     if (isClosed) return
     isClosed = true
-    await engine.close(new ClosedError(`The cache \`${settings.name}\` was closed`))
+    const ended = engine.close(new ClosedError(`The cache \`${settings.name}\` was closed`))
     memory.clear()
+    await ended
     await closeStore()
   }
 

@@ -88,7 +88,7 @@ export class HealthCheck {
       this.#running ??= this.#runOnce().finally(() => {
         this.#running = undefined
       })
-      await (maxWaitMs === Infinity ? this.#running : withDeadline(this.#running, maxWaitMs, () => undefined))
+      await (maxWaitMs === Infinity ? this.#running : withDeadline(this.#running, maxWaitMs))
     }
     // A copy, because reports belong to their readers, who may change them.
     return { ...this.#result }
