@@ -1,5 +1,6 @@
 import { ValueNode } from 'kysely'
 import { fixedPrefix, holdsAll, serves } from '../../shared/index-advice/index-need.ts'
+import { type PlanNode, planIn } from '../../shared/index-advice/postgres-plan.ts'
 import type { NamedTable } from '../../shared/index-advice/query-conditions.ts'
 import { regclass, type TableIndex } from '../../shared/index-advice/table-indexes.ts'
 import type { QueryRunner, Row } from '../seek/query-runner.ts'
@@ -7,22 +8,15 @@ import { raw } from '../seek/sql-nodes.ts'
 import type { PageShape } from './page-shape.ts'
 import { catalogQuery, drivingIndexes, fewRows, mostRows, type PlanReading, smallTableBytes } from './plan-reading.ts'
 
-/** A node of `explain (format json)`. */
-interface PlanNode {
-  readonly 'Node Type': string
-  readonly 'Parent Relationship'?: string
+/** A node with the fields that only the reading of pages needs. */
+interface ExplainedNode extends PlanNode {
   readonly 'Subplan Name'?: string
-  readonly 'Relation Name'?: string
-  readonly Alias?: string
-  readonly 'Index Name'?: string
   readonly Filter?: string
-  readonly 'Total Cost': number
-  readonly 'Plan Rows': number
   readonly 'Actual Rows'?: number
   readonly 'Actual Loops'?: number
   readonly 'Rows Removed by Filter'?: number
   readonly 'Rows Removed by Index Recheck'?: number
-  readonly Plans?: readonly PlanNode[]
+  readonly Plans?: readonly ExplainedNode[]
 }
 
 /**
@@ -44,7 +38,7 @@ export async function readPostgresPlan(
   shape: PageShape,
   runner: QueryRunner,
 ): Promise<PlanReading> {
-  const [{ Plan: root }] = parseIfText(Object.values(rows[0] as Row)[0]) as [{ Plan: PlanNode }]
+  const root = planIn(rows) as ExplainedNode
   const { indexes, bytes } = await drivingIndexes(shape, runner)
   const scans: Scans = { shape, indexes, slowLookups: [], ownCount: 0, orderedRows: [] }
   const verdict = judge(root, scans)
@@ -90,7 +84,7 @@ interface Scans {
   readonly orderedRows: number[]
 }
 
-function judge(node: PlanNode, scans: Scans): Verdict {
+function judge(node: ExplainedNode, scans: Scans): Verdict {
   const type = node['Node Type']
   if (node['Relation Name'] !== undefined) return judgeScan(node, scans)
   const children = (node.Plans ?? []).filter(
@@ -105,11 +99,11 @@ function judge(node: PlanNode, scans: Scans): Verdict {
 }
 
 /** Whether the plan is a branch of our own union. Such branches are common table expressions. */
-function isBranch(plan: PlanNode): boolean {
+function isBranch(plan: ExplainedNode): boolean {
   return /^CTE posthastes\d+$/.test(plan['Subplan Name'] as string)
 }
 
-function judgeScan(node: PlanNode, scans: Scans): Verdict {
+function judgeScan(node: ExplainedNode, scans: Scans): Verdict {
   const { shape, indexes } = scans
   const { Alias: alias = '', Filter: filter } = node
   const name = node['Index Name'] ?? node.Plans?.[0]?.['Index Name']
@@ -131,7 +125,7 @@ function judgeScan(node: PlanNode, scans: Scans): Verdict {
 }
 
 /** The rows that the scans read, discarded ones included. */
-function rowsReadBy(node: PlanNode): number {
+function rowsReadBy(node: ExplainedNode): number {
   const below = (node.Plans ?? []).map(rowsReadBy).reduce((sum, rows) => sum + rows, 0)
   if (node['Relation Name'] === undefined) return below
   const each =
@@ -139,9 +133,4 @@ function rowsReadBy(node: PlanNode): number {
     (node['Rows Removed by Filter'] ?? 0) +
     (node['Rows Removed by Index Recheck'] ?? 0)
   return below + Math.round(each * (node['Actual Loops'] as number))
-}
-
-/** Some drivers parse JSON, others return its text. */
-function parseIfText(value: unknown): unknown {
-  return typeof value === 'string' ? JSON.parse(value) : value
 }
