@@ -79,12 +79,14 @@ export function createCache<Name extends string = 'default', Tag extends string 
       if (tags !== undefined && !entry.hasTags(neededTags(tags))) return undefined
     }
     const reads = currentReads()
-    if (reads === undefined) return entry
-    return memory.mayServe(reads) ? recordUse(entry, reads) : undefined
+    if (!memory.mayServe(reads)) return undefined
+    reads?.addValue(identity, entry.tags, coherence.seenStamp)
+    return entry
   }
 
-  /** Notes that the running work depends on the entry's tags. */
-  function recordUse(entry: MemoryEntry | undefined, reads = currentReads()): MemoryEntry | undefined {
+  /** Notes that the running work depends on the entry's tags. The entry may come from the store. */
+  function recordUse(entry: MemoryEntry | undefined): MemoryEntry | undefined {
+    const reads = currentReads()
     if (entry !== undefined && reads !== undefined) {
       const stamp = memory.mayServe(reads) ? coherence.seenStamp : Number.POSITIVE_INFINITY
       reads.addValue(identity, entry.tags, stamp)

@@ -240,13 +240,13 @@ export class Engine {
       if ('entry' in found) return load.resolve(found.entry)
       if (found.stale !== undefined && !call.isFresh && this.#isPaused(call.key)) {
         if (served === undefined) call.profile.counters.stale++
-        if (found.lease !== undefined) this.#writer.releaseLease(call.key, found.lease)
+        this.#writer.releaseLease(call.key, found.lease)
         return load.resolve(found.stale)
       }
       if (served === undefined) this.#countMiss(load, call, found)
       if (load.isAborted) {
         // Its callers have left, or the cache was closed, while the store was read.
-        if (found.lease !== undefined) this.#writer.releaseLease(call.key, found.lease)
+        this.#writer.releaseLease(call.key, found.lease)
         load.throwIfAborted()
       }
       // With a lease, the load counts from the read that granted it. Without one it begins now.
@@ -295,7 +295,7 @@ export class Engine {
       }
       // A load that was aborted because nobody waited any more has not failed.
       if (!load.isLeft) profile.counters.loadErrors++
-      if (lease !== undefined) this.#writer.releaseLease(key, lease)
+      this.#writer.releaseLease(key, lease)
       throw error
     } finally {
       stopRenewing?.()

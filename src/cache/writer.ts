@@ -143,8 +143,9 @@ export class Writer {
     return () => this.#held.delete(held)
   }
 
-  releaseLease(key: string, lease: Lease): void {
-    void this.#dependencies.store?.release({ key, lease })
+  /** Gives the lease back, if there is one. */
+  releaseLease(key: string, lease: Lease | undefined): void {
+    if (lease !== undefined) void this.#dependencies.store?.release({ key, lease })
   }
 
   /** Whether no later load of the key has begun, and nothing that the value depends on was invalidated since this one began. */
