@@ -1,4 +1,4 @@
-import { describeValue } from '../shared/assertions.ts'
+import { describeValue } from '../shared/arguments.ts'
 import type { BatchFailure } from './result.ts'
 
 /** The state of one batch while it is processed. `delay`, progress and checkpoints work batch by batch. */

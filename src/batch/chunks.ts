@@ -1,4 +1,4 @@
-import { describeValue } from '../shared/assertions.ts'
+import { describeValue } from '../shared/arguments.ts'
 import { expectIterable, expectStep, isPlainArray } from './source.ts'
 
 /**

@@ -1,6 +1,12 @@
 import type { Kysely } from 'kysely'
-import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
-import { describeValue, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import {
+  describeValue,
+  expectObject,
+  expectOneOf,
+  expectOptions,
+  expectWholeNumber,
+  type OptionKinds,
+} from '../shared/arguments.ts'
 import { createRetrier, type Retrier, type RetryOptions } from '../shared/retry.ts'
 import { type Clock, systemClock } from '../shared/time/clock.ts'
 import { type Duration, parseDuration } from '../shared/time/duration.ts'

@@ -1,4 +1,4 @@
-import { describeValue } from '../shared/assertions.ts'
+import { describeValue } from '../shared/arguments.ts'
 import { withDeadline } from '../shared/time/waiting.ts'
 
 /** Returned instead of an item when the source has no more. */

@@ -1,5 +1,4 @@
-import { expectFunction, expectOptions, expectText, type OptionKinds } from '../shared/arguments.ts'
-import { describeValue } from '../shared/assertions.ts'
+import { describeValue, expectFunction, expectOptions, expectText, type OptionKinds } from '../shared/arguments.ts'
 import type { Abandonable } from '../shared/scope/abandonable.ts'
 import { automaticTag, type Reads } from '../shared/scope/reads.ts'
 import { currentOwner, currentReads } from '../shared/scope/work.ts'

@@ -1,5 +1,4 @@
-import { expectOptions } from '../shared/arguments.ts'
-import { describeValue, expectOneOf } from '../shared/assertions.ts'
+import { describeValue, expectOneOf, expectOptions } from '../shared/arguments.ts'
 import { ClosedError } from '../shared/errors.ts'
 import { nodeCrypto } from '../shared/platform/builtins.ts'
 import { cacheIdentity } from '../shared/scope/reads.ts'

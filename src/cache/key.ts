@@ -1,4 +1,4 @@
-import { describeValue } from '../shared/assertions.ts'
+import { describeValue } from '../shared/arguments.ts'
 import { isPlainObject } from '../shared/plain-object.ts'
 import { nodeCrypto, nodeUtil } from '../shared/platform/builtins.ts'
 

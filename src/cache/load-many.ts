@@ -1,4 +1,4 @@
-import { describeValue } from '../shared/assertions.ts'
+import { describeValue } from '../shared/arguments.ts'
 import { Abandonable } from '../shared/scope/abandonable.ts'
 import { runWork } from '../shared/scope/work.ts'
 import { type Call, expectMany, resolveCall } from './call-options.ts'

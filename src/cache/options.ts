@@ -1,5 +1,11 @@
-import { expectOptions, type OptionKinds } from '../shared/arguments.ts'
-import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import {
+  describeValue,
+  expectNumber,
+  expectOneOf,
+  expectOptions,
+  expectWholeNumber,
+  type OptionKinds,
+} from '../shared/arguments.ts'
 import { isProduction } from '../shared/platform/runtime.ts'
 import type { Clock } from '../shared/time/clock.ts'
 import { type Duration, parseDuration } from '../shared/time/duration.ts'

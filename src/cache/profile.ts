@@ -1,5 +1,4 @@
-import { expectOptions, type OptionKinds } from '../shared/arguments.ts'
-import { describeValue, expectNumber, expectOneOf } from '../shared/assertions.ts'
+import { describeValue, expectNumber, expectOneOf, expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import type { OnWarn } from '../shared/warnings.ts'
 import { ProfileCounters } from './counters.ts'

@@ -1,4 +1,4 @@
-import { expectOneOf } from '../shared/assertions.ts'
+import { expectOneOf } from '../shared/arguments.ts'
 import type { SqlDialect } from '../shared/sql/dialect.ts'
 import {
   driverErrors,

@@ -6,8 +6,7 @@ import {
   PostgresDriver,
   type QueryCompiler,
 } from 'kysely'
-import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
-import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import { expectObject, expectOneOf, expectOptions, expectWholeNumber, type OptionKinds } from '../shared/arguments.ts'
 import { isProduction } from '../shared/platform/runtime.ts'
 import { announceReads, enableAbandonment, enableScopes } from '../shared/scope/work.ts'
 import { dialectOf, type SqlDialect } from '../shared/sql/dialect.ts'

@@ -1,5 +1,4 @@
-import { expectString } from '../shared/arguments.ts'
-import { expectWholeNumber } from '../shared/assertions.ts'
+import { expectString, expectWholeNumber } from '../shared/arguments.ts'
 import type { Slicing } from './traffic/sliding-window.ts'
 import type { CacheRow } from './types.ts'
 

@@ -1,5 +1,4 @@
-import { expectFunction, expectText } from '../shared/arguments.ts'
-import { expectOneOf } from '../shared/assertions.ts'
+import { expectFunction, expectOneOf, expectText } from '../shared/arguments.ts'
 import { runAtOnce, runInSlices } from '../shared/time/slices.ts'
 import { startInterval, type Timer } from '../shared/time/timers.ts'
 import type { Warning } from '../shared/warnings.ts'

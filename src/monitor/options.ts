@@ -1,6 +1,13 @@
 import { hostname } from 'node:os'
-import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
-import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import {
+  describeValue,
+  expectNumber,
+  expectObject,
+  expectOneOf,
+  expectOptions,
+  expectWholeNumber,
+  type OptionKinds,
+} from '../shared/arguments.ts'
 import { BucketLayout, toMicroseconds } from '../shared/buckets.ts'
 import { messageOf } from '../shared/errors.ts'
 import { isNode, isWorkers, readOrNull } from '../shared/platform/runtime.ts'

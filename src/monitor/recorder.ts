@@ -1,5 +1,4 @@
-import { expectObject, expectText } from '../shared/arguments.ts'
-import { describeValue } from '../shared/assertions.ts'
+import { describeValue, expectObject, expectText } from '../shared/arguments.ts'
 import { isClamped, longestUs, toMicroseconds } from '../shared/buckets.ts'
 import type { Emitter } from '../shared/emitter.ts'
 import type { MonitorSettings } from './options.ts'

@@ -1,5 +1,11 @@
-import { expectFunction, expectOptions, expectString, type OptionKinds } from '../shared/arguments.ts'
-import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import {
+  expectFunction,
+  expectOneOf,
+  expectOptions,
+  expectString,
+  expectWholeNumber,
+  type OptionKinds,
+} from '../shared/arguments.ts'
 import { watchRejection } from '../shared/rejections.ts'
 import { encodeHdr } from './exposition/encode-hdr.ts'
 import type { MetricsSources } from './exposition/metric-families.ts'

@@ -1,5 +1,4 @@
-import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
-import { describeValue, expectWholeNumber } from '../shared/assertions.ts'
+import { describeValue, expectObject, expectOptions, expectWholeNumber, type OptionKinds } from '../shared/arguments.ts'
 import { PageInvalidError } from './errors.ts'
 import type { ParsedListQuery } from './list-query/types.ts'
 import type { SelectQuery } from './seek/query-runner.ts'

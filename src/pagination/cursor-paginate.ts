@@ -1,4 +1,4 @@
-import { expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import { expectOneOf, expectWholeNumber } from '../shared/arguments.ts'
 import {
   cursorPaginateOptions,
   expectCall,

@@ -1,5 +1,4 @@
-import { expectObject, expectOptions, type OptionKinds } from '../shared/arguments.ts'
-import { expectOneOf } from '../shared/assertions.ts'
+import { expectObject, expectOneOf, expectOptions, type OptionKinds } from '../shared/arguments.ts'
 import { type Casing, toSnake } from '../shared/casing.ts'
 import type { JsonSchema } from './list-query/field.ts'
 

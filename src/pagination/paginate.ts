@@ -1,4 +1,4 @@
-import { expectWholeNumber } from '../shared/assertions.ts'
+import { expectWholeNumber } from '../shared/arguments.ts'
 import {
   expectCall,
   expectFromClient,

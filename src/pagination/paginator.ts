@@ -1,6 +1,5 @@
 import type { SelectQueryBuilder, Simplify } from 'kysely'
-import { expectOptions, type OptionKinds } from '../shared/arguments.ts'
-import { describeValue, expectOneOf, expectWholeNumber } from '../shared/assertions.ts'
+import { describeValue, expectOneOf, expectOptions, expectWholeNumber, type OptionKinds } from '../shared/arguments.ts'
 import { type Casing, toSnake } from '../shared/casing.ts'
 import { type SqlDialect, sqlDialects } from '../shared/sql/dialect.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'

@@ -1,4 +1,4 @@
-import { expectWholeNumber } from '../shared/assertions.ts'
+import { expectWholeNumber } from '../shared/arguments.ts'
 import { expectCall, type PaginatorSettings, readOptions } from './call-options.ts'
 import { CursorUnstableError } from './errors.ts'
 import { isSame, type Position } from './key-text/key-text.ts'

@@ -1,5 +1,3 @@
-import { describeValue, expectOneOf } from './assertions.ts'
-
 /**
  * The kind of an option. `'own'`: the code that reads the option checks it. `'nullable'`: that code also handles `null`.
  * A group of options has a kind for each. An option that is `undefined` counts as absent.
@@ -92,8 +90,65 @@ function expectSignal(value: unknown, name: string): void {
   if (!isSignal) throw wrongKind(name, 'an AbortSignal', value)
 }
 
+interface Range {
+  readonly min?: number | undefined
+  readonly max?: number | undefined
+}
+
+/**
+ * Returns the value if it is a whole number within the range.
+ *
+ * @throws TypeError if it is not a whole number; RangeError if it is outside the range
+ */
+export function expectWholeNumber(value: unknown, name: string, { min = 0, max }: Range = {}): number {
+  return expectWithin(value, Number.isSafeInteger(value), name, 'a whole number', { min, max })
+}
+
+/**
+ * Returns the value if it is a finite number within the range.
+ *
+ * @throws TypeError if it is not a finite number; RangeError if it is outside the range
+ */
+export function expectNumber(value: unknown, name: string, range: Range = {}): number {
+  return expectWithin(value, Number.isFinite(value), name, 'a number', range)
+}
+
+/**
+ * Returns the value if it is one of the choices.
+ *
+ * @throws TypeError if it is not
+ */
+export function expectOneOf<const Choice>(value: unknown, name: string, choices: readonly Choice[]): Choice {
+  if (choices.includes(value as Choice)) return value as Choice
+  const list = choices.map((choice) => (typeof choice === 'string' ? `'${choice}'` : String(choice))).join(', ')
+  throw wrongKind(name, `one of ${list}`, value)
+}
+
+function expectWithin(value: unknown, isOfKind: boolean, name: string, kind: string, { min, max }: Range): number {
+  const number = value as number
+  if (isOfKind && number >= (min ?? -Infinity) && number <= (max ?? Infinity)) return number
+  const Fault = isOfKind ? RangeError : TypeError
+  throw new Fault(`Expected \`${name}\` to be ${kind}${rangeText(min, max)}, got ${describeValue(value)}`)
+}
+
+function rangeText(min: number | undefined, max: number | undefined): string {
+  if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`
+  if (min !== undefined) return ` from ${min} up`
+  return max === undefined ? '' : ` up to ${max}`
+}
+
 function wrongKind(name: string, expected: string, value: unknown): TypeError {
   return new TypeError(`Expected \`${name}\` to be ${expected}, got ${describeValue(value)}`)
+}
+
+/** Describes a value for an error message: `` `0` (number) ``. */
+export function describeValue(value: unknown): string {
+  if (value === null || value === undefined) return `\`${value}\``
+  const type = typeof value
+  if (type === 'object') return Array.isArray(value) ? 'an array' : 'an object'
+  if (type === 'function') return 'a function'
+  const text = type === 'string' ? `'${String(value).slice(0, 40)}'` : String(value)
+  return `\`${text}\` (${type})`
 }
 
 /** The name that is spelled most like a word. */

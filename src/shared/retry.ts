@@ -1,5 +1,4 @@
-import { expectFunction, expectOptions, type OptionKinds } from './arguments.ts'
-import { expectNumber, expectWholeNumber } from './assertions.ts'
+import { expectFunction, expectNumber, expectOptions, expectWholeNumber, type OptionKinds } from './arguments.ts'
 import { watchRejection } from './rejections.ts'
 import { type Duration, parseDuration } from './time/duration.ts'
 import { sleep } from './time/waiting.ts'

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import { describeValue } from '../../shared/assertions.ts'
+import { describeValue } from '../../shared/arguments.ts'
 
 /** How far a run is: every item before this position is finished. A resumed run starts here. */
 export interface Checkpoint {

@@ -1,5 +1,12 @@
-import { expectFunction, expectObject, expectOptions, expectText, type OptionKinds } from '../../shared/arguments.ts'
-import { describeValue, expectWholeNumber } from '../../shared/assertions.ts'
+import {
+  describeValue,
+  expectFunction,
+  expectObject,
+  expectOptions,
+  expectText,
+  expectWholeNumber,
+  type OptionKinds,
+} from '../../shared/arguments.ts'
 import { messageOf } from '../../shared/errors.ts'
 import { requirePeer } from '../../shared/platform/peers.ts'
 import { isRedisUrl, redisUrlForm } from '../../shared/redis-url.ts'

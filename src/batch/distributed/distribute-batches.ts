@@ -1,5 +1,4 @@
-import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { describeValue, expectWholeNumber } from '../../shared/assertions.ts'
+import { describeValue, expectOptions, expectWholeNumber, type OptionKinds } from '../../shared/arguments.ts'
 import { yieldIfDue } from '../../shared/time/slices.ts'
 import { closingOnError, endOfInput, type Items, Source } from '../source.ts'
 import type { BatchJob, BatchQueue } from './bullmq.ts'

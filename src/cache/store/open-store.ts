@@ -1,4 +1,4 @@
-import { describeValue } from '../../shared/assertions.ts'
+import { describeValue } from '../../shared/arguments.ts'
 import { type Clock, wallClock } from '../../shared/time/clock.ts'
 import { startInterval, type Timer } from '../../shared/time/timers.ts'
 import { isKeyvLike, type KeyvLike } from '../keyv/keyv-client.ts'

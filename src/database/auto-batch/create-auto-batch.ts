@@ -1,6 +1,5 @@
 import type { CompiledQuery, Driver, QueryCompiler } from 'kysely'
-import { expectOptions } from '../../shared/arguments.ts'
-import { describeValue, expectWholeNumber } from '../../shared/assertions.ts'
+import { describeValue, expectOptions, expectWholeNumber } from '../../shared/arguments.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { AbandonedConnection } from '../cancel/abandoned-connection.ts'
 import { instrumentConnection } from '../driver/instrumented-connection.ts'

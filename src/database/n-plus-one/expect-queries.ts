@@ -1,5 +1,4 @@
-import { expectFunction, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { expectWholeNumber } from '../../shared/assertions.ts'
+import { expectFunction, expectOptions, expectWholeNumber, type OptionKinds } from '../../shared/arguments.ts'
 import { NPlusOneError, QueryBudgetError } from '../errors.ts'
 import { startLazy } from './lazy-results.ts'
 import { findingMessage } from './n-plus-one-detector.ts'

@@ -1,6 +1,5 @@
 import type { CompiledQuery } from 'kysely'
-import { expectOptions } from '../../shared/arguments.ts'
-import { expectOneOf, expectWholeNumber } from '../../shared/assertions.ts'
+import { expectOneOf, expectOptions, expectWholeNumber } from '../../shared/arguments.ts'
 import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { isIntendedQuery } from '../../shared/sql/intended-queries.ts'
 import type { OnWarn } from '../../shared/warnings.ts'

@@ -1,6 +1,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { expectFunction, expectOptions, expectText, type OptionKinds } from '../../shared/arguments.ts'
-import { expectWholeNumber } from '../../shared/assertions.ts'
+import {
+  expectFunction,
+  expectOptions,
+  expectText,
+  expectWholeNumber,
+  type OptionKinds,
+} from '../../shared/arguments.ts'
 import { OpenRequestScope } from '../../shared/scope/request-scope.ts'
 import {
   abandonmentIsEnabled,

@@ -1,5 +1,4 @@
-import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { expectOneOf, expectWholeNumber } from '../../shared/assertions.ts'
+import { expectOneOf, expectOptions, expectWholeNumber, type OptionKinds } from '../../shared/arguments.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import type { PoolTuning } from './pool-tuning.ts'
 

@@ -1,5 +1,4 @@
-import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { expectOneOf } from '../../shared/assertions.ts'
+import { expectOneOf, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import { createWarner, type OnWarn } from '../../shared/warnings.ts'
 

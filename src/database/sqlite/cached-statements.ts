@@ -1,5 +1,4 @@
-import { expectObject } from '../../shared/arguments.ts'
-import { expectWholeNumber } from '../../shared/assertions.ts'
+import { expectObject, expectWholeNumber } from '../../shared/arguments.ts'
 import { RecentMap } from '../../shared/recent-map.ts'
 
 /** The part of a prepared statement of `better-sqlite3` that Kysely uses. */

@@ -1,5 +1,4 @@
-import { expectObject, expectOptions } from '../../shared/arguments.ts'
-import { expectOneOf } from '../../shared/assertions.ts'
+import { expectObject, expectOneOf, expectOptions } from '../../shared/arguments.ts'
 import {
   grantedStatementLimit,
   type SqliteDatabaseFacade,

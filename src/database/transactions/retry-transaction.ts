@@ -1,6 +1,5 @@
 import type { AccessMode, IsolationLevel, Kysely, Transaction } from 'kysely'
-import { expectFunction, expectObject, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { expectOneOf } from '../../shared/assertions.ts'
+import { expectFunction, expectObject, expectOneOf, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import { createRetrier, type RetryEvent } from '../../shared/retry.ts'
 import { dialectOf, type SqlDialect } from '../../shared/sql/dialect.ts'
 import type { Duration } from '../../shared/time/duration.ts'

@@ -8,7 +8,7 @@ import type {
   ShedReason,
 } from '../../monitor/admission/admission.ts'
 import type { PerformanceMonitor } from '../../monitor/monitor.ts'
-import { describeValue } from '../../shared/assertions.ts'
+import { describeValue } from '../../shared/arguments.ts'
 import { messageOf } from '../../shared/errors.ts'
 import { watchRejection } from '../../shared/rejections.ts'
 import { enteredScope } from '../../shared/scope/work.ts'

@@ -1,6 +1,5 @@
 import type { Priority } from '../../monitor/admission/admission.ts'
-import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { expectWholeNumber } from '../../shared/assertions.ts'
+import { expectOptions, expectWholeNumber, type OptionKinds } from '../../shared/arguments.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 
 /** Options of `shedLoad`. `Request` is the framework's own. */

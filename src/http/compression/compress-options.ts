@@ -1,5 +1,4 @@
-import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { describeValue, expectWholeNumber } from '../../shared/assertions.ts'
+import { describeValue, expectOptions, expectWholeNumber, type OptionKinds } from '../../shared/arguments.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import { hasZstd } from '../../shared/zlib.ts'
 import type { ContentCoding } from './codecs.ts'

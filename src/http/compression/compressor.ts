@@ -1,6 +1,5 @@
 import type { Transform } from 'node:stream'
-import { expectFunction, expectObject, expectString } from '../../shared/arguments.ts'
-import { describeValue } from '../../shared/assertions.ts'
+import { describeValue, expectFunction, expectObject, expectString } from '../../shared/arguments.ts'
 import { yieldIfDue } from '../../shared/time/slices.ts'
 import { type Codec, type ContentCoding, createCodec, type OnEncoded } from './codecs.ts'
 import {

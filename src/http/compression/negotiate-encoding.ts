@@ -1,5 +1,5 @@
 import Negotiator from 'negotiator'
-import { describeValue } from '../../shared/assertions.ts'
+import { describeValue } from '../../shared/arguments.ts'
 import type { ContentCoding, Encoding } from './codecs.ts'
 import { availableCodings, expectCodings } from './compress-options.ts'
 

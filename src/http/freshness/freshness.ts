@@ -1,7 +1,6 @@
 import type { TableTag } from '../../cache/tags.ts'
 import type { Cache, TagStamps } from '../../cache/types.ts'
-import { expectObject, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { describeValue } from '../../shared/assertions.ts'
+import { describeValue, expectObject, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import { isPlainObject } from '../../shared/plain-object.ts'
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { cacheIdentity, Reads } from '../../shared/scope/reads.ts'

@@ -1,7 +1,12 @@
 import type { TableTag } from '../../cache/tags.ts'
 import type { Cache } from '../../cache/types.ts'
-import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { describeValue, expectOneOf, expectWholeNumber } from '../../shared/assertions.ts'
+import {
+  describeValue,
+  expectOneOf,
+  expectOptions,
+  expectWholeNumber,
+  type OptionKinds,
+} from '../../shared/arguments.ts'
 import { isHttpToken } from '../../shared/http-token.ts'
 import { watchRejection } from '../../shared/rejections.ts'
 import { type Clock, systemClock, wallClock } from '../../shared/time/clock.ts'

@@ -1,5 +1,5 @@
 import type { Key } from '../../cache/key.ts'
-import { describeValue } from '../../shared/assertions.ts'
+import { describeValue } from '../../shared/arguments.ts'
 import { watchRejection } from '../../shared/rejections.ts'
 import type { HttpCacheSettings } from './http-cache-options.ts'
 import { canonicalQuery, rawName } from './rules/query-parameters.ts'

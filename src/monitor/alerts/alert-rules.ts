@@ -1,5 +1,4 @@
-import { expectOptions } from '../../shared/arguments.ts'
-import { expectNumber, expectWholeNumber } from '../../shared/assertions.ts'
+import { expectNumber, expectOptions, expectWholeNumber } from '../../shared/arguments.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import type { AlertId } from '../types.ts'
 

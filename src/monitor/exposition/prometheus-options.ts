@@ -1,5 +1,4 @@
-import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { expectOneOf } from '../../shared/assertions.ts'
+import { expectOneOf, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 
 /**
  * The name and labels of the request metric: `otel` for those of OpenTelemetry's HTTP conventions, `classic` for those of most

@@ -1,5 +1,10 @@
-import { expectFunction, expectOptions, expectString, type OptionKinds } from '../../shared/arguments.ts'
-import { expectWholeNumber } from '../../shared/assertions.ts'
+import {
+  expectFunction,
+  expectOptions,
+  expectString,
+  expectWholeNumber,
+  type OptionKinds,
+} from '../../shared/arguments.ts'
 import type { Clock } from '../../shared/time/clock.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import { startTimer } from '../../shared/time/timers.ts'

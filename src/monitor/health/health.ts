@@ -1,5 +1,4 @@
-import { expectOptions, expectText } from '../../shared/arguments.ts'
-import { expectOneOf } from '../../shared/assertions.ts'
+import { expectOneOf, expectOptions, expectText } from '../../shared/arguments.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import { type CheckContext, type CheckFunction, type CheckOptions, HealthCheck } from './health-check.ts'
 import type { HealthReport } from './health-report.ts'

@@ -1,5 +1,4 @@
-import { expectObject, expectText } from '../../shared/arguments.ts'
-import { expectNumber } from '../../shared/assertions.ts'
+import { expectNumber, expectObject, expectText } from '../../shared/arguments.ts'
 import type { CacheLike } from '../cache-watch.ts'
 import { readDiskSpace } from '../system/disk.ts'
 import { systemReaders } from '../system/readers.ts'

@@ -1,6 +1,6 @@
 import type { ExplainNode, OperationNode } from 'kysely'
 import { RawNode, SelectionNode, SelectQueryNode } from 'kysely'
-import { expectOneOf } from '../../shared/assertions.ts'
+import { expectOneOf } from '../../shared/arguments.ts'
 import { indexFor } from '../../shared/index-advice/index-definition.ts'
 import type { TableNeed } from '../../shared/index-advice/index-need.ts'
 import type { NamedTable } from '../../shared/index-advice/query-conditions.ts'

@@ -1,4 +1,4 @@
-import { describeValue } from '../../shared/assertions.ts'
+import { describeValue } from '../../shared/arguments.ts'
 
 /** A JSON Schema, as OpenAPI and validators take it. */
 export type JsonSchema = Readonly<Record<string, unknown>>

@@ -1,5 +1,4 @@
-import { expectOptions, type OptionKinds } from '../../shared/arguments.ts'
-import { expectWholeNumber } from '../../shared/assertions.ts'
+import { expectOptions, expectWholeNumber, type OptionKinds } from '../../shared/arguments.ts'
 import { type Field, type FieldOptions, fault, makeField, type WithDefault } from './field.ts'
 import { datePattern, escapePattern, rangePattern } from './patterns.ts'
 

@@ -1,5 +1,12 @@
-import { expectObject, expectOptions, expectText, type OptionKinds } from '../../shared/arguments.ts'
-import { describeValue, expectOneOf, expectWholeNumber } from '../../shared/assertions.ts'
+import {
+  describeValue,
+  expectObject,
+  expectOneOf,
+  expectOptions,
+  expectText,
+  expectWholeNumber,
+  type OptionKinds,
+} from '../../shared/arguments.ts'
 import type { Casing } from '../../shared/casing.ts'
 import { ListQueryError, type ListQueryIssue } from '../errors.ts'
 import { type Field, type Fields, fault } from './field.ts'

@@ -1,6 +1,5 @@
 import { expressionBuilder, type OperationNode, TupleNode } from 'kysely'
-import { expectOptions } from '../../shared/arguments.ts'
-import { describeValue } from '../../shared/assertions.ts'
+import { describeValue, expectOptions } from '../../shared/arguments.ts'
 import { isPlainObject } from '../../shared/plain-object.ts'
 import type { NullsPlacement } from '../types.ts'
 

@@ -1,5 +1,5 @@
 import type { SelectQueryNode } from 'kysely'
-import { expectOneOf } from '../../shared/assertions.ts'
+import { expectOneOf } from '../../shared/arguments.ts'
 import { type SqlDialect, sqlDialects } from '../../shared/sql/dialect.ts'
 import type { OnWarn } from '../../shared/warnings.ts'
 import { type GivenKeys, parseSortKeys } from './given-keys.ts'

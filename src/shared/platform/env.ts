@@ -1,5 +1,4 @@
-import { expectObject } from '../arguments.ts'
-import { describeValue } from '../assertions.ts'
+import { describeValue, expectObject } from '../arguments.ts'
 import { isRedisUrl, redisUrlForm } from '../redis-url.ts'
 import { type Duration, durationToMs } from '../time/duration.ts'
 

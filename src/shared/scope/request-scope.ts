@@ -1,6 +1,6 @@
 // The global `performance` is a getter. Calling it takes a quarter of the time of reading the clock.
 import { performance } from 'node:perf_hooks'
-import { describeValue } from '../assertions.ts'
+import { describeValue } from '../arguments.ts'
 import { isHttpToken } from '../http-token.ts'
 import { startTimer, type Timer } from '../time/timers.ts'
 import { Abandonable } from './abandonable.ts'

@@ -1,4 +1,4 @@
-import { describeValue } from '../assertions.ts'
+import { describeValue } from '../arguments.ts'
 
 /**
  * A length of time with its unit: `'250ms'`, `'2s'`, `'5m'`, `'1h'`, `'7d'`. A number without a unit is an error, because

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../../src/shared/assertions.ts'
+import { describeValue, expectNumber, expectOneOf, expectWholeNumber } from '../../src/shared/arguments.ts'
 
 describe('describeValue', () => {
   it.each<[unknown, string]>([
