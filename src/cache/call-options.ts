@@ -6,6 +6,7 @@ import { parseDuration } from '../shared/time/duration.ts'
 import type { Change } from './memory/invalidation-log.ts'
 import type { CacheSettings } from './options.ts'
 import type { Profile } from './profile.ts'
+import type { EntryHeader } from './store/store.ts'
 import type {
   EntryOptions,
   GetOrSetManyOptions,
@@ -64,6 +65,11 @@ export interface Call extends EntrySpec {
 /** The tags that an entry must have to answer a caller with these `tags`. */
 export function neededTags(tags: readonly string[] | 'auto' = noTags): readonly string[] {
   return tags === 'auto' ? automaticTags : tags
+}
+
+/** Whether an entry has these tags, in this order, and no others. */
+export function hasExactTags({ tags }: Pick<EntryHeader, 'tags'>, named: readonly string[]): boolean {
+  return tags.length === named.length && tags.every((tag, index) => tag === named[index])
 }
 
 /** @throws TypeError for a profile that was not declared, a lifetime that is no duration, tags that are no strings */

@@ -3,6 +3,7 @@ import { ClosedError } from '../shared/errors.ts'
 import { nodeCrypto } from '../shared/platform/builtins.ts'
 import { cacheIdentity } from '../shared/scope/reads.ts'
 import { currentReads } from '../shared/scope/work.ts'
+import { CoarseTime } from '../shared/time/clock.ts'
 import {
   type Call,
   entryOptions,
@@ -17,7 +18,6 @@ import { Engine } from './engine.ts'
 import { createEvents, toEvent } from './events.ts'
 import { encodeKey, type Key } from './key.ts'
 import { getOrSetMany } from './load-many.ts'
-import { CoarseTime } from './memory/coarse-time.ts'
 import { type Change, InvalidationLog } from './memory/invalidation-log.ts'
 import { type MemoryEntry, MemoryTier } from './memory/memory-tier.ts'
 import { type CacheOptions, resolveOptions } from './options.ts'

@@ -6,7 +6,7 @@ import type { Engine } from './engine.ts'
 import { encodeKey } from './key.ts'
 import type { CacheSettings } from './options.ts'
 import { NoValueError } from './shared-load.ts'
-import { afterPoll } from './store/fair-deadline.ts'
+import { afterPoll } from './store/limits.ts'
 import type { GetOrSetManyOptions, LoadManyContext } from './types.ts'
 
 /** Loads the values of several ids at once. Ids without a value are left out of the map. */

@@ -1,24 +1,17 @@
 import { automaticTag } from '../shared/scope/reads.ts'
 import { wait } from '../shared/scope/wait-names.ts'
 import { currentReads, timeWait } from '../shared/scope/work.ts'
+import type { CoarseTime } from '../shared/time/clock.ts'
 import { sleep } from '../shared/time/waiting.ts'
-import type { Call } from './call-options.ts'
+import { type Call, hasExactTags } from './call-options.ts'
 import type { MissReason } from './counters.ts'
-import type { CoarseTime } from './memory/coarse-time.ts'
 import { countHit } from './memory/fifo-cache.ts'
 import type { InvalidationLog, Sequence, Start } from './memory/invalidation-log.ts'
 import { MemoryEntry, type MemoryTier, type NewEntry } from './memory/memory-tier.ts'
 import type { CacheSettings } from './options.ts'
 import type { Profile } from './profile.ts'
 import type { SharedLoad } from './shared-load.ts'
-import {
-  type EntryHeader,
-  hasExactTags,
-  type Lease,
-  type ReadMode,
-  type ReadResult,
-  type StoredEntry,
-} from './store/store.ts'
+import type { EntryHeader, Lease, ReadMode, ReadResult, StoredEntry } from './store/store.ts'
 import type { StoreTier } from './store/store-tier.ts'
 import type { Explanation } from './types.ts'
 import { decompress } from './value/compression.ts'

@@ -7,7 +7,7 @@ import { untilAborted } from '../shared/time/waiting.ts'
 import { type Call, expectTags } from './call-options.ts'
 import type { Sequence, Start } from './memory/invalidation-log.ts'
 import type { MemoryEntry } from './memory/memory-tier.ts'
-import type { FairDeadline } from './store/fair-deadline.ts'
+import type { FairDeadline } from './store/limits.ts'
 import type { LoadContext } from './types.ts'
 
 /** `ERR_LOAD_TIMEOUT`: a `load` function took longer than `timeouts.loadHard`. */

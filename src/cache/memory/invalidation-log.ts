@@ -108,7 +108,7 @@ export class InvalidationLog {
 
   /** Whether neither the key nor any of the tags was invalidated after `since`. */
   isCurrent(since: Sequence, key: string, tags: Iterable<string>): boolean {
-    return this.isKeyCurrent(since, key) && this.areTagsCurrent(since, tags)
+    return since === this.sequence || (this.isKeyCurrent(since, key) && this.areTagsCurrent(since, tags))
   }
 
   /** The softenings of a tag with one more. */

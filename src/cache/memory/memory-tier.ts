@@ -1,7 +1,7 @@
 import { isWorkers } from '../../shared/platform/runtime.ts'
 import type { Reads } from '../../shared/scope/reads.ts'
+import type { CoarseTime } from '../../shared/time/clock.ts'
 import type { Profile } from '../profile.ts'
-import type { CoarseTime } from './coarse-time.ts'
 import { countHit, FifoCache, type FifoNode } from './fifo-cache.ts'
 import type { Change, InvalidationLog, Sequence, Start } from './invalidation-log.ts'
 

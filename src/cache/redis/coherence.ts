@@ -1,7 +1,7 @@
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
-import type { CoarseTime } from '../memory/coarse-time.ts'
+import type { CoarseTime } from '../../shared/time/clock.ts'
 import type { Change } from '../memory/invalidation-log.ts'
-import { afterPoll } from '../store/fair-deadline.ts'
+import { afterPoll } from '../store/limits.ts'
 
 /** The namespace's clock, as an answer of Redis showed it. */
 export interface ClockReading {

@@ -1,12 +1,6 @@
+import { hasExactTags } from '../call-options.ts'
 import { toStoreKey } from '../key.ts'
-import {
-  decodeHeader,
-  type EntryHeader,
-  encodeHeader,
-  hasExactTags,
-  type ReadResult,
-  type StoredEntry,
-} from '../store/store.ts'
+import { decodeHeader, type EntryHeader, encodeHeader, type ReadResult, type StoredEntry } from '../store/store.ts'
 import type { ClockReading } from './coherence.ts'
 import { tagMarginMs } from './redis-scripts.ts'
 

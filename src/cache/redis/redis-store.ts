@@ -1,5 +1,5 @@
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
-import type { CoarseTime } from '../memory/coarse-time.ts'
+import type { CoarseTime } from '../../shared/time/clock.ts'
 import type { Change } from '../memory/invalidation-log.ts'
 import type { CacheSettings } from '../options.ts'
 import {

@@ -4,10 +4,9 @@ import type { Events, StoreOperation, StoreState } from '../events.ts'
 import type { Change } from '../memory/invalidation-log.ts'
 import type { CacheSettings } from '../options.ts'
 import type { Invalidation, TagStamps } from '../types.ts'
-import { Breaker, maxKeysUnderWay, Slots } from './admission.ts'
 import { Batch } from './batch.ts'
 import { ChangeQueue, sendChange, splitChange } from './changes.ts'
-import { FairDeadline } from './fair-deadline.ts'
+import { Breaker, FairDeadline, maxKeysUnderWay, Slots } from './limits.ts'
 import type {
   EntryWrite,
   HeldLease,

@@ -147,11 +147,6 @@ export interface Store {
  */
 export type ImportStore = () => Promise<Store>
 
-/** Whether an entry has these tags, in this order, and no others. */
-export function hasExactTags({ tags }: EntryHeader, named: readonly string[]): boolean {
-  return tags.length === named.length && tags.every((tag, index) => tag === named[index])
-}
-
 /** The header without its tags, as JSON. */
 export function encodeHeader(header: EntryHeader): string {
   const { ttlMs, staleMs, costMs, profile, version, format, codec, rawBytes } = header

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { CoarseTime } from '../../../src/cache/memory/coarse-time.ts'
 import type { Change } from '../../../src/cache/memory/invalidation-log.ts'
 import { Coherence } from '../../../src/cache/redis/coherence.ts'
+import { CoarseTime } from '../../../src/shared/time/clock.ts'
 
 const withinMs = 40
 /** Longer than a message is waited for. */

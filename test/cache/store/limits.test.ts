@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { FairDeadline } from '../../../src/cache/store/fair-deadline.ts'
+import { FairDeadline } from '../../../src/cache/store/limits.ts'
 
 const dayMs = 86_400_000
 

@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { CoarseTime } from '../../../src/cache/memory/coarse-time.ts'
-import { systemClock } from '../../../src/shared/time/clock.ts'
+import { CoarseTime, systemClock } from '../../../src/shared/time/clock.ts'
 
 describe('the coarse time', () => {
   it('is not older than the turn of the event loop, also in a timer that was due before it was read', async () => {
