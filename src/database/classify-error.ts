@@ -1,5 +1,5 @@
 import { expectOneOf } from '../shared/arguments.ts'
-import type { SqlDialect } from '../shared/sql/dialect.ts'
+import type { SqlDialect } from '../shared/sql/statement.ts'
 import {
   driverErrors,
   type ErrorKind,

@@ -9,7 +9,7 @@ import {
 import { expectObject, expectOneOf, expectOptions, expectWholeNumber, type OptionKinds } from '../shared/arguments.ts'
 import { isProduction } from '../shared/platform/runtime.ts'
 import { announceReads, enableAbandonment, enableScopes } from '../shared/scope/work.ts'
-import { dialectOf, type SqlDialect } from '../shared/sql/dialect.ts'
+import { dialectOf, type SqlDialect } from '../shared/sql/statement.ts'
 import { parseDuration } from '../shared/time/duration.ts'
 import { createWarner, type Warning } from '../shared/warnings.ts'
 import { createAutoBatch } from './auto-batch/create-auto-batch.ts'

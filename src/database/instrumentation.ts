@@ -1,4 +1,4 @@
-import type { SqlDialect } from '../shared/sql/dialect.ts'
+import type { SqlDialect } from '../shared/sql/statement.ts'
 import type { OnWarn } from '../shared/warnings.ts'
 import type { Abandonment } from './cancel/abandonment.ts'
 import type { WithOwnConnection } from './execute.ts'

@@ -2,10 +2,16 @@ import { isPlainObject } from '../shared/plain-object.ts'
 import { nodeCrypto, nodeZlib } from '../shared/platform/builtins.ts'
 import { watchRejection } from '../shared/rejections.ts'
 import { CursorInvalidError, CursorMismatchError, QueryUnsupportedError } from './errors.ts'
-import type { Position } from './key-text/key-text.ts'
 
 const version = 2
 const maxLength = 2_048
+
+/** The place of a row in the order: the text of each of its keys. */
+export type Position = readonly (string | null)[]
+
+export function isSamePosition(left: Position, right: Position): boolean {
+  return left.every((text, at) => text === right[at])
+}
 
 export interface CursorContent {
   readonly position: Position

@@ -1,7 +1,7 @@
 import type { SelectQueryBuilder, Simplify } from 'kysely'
 import { describeValue, expectOneOf, expectOptions, expectWholeNumber, type OptionKinds } from '../shared/arguments.ts'
 import { type Casing, toSnake } from '../shared/casing.ts'
-import { type SqlDialect, sqlDialects } from '../shared/sql/dialect.ts'
+import { type SqlDialect, sqlDialects } from '../shared/sql/statement.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'
 import type { PaginatorSettings } from './call-options.ts'
 import { createCursorCodec, type DecodeLegacy } from './cursor.ts'

@@ -1,7 +1,7 @@
 import { expectWholeNumber } from '../shared/arguments.ts'
 import { expectCall, type PaginatorSettings, readOptions } from './call-options.ts'
+import { isSamePosition, type Position } from './cursor.ts'
 import { CursorUnstableError } from './errors.ts'
-import { isSame, type Position } from './key-text/key-text.ts'
 import { keyTexts } from './key-text/key-texts.ts'
 import { isRankOfFts5 } from './seek/data-errors.ts'
 import { stripHiddenColumns } from './seek/hidden-columns.ts'
@@ -169,7 +169,10 @@ function cycleDetector(): (position: Position, asked: Position | undefined) => v
   let kept: Position | undefined
   let [steps, limit] = [0, 1]
   return (position, asked) => {
-    if ((kept !== undefined && isSame(position, kept)) || (asked !== undefined && isSame(position, asked))) {
+    if (
+      (kept !== undefined && isSamePosition(position, kept)) ||
+      (asked !== undefined && isSamePosition(position, asked))
+    ) {
       throw new CursorUnstableError(
         'The rows come round to a cursor that was read before: page by keys that do not change',
       )

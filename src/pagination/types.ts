@@ -6,9 +6,9 @@ import type {
   StringReference,
 } from 'kysely'
 import type { Casing } from '../shared/casing.ts'
-import type { SqlDialect } from '../shared/sql/dialect.ts'
+import type { SqlDialect } from '../shared/sql/statement.ts'
 
-export type { SqlDialect } from '../shared/sql/dialect.ts'
+export type { SqlDialect } from '../shared/sql/statement.ts'
 
 export type SortDirection = 'asc' | 'desc'
 

@@ -1,8 +1,7 @@
 import type { Expression, Kysely, KyselyPlugin, OperationNode } from 'kysely'
 import { expectObject, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import { PosthasteError } from '../../shared/errors.ts'
-import { dialectOf } from '../../shared/sql/dialect.ts'
-import { markIntendedQuery } from '../../shared/sql/intended-queries.ts'
+import { dialectOf, markIntendedQuery } from '../../shared/sql/statement.ts'
 import { type Checkpoint, parseCheckpoint, type TransactionalCheckpointStore } from './checkpoint-store.ts'
 
 export interface KyselyCheckpointsOptions {

@@ -1,5 +1,5 @@
 import type { CompiledQuery, QueryResult } from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import type { AcquireOptions } from '../execute.ts'
 import type { AutoBatchReport, AutoBatchShape } from '../types.ts'
 import type { JoinPlan } from './join-plan.ts'

@@ -1,6 +1,6 @@
 import type { CompiledQuery, Driver, QueryCompiler } from 'kysely'
 import { describeValue, expectOptions, expectWholeNumber } from '../../shared/arguments.ts'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { AbandonedConnection } from '../cancel/abandoned-connection.ts'
 import { instrumentConnection } from '../driver/instrumented-connection.ts'
 import type { InstrumentedDriver } from '../driver/instrumented-driver.ts'

@@ -1,4 +1,4 @@
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { type Token, tokenize } from '../fingerprint/sql-tokens.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { CompiledQuery, type DatabaseConnection } from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import type { OnWarn } from '../../shared/warnings.ts'
 import type { Execute, WithOwnConnection } from '../execute.ts'
 import { type CancellableSession, type CancelledQuery, cancelRunning, endOf } from './cancel-running.ts'

@@ -1,5 +1,5 @@
 import { loadPeerIfInstalled } from '../../shared/platform/peers.ts'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import type { ConnectionControl } from './connection-control.ts'
 import { endLostCursors, failLostStreams } from './lost-streams.ts'
 import { type CancellableMysqlConnection, mysqlControl } from './mysql-control.ts'

@@ -1,4 +1,4 @@
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { type Token, tokenize } from './sql-tokens.ts'
 
 /** What all runs of a statement share, as its text shows. */

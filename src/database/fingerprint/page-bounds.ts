@@ -1,6 +1,6 @@
 import type { CompiledQuery } from 'kysely'
 import { nodeUtil } from '../../shared/platform/builtins.ts'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { type Token, tokenize } from './sql-tokens.ts'
 
 /**

@@ -1,4 +1,4 @@
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 
 /** A piece of SQL text. Comments and white space are not tokens. */
 export interface Token {

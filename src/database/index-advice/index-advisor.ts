@@ -1,7 +1,7 @@
 import type { CompiledQuery, RootOperationNode, SelectQueryNode } from 'kysely'
 import { adviseIndex } from '../../shared/index-advice/advise-index.ts'
 import type { AdvisorDatabase, Row } from '../../shared/index-advice/advisor-database.ts'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { type Execute, readingQuery, type WithOwnConnection, whilePlanning } from '../execute.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
 import type { IndexAdvice } from '../types.ts'

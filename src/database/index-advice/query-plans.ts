@@ -1,5 +1,5 @@
 import type { CompiledQuery } from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { type Execute, readingQuery, type WithOwnConnection, whilePlanning } from '../execute.ts'
 import type { ShapeStatistics } from '../statistics/shape-statistics.ts'
 import type { IndexAdvisor } from './index-advisor.ts'

@@ -1,7 +1,6 @@
 import type { CompiledQuery } from 'kysely'
 import { expectOneOf, expectOptions, expectWholeNumber } from '../../shared/arguments.ts'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import { isIntendedQuery } from '../../shared/sql/intended-queries.ts'
+import { isIntendedQuery, type SqlDialect } from '../../shared/sql/statement.ts'
 import type { OnWarn } from '../../shared/warnings.ts'
 import { formatCallSite } from '../call-site.ts'
 import { NPlusOneError, QueryBudgetError } from '../errors.ts'

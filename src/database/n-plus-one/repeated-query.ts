@@ -1,6 +1,6 @@
 import type { CompiledQuery } from 'kysely'
 import { nodeCrypto, nodeUtil } from '../../shared/platform/builtins.ts'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { type CallSites, callSitesOf, captureStack } from '../call-site.ts'
 import { isOtherPage } from '../fingerprint/page-bounds.ts'
 import type { Statement } from '../statistics/query-statistics.ts'

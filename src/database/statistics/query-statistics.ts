@@ -1,5 +1,5 @@
 import type { CompiledQuery } from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { hasUnknownTables } from '../../shared/sql/unknown-tables.ts'
 import { fingerprint } from '../fingerprint/fingerprint.ts'
 import { operationAndTables, type QueryShape, usesTable } from '../fingerprint/query-shape.ts'

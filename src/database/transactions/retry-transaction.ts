@@ -1,7 +1,7 @@
 import type { AccessMode, IsolationLevel, Kysely, Transaction } from 'kysely'
 import { expectFunction, expectObject, expectOneOf, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import { createRetrier, type RetryEvent } from '../../shared/retry.ts'
-import { dialectOf, type SqlDialect } from '../../shared/sql/dialect.ts'
+import { dialectOf, type SqlDialect } from '../../shared/sql/statement.ts'
 import type { Duration } from '../../shared/time/duration.ts'
 import { classifyError } from '../classify-error.ts'
 import { CommitAmbiguousError } from '../errors.ts'

@@ -1,4 +1,4 @@
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 
 /** A statement that controls the transaction of its connection. */
 export interface TransactionControl {

@@ -1,4 +1,4 @@
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import type { OnWarn } from '../../shared/warnings.ts'
 import { classifyError } from '../classify-error.ts'
 import type { Statement } from '../statistics/query-statistics.ts'

@@ -10,9 +10,9 @@ import {
   namedTable,
   tablesOf,
 } from '../../shared/index-advice/query-conditions.ts'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
-import { seekStrategy } from '../seek/seek-predicate.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
+import { seekStrategy } from '../seek/seek-statement.ts'
 import { isNative, type OrderKey, type ResolvedQuery } from '../seek/sort-keys.ts'
 
 /** What the query itself tells about the table that its pages are read from. */

@@ -1,15 +1,9 @@
 import type { OperationNode } from 'kysely'
+import type { Position } from '../cursor.ts'
 import { CursorInvalidError, CursorMismatchError } from '../errors.ts'
 import type { Row } from '../seek/query-runner.ts'
-import type { OrderKey, ResolvedQuery } from '../seek/sort-keys.ts'
+import type { OrderKey } from '../seek/sort-keys.ts'
 import { raw } from '../seek/sql-nodes.ts'
-
-/** The place of a row in the order: the text of each of its keys. */
-export type Position = readonly (string | null)[]
-
-export function isSame(left: Position, right: Position): boolean {
-  return left.every((text, at) => text === right[at])
-}
 
 /**
  * Writes keys as text for cursors, and compares keys with such texts. The database does both, without loss; JavaScript
@@ -34,20 +28,6 @@ export interface KeyText {
   beyond(key: OrderKey, text: string, isInclusive: boolean): OperationNode
   /** The SQL that reads the text back, as a parameter of a known type. */
   read(text: string, key: OrderKey): OperationNode
-}
-
-/** The signatures of orders whose rows have shown that their statements must be detailed. */
-const detailed = new Set<string>()
-const maxDetailed = 1_000
-
-export function isDetailed({ signature }: ResolvedQuery): boolean {
-  return detailed.has(signature)
-}
-
-/** Makes the next statements of the order detailed. */
-export function wantDetails({ signature }: ResolvedQuery): void {
-  if (detailed.size >= maxDetailed) detailed.clear()
-  detailed.add(signature)
 }
 
 /** Adds the methods that compare a key with the value that `read` makes of a text. */

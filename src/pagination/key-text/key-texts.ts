@@ -1,4 +1,4 @@
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { asColumn, parameter, raw } from '../seek/sql-nodes.ts'
 import { comparedByValue, hasNoText, type KeyText, textsIn } from './key-text.ts'
 import { mysql } from './mysql.ts'

@@ -1,6 +1,7 @@
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
+import type { Position } from '../cursor.ts'
 import type { OrderKey } from '../seek/sort-keys.ts'
-import { type Position, unreadable } from './key-text.ts'
+import { unreadable } from './key-text.ts'
 
 /**
  * The position of key values that the application decoded from a cursor of its own.

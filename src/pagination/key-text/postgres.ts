@@ -1,9 +1,10 @@
 import { type OperationNode, SelectQueryNode } from 'kysely'
+import type { Position } from '../cursor.ts'
 import { CursorUnstableError, QueryUnsupportedError } from '../errors.ts'
 import type { Row } from '../seek/query-runner.ts'
 import { describeKey, type OrderKey, type ResolvedQuery } from '../seek/sort-keys.ts'
 import { asColumn, commonTable, joined, parameter, raw, sqlText, tableNode, withOnlyColumn } from '../seek/sql-nodes.ts'
-import { comparedByValue, type KeyText, otherTypes, type Position, unreadable } from './key-text.ts'
+import { comparedByValue, type KeyText, otherTypes, unreadable } from './key-text.ts'
 import { type BinaryField, casts, decodeOwn, decodeRecord, decoders, decodeValue } from './postgres-binary.ts'
 
 /**

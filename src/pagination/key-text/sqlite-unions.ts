@@ -1,8 +1,8 @@
 import type { OperationNode, SelectQueryNode } from 'kysely'
+import type { Position } from '../cursor.ts'
 import { isTrue, type Row } from '../seek/query-runner.ts'
 import type { OrderKey, ResolvedQuery } from '../seek/sort-keys.ts'
 import { raw } from '../seek/sql-nodes.ts'
-import type { Position } from './key-text.ts'
 import { type Expressions, isRaw, sourcesOf, withExpressions } from './query-sources.ts'
 
 // SQLite converts a value to the type of the column that it is compared with: `5` to `'5'`, or `'5'` to `5`. A table

@@ -1,4 +1,6 @@
 import {
+  AggregateFunctionNode,
+  AliasNode,
   CollateNode,
   ColumnNode,
   FunctionNode,
@@ -13,8 +15,8 @@ import {
   TupleNode,
   ValueNode,
 } from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { QueryUnsupportedError } from '../errors.ts'
 import {
   columnName,
@@ -56,9 +58,20 @@ export function endClause(modifier: OperationNode | undefined): string | undefin
     ?.toLowerCase()
 }
 
-/** Whether raw SQL in front of the columns makes the rows distinct. */
-export function isRawDistinct(modifier: OperationNode | undefined): boolean {
-  return /\bdistinct\b/i.test(codeOf(modifier))
+/** Whether a condition that is added to the query would change its rows, instead of choosing among them. */
+export function isGrouped(node: SelectQueryNode): boolean {
+  return isAggregated(node) || selectsSome(node, isWindowFunction)
+}
+
+/** Whether the query makes its rows out of several rows of its tables. */
+export function isAggregated(node: SelectQueryNode): boolean {
+  return (
+    node.groupBy !== undefined ||
+    node.having !== undefined ||
+    node.setOperations !== undefined ||
+    isDistinct(node) ||
+    selectsSome(node, (part) => returnsSet(part) || (AggregateFunctionNode.is(part) && part.over === undefined))
+  )
 }
 
 /**
@@ -157,6 +170,28 @@ export function codeOf(node: OperationNode | undefined): string {
 /** The SQL with `''` in place of each text and each quoted name. */
 function withoutQuoted(sql: string, except?: RegExp): string {
   return sql.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`/g, (part) => (except?.test(part) ? part : "''"))
+}
+
+export function isDistinct({ distinctOn, frontModifiers }: SelectQueryNode): boolean {
+  return (
+    distinctOn !== undefined ||
+    (frontModifiers?.some(
+      ({ modifier, rawModifier }) => modifier === 'Distinct' || /\bdistinct\b/i.test(codeOf(rawModifier)),
+    ) ??
+      false)
+  )
+}
+
+function selectsSome({ selections = [] }: SelectQueryNode, fits: (part: OperationNode) => boolean): boolean {
+  for (const { selection } of selections) {
+    if (AliasNode.is(selection) && someNode(selection.node, (part) => fits(part as OperationNode))) return true
+  }
+  return false
+}
+
+export function isWindowFunction(node: OperationNode): boolean {
+  if (AggregateFunctionNode.is(node)) return node.over !== undefined
+  return /\bover(?:\s*[('[]|\s+[\w?])/i.test(codeOf(node))
 }
 
 /** Whether the expression may return several rows for one, as PostgreSQL's set-returning functions do. */

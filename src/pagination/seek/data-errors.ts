@@ -1,4 +1,8 @@
-import type { Position } from '../key-text/key-text.ts'
+import { type OperationNode, ReferenceNode } from 'kysely'
+import type { Position } from '../cursor.ts'
+import { QueryUnsupportedError } from '../errors.ts'
+import { describeKey, listKeys, type OrderKey } from './sort-keys.ts'
+import { columnName } from './sql-nodes.ts'
 
 /**
  * Whether the database may have failed to read a parameter, so that the cursor may be the cause. Errors of the
@@ -71,3 +75,31 @@ const mysqlErrors: readonly number[] = [1264, 1267, 1292, 1366, 1411, 1525, 1690
 
 /** Conversions that failed or overflowed. */
 const mssqlErrors: readonly number[] = [220, 241, 242, 245, 248, 295, 8114, 8115, 8169]
+
+/**
+ * @param error - what the database answered
+ * @throws QueryUnsupportedError when the cause is a key that no page can be read by
+ */
+export function refuseKeyOf(error: unknown, keys: readonly OrderKey[]): void {
+  const reason = reasonIn(error, keys)
+  if (reason !== undefined) throw new QueryUnsupportedError(reason, { cause: error })
+}
+
+function reasonIn(error: unknown, keys: readonly OrderKey[]): string | undefined {
+  if (returnsSetOfRows(error)) {
+    return 'A key has several values for one row: call its function in a sub-query, and page by the column of that'
+  }
+  if (hasNoBinaryForm(error)) {
+    return `A cursor cannot hold one of the keys ${listKeys(keys)}: page by a cast of it (${error.message})`
+  }
+  // In `select users.* … order by id`, `id` means the selected column, even if another table has an `id` too. A page also
+  // has a condition on `id`, where the name is ambiguous.
+  const key = isAmbiguous(error) ? keys.find(({ node }) => isBareIn(error.message, node)) : undefined
+  return (
+    key && `${describeKey(key)} is a column of several tables of the query: write it with its table, as in \`users.id\``
+  )
+}
+
+function isBareIn(message: string, node: OperationNode): boolean {
+  return ReferenceNode.is(node) && node.table === undefined && message.includes(columnName(node) as string)
+}

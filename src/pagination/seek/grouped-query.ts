@@ -1,5 +1,4 @@
 import {
-  AggregateFunctionNode,
   AliasNode,
   ColumnNode,
   IdentifierNode,
@@ -8,26 +7,9 @@ import {
   SelectionNode,
   SelectQueryNode,
 } from 'kysely'
-import { someNode } from '../../shared/sql/query-tree.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { codeOf, isRawDistinct, returnsSet, selectionOf } from './clauses.ts'
+import { isDistinct, selectionOf } from './clauses.ts'
 import { columnName, nodeKey, selectedNode, selectionName } from './sql-nodes.ts'
-
-/** Whether a condition that is added to the query would change its rows, instead of choosing among them. */
-export function isGrouped(node: SelectQueryNode): boolean {
-  return isAggregated(node) || selectsSome(node, isWindowFunction)
-}
-
-/** Whether the query makes its rows out of several rows of its tables. */
-export function isAggregated(node: SelectQueryNode): boolean {
-  return (
-    node.groupBy !== undefined ||
-    node.having !== undefined ||
-    node.setOperations !== undefined ||
-    isDistinct(node) ||
-    selectsSome(node, (part) => returnsSet(part) || (AggregateFunctionNode.is(part) && part.over === undefined))
-  )
-}
 
 /** `select * from (<query>) as ph`, to which conditions and an order can be added. */
 export function asTable(query: SelectQueryNode): SelectQueryNode {
@@ -77,26 +59,6 @@ export function wrapGrouped(
     return ReferenceNode.create(ColumnNode.create(name))
   })
   return { table: asTable({ ...query, selections: [...(query.selections ?? []), ...added] }), columns }
-}
-
-function isDistinct({ distinctOn, frontModifiers }: SelectQueryNode): boolean {
-  return (
-    distinctOn !== undefined ||
-    (frontModifiers?.some(({ modifier, rawModifier }) => modifier === 'Distinct' || isRawDistinct(rawModifier)) ??
-      false)
-  )
-}
-
-function selectsSome({ selections = [] }: SelectQueryNode, fits: (part: OperationNode) => boolean): boolean {
-  for (const { selection } of selections) {
-    if (AliasNode.is(selection) && someNode(selection.node, (part) => fits(part as OperationNode))) return true
-  }
-  return false
-}
-
-export function isWindowFunction(node: OperationNode): boolean {
-  if (AggregateFunctionNode.is(node)) return node.over !== undefined
-  return /\bover(?:\s*[('[]|\s+[\w?])/i.test(codeOf(node))
 }
 
 function selectedAs(key: OperationNode, { selections = [], setOperations }: SelectQueryNode): string | undefined {

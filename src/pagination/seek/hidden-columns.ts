@@ -1,11 +1,14 @@
 import { type OperationNode, ReferenceNode } from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
+import type { Position } from '../cursor.ts'
+import { CursorUnstableError, KeyNotUniqueError, KeyNullError } from '../errors.ts'
 import { textIn } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { isNearZoneChange } from '../key-text/mysql-times.ts'
-import { onPageOnly } from '../key-text/postgres.ts'
+import { onPageOnly, refuseOtherTypes } from '../key-text/postgres.ts'
+import { refuseOtherZone } from './mysql-keys.ts'
 import { isTrue, type Row } from './query-runner.ts'
-import type { OrderKey } from './sort-keys.ts'
+import { describeKey, listKeys, type OrderKey, type ResolvedQuery } from './sort-keys.ts'
 import { asColumn, joined, raw, sqlText } from './sql-nodes.ts'
 
 // Our statements add columns to the user's rows, each with a number:
@@ -158,4 +161,62 @@ function cutText({ sql, type }: OrderKey): OperationNode {
   const size = type === 'bytes' ? sqlText('@@max_sort_length - 8') : sqlText('@@max_sort_length div 4 - 2')
   const isLong = raw`octet_length(${sql}) * 16 > @@max_sort_length and (char_length(${sql}) > ${size} or octet_length(weight_string(${sql})) > @@max_sort_length - 8)`
   return raw`if(${isLong}, sha2(left(weight_string(left(${sql}, ${size})), @@max_sort_length - 8), 224), null)`
+}
+
+// What rows show may forbid a page.
+
+/**
+ * Only the first row may be the cursor's own, and neighbours must differ in a key. Otherwise rows would be lost or repeated
+ * at an end of the page.
+ *
+ * @throws CursorUnstableError for keys that do not keep their place in the order
+ * @throws KeyNotUniqueError for rows with the same keys
+ * @throws KeyNullError or CursorMismatchError for keys that are not what they were taken for
+ */
+export function refuseDoubts(
+  rows: readonly Row[],
+  { resolved: { keys }, position }: { readonly resolved: ResolvedQuery; readonly position: Position | undefined },
+  dialect: SqlDialect,
+  startsAtCursor: boolean,
+): void {
+  refuseNull(unexpectedNullAhead(rows[0], keys) ?? unexpectedNull(rows, keys, dialect))
+  if (position !== undefined && dialect === 'mysql') refuseOtherZone(rows[0], position, keys)
+  if (position !== undefined && dialect === 'postgres') refuseOtherTypes(rows[0]?.posthastek0, position)
+  for (const row of rows) {
+    if (isUnsteady(row) || (dialect === 'mysql' && hasUnknownLabels(row, keys))) throw unstable(keys)
+  }
+  for (let at = 1; at < rows.length; at++) {
+    const [before, row] = [rows[at - 1] as Row, rows[at] as Row]
+    if (haveSameKeys(before, row, keys, dialect) || (startsAtCursor && isCursorRow(row))) {
+      throw new KeyNotUniqueError(
+        `Rows share the same ${listKeys(keys.filter((key) => key.isUnique))}: give \`unique\` a key, or keys, that tell all rows of the query apart`,
+      )
+    }
+    if (isCursorRow(row)) throw unstable(keys)
+    const cut = dialect === 'mysql' ? keyOfCutTexts(before, row, keys) : undefined
+    if (cut !== undefined) {
+      throw new CursorUnstableError(
+        `${describeKey(cut)} has long texts that differ only in what a sort ignores: raise \`max_sort_length\`, or page by the beginning of the text`,
+      )
+    }
+  }
+}
+
+export function unstable(keys: readonly OrderKey[]): CursorUnstableError {
+  return new CursorUnstableError(
+    `A cursor by ${listKeys(keys)} does not find its place again: the database sorts one of ` +
+      'them otherwise than it compares it, or its value changes between statements. Page by other keys, or by a cast of them',
+  )
+}
+
+/** @throws KeyNullError if the statement found unexpected NULLs further ahead */
+export function refuseNullAhead(row: Row | undefined, keys: readonly OrderKey[]): void {
+  refuseNull(unexpectedNullAhead(row, keys))
+}
+
+function refuseNull(key: OrderKey | undefined): void {
+  if (key === undefined) return
+  throw new KeyNullError(
+    `${describeKey(key)} is NULL in some row: say where such rows come, as in \`{ key: 'name', nulls: 'last' }\``,
+  )
 }

@@ -1,6 +1,7 @@
 import { LimitNode, type OperationNode, type SelectQueryNode, ValueNode } from 'kysely'
+import type { Position } from '../cursor.ts'
 import { CursorUnstableError, KeyNotUniqueError } from '../errors.ts'
-import { ofOtherTypes, otherTypes, type Position, unreadable } from '../key-text/key-text.ts'
+import { ofOtherTypes, otherTypes, unreadable } from '../key-text/key-text.ts'
 import { fitsType, isWritten, zoneOfKey } from '../key-text/mysql.ts'
 import {
   columnsIn,
@@ -13,10 +14,11 @@ import {
 } from '../key-text/mysql-catalog.ts'
 import { ColumnsMissing, type MysqlType, mysqlKeyTypes } from '../key-text/mysql-types.ts'
 import { innerKeyOf, isColumnOfTables, type QualifiedName } from '../key-text/query-sources.ts'
+import { isGrouped } from './clauses.ts'
 import { isDataError } from './data-errors.ts'
-import { asTable, isGrouped } from './grouped-query.ts'
+import { asTable } from './grouped-query.ts'
 import type { QueryRunner, Row } from './query-runner.ts'
-import type { KeyTypes, OrderKey } from './sort-keys.ts'
+import { describeKey, type KeyTypes, type OrderKey } from './sort-keys.ts'
 import { asColumn, columnList, nodeKey, raw, sqlText } from './sql-nodes.ts'
 
 /**
@@ -158,17 +160,17 @@ export function fits(position: Position, keys: readonly OrderKey[]): boolean {
   return position.every((text, at) => text === null || fitsType(text, keys[at] as OrderKey))
 }
 
-/** The first key that may depend on the time zone, and whose text was written in another zone than the row's. */
-export function keyOfOtherZone(
-  row: Row | undefined,
-  position: Position,
-  keys: readonly OrderKey[],
-): OrderKey | undefined {
-  return keys.find((key, at) => {
+/** @throws CursorUnstableError for a key that may depend on the time zone, if the row was read in another zone than the position */
+export function refuseOtherZone(row: Row | undefined, position: Position, keys: readonly OrderKey[]): void {
+  const key = keys.find((key, at) => {
     const zone = zoneOfKey(position[at] ?? '', key)
     // Under `names binary`, the value is bytes.
     return zone !== undefined && row !== undefined && zone !== String(row.posthastez0)
   })
+  if (key === undefined) return
+  throw new CursorUnstableError(
+    `${describeKey(key)} may depend on the time zone of the session, which is not that of the cursor: set one zone on all connections, or page by columns of tables`,
+  )
 }
 
 /** A key whose column is not known. */

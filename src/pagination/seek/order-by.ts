@@ -1,5 +1,5 @@
 import type { OperationNode, OrderByNode, SelectQueryNode } from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { byInstant } from '../key-text/mysql-times.ts'
 import { isNative, type OrderKey, type ResolvedQuery } from './sort-keys.ts'
 import { joined, raw, sqlText, withLimit } from './sql-nodes.ts'

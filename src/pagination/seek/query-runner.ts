@@ -7,8 +7,7 @@ import type {
   SelectQueryNode,
   UnknownRow,
 } from 'kysely'
-import { defaultNode, dialectOfSql, type SqlDialect } from '../../shared/sql/dialect.ts'
-import { markIntendedQuery } from '../../shared/sql/intended-queries.ts'
+import { defaultNode, dialectOfSql, markIntendedQuery, type SqlDialect } from '../../shared/sql/statement.ts'
 import { untilAborted } from '../../shared/time/waiting.ts'
 import { QueryUnsupportedError } from '../errors.ts'
 import { refuseNameTwice } from './grouped-query.ts'

@@ -1,22 +1,21 @@
 import type { RootOperationNode, SelectQueryNode } from 'kysely'
-import { type CursorCodec, type CursorContent, fingerprintOf } from '../cursor.ts'
+import { type CursorCodec, type CursorContent, fingerprintOf, isSamePosition, type Position } from '../cursor.ts'
 import { CursorInvalidError } from '../errors.ts'
-import { isSame, type Position, wantDetails } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { lacksOwnType, refuseOtherTypes } from '../key-text/postgres.ts'
 import { lacksExactTexts } from '../key-text/sqlite.ts'
 import { mayBeMixed, mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
-import { isAborted, isDataError, isRankOfFts5, namesCursor } from './data-errors.ts'
-import { refuseDoubts, refuseKeyOf, refuseNull, refuseOtherZone, unstable } from './doubts.ts'
-import { isCursorRow, mayBeByLocalTime, unexpectedNullAhead } from './hidden-columns.ts'
-import { expectFitting, fits, MysqlKeys } from './mysql-keys.ts'
+import { isAborted, isDataError, isRankOfFts5, namesCursor, refuseKeyOf } from './data-errors.ts'
+import { isCursorRow, mayBeByLocalTime, refuseDoubts, refuseNullAhead, unstable } from './hidden-columns.ts'
+import { expectFitting, fits, MysqlKeys, refuseOtherZone } from './mysql-keys.ts'
 import { offsetStatement } from './order-by.ts'
 import { OrderedQuery, type OrderedQueryOptions, type OrderedQuerySettings } from './ordered-query.ts'
+import { probeStatement, readKeysStatement } from './probe-statements.ts'
 import { expectColumn, expectTexts, type QueryRunner, type Row, type SelectQuery } from './query-runner.ts'
-import { type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
-import { probeStatement, readKeysStatement, seekStatement, withoutColumns, withoutKeyValues } from './statements.ts'
+import { seekStatement, wantDetails, withoutColumns, withoutKeyValues } from './seek-statement.ts'
+import { type OrderKey, type ResolvedQuery, reversed, withInstants } from './sort-keys.ts'
 
 export interface SeekSettings extends OrderedQuerySettings {
   readonly codec: CursorCodec
@@ -144,7 +143,7 @@ export class SeekQuery {
     if (dialect === 'postgres') expectTexts(rows, 'posthastek0')
     if (dialect === 'mysql' && rows.some(mayBeByLocalTime)) return { ...request, sortsInstants: true }
     if (this.#lacksDetails(rows, resolved)) return request
-    if (!showsMixedTypes(first)) return undefined
+    if (dialect !== 'sqlite' || !showsMixedTypes(first)) return undefined
     this.#ordered.expectMixedTypes()
     return request
   }
@@ -168,10 +167,10 @@ export class SeekQuery {
       return undefined
     }
     refuseOtherZone(row, position, keys)
-    refuseNull(unexpectedNullAhead(row, keys))
+    refuseNullAhead(row, keys)
     // Somebody may have written the cursor's row again since the page was read.
     if (Number(row?.phe) === 1 && !isSecond) return undefined
-    if (Number(row?.phe) === 1 || (first && isSame(this.#positionOf(first), position))) throw unstable(keys)
+    if (Number(row?.phe) === 1 || (first && isSamePosition(this.#positionOf(first), position))) throw unstable(keys)
     const behind = row?.phb ?? null
     if (this.runner.dialect === 'postgres') refuseOtherTypes(behind, position)
     return behind !== null
@@ -237,8 +236,9 @@ export class SeekQuery {
   }
 
   #expectCursor(position: Position, asked?: Position): void {
-    const leadsBack = asked !== undefined && isSame(asked, position)
-    const isLost = this.#mysqlKeys ? !fits(position, this.#keys) : mayBeRounded(position, this.#keys)
+    const leadsBack = asked !== undefined && isSamePosition(asked, position)
+    const isRounded = this.runner.dialect === 'sqlite' && mayBeRounded(position, this.#keys)
+    const isLost = this.#mysqlKeys ? !fits(position, this.#keys) : isRounded
     if (leadsBack || isLost) throw unstable(this.#keys)
   }
 
@@ -341,9 +341,4 @@ export class SeekQuery {
     if (this.#mysqlKeys !== undefined) expectFitting(position, keys)
     return content
   }
-}
-
-/** The keys of an order in which times are surely sorted by their instants. */
-function withInstants(keys: readonly OrderKey[]): OrderKey[] {
-  return keys.map((key) => ({ ...key, isByInstant: key.type === 'timestamp' || key.type === 'zoned' }))
 }

@@ -6,16 +6,16 @@ import {
   SelectionNode,
   type SelectQueryNode,
 } from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import { isSame, type Position } from '../key-text/key-text.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
+import { isSamePosition, type Position } from '../cursor.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { typeOf } from '../key-text/postgres.ts'
 import { replacement } from '../key-text/sqlite.ts'
 import { orderBy, orderTerms } from './order-by.ts'
 import type { Row } from './query-runner.ts'
+import { seekStatement } from './seek-statement.ts'
 import type { OrderKey, ResolvedQuery } from './sort-keys.ts'
 import { columnName, nodeKey, selectedNode, selectionName } from './sql-nodes.ts'
-import { seekStatement } from './statements.ts'
 
 /**
  * The keys of an order as its rows show them to the user. Such rows need no hidden columns, and are handed on as the
@@ -67,7 +67,7 @@ export function findShownKeys(
     const values = valuesOf(row)
     return (
       keys.every((key, at) => isText(values[at], key, position[at] ?? null)) &&
-      isSame(positionOf(values, position), position)
+      isSamePosition(positionOf(values, position), position)
     )
   }
   if (!rows.every((row) => isAt(row, keyTexts[dialect].positionOf(row, keys)))) return undefined

@@ -8,8 +8,8 @@ import {
   type SelectQueryNode,
   type TupleNode,
 } from 'kysely'
-import { nativeNulls, type SqlDialect } from '../../shared/sql/dialect.ts'
 import { someNode } from '../../shared/sql/query-tree.ts'
+import { nativeNulls, type SqlDialect } from '../../shared/sql/statement.ts'
 import { QueryUnsupportedError } from '../errors.ts'
 import type { MysqlType } from '../key-text/mysql-types.ts'
 import type { InnerKey } from '../key-text/query-sources.ts'
@@ -17,14 +17,15 @@ import type { NullsPlacement } from '../types.ts'
 import {
   columnOrPlace,
   isConstant,
+  isGrouped,
+  isWindowFunction,
   refuseKey,
   refuseRawClauses,
   resolveAlias,
   resolvePosition,
   withoutComments,
 } from './clauses.ts'
-import type { GivenKey, GivenKeys } from './given-keys.ts'
-import { isGrouped, isWindowFunction, wrapGrouped } from './grouped-query.ts'
+import { wrapGrouped } from './grouped-query.ts'
 import {
   columnsAsText,
   conditionAsText,
@@ -36,6 +37,28 @@ import {
   toSql,
   unwrap,
 } from './sql-nodes.ts'
+
+/** A key as the caller gave it, before it was resolved against the query. */
+export interface GivenKey {
+  readonly node: OperationNode
+  readonly isDescending: boolean
+  readonly nulls: NullsPlacement | undefined
+  readonly isNullable: boolean
+}
+
+/** The keys of `by` and `unique`, as the caller gave them. */
+export interface GivenKeys {
+  readonly by: readonly GivenKey[]
+  /** Their direction is left open: it follows the last key of the order. */
+  readonly unique: readonly GivenKey[]
+  /**
+   * The nodes of all keys as one expression. It becomes part of the query's `orderBy`, where the user's plugins rewrite
+   * it.
+   */
+  readonly tuple: object
+  /** The nodes of the tuple. */
+  readonly nodes: readonly OperationNode[]
+}
 
 /** A key of the order, resolved against the query. */
 export interface OrderKey {
@@ -293,6 +316,11 @@ export function reversed(keys: readonly OrderKey[]): OrderKey[] {
   })
   reversedByKeys.set(keys, opposite)
   return opposite
+}
+
+/** The keys of an order in which times are surely sorted by their instants. */
+export function withInstants(keys: readonly OrderKey[]): OrderKey[] {
+  return keys.map((key) => ({ ...key, isByInstant: key.type === 'timestamp' || key.type === 'zoned' }))
 }
 
 /** The key as the subject of a message. */

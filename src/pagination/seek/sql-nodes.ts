@@ -17,7 +17,7 @@ import {
   type TableNode,
   type ValueNode,
 } from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
 
 // Nodes are written as literals: Kysely's factories freeze what they make, which takes a tenth of a page's time.
 

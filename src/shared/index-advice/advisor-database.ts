@@ -1,5 +1,5 @@
 import { AliasNode, IdentifierNode, type OperationNode, RawNode, type RootOperationNode } from 'kysely'
-import type { SqlDialect } from '../sql/dialect.ts'
+import type { SqlDialect } from '../sql/statement.ts'
 
 export type Row = Record<string, unknown>
 

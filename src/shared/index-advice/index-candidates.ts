@@ -9,7 +9,7 @@ import {
   type SelectQueryNode,
   ValueNode,
 } from 'kysely'
-import { nativeNulls, type SqlDialect } from '../sql/dialect.ts'
+import { nativeNulls, type SqlDialect } from '../sql/statement.ts'
 import type { IndexKey, TableNeed } from './index-need.ts'
 import {
   type Comparison,

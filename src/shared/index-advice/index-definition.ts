@@ -1,6 +1,6 @@
 import { type ColumnNode, OperationNodeTransformer, type RawNode, ReferenceNode, ValueNode } from 'kysely'
 import { nodeCrypto } from '../platform/builtins.ts'
-import { nativeNulls, type SqlDialect } from '../sql/dialect.ts'
+import { nativeNulls, type SqlDialect } from '../sql/statement.ts'
 import { identifier, joined, raw } from './advisor-database.ts'
 import type { IndexKey, TableNeed } from './index-need.ts'
 import { columnOf } from './query-conditions.ts'

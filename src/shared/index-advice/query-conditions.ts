@@ -13,8 +13,8 @@ import {
   TableNode,
   ValueNode,
 } from 'kysely'
-import type { SqlDialect } from '../sql/dialect.ts'
 import { someNode } from '../sql/query-tree.ts'
+import type { SqlDialect } from '../sql/statement.ts'
 
 /** A table and its name in the query. */
 export interface NamedTable {

@@ -1,5 +1,5 @@
 import { type RawNode, type TableNode, ValueNode } from 'kysely'
-import type { SqlDialect } from '../sql/dialect.ts'
+import type { SqlDialect } from '../sql/statement.ts'
 import { type AdvisorDatabase, identifier, type Row, raw } from './advisor-database.ts'
 
 /** Runs a query of the database's catalog. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fingerprint } from '../../../src/database/fingerprint/fingerprint.ts'
-import type { SqlDialect } from '../../../src/shared/sql/dialect.ts'
+import type { SqlDialect } from '../../../src/shared/sql/statement.ts'
 
 const numRuns = Number(process.env.RUNS ?? 300)
 const secret = 'sekret'

@@ -1,16 +1,7 @@
-import {
-  type AliasNode,
-  IdentifierNode,
-  type OperationNode,
-  type OrderByNode,
-  type ParensNode,
-  SelectionNode,
-  SelectQueryNode,
-  type SetOperationNode,
-  type WithNode,
-} from 'kysely'
-import type { SqlDialect } from '../../shared/sql/dialect.ts'
-import { isDetailed, type Position } from '../key-text/key-text.ts'
+import { type OperationNode, type OrderByNode, SelectQueryNode } from 'kysely'
+import type { SqlDialect } from '../../shared/sql/statement.ts'
+import type { Position } from '../cursor.ts'
+import type { KeyText } from '../key-text/key-text.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { databaseColumn } from '../key-text/mysql-catalog.ts'
 import { isSurelyAt } from '../key-text/mysql-writing.ts'
@@ -18,31 +9,9 @@ import { onPageOnly } from '../key-text/postgres.ts'
 import { isNoNumber, mayBeMixed } from '../key-text/sqlite-unions.ts'
 import { proofColumns } from './hidden-columns.ts'
 import { orderBy, orderTerms } from './order-by.ts'
-import {
-  branchesFrom,
-  canEndInNull,
-  compareRows,
-  firstKeyFrom,
-  isAt,
-  type SeekStrategy,
-  seekStrategy,
-  unexpectedNullsFrom,
-} from './seek-predicate.ts'
-import { type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
-import {
-  asColumn,
-  commonTable,
-  countParameters,
-  joined,
-  limitNode,
-  maxParameters,
-  parameter,
-  raw,
-  sqlText,
-  tableNode,
-  withClauses,
-  withOnlyColumn,
-} from './sql-nodes.ts'
+import { isNative, type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
+import { asColumn, countParameters, joined, limitNode, maxParameters, raw, sqlText, withClauses } from './sql-nodes.ts'
+import { unionOf } from './unions.ts'
 
 /**
  * Reads the row at the position and the rows after it, or the first rows of the order. Each row also has the text of its
@@ -62,7 +31,7 @@ export function seekStatement(
   const { base, keys } = query
   const text = keyTexts[dialect]
   const { list, texts, detailedTexts, values: keyValues, order, orderByValues } = keySqlOf(keys, dialect)
-  const mixed = position === undefined ? [] : mixedColumns(query, position)
+  const mixed = position === undefined || dialect !== 'sqlite' ? [] : mixedColumns(query, position)
   const page = (columns: readonly OperationNode[], from?: OperationNode, orderBy = order) => {
     const condition = from && withOwnCondition(query, from)
     return withClauses(
@@ -110,7 +79,7 @@ function fittingStrategy(query: ResolvedQuery, dialect: SqlDialect, isWalkStart:
 }
 
 /** Whether a statement may have the query's parameters so many times, each time with those of a cursor. */
-function fits({ base, condition, keys }: ResolvedQuery, dialect: SqlDialect, times: number): boolean {
+export function fits({ base, condition, keys }: ResolvedQuery, dialect: SqlDialect, times: number): boolean {
   if (times === 1) return true
   const { with: own, selections, from, joins } = base
   const count = countParameters([own, selections, from, joins, condition])
@@ -131,6 +100,20 @@ export function withoutKeyValues(keys: readonly OrderKey[]): boolean {
   return true
 }
 
+/** The signatures of orders whose rows have shown that their statements must be detailed. */
+const detailed = new Set<string>()
+const maxDetailed = 1_000
+
+function isDetailed({ signature }: ResolvedQuery): boolean {
+  return detailed.has(signature)
+}
+
+/** Makes the next statements of the order detailed. */
+export function wantDetails({ signature }: ResolvedQuery): void {
+  if (detailed.size >= maxDetailed) detailed.clear()
+  detailed.add(signature)
+}
+
 /** Cloudflare D1 refuses a union of more branches. */
 const maxCompoundTerms = 5
 
@@ -146,55 +129,11 @@ function markOf(keys: readonly OrderKey[], position: Position, dialect: SqlDiale
 }
 
 /** The columns that tell the database of the statement, and the time zone if keys depend on it. */
-function sessionColumns(keys: readonly OrderKey[]): OperationNode[] {
+export function sessionColumns(keys: readonly OrderKey[]): OperationNode[] {
   return keys.some(({ type }) => type === 'zoned') ? [databaseColumn, zoneColumn] : [databaseColumn]
 }
 
 const zoneColumn = /* @__PURE__ */ sqlText('@@time_zone as posthastez0')
-
-/**
- * Reads one row: whether rows stand before the position (`phb`) and at it (`phe`), and whether unexpected NULLs stand after
- * it (`posthasten0`, …). On PostgreSQL, `phb` has the keys of the row before, which tell their types.
- */
-export function probeStatement(probed: ResolvedQuery, dialect: SqlDialect, position: Position): SelectQueryNode {
-  const query = fits(probed, dialect, 3 * probed.keys.length + 1) ? probed : namedKeys(probed)
-  const opposite = { ...query, keys: reversed(query.keys) }
-  const branches = branchesFrom(opposite.keys, position, keyTexts[dialect])
-  const conditions = query.isGrouped ? [either(branches)] : branches
-  const [column] = dialect === 'postgres' ? keyTexts.postgres.columns(query.keys, false) : []
-  const before = conditions.map((condition) => exists(opposite, dialect, condition, column))
-  const found = before.length === 1 ? raw`${before[0] as OperationNode}` : raw`coalesce(${joined(before, ', ')})`
-  const at = exists(query, dialect, isAt(query.keys, position, keyTexts[dialect]))
-  const columns = [
-    asColumn(found, 'phb'),
-    asColumn(at, 'phe'),
-    ...(dialect === 'mysql' ? sessionColumns(query.keys) : []),
-    ...mixedColumns(query, position),
-    ...nullChecks(query, dialect, position, true),
-  ]
-  return withOnlyColumn(SelectQueryNode.create(query.base.with), joined(columns, ', '))
-}
-
-/**
- * Makes the keys columns of a common table expression: a statement that reads them several times then has the query once.
- */
-function namedKeys(query: ResolvedQuery): ResolvedQuery {
-  const { from, joins, where, with: own } = query.base
-  const columns = query.keys.map(({ sql }, at) => asColumn(sql, `posthastek${at}`))
-  const rows = withOnlyColumn({ kind: 'SelectQueryNode', from, joins, where } as SelectQueryNode, joined(columns, ', '))
-  const expressions = [...(own?.expressions ?? []), commonTable('posthastes', rows)]
-  const base = selectAll(tableNode('posthastes'), { kind: 'WithNode', ...own, expressions })
-  const keys = query.keys.map((key, at) => ({ ...key, sql: sqlText(`posthastek${at}`) }))
-  return { ...query, base, condition: undefined, keys }
-}
-
-/** Reads the keys of the position back, as one row. The statement fails if the database cannot read a key. */
-export function readKeysStatement(dialect: SqlDialect, keys: readonly OrderKey[], position: Position): SelectQueryNode {
-  const columns = position.map((text, at) =>
-    asColumn(text === null ? sqlText('null') : keyTexts[dialect].read(text, keys[at] as OrderKey), `posthastek${at}`),
-  )
-  return withOnlyColumn(SelectQueryNode.create(), joined(columns, ', '))
-}
 
 /** The query without the user's columns. */
 export function withoutColumns(query: ResolvedQuery): ResolvedQuery {
@@ -241,19 +180,8 @@ function keySqlOf(keys: readonly OrderKey[], dialect: SqlDialect): KeySql {
   return keySql
 }
 
-function nullChecks(
-  query: ResolvedQuery,
-  dialect: SqlDialect,
-  position: Position | undefined,
-  checkFirstKey: boolean,
-): OperationNode[] {
-  return unexpectedNullsFrom(query.keys, position, keyTexts[dialect], checkFirstKey).map(({ at, condition }) =>
-    asColumn(exists(query, dialect, condition), `posthasten${at}`),
-  )
-}
-
 /** A mark on each row, if the position is a number and the union also has other values. */
-function mixedColumns(query: ResolvedQuery, position: Position): OperationNode[] {
+export function mixedColumns(query: ResolvedQuery, position: Position): OperationNode[] {
   const { base, keys } = query
   if (!mayBeMixed(keys, position)) return []
   const found = withOwnCondition(query, isNoNumber(keys[0] as OrderKey))
@@ -268,7 +196,7 @@ function tablesIn({ from, joins = [] }: SelectQueryNode): OperationNode {
  * Reads 1 or NULL. The order makes a planner without statistics take the index. Otherwise it may hope to meet a row
  * early.
  */
-function exists(
+export function exists(
   query: ResolvedQuery,
   dialect: SqlDialect,
   condition: OperationNode,
@@ -289,62 +217,119 @@ function withOwnCondition({ condition: own }: ResolvedQuery, condition: Operatio
   return own === undefined ? condition : raw`(${own}) and ${condition}`
 }
 
-function either(conditions: readonly OperationNode[]): OperationNode {
+export function either(conditions: readonly OperationNode[]): OperationNode {
   if (conditions.length === 1) return conditions[0] as OperationNode
   const each = conditions.map((condition) => raw`(${condition})`)
   return raw`(${joined(each, ' or ')})`
 }
 
-/** The branches under `union all`, in the form that the planner reads as one index range each. */
-function unionOf(branches: readonly SelectQueryNode[], dialect: SqlDialect, limit: number): SelectQueryNode {
-  if (dialect === 'sqlite') return mergedUnion(branches)
-  return branches.length > 3 ? unionWithRemainingLimit(branches, limit) : limitedUnion(branches)
+// The conditions that select rows by a position.
+
+/** The form of the condition that selects the rows from a position on. */
+type SeekStrategy = 'row' | 'branches' | 'or'
+
+/**
+ * Chooses the form that the planner turns into a range of an index:
+ *
+ * - PostgreSQL needs a row value, and never uses a range for an `or`.
+ * - SQLite uses no range for a row value that ends in the rowid.
+ * - MySQL and MariaDB need an `or`, and read the whole index for a row value.
+ *
+ * Where neither form works, disjoint branches under `union all` do: each is a range.
+ */
+export function seekStrategy({ base, keys, isGrouped }: ResolvedQuery, dialect: SqlDialect): SeekStrategy {
+  // The database computes a grouped query as a whole, so the statement must contain it only once.
+  if (isGrouped || dialect === 'mysql' || dialect === 'mssql') return 'or'
+  if (dialect === 'postgres' && keys.every((key) => !key.isNullable && key.isDescending === keys[0]?.isDescending))
+    return 'row'
+  // The databases refuse `for update` in a union.
+  if (base.endModifiers?.length) return 'or'
+  return dialect === 'postgres' || keys.every((key) => isNative(key, dialect)) ? 'branches' : 'or'
 }
 
-/** SQLite sorts each branch, here by an index, and merges them up to the limit. */
-function mergedUnion([first, ...rest]: readonly SelectQueryNode[]): SelectQueryNode {
-  const operations = rest.map((branch) => {
-    return unionAll({ ...branch, with: undefined, orderBy: undefined, limit: undefined } as OperationNode)
+/**
+ * Disjoint conditions, nearest rows first, that together hold for the row at the position and all rows after it. A key that
+ * should never be NULL also has a branch for NULLs: then a NULL is read and reported, not lost.
+ *
+ * @param checkFirstKey - whether the first key has this branch; if not, another check must find its NULLs
+ */
+export function branchesFrom(
+  keys: readonly OrderKey[],
+  position: Position,
+  text: KeyText,
+  checkFirstKey = true,
+): OperationNode[] {
+  return keys
+    .flatMap((key, at) => {
+      const value = position[at] ?? null
+      const before = equalities(keys, position, text, at)
+      const isLast = at === keys.length - 1
+      if (value === null) return key.nulls === 'first' ? [and(before, raw`${key.sql} is not null`)] : []
+      const beyond = and(before, text.beyond(key, value, isLast))
+      const endsInNull = canEndInNull(key) && (key.isNullable || at > 0 || checkFirstKey)
+      return endsInNull ? [and(before, text.isNull(key)), beyond] : [beyond]
+    })
+    .reverse()
+}
+
+/**
+ * Compares the keys with values, as one comparison of row values. It is never true for a NULL, so {@link nullChecks}
+ * must look for NULLs.
+ */
+function compareRows(keyList: OperationNode, operator: '=' | '<=' | '>=', values: OperationNode): OperationNode {
+  return raw(['(', `) ${operator} (`, ')'], keyList, values)
+}
+
+/** A condition on the first key that all rows from the position on meet. SQL Server needs it to use a range of the index. */
+function firstKeyFrom(keys: readonly OrderKey[], position: Position, text: KeyText): OperationNode | undefined {
+  const key = keys[0] as OrderKey
+  const [value = null] = position
+  if (value === null || keys.length === 1 || canEndInNull(key)) return undefined
+  return text.beyond(key, value, true)
+}
+
+/**
+ * For each key that should have no NULLs, a column that marks rows after the position where the key is NULL.
+ *
+ * @param position - absent at the start of a walk, where only the first key is checked
+ * @param checkFirstKey - whether to look for NULLs in the first key
+ */
+export function nullChecks(
+  query: ResolvedQuery,
+  dialect: SqlDialect,
+  position: Position | undefined,
+  checkFirstKey: boolean,
+): OperationNode[] {
+  const { keys } = query
+  const text = keyTexts[dialect]
+  const checks: OperationNode[] = []
+  for (let at = checkFirstKey ? 0 : 1; at < (position === undefined ? 1 : keys.length); at++) {
+    const key = keys[at] as OrderKey
+    if (key.isNullable || !canEndInNull(key)) continue
+    const condition = and(equalities(keys, position ?? [], text, at), text.isNull(key))
+    checks.push(asColumn(exists(query, dialect, condition), `posthasten${at}`))
+  }
+  return checks
+}
+
+/** Whether the key can have NULLs behind its values. */
+function canEndInNull(key: OrderKey): boolean {
+  return key.nulls === 'last' && (key.isNullable || !key.isUnique)
+}
+
+function equalities(keys: readonly OrderKey[], position: Position, text: KeyText, count: number): OperationNode[] {
+  return keys.slice(0, count).map((key, at) => {
+    const value = position[at] ?? null
+    return value === null ? text.isNull(key) : text.equals(key, value)
   })
-  return { ...(first as SelectQueryNode), setOperations: operations }
 }
 
-/** PostgreSQL merges branches that have an order and a limit each. It may read each of them up to the limit. */
-function limitedUnion(branches: readonly SelectQueryNode[]): SelectQueryNode {
-  const own = branches[0]?.with
-  const [first, ...rest] = own === undefined ? branches : branches.map((branch) => ({ ...branch, with: undefined }))
-  const from = { kind: 'AliasNode', node: first, alias: unionName } as AliasNode
-  const operations = rest.map((branch) => unionAll({ kind: 'ParensNode', node: branch } as ParensNode))
-  return selectAll(from, own, operations)
+/** The condition that a row stands at the position. It is NULL or false for any other row. */
+export function isAt(keys: readonly OrderKey[], position: Position, text: KeyText): OperationNode {
+  return joined(equalities(keys, position, text, keys.length), ' and ')
 }
 
-const unionName = /* @__PURE__ */ (() => IdentifierNode.create('phs'))()
-const allColumns = /* @__PURE__ */ (() => [SelectionNode.createSelectAll()])()
-
-function unionAll(expression: OperationNode): SetOperationNode {
-  return { kind: 'SetOperationNode', operator: 'union', expression, all: true }
-}
-
-function selectAll(from: OperationNode, expressions?: WithNode, setOperations?: SetOperationNode[]): SelectQueryNode {
-  return {
-    kind: 'SelectQueryNode',
-    with: expressions,
-    from: { kind: 'FromNode', froms: [from] },
-    selections: allColumns,
-    setOperations,
-  } as SelectQueryNode
-}
-
-/** PostgreSQL reads the branches one after another, and each only for the rows that are still missing. */
-function unionWithRemainingLimit(branches: readonly SelectQueryNode[], limit: number): SelectQueryNode {
-  let remaining: OperationNode = parameter(limit)
-  const named = branches.map(({ with: _hoisted, ...branch }, at) => {
-    const rows = at === 0 ? raw`${branch}` : raw`(select * from ${branch} as phs limit greatest(0, ${remaining}))`
-    remaining = raw`${remaining} - (select count(*) from ${tableNode(`posthastes${at}`)})`
-    return commonTable(`posthastes${at}`, rows)
-  })
-  const own = branches[0]?.with
-  const expressions = [...(own?.expressions ?? []), ...named]
-  const all = branches.map((_branch, at) => raw`select * from ${tableNode(`posthastes${at}`)}`)
-  return selectAll(raw`(${joined(all, ' union all ')}) as phs`, { kind: 'WithNode', ...own, expressions })
+function and(conditions: readonly OperationNode[], last: OperationNode): OperationNode {
+  if (conditions.length === 0) return last
+  return joined([...conditions, last], ' and ')
 }

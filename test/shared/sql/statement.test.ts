@@ -11,7 +11,7 @@ import {
 } from 'kysely'
 import { cursorPaginate, instrument, queryReport, withQueryScope } from 'posthaste'
 import { describe, expect, it } from 'vitest'
-import { dialectOf } from '../../../src/shared/sql/dialect.ts'
+import { dialectOf } from '../../../src/shared/sql/statement.ts'
 
 /** As `kysely-knex` writes PostgreSQL. */
 class QuestionMarks extends PostgresQueryCompiler {
