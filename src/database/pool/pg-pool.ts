@@ -109,7 +109,9 @@ class PgPoolDriver implements PoolDriver<PgClient> {
   }
 
   release(client: PgClient): void {
-    client.release()
+    // `pg-pool` hands the client to the next caller within `release`. Without the tick, a thousand callers in its queue who
+    // no longer wait would overflow the stack, and the client would never come back.
+    process.nextTick(() => client.release())
   }
 
   discard(client: PgClient): void {

@@ -267,6 +267,19 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     expect(pool.stats()).toMatchObject({ inUse: 0, waiting: 0, timeouts: 1 })
   })
 
+  it('gives its connection to the next caller after thousands who gave up while it was in use', async () => {
+    const { pool } = connect({ max: 1, acquireTimeout: '500ms' })
+    const held = await pool.connect()
+    const waiting = Array.from({ length: 5_000 }, () => pool.connect().catch(({ code }) => code))
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['ERR_POOL_TIMEOUT']))
+
+    const asked = pool.query('select 1 as one')
+    held.release()
+
+    expect((await asked).rows).toEqual([{ one: 1 }])
+    expect(pool.stats()).toMatchObject({ total: 1, inUse: 0, waiting: 0, timeouts: 5_000 })
+  })
+
   it('says so when nobody holds a connection: the server accepts, and then says nothing', async () => {
     const sockets = new Set<Socket>()
     const silent = createServer((socket) => void sockets.add(socket))
