@@ -36,6 +36,7 @@ export class Fleet {
   #nextPublishing: Promise<void> | undefined
   #unanswered = 0
   #isClosed = false
+  #closing: Promise<void> | undefined
 
   constructor(settings: FleetSettings) {
     this.#settings = settings
@@ -140,8 +141,13 @@ export class Fleet {
     return merger.result()
   }
 
-  /** Leaves the fleet, so that the others do not list this process as stale. */
-  async close(): Promise<void> {
+  /** Leaves the fleet, so that the others do not list this process as stale. Once only: the user may close the client then. */
+  close(): Promise<void> {
+    this.#closing ??= this.#leave()
+    return this.#closing
+  }
+
+  async #leave(): Promise<void> {
     this.#timer?.cancel()
     const { transport, instance, onError } = this.#settings
     // A transport with `refresh` keeps the counters of processes that have left, so the last ones must be published.

@@ -61,6 +61,19 @@ describe('a fleet', () => {
     expect(transport.members).toEqual([])
   })
 
+  it('leaves once, however often it is closed: the client of the transport may be closed by then', async () => {
+    const transport = memoryTransport()
+    const remove = vi.spyOn(transport, 'remove')
+    const warn = vi.fn()
+    const monitor = member('me', transport, 10, warn)
+    await Promise.all([monitor.close(), monitor.close()])
+    expect(remove).toHaveBeenCalledOnce()
+
+    remove.mockRejectedValue(new Error('The client is closed'))
+    await monitor.close()
+    expect(warn).not.toHaveBeenCalled()
+  })
+
   it('is this process alone when there is no transport', async () => {
     const monitor = new PerformanceMonitor({ instance: 'me', sampleInterval: false })
     monitor.record('GET', '/', 200, monitor.start())
