@@ -146,6 +146,26 @@ describe.skipIf(!services.redis)('the lease of a load', () => {
     expect(loaded.length).toBeLessThan(40)
   })
 
+  it('is given back when a second `close()` resolves, too: the application may end its client then', async () => {
+    const closing = await open()
+    const begun = Promise.withResolvers<void>()
+    const answer = closing.getOrSet('key', () => {
+      begun.resolve()
+      return new Promise<never>(() => {})
+    })
+    answer.catch(() => {})
+    await begun.promise
+
+    let isFirstDone = false
+    void closing.close().then(() => {
+      isFirstDone = true
+    })
+    await closing.close()
+
+    expect(isFirstDone).toBe(true)
+    expect(await redis.client.exists(`{${redis.namespace}}:l:key`)).toBe(0)
+  })
+
   it('is given back by callers that leave before it is granted, and nothing is loaded for them', async () => {
     const cache = await open()
     const leaving = new AbortController()
