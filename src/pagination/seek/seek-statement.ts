@@ -264,7 +264,10 @@ export function branchesFrom(
       const value = position[at] ?? null
       const before = equalities(keys, position, text, at)
       const isLast = at === keys.length - 1
-      if (value === null) return key.nulls === 'first' ? [and(before, raw`${key.sql} is not null`)] : []
+      if (value === null) {
+        const behind = key.nulls === 'first' ? [and(before, raw`${key.sql} is not null`)] : []
+        return isLast ? [...behind, and(before, text.isNull(key))] : behind
+      }
       const beyond = and(before, text.beyond(key, value, isLast))
       const endsInNull = canEndInNull(key) && (key.isNullable || at > 0 || checkFirstKey)
       return endsInNull ? [and(before, text.isNull(key)), beyond] : [beyond]
