@@ -156,7 +156,9 @@ export class SharedLoad implements Start {
     const { signal, owner } = call
     this.#waiters++
     const ended =
-      owner === undefined || signal === undefined ? (signal ?? owner?.signal) : AbortSignal.any([signal, owner.signal])
+      owner === undefined || signal === undefined
+        ? (signal ?? owner?.toSignal())
+        : AbortSignal.any([signal, owner.toSignal()])
     return ended === undefined ? answer : this.#waitUntilAborted(answer, ended)
   }
 

@@ -5,7 +5,7 @@ import { ask } from '../support/answering.ts'
 import { cachingOnNode } from '../support/caching.ts'
 
 describe.each(cachingOnNode)('on %s, a handler that its deadline has stopped', (_name, start) => {
-  it.each([404, 500])('answers %d, and those that waited for it run their own', async (status) => {
+  it.each([200, 404, 500])('answers %d, and those that waited for it run their own', async (status) => {
     const monitor = new PerformanceMonitor({ sampleInterval: false })
     const cache = createCache() as unknown as Cache
     let runs = 0
@@ -27,7 +27,7 @@ describe.each(cachingOnNode)('on %s, a handler that its deadline has stopped', (
     const answers = [await ask(port), await stopped, await ask(port)]
     expect(answers.map((answer) => [answer.status, String(answer.body), answer.headers['cache-status']])).toEqual([
       [200, 'text', 'posthaste; fwd=miss; stored'],
-      [status, 'stopped', 'posthaste; fwd=miss; detail=status'],
+      [status, 'stopped', `posthaste; fwd=miss; detail=${status === 200 ? 'deadline' : 'status'}`],
       [200, 'text', 'posthaste; hit'],
     ])
   })

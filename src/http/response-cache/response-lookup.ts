@@ -235,8 +235,9 @@ export class ResponseLookup<Request> {
   ): Promise<StoredResponse | NotStored> {
     // An answer that the handler itself broke off counts for all that wait. Others try again if the client has left.
     if (answer.isAbandoned && (isRenewal || answer.fault === undefined)) throw new AbandonedError()
-    // The handler was stopped because its client left. Its error is no answer to those that still wait.
-    if (answer.status >= 400 && enteredScope()?.request.isAbandoned) throw new AbandonedError()
+    const scope = enteredScope()?.request
+    // The handler was stopped because its deadline passed or its client left: it gives an error, or less than its answer.
+    if (scope?.isAbandoned && (answer.status >= 400 || scope.hasSignal)) throw new AbandonedError()
     const isRefusal = answer.status === 429 || answer.status === 408
     if (answer.status >= 500 || (isRenewal && isRefusal)) throw new FailedAnswerError(answer)
     const now = this.#settings.wallClock()
@@ -256,8 +257,8 @@ export class ResponseLookup<Request> {
   /** Errors of the cache end here. An error of the handler goes to every request that waited for it. */
   async #recover(error: unknown): Promise<CacheDecision> {
     if (this.#handlerAnswer !== undefined) {
-      await this.#handlerAnswer
-      return handled('fwd=miss; detail=status')
+      const { status } = await this.#handlerAnswer
+      return handled(`fwd=miss; detail=${status < 400 ? 'deadline' : 'status'}`)
     }
     if (error instanceof FailedAnswerError) return shareFailedAnswer(error.answer)
     const { code } = error as { code?: unknown }

@@ -6,11 +6,19 @@ export class Abandonable {
   isAbandoned = false
   /** The abort reason of the signal. */
   reason: unknown
+  /** Whether the work has its signal, and may stop when that is aborted. */
+  hasSignal = false
   #controller: AbortController | undefined
   #listeners: Set<() => void> | undefined
 
-  /** Created on first use, because most requests need no signal. */
+  /** For the work itself. */
   get signal(): AbortSignal {
+    this.hasSignal = true
+    return this.toSignal()
+  }
+
+  /** The signal, for others than the work. It is created on first use, because most requests need none. */
+  toSignal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
       if (this.isAbandoned) this.#controller.abort(this.reason)
