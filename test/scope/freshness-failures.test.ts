@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Kysely, SqliteDialect } from 'kysely'
-import { createCache, instrument, nodeSqlite, PerformanceMonitor } from 'posthaste'
+import { createCache, instrument, nodeSqlite, PerformanceMonitor, requestScope } from 'posthaste'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { apps } from './support/apps.ts'
 import { createTables, type Tables } from './support/crm.ts'
@@ -62,6 +63,47 @@ describe.each(Object.keys(apps))('`freshness` on %s', (name) => {
       if (what === 'query') database.exec('alter table lost rename to orgs')
       const whole = await ask(lacking.etag)
       expect(whole).toMatchObject({ status: 200, body: '{"users":[],"orgs":[]}' })
+      expect(await ask(whole.etag)).toMatchObject({ status: 304 })
+    },
+  )
+
+  it.each([undefined, 'users'])(
+    'gives no tag to an answer without what was stopped at the deadline (tags: %s)',
+    async (tag) => {
+      const database = createTables(':memory:')
+      const cache = createCache()
+      const monitor = new PerformanceMonitor({ sampleInterval: false })
+      const db = new Kysely<Tables>(
+        instrument({ dialect: new SqliteDialect({ database: nodeSqlite(database) }) }, { invalidates: cache }),
+      )
+      onTestFinished(async () => {
+        await db.destroy()
+        await monitor.close()
+        await cache.close()
+      })
+      let waitMs = 0
+      const url = await (apps[name] as (typeof apps)[string])({
+        monitor,
+        cache,
+        monitorOptions: { deadline: '150ms' },
+        freshness: tag === undefined ? {} : { tags: [tag] },
+        async handler() {
+          const users = await db.selectFrom('users').select('id').execute()
+          const { signal } = requestScope() as { readonly signal: AbortSignal }
+          return { users, weather: await sleep(waitMs, 'fair', { signal }).catch(() => 'none') }
+        },
+      })
+      const ask = async (etag?: string | null) => {
+        const response = await fetch(`${url}/fresh`, { headers: etag ? { 'if-none-match': etag } : {} })
+        return { status: response.status, etag: response.headers.get('etag'), body: await response.text() }
+      }
+      await ask()
+      waitMs = 10_000
+      const lacking = await ask()
+      expect(lacking.body).toContain('none')
+      waitMs = 0
+      const whole = await ask(lacking.etag)
+      expect(whole).toMatchObject({ status: 200, body: '{"users":[],"weather":"fair"}' })
       expect(await ask(whole.etag)).toMatchObject({ status: 304 })
     },
   )

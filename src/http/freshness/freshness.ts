@@ -4,7 +4,7 @@ import { describeValue, expectObject, expectOptions, type OptionKinds } from '..
 import { isPlainObject } from '../../shared/plain-object.ts'
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { cacheIdentity, Reads } from '../../shared/scope/reads.ts'
-import { currentReads, readsAreSeen } from '../../shared/scope/work.ts'
+import { currentReads, mayBeStopped, readsAreSeen } from '../../shared/scope/work.ts'
 import { createWarner, type OnWarn } from '../../shared/warnings.ts'
 import { resolveHttpCacheOptions } from '../response-cache/http-cache-options.ts'
 import { responseKey } from '../response-cache/response-key.ts'
@@ -131,7 +131,7 @@ export function createFreshness<Request>(
       return learned
     }
     const tagOf = async (answer: GivenAnswer) => {
-      if (validatorFault(answer) !== undefined) return undefined
+      if (validatorFault(answer) !== undefined || mayBeStopped(false)) return undefined
       const tags = named ?? [...(reads as Reads).tags].sort()
       if (reads !== undefined) {
         const fault = readFault(reads)
@@ -150,7 +150,7 @@ export function createFreshness<Request>(
     return {
       vary: settings.vary,
       finishEarly(answer) {
-        if (named === undefined || validatorFault(answer) !== undefined) return undefined
+        if (named === undefined || validatorFault(answer) !== undefined || mayBeStopped(false)) return undefined
         return entityTag(name, learn(answer, named).varied, named, before)
       },
       // The cache may be closed.

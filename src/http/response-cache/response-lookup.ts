@@ -1,7 +1,7 @@
 import type { Key } from '../../cache/key.ts'
 import type { LoadContext } from '../../cache/types.ts'
 import { Abandonable } from '../../shared/scope/abandonable.ts'
-import { currentOwner, currentReads, enteredScope, keepRunning, runWork } from '../../shared/scope/work.ts'
+import { currentOwner, currentReads, keepRunning, mayBeStopped, runWork } from '../../shared/scope/work.ts'
 import type { ContentCoding } from '../compression/codecs.ts'
 import { type ResponseCompressor, toBuffer } from '../compression/compressor.ts'
 import { answerFrom, type CachedAnswer } from './cached-answer.ts'
@@ -235,9 +235,7 @@ export class ResponseLookup<Request> {
   ): Promise<StoredResponse | NotStored> {
     // An answer that the handler itself broke off counts for all that wait. Others try again if the client has left.
     if (answer.isAbandoned && (isRenewal || answer.fault === undefined)) throw new AbandonedError()
-    const scope = enteredScope()?.request
-    // The handler was stopped because its deadline passed or its client left: it gives an error, or less than its answer.
-    if (scope?.isAbandoned && (answer.status >= 400 || scope.hasSignal)) throw new AbandonedError()
+    if (mayBeStopped(answer.status >= 400)) throw new AbandonedError()
     const isRefusal = answer.status === 429 || answer.status === 408
     if (answer.status >= 500 || (isRenewal && isRefusal)) throw new FailedAnswerError(answer)
     const now = this.#settings.wallClock()

@@ -58,6 +58,15 @@ export function requestScope(): RequestScope | undefined {
   return scope
 }
 
+/**
+ * Whether the handler that runs may have been stopped, because its deadline has passed or its client has left. It then gives an
+ * error, or less than its answer.
+ */
+export function mayBeStopped(hasError: boolean): boolean {
+  const scope = enteredScope()?.request
+  return scope?.isAbandoned === true && (hasError || scope.hasSignal)
+}
+
 /** Counts the time until the promise settles as a wait of the current request. */
 export function timeWait<Value>(part: Wait, run: () => Promise<Value>): Promise<Value> {
   const waits = enteredScope()?.request.waits
