@@ -8,7 +8,7 @@ export { type FastifyPerformanceRoutesOptions, performanceRoutes } from './adapt
 export { type ShedLoadOptions, shedLoad } from './adapters/fastify/shed-load.ts'
 export type { ShedOptions } from './http/admission/shed-options.ts'
 export type { CompressOptions } from './http/compression/compressor.ts'
-export type { CompressResponsesOptions, SavingsReport } from './http/compression/savings.ts'
+export type { CompressResponsesOptions, SavingsReport } from './http/compression/response-compression.ts'
 export type { FreshnessOptions, StampStore } from './http/freshness/freshness.ts'
 export type { HookReply, HookRequest, RouteFreshness } from './http/freshness/reply-freshness.ts'
 export type { Authorize } from './http/performance/authorize.ts'

@@ -1,6 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import { compressNodeResponse } from '../../http/compression/node-compression.ts'
-import { type CompressResponsesOptions, createResponseCompression } from '../../http/compression/savings.ts'
+import {
+  type CompressResponsesOptions,
+  createResponseCompression,
+} from '../../http/compression/response-compression.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
 import { createExpressLabels } from '../../http/express-labels.ts'
 import type { ExpressRequest } from '../../http/express-tree.ts'

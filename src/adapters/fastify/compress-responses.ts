@@ -1,6 +1,9 @@
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest, onSendHookHandler } from 'fastify'
 import { compressionHooks, compressPayload } from '../../http/compression/reply-compression.ts'
-import { type CompressResponsesOptions, createResponseCompression } from '../../http/compression/savings.ts'
+import {
+  type CompressResponsesOptions,
+  createResponseCompression,
+} from '../../http/compression/response-compression.ts'
 import { unmatched } from '../../http/measure-request.ts'
 import { payloadHook } from '../../http/payload-hook.ts'
 import { isEncodedByCache } from '../../http/response-cache/reply-cache.ts'

@@ -1,6 +1,9 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import { compressFetchResponse } from '../../http/compression/fetch-compression.ts'
-import { type CompressResponsesOptions, createResponseCompression } from '../../http/compression/savings.ts'
+import {
+  type CompressResponsesOptions,
+  createResponseCompression,
+} from '../../http/compression/response-compression.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
 import { answerByNext, patternOf, replaceResponse } from './context.ts'
 

@@ -123,7 +123,7 @@ export class SeekQuery {
 
   /** After an error, seeks with another statement if one may succeed, or else throws the cause of the error. */
   async #seekDespite(error: unknown, request: Attempt): Promise<SeekResult> {
-    if (this.#avoidKeyValues(error)) return this.#seek(request)
+    if (this.#leaveOutKeyValues(error)) return this.#seek(request)
     if (isRankOfFts5(error) && this.#keys[0]?.typesInUnion !== 'several') {
       this.#ordered.expectMixedTypes()
       return this.#seek(request)
@@ -142,7 +142,7 @@ export class SeekQuery {
     expectColumn(first, 'posthastek0')
     if (dialect === 'postgres') expectTexts(rows, 'posthastek0')
     if (dialect === 'mysql' && rows.some(mayBeByLocalTime)) return { ...request, sortsInstants: true }
-    if (this.#lacksDetails(rows, resolved)) return request
+    if (this.#askForDetails(rows, resolved)) return request
     if (dialect !== 'sqlite' || !showsMixedTypes(first)) return undefined
     this.#ordered.expectMixedTypes()
     return request
@@ -177,7 +177,7 @@ export class SeekQuery {
   }
 
   /** If the driver refused an integer beyond 2^53 in a hidden column, leaves out key values. Returns whether that is new. */
-  #avoidKeyValues(error: unknown): boolean {
+  #leaveOutKeyValues(error: unknown): boolean {
     const keys = this.resolved?.keys
     // Only `node:sqlite` gives this error a code, libSQL does not: so check the class.
     if (this.runner.dialect !== 'sqlite' || !(error instanceof RangeError) || keys === undefined) return false
@@ -217,7 +217,7 @@ export class SeekQuery {
       rows = await read(resolved)
     }
     if (rows.some(mayBeByLocalTime)) rows = await read({ ...resolved, keys: withInstants(resolved.keys) })
-    if (this.#lacksDetails(rows, resolved)) rows = await read(resolved)
+    if (this.#askForDetails(rows, resolved)) rows = await read(resolved)
     return rows[0] !== undefined && isCursorRow(rows[0]) ? rows.slice(1) : rows.slice(0, limit)
   }
 
@@ -242,8 +242,8 @@ export class SeekQuery {
     if (leadsBack || isLost) throw unstable(this.#keys)
   }
 
-  /** Whether the rows show that their statement lacked details. If so, the next statements have them. */
-  #lacksDetails(rows: readonly Row[], resolved: ResolvedQuery): boolean {
+  /** If the rows show that their statement lacked details, makes the next statements have them. Returns whether that is so. */
+  #askForDetails(rows: readonly Row[], resolved: ResolvedQuery): boolean {
     const { dialect } = this.runner
     const [first] = rows
     const isLacking =
