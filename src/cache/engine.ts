@@ -161,7 +161,11 @@ export class Engine {
 
   /** Asks again once the load has ended: the store then knows of invalidations that this process may have missed. */
   async #askAfter(running: SharedLoad, call: Call): Promise<Answer> {
-    await timeWait(wait.cache, () => running.waitForEnd(call))
+    try {
+      await timeWait(wait.cache, () => running.waitForEnd(call))
+    } catch (error) {
+      if (!running.wasStopped(error, call)) throw error
+    }
     return this.#ask(call, true)
   }
 
@@ -172,7 +176,7 @@ export class Engine {
     const { reads } = call
     const waiting = load.wait(call)
     if (reads === undefined && !isJoined) return waiting
-    return waiting.then((answer) => {
+    const use = (answer: Answer) => {
       // The value may contain uncommitted changes of the transaction that loaded it: other callers load for themselves.
       if (isJoined && answer.reads?.isUncommitted) return this.#ask(call, true)
       if (reads === undefined) return answer
@@ -182,6 +186,10 @@ export class Engine {
       if (answer.reads?.unknown !== undefined) reads.addUnknown(answer.reads.unknown)
       if (answer.isInvalidated) reads.addInvalidated()
       return answer
+    }
+    return waiting.then(use, (error) => {
+      if (isJoined && load.wasStopped(error, call)) return this.#ask(call, true)
+      throw error
     })
   }
 

@@ -1,7 +1,7 @@
 import { PosthasteError } from '../shared/errors.ts'
 import { Abandonable } from '../shared/scope/abandonable.ts'
 import { Reads } from '../shared/scope/reads.ts'
-import { abandonmentIsEnabled, readsAreSeen, runWork } from '../shared/scope/work.ts'
+import { abandonmentIsEnabled, enteredScope, readsAreSeen, runWork } from '../shared/scope/work.ts'
 import { type Duration, parseDuration } from '../shared/time/duration.ts'
 import { untilAborted } from '../shared/time/waiting.ts'
 import { type Call, expectTags } from './call-options.ts'
@@ -77,6 +77,8 @@ export class SharedLoad implements Start {
   #tags: Set<string> | undefined
   #waiters = 0
   #owner: Abandonable | undefined
+  /** The request that began the load. */
+  readonly #request = enteredScope()?.request
   /** What the load has read, for `tags: 'auto'`. */
   readonly reads: Reads | undefined
 
@@ -133,6 +135,17 @@ export class SharedLoad implements Start {
 
   addTags(tags: Iterable<string>): void {
     for (const tag of tags) this.#ownTags.add(tag)
+  }
+
+  /**
+   * Whether the load has failed because it uses `requestScope().signal` and its request was abandoned. A caller from elsewhere
+   * that still waits must then load for itself.
+   */
+  wasStopped(error: unknown, { signal, owner }: Waiting): boolean {
+    const request = this.#request
+    if (request?.isAbandoned !== true || enteredScope()?.request === request) return false
+    if (signal?.aborted || owner?.isAbandoned) return false
+    return error === request.reason || (error instanceof Error && error.name === 'AbortError')
   }
 
   get isAborted(): boolean {
