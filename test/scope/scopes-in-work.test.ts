@@ -1,6 +1,14 @@
 import { DatabaseSync } from 'node:sqlite'
 import { CompiledQuery, Kysely, SqliteDialect } from 'kysely'
-import { batchProcess, createCache, instrument, nodeSqlite, requestScope, withQueryScope } from 'posthaste'
+import {
+  batchProcess,
+  createCache,
+  instrument,
+  nodeSqlite,
+  PerformanceMonitor,
+  requestScope,
+  withQueryScope,
+} from 'posthaste'
 import { describe, expect, it, onTestFinished } from 'vitest'
 
 const work: Readonly<Record<string, (fn: () => Promise<unknown>) => Promise<unknown>>> = {
@@ -48,4 +56,19 @@ it('a scope within a load ends with the load, not with the request that began it
   await expect(first).rejects.toThrow('left')
   go.resolve()
   expect(await second).toBe(false)
+})
+
+it('a health check does not fail because the probe that began it has left', async () => {
+  const query = openQuery()
+  const monitor = new PerformanceMonitor({ sampleInterval: false })
+  onTestFinished(() => monitor.close())
+  const go = Promise.withResolvers<void>()
+  monitor.check('database', () => go.promise.then(query))
+  const left = new AbortController()
+  const first = withQueryScope('first', () => monitor.health('ready'), { signal: left.signal })
+  const second = withQueryScope('second', () => monitor.health('ready'))
+  left.abort(new Error('left'))
+  go.resolve()
+  expect(await second).toMatchObject({ status: 'pass' })
+  expect(await first).toMatchObject({ status: 'pass' })
 })

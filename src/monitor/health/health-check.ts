@@ -5,6 +5,7 @@ import {
   expectWholeNumber,
   type OptionKinds,
 } from '../../shared/arguments.ts'
+import { keepRunning } from '../../shared/scope/work.ts'
 import type { Clock } from '../../shared/time/clock.ts'
 import { type Duration, parseDuration } from '../../shared/time/duration.ts'
 import { startTimer } from '../../shared/time/timers.ts'
@@ -140,7 +141,8 @@ export class HealthCheck {
   async #tryRun(signal: AbortSignal): Promise<unknown> {
     this.#isUnsettled = true
     try {
-      return await this.#run({ signal })
+      // A probe that gives up says nothing about the dependency, and others wait for the same run.
+      return await keepRunning(() => this.#run({ signal }))
     } finally {
       this.#isUnsettled = false
     }
