@@ -182,7 +182,7 @@ function endScope(
   if (scope === undefined) return undefined
   scope.end()
   const isLeft = !response.writableEnded || request.aborted
-  if (isLeft && request.headers.upgrade === undefined) scope.abandon(clientLeft())
+  if (isLeft && request.headers.upgrade === undefined && !isWholeSent(request, response)) scope.abandon(clientLeft())
   return scope.waits
 }
 
@@ -236,7 +236,25 @@ function outcomeOf(request: IncomingMessage, response: ServerResponse): Outcome 
   const isEnded =
     response.writableEnded || (request.method === 'HEAD' && request.httpVersionMajor > 1 && response.headersSent)
   if (isEnded && !request.aborted) return 'completed'
-  return request.headers.upgrade === undefined ? 'aborted' : 'upgrade'
+  if (request.headers.upgrade !== undefined) return 'upgrade'
+  return isWholeSent(request, response) ? 'completed' : 'aborted'
+}
+
+/**
+ * Whether the client of the first response of a connection has got all that its `Content-Length` promised, although the
+ * response was not ended yet. Proxies such as nginx then close the connection, while a file's stream still looks for its end.
+ */
+function isWholeSent({ httpVersionMajor, socket }: IncomingMessage, response: ServerResponse): boolean {
+  if (httpVersionMajor > 1) return false
+  const { _header, _contentLength, _hasBody } = response as unknown as {
+    readonly _header?: unknown
+    readonly _contentLength?: unknown
+    readonly _hasBody?: boolean
+  }
+  const length = _hasBody === false ? 0 : _contentLength
+  if (typeof _header !== 'string' || typeof length !== 'number') return false
+  // If the client had left bytes unread, its system would have reset the connection.
+  return socket?.errored === null && socket.bytesWritten === _header.length + length
 }
 
 /**
