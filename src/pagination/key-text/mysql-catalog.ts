@@ -60,7 +60,7 @@ export async function learnColumns(
     return raw`(table_schema = ${database} and table_name = ${parameter(name)})`
   })
   const isWanted = joined(conditions, ' or ')
-  const found = raw`select table_name as pht, table_schema as phs, column_name as phc, column_type as phy, extra as phv from information_schema.columns where ${isWanted} union all select table_name, table_schema, null, null, table_type from information_schema.tables where ${isWanted}`
+  const found = raw`select table_name as pht, table_schema as phs, column_name as phc, column_type as phy, collation_name as phl, extra as phv from information_schema.columns where ${isWanted} union all select table_name, table_schema, null, null, null, table_type from information_schema.tables where ${isWanted}`
   // Without a limit, the session's `sql_select_limit` would leave out columns.
   const columns = raw`(select ${databaseColumn}, database() as posthasted1, version() as posthasted2) as phd left join (${found}) as phc on 1 limit 99999`
   const statement = { ...SelectQueryNode.createFrom([columns]), selections: [SelectionNode.createSelectAll()] }
@@ -76,9 +76,11 @@ export async function learnColumns(
   for (const table of wanted) {
     const own = rows.filter(({ pht, phs }) => isSameName(pht, table.name) && isSameName(phs, table.schema ?? current))
     const isView = own.some(({ phc, phv }) => phc === null && /view/i.test(String(phv)))
-    const found = own.flatMap(({ phc, phy, phv }) => {
+    const found = own.flatMap(({ phc, phy, phl, phv }) => {
       const isComputed = isView || /virtual/i.test(String(phv))
-      return phc === null ? [] : [{ name: String(phc).toLowerCase(), type: mysqlTypeOf(String(phy), isComputed) }]
+      return phc === null
+        ? []
+        : [{ name: String(phc).toLowerCase(), type: mysqlTypeOf(String(phy), isComputed, String(phl)) }]
     })
     const before = tables.get(keyOf(table))
     if (before !== undefined && JSON.stringify(before.columns) !== JSON.stringify(found)) opaque.clear()

@@ -26,8 +26,6 @@ export type MysqlType =
   | 'integer'
   | 'number'
   | 'double'
-  /** With the number of digits after the decimal point. */
-  | `decimal:${number}`
   | 'plain'
   | 'timestamp'
   | 'string'
@@ -38,7 +36,14 @@ export type MysqlType =
   | 'zoned'
   /** An expression that compares only with text: a UUID or an address. */
   | 'opaque'
+  | MysqlTypeWithDetail
   | { readonly labels: readonly string[] }
+
+export type MysqlTypeWithDetail =
+  /** With the number of digits after the decimal point. */
+  | `decimal:${number}`
+  /** A CHAR of MariaDB that is sorted with the spaces behind it. With the collation that compares it so. */
+  | `padded:${string}`
 
 /** A column as `information_schema` describes it. */
 export interface MysqlColumn {
@@ -63,8 +68,11 @@ export class ColumnsMissing extends Error {
 /**
  * @param type - as in `int(8) unsigned zerofill`
  * @param isComputed - whether the column is virtual or belongs to a view: then it may be computed from instants
+ * @param collation - of a text
  */
-export function mysqlTypeOf(type: string, isComputed = false): MysqlType {
+export function mysqlTypeOf(type: string, isComputed = false, collation = ''): MysqlType {
+  // Without its spaces, MariaDB compares `'a'` before `'a\t'`, but sorts it behind.
+  if (/^char\b/i.test(type) && collation.includes('_nopad_')) return `padded:${collation.replace('_nopad_', '_')}`
   const own = ownTypeOf(type)
   return isComputed && own !== 'timestamp' && !/^(enum|set|uuid|inet)/i.test(type) ? 'zoned' : own
 }
@@ -146,7 +154,7 @@ function typeOf(given: OperationNode, query: SelectQueryNode, outer: Expressions
   if (extreme !== undefined) {
     const type = typeOf(extreme, query, outer, columnsOf)
     if (typeof type === 'object' || type === 'set') throw unordered()
-    if (type === 'timestamp') return type
+    if (type === 'timestamp' || isPadded(type)) return type
   }
   if (sources.some(isRaw)) return 'zoned'
   const typeOfColumn = (name: string) => {
@@ -167,6 +175,10 @@ function typeOf(given: OperationNode, query: SelectQueryNode, outer: Expressions
 /** Whether a value computed from a key of this type may depend on the time zone of the session. */
 function isInstant(type: MysqlType | undefined): boolean {
   return type === 'timestamp' || type === 'zoned'
+}
+
+export function isPadded(type: MysqlType): type is `padded:${string}` {
+  return typeof type === 'string' && type.startsWith('padded:')
 }
 
 /** The argument of `min()` or `max()`, if the key is such a call. In raw SQL, it must be a column. */
@@ -231,6 +243,7 @@ function typeInRows(key: OperationNode, query: SelectQueryNode, outer: Expressio
       return typeInRows(selected === undefined ? key : selectedNode(selected), branch, expressions, columnsOf)
     },
   )
-  if (types.every((type) => type === 'timestamp')) return 'timestamp'
+  const [first = 'computed'] = types
+  if ((first === 'timestamp' || isPadded(first)) && types.every((type) => type === first)) return first
   return types.some(isInstant) ? 'zoned' : 'computed'
 }
