@@ -30,7 +30,7 @@ export function withUnionKeys(resolved: ResolvedQuery): ResolvedQuery {
 
 /** Whether rows may be lost behind the position, because the first key may have values of several types. */
 export function mayBeMixed([first]: readonly OrderKey[], position: Position): boolean {
-  return first?.typesInUnion === 'one' && /^[-\d]/.test(position[0] ?? '')
+  return first?.typesInUnion === 'one' && /^[-\dI]/.test(position[0] ?? '')
 }
 
 /**

@@ -11,7 +11,7 @@ import { comparable } from './sqlite-unions.ts'
  * - `t` and a text
  * - in detailed statements, `h` and the bytes of a text that is not UTF-8, or `w` and the bytes of any text if the database
  *   is in UTF-16
- * - else a number or blob as an SQL literal
+ * - else a number or blob as an SQL literal; older versions write infinite numbers as `Inf`
  *
  * Integers that JavaScript holds exactly are not quoted, because `quote()` would take half the time of reading a row. The `+`
  * keeps a text column from turning the bounds into texts.
@@ -59,7 +59,11 @@ export const replacement = '\uFFFD'
 function read(text: string): OperationNode {
   if (text.startsWith('t')) return parameter(text.slice(1))
   if (/^-?\d{1,19}$/.test(text)) return parameter(integer(text))
-  if (/^-?\d+(\.\d+)?(e[+-]\d+)?$/.test(text)) return parameter(Number(text))
+  if (/^-?(?:Inf|\d+(?:\.\d+)?(?:e[+-]\d+)?)$/.test(text)) {
+    const number = Number(text.replace('Inf', 'Infinity'))
+    // Some drivers refuse infinite parameters, or send them as NULL.
+    return Number.isFinite(number) ? parameter(number) : sqlText(number > 0 ? '9e999' : '-9e999')
+  }
   const bytes = /^[hw]((?:[\dA-F]{2})*)$/.exec(text)
   if (bytes !== null) return raw`cast(${parameter(Buffer.from(bytes[1] as string, 'hex'))} as text)`
   const blob = /^X'((?:[\dA-F]{2})*)'$/.exec(text)
