@@ -1,5 +1,6 @@
 import type { ErrorHandler } from 'hono'
 import { wrongFramework } from '../../http/expect-call.ts'
+import { mayHideType } from '../../http/hidden-type.ts'
 import { expectFunction } from '../../shared/arguments.ts'
 import { problemDetails } from '../../shared/errors.ts'
 
@@ -30,6 +31,9 @@ export function answerErrors(otherwise?: ErrorHandler): ErrorHandler {
     if (otherwise !== undefined) return otherwise(error, c)
     if (!('getResponse' in error)) throw error
     const response = error.getResponse()
+    // Bun would forget the type of the message once the body is read.
+    if (mayHideType(response) && (error as { res?: unknown }).res === undefined)
+      return c.newResponse(error.message, response)
     return c.newResponse(response.body, response)
   }
 }

@@ -5,6 +5,7 @@ import {
   createResponseCompression,
 } from '../../http/compression/response-compression.ts'
 import { wrongFramework } from '../../http/expect-call.ts'
+import { isBun } from '../../shared/platform/runtime.ts'
 import { answerByNext, patternOf, replaceResponse } from './context.ts'
 
 /**
@@ -31,6 +32,8 @@ export function compressResponses(
   const { compressor, isWanted, save } = createResponseCompression(options)
   return async (c, next) => {
     if (typeof next !== 'function') throw wrongFramework('compressResponses', 'hono')
+    // `c.text` leaves the type to the runtime when no header is set, and Bun does not show it: have Hono set it.
+    if (isBun) c.header('content-type', undefined)
     await next()
     if (uncompressed.has(c) || !isWanted(c, c.res)) return
     const onEncoded =

@@ -12,10 +12,13 @@ export async function compressFetchResponse(
   compressor: ResponseCompressor,
   onEncoded?: OnEncoded,
 ): Promise<Response> {
-  const { status, headers, body } = response
+  const { status, headers } = response
   const head = { ...requestHead(request), status, header: (name: string) => headers.get(name) }
   const plan = compressor.plan(head, declaredLength(head))
-  if (!('coding' in plan) || body === null) return withHead(response, 'coding' in plan ? plan.notSmaller : plan)
+  if (!('coding' in plan)) return withHead(response, plan)
+  // Not read before: Bun would forget the type of a text.
+  const { body } = response
+  if (body === null) return withHead(response, plan.notSmaller)
 
   const ready = await readReady(body)
   if (ready.isWhole) {

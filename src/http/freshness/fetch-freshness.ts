@@ -1,4 +1,5 @@
 import { runWork } from '../../shared/scope/work.ts'
+import { showTextType } from '../hidden-type.ts'
 import { readReady } from '../ready-body.ts'
 import { headOf } from '../response-cache/fetch-cache.ts'
 import type { CachedRequest } from '../response-cache/rules/request-rules.ts'
@@ -26,8 +27,9 @@ export async function checkFetch<Original>(
 }
 
 async function tagResponse(response: Response, validator: Validator): Promise<Response> {
-  const { status, headers, body } = response
+  const { status, headers } = response
   if (status !== 200 || isSentOtherwise(response)) return response
+  const { body } = response
   const answer = { status, headers: [...headers] }
   const ready = body === null ? null : await readReady(body)
   if (ready === null || ready.isWhole) {
@@ -49,13 +51,17 @@ async function tagResponse(response: Response, validator: Validator): Promise<Re
 
 function tagged(
   body: ConstructorParameters<typeof Response>[0],
-  { status, statusText, headers }: Response,
+  response: Response,
   { vary }: Validator,
   tag: string | undefined,
 ): Response {
+  const { status, statusText, headers } = response
   const changed = new Headers(headers)
   // The server delimits a whole body by its length.
-  if (body instanceof Uint8Array) changed.delete('transfer-encoding')
+  if (body instanceof Uint8Array) {
+    changed.delete('transfer-encoding')
+    showTextType(changed, response, body)
+  }
   setTag(headOf(changed), vary, tag)
   return new Response(body, { status, statusText, headers: changed })
 }

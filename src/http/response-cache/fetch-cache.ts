@@ -1,4 +1,6 @@
 import { expectObject } from '../../shared/arguments.ts'
+import { isBun } from '../../shared/platform/runtime.ts'
+import { mayHideType, showTextType } from '../hidden-type.ts'
 import { readReady } from '../ready-body.ts'
 import { isSentOtherwise } from '../sent-response.ts'
 import { BodyCopy } from './body-copy.ts'
@@ -97,7 +99,10 @@ function toResponse({ status, message, headers, removed, body }: CachedAnswer, b
   const content = body === null || body.length === 0 ? null : (body as Buffer<ArrayBuffer>)
   // The server adds the length. If it were set here, it would stay when middleware replaces the body.
   if (content !== null) merged.delete('content-length')
-  return new Response(content, { status, statusText: message ?? '', headers: merged })
+  const head = { status, statusText: message ?? '', headers: merged }
+  // Bun would add a type to bytes, but adds none to a stream.
+  const isUntyped = isBun && !merged.has('content-type')
+  return new Response(content && isUntyped ? ReadableStream.from([content]) : content, head)
 }
 
 /** The handler's own response, or a 304 if the client has it already. */
@@ -184,7 +189,7 @@ async function captureResponse(
   prior: Headers | undefined,
   request: Request,
 ): Promise<CapturedResponse> {
-  const { status, statusText, body } = response
+  const { status, statusText } = response
   const headers = [...response.headers]
   const answerHead = { status, message: statusText || undefined, headers, ...changesSince(prior, response.headers) }
   const settled = (unread: Response, bytes: Buffer | undefined): CapturedResponse => ({
@@ -193,15 +198,18 @@ async function captureResponse(
     isStreaming: false,
   })
   if (isSentOtherwise(response)) return settled(response, undefined)
-  if (body === null) return settled(response, Buffer.alloc(0))
   const isError = status >= 500
   if (!isError && unstorableReason({ status, headers }, 0) !== undefined) return settled(response, undefined)
+  const { body } = response
+  if (body === null) return settled(response, Buffer.alloc(0))
 
   const ready = await readReady(body)
   const head = { status, statusText, headers }
   if (ready.isWhole) {
     const { bytes } = ready
-    return settled(new Response(bytes as Buffer<ArrayBuffer>, head), bytes.length > maxBytes ? undefined : bytes)
+    const unread = new Response(bytes as Buffer<ArrayBuffer>, head)
+    if (showTextType(unread.headers, response, bytes)) return captureResponse(unread, maxBytes, prior, request)
+    return settled(unread, bytes.length > maxBytes ? undefined : bytes)
   }
   const ended = Promise.withResolvers<HandlerAnswer>()
   const copy = new BodyCopy(maxBytes)
@@ -256,6 +264,10 @@ function cancel({ body }: Response): void {
 
 function withCacheStatus(response: Response, cacheStatus: string): Response {
   if (isSentOtherwise(response)) return response
+  if (mayHideType(response)) {
+    response.headers.append('cache-status', cacheStatus)
+    return response
+  }
   const { status, statusText, body } = response
   const headers = new Headers(response.headers)
   headers.append('cache-status', cacheStatus)

@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict'
 import { gunzipSync } from 'node:zlib'
-import { Hono } from 'hono'
-import { compressJson, PerformanceMonitor, paginate } from 'posthaste'
-import { answerErrors, compressResponses, monitorRequests, performanceRoutes } from 'posthaste/hono'
+import { Hono, type MiddlewareHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { compressJson, createCache, PerformanceMonitor, paginate } from 'posthaste'
+import {
+  answerErrors,
+  cacheResponses,
+  compressResponses,
+  freshness,
+  monitorRequests,
+  performanceRoutes,
+} from 'posthaste/hono'
 import { test } from './suite.ts'
 
 const monitor = new PerformanceMonitor({ service: 'runtimes', sampleInterval: '50ms' })
@@ -145,6 +153,51 @@ test('compresses answers in a coding that the client accepts', async ({ serve })
     )
     assert.equal(json.headers['content-encoding'], 'br')
     assert.ok((json.body as Uint8Array).length < 300)
+  } finally {
+    await server.close()
+  }
+})
+
+test('keeps the type of texts, which Bun does not show', async ({ serve }) => {
+  const cache = createCache()
+  const app = new Hono()
+  app.onError(answerErrors())
+  app.use(compressResponses({ threshold: 10_000 }))
+  const routes = (path: string, middleware: MiddlewareHandler) => {
+    app.get(`${path}/text`, middleware, (c) => c.text('a text'))
+    app.get(`${path}/response`, middleware, () => new Response('a text'))
+    app.get(`${path}/created`, middleware, () => new Response('a text', { status: 201 }))
+    app.get(`${path}/error`, middleware, () => {
+      throw new HTTPException(418, { message: 'a text' })
+    })
+  }
+  routes('/plain', (_c, next) => next())
+  routes('/cached', cacheResponses(cache))
+  routes('/fresh', freshness(cache, { tags: ['texts'] }))
+  const server = await serve(app)
+  try {
+    for (const path of ['/plain', '/cached', '/fresh']) {
+      for (const kind of ['/text', '/response', '/created', '/error']) {
+        // The second answer of `/cached` comes from the cache, and the third bypasses it.
+        for (const headers of [{}, {}, { cookie: 'a=1' }] as Record<string, string>[]) {
+          const answer = await server.fetch(path + kind, { headers: { ...headers, 'accept-encoding': 'gzip' } })
+          assert.equal(await answer.text(), 'a text', path + kind)
+          assert.match(answer.headers.get('content-type') ?? '', /^text\/plain;/, path + kind)
+        }
+      }
+    }
+  } finally {
+    await server.close()
+  }
+})
+
+test('compresses texts', async ({ serve }) => {
+  const app = new Hono().use(compressResponses()).get('/', (c) => c.text('compressible '.repeat(200)))
+  const server = await serve(app)
+  try {
+    const answer = await server.fetch('/', { headers: { 'accept-encoding': 'gzip' } })
+    await answer.arrayBuffer()
+    assert.equal(answer.headers.get('content-encoding'), 'gzip')
   } finally {
     await server.close()
   }
