@@ -1,4 +1,5 @@
 import { CompiledQuery, type QueryResult } from 'kysely'
+import { messageOf } from '../../shared/errors.ts'
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import { RecentMap } from '../../shared/recent-map.ts'
 import { classifyError } from '../classify-error.ts'
@@ -63,16 +64,21 @@ export class NamedStatements {
   }
 
   /**
-   * Runs the query again without a name if its table has changed since it was prepared, or if its statement was closed by
-   * someone else. The failed attempt did nothing.
+   * Runs the query again without a name if its table may have changed since it was prepared, or if its statement was closed
+   * by someone else. The failed attempt did nothing.
    */
-  #recover(query: CompiledQuery, error: unknown, options: unknown): Promise<QueryResult<unknown>> {
-    const isGone = (error as { readonly code?: unknown } | null)?.code === '26000'
-    if (!isGone && classifyError(error, 'postgres').kind !== 'stale-plan') throw error
-    this.#namesBySql.delete(query.sql)
+  async #recover(query: CompiledQuery, error: unknown, options: unknown): Promise<QueryResult<unknown>> {
+    const isStale = codeOf(error) === '26000' || classifyError(error, 'postgres').kind === 'stale-plan'
+    if (!isStale && !mayComeOfOldTypes(error)) throw error
     // The error has ended the transaction.
-    if (this.#transaction.isOpen) throw error
-    return this.#run(query, options)
+    if (this.#transaction.isOpen) {
+      this.#namesBySql.delete(query.sql)
+      throw error
+    }
+    if (isStale) this.#namesBySql.delete(query.sql)
+    const result = await this.#run(query, options)
+    this.#namesBySql.delete(query.sql)
+    return result
   }
 
   async #deallocateEvicted(): Promise<void> {
@@ -80,6 +86,20 @@ export class NamedStatements {
       await this.#run(CompiledQuery.raw(`deallocate ${name}`)).catch(() => {})
     }
   }
+}
+
+/**
+ * Whether the cause may be a parameter whose type a migration has replaced: a prepared statement keeps the types of its
+ * parameters. PostgreSQL does not find the old type, has no operator for it, or cannot read the value as it.
+ */
+function mayComeOfOldTypes(error: unknown): boolean {
+  const code = codeOf(error)
+  if (code === 'XX000') return /^cache lookup failed/.test(messageOf(error))
+  return /^(?:42804|42846|42883|42725|42P08|42P18|22003|22007|22008|22P02)$/.test(String(code))
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { readonly code?: unknown } | null)?.code
 }
 
 /** `pg` accepts `{ name, text }` where Kysely passes the SQL text. */

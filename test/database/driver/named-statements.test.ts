@@ -94,6 +94,52 @@ describe.skipIf(!services.postgres)('named statements on PostgreSQL', () => {
     expect(await names()).toEqual([{ name: expect.stringMatching(/^posthaste_/) }])
   })
 
+  it.each<[what: string, before: string, after: readonly string[], value: string]>([
+    [
+      'an enum without one of its labels',
+      '$_mood',
+      [
+        'alter type $_mood rename to $_mood_old',
+        "create type $_mood as enum ('sad')",
+        'alter table $ alter v type $_mood using v::text::$_mood',
+        'drop type $_mood_old',
+      ],
+      'sad',
+    ],
+    ['a text', 'int', ['alter table $ alter v type text'], '1'],
+    ['a number', 'text', ['alter table $ alter v type int using v::int'], '1'],
+    ['a larger number', 'int', ['alter table $ alter v type bigint', 'update $ set v = 3000000000'], '3000000000'],
+  ])('runs on when a migration has made %s of a column that is compared', async (_what, type, migration, value) => {
+    const { db, table, names } = open()
+    const run = (text: string) => sql.raw(text.replaceAll('$', table)).execute(db)
+    await run("create type $_mood as enum ('sad', 'happy')")
+    onTestFinished(async () => void (await run('drop type $_mood cascade')))
+    const first = value === '3000000000' ? '1' : value
+    await run(`create table $ as select 1 as id, '${first}'::${type} as v`)
+    const find = (v: string, on = db) => on.selectFrom(table).select('id').where('v', '=', v).execute()
+    const update = (v: string) => db.updateTable(table).set({ v }).where('id', '=', 1).execute()
+    for (let times = 0; times < 3; times += 1) {
+      expect(await find(first)).toHaveLength(1)
+      await update(first)
+    }
+    for (const statement of migration) await run(statement)
+    for (let times = 0; times < 3; times += 1) {
+      expect(await find(value)).toEqual([{ id: 1 }])
+      await update(value)
+    }
+    expect(await db.transaction().execute((trx) => find(value, trx))).toEqual([{ id: 1 }])
+    expect(await names()).not.toEqual([])
+  })
+
+  it('keeps the name of a query whose value is at fault', async () => {
+    const { db, table, names, find } = open()
+    await create(db as never, table)
+    for (const id of [1, 1, 1]) await find(id)
+    const before = await names()
+    await expect(find('one' as never)).rejects.toMatchObject({ code: '22P02' })
+    expect(await names()).toEqual(before)
+  })
+
   it('passes that error on inside a transaction, which it has ended, and works in the next one', async () => {
     const { db, table, find } = open()
     await create(db as never, table)
