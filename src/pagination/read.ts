@@ -122,6 +122,8 @@ interface Chunks {
 function chunksOf(ordered: SeekQuery, limit: number, signal: AbortSignal | undefined): Chunks {
   /** `undefined` until the first chunk was read. */
   let shownKeys: ShownKeys | 'none' | undefined
+  /** Where the last chunk began that was read without hidden columns. */
+  let shownFrom: Position | undefined
 
   async function read(cursor: unknown): Promise<ReadChunk> {
     const { rows, hasNext, asked } = await ordered.seek({ cursor, limit, needsBothFlags: false })
@@ -140,6 +142,7 @@ function chunksOf(ordered: SeekQuery, limit: number, signal: AbortSignal | undef
     const refuse = (error: unknown) => (isRankOfFts5(error) ? [] : Promise.reject(error))
     const rows = await ordered.runner.rows(() => statement, signal).catch(refuse)
     if (!shown.areBeyondDoubt(rows, asked)) return undefined
+    shownFrom = asked
     const following = rows.slice(1, limit + 1)
     const positionAt = (index: number) => {
       const values = shown.valuesOf(following[index])
@@ -148,13 +151,28 @@ function chunksOf(ordered: SeekQuery, limit: number, signal: AbortSignal | undef
     return { rows: following, hasNext: rows.length > limit + 1, asked, positionAt }
   }
 
+  /**
+   * The position of the last row of the chunk before, by its hidden columns: a plugin may have changed the keys that the row
+   * shows, as by trimming texts.
+   */
+  async function exactPosition(shown: ShownKeys, position: Position): Promise<Position> {
+    if (shownFrom === undefined) return position
+    const cursor = ordered.cursorOf(shownFrom)
+    const { rows } = await ordered.seek({ cursor, limit, needsBothFlags: false })
+    const last = rows.find((row) => isSame(shown.positionOf(shown.valuesOf(row), position), position))
+    const { keys } = ordered.resolved as ResolvedQuery
+    return last === undefined ? position : keyTexts[ordered.runner.dialect].positionOf(last, keys)
+  }
+
   return {
     read,
     async readOn(position) {
-      const chunk = typeof shownKeys === 'object' ? await readShown(shownKeys, position) : undefined
+      if (typeof shownKeys !== 'object') return read(ordered.cursorOf(position))
+      const shown = shownKeys
+      const chunk = await readShown(shown, position)
       if (chunk !== undefined) return chunk
       shownKeys = 'none'
-      return read(ordered.cursorOf(position))
+      return read(ordered.cursorOf(await exactPosition(shown, position)))
     },
   }
 }

@@ -104,6 +104,36 @@ describe('reading SQLite rows that show their keys', () => {
     expect(await Array.fromAsync(readRows(rows, { unique: key, size: 2 }))).toEqual(plain)
   })
 
+  it.each<[string, (value: string) => unknown]>([
+    ['trims texts', (value) => value.trim()],
+    ['turns texts into numbers behind NULLs', (value) => (/^\s*\d+\s*$/.test(value) ? Number(value) : value)],
+  ])('goes on behind the last row though a plugin %s', async (_what, change) => {
+    await sql`create table labels (id integer primary key, label text)`.execute(opened.db)
+    const labels = [null, ' 12 ', null, '12', ' 12 ', '{}', '12', ' a', '{}', 'a']
+    await opened.db
+      .insertInto('labels')
+      .values(labels.map((label) => ({ label })))
+      .execute()
+    const changing: KyselyPlugin = {
+      transformQuery: ({ node }) => node,
+      transformResult: async ({ result }) => ({
+        ...result,
+        rows: result.rows.map(({ label, ...row }) => ({
+          ...row,
+          label: typeof label === 'string' ? change(label) : label,
+        })),
+      }),
+    }
+    const rows = opened.db.withPlugin(changing).selectFrom('labels').selectAll()
+    for (const dir of ['asc', 'desc'] as const) {
+      const list = await rows.orderBy('label', dir).orderBy('id', dir).execute()
+      const by = [{ key: 'label', dir, nulls: dir === 'asc' ? ('first' as const) : ('last' as const) }]
+      for (const size of [1, 2, 3]) {
+        expect(await Array.fromAsync(readRows(rows, { by, unique: 'id', size }))).toEqual(list)
+      }
+    }
+  })
+
   it('knows a key whose name another table has too', async () => {
     const joined = people().innerJoin('people as boss', 'boss.id', 'people.id').select(['people.id', 'people.team'])
     const by = [{ key: 'people.team', nulls: 'first' as const }]
