@@ -77,19 +77,21 @@ export class SharedLoad implements Start {
   #tags: Set<string> | undefined
   #waiters = 0
   #owner: Abandonable | undefined
-  /** The request that began the load. */
+  /** The request that began the load, and the signal of its call. */
   readonly #request = enteredScope()?.request
+  readonly #signal: AbortSignal | undefined
   /** What the load has read, for `tags: 'auto'`. */
   readonly reads: Reads | undefined
 
   /** @param cache - the `cacheIdentity` of the cache */
   constructor(
-    { tags, isAutomatic, isFresh, reads }: Call,
+    { tags, isAutomatic, isFresh, reads, signal }: Call,
     served: MemoryEntry | undefined,
     start: Start,
     cache: object,
   ) {
     this.isFresh = isFresh
+    this.#signal = signal
     this.served = served
     this.#named = tags
     this.reads = isAutomatic ? new Reads(cache, reads, true) : undefined
@@ -138,14 +140,15 @@ export class SharedLoad implements Start {
   }
 
   /**
-   * Whether the load has failed because it uses `requestScope().signal` and its request was abandoned. A caller from elsewhere
-   * that still waits must then load for itself.
+   * Whether the load has failed because it uses the signal of the call or of the request that began it, and that was aborted. A
+   * caller from elsewhere that still waits must then load for itself.
    */
   wasStopped(error: unknown, { signal, owner }: Waiting): boolean {
-    const request = this.#request
-    if (request?.isAbandoned !== true || enteredScope()?.request === request) return false
     if (signal?.aborted || owner?.isAbandoned) return false
-    return error === request.reason || (error instanceof Error && error.name === 'AbortError')
+    const request = enteredScope()?.request === this.#request ? undefined : this.#request
+    if (request?.isAbandoned !== true && this.#signal?.aborted !== true) return false
+    const isAbort = error instanceof Error && error.name === 'AbortError'
+    return isAbort || error === this.#signal?.reason || error === request?.reason
   }
 
   get isAborted(): boolean {

@@ -86,6 +86,18 @@ describe('a load that uses `requestScope().signal`', () => {
     expect(cache.stats().loads).toBe(1)
   })
 
+  it('or the signal of its caller, ends with that caller, and another loads for itself', async () => {
+    const { cache } = open()
+    const leaving = new AbortController()
+    const { signal } = leaving
+    const first = cache.getOrSet('key', () => sleep(60_000, 'slow', { signal }), { signal })
+    const second = cache.getOrSet('key', () => 'quick')
+    leaving.abort(left)
+
+    await expect(first).rejects.toBe(left)
+    expect(await second).toBe('quick')
+  })
+
   it('serves the ids of `getOrSetMany` to those that still wait', async () => {
     const { cache, load, started } = open()
     const many = async (ids: readonly number[]) => {
