@@ -73,7 +73,7 @@ export async function rerunApplication(
   url: string,
   maxBytes: number,
 ): Promise<HandlerAnswer> {
-  const { request, response } = detachedExchange(original, url)
+  const { request, response, close } = detachedExchange(original, url)
   const answered = Promise.withResolvers<HandlerAnswer>()
   const capture = () => void captureAnswer(response, maxBytes, undefined).answer.then(answered.resolve)
   // Until the request reaches its route, an answer by middleware before the route counts.
@@ -82,8 +82,8 @@ export async function rerunApplication(
   application(request, response)
   const answer = await answered.promise
   // The events that the monitor, for example, waits for.
-  response.emit('finish')
-  response.emit('close')
+  if (!response.destroyed) response.emit('finish')
+  close()
   return answer
 }
 

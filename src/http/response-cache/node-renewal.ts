@@ -16,7 +16,7 @@ const connectionFields = [
 export function detachedExchange(
   original: IncomingMessage,
   url: string,
-): { request: IncomingMessage; response: ServerResponse } {
+): { request: IncomingMessage; response: ServerResponse; close: () => void } {
   const socket = new Socket()
   for (const name of connectionFields) {
     const value = (original.socket as unknown as Record<string, unknown>)[name]
@@ -34,12 +34,18 @@ export function detachedExchange(
   const response = new ServerResponse(request)
   // For handlers that use `response.socket`. `assignSocket` would also send the answer to it.
   Object.assign(response, { socket })
-  socket.on('close', () => response.emit('close'))
+  // Once, as Node emits it: whoever counts requests counts this one's end.
+  let isClosed = false
+  const close = () => {
+    if (!isClosed) response.emit('close')
+    isClosed = true
+  }
+  socket.on('close', close)
   const destroy = response.destroy.bind(response)
   response.destroy = (error) => {
     destroy(error)
     socket.destroy()
     return response
   }
-  return { request, response }
+  return { request, response, close }
 }

@@ -114,4 +114,30 @@ describe.each<[version: string, create: () => express.Express]>([
     }
     expect(monitor.snapshot().requests).toMatchObject({ total: 3, inFlight: 0 })
   })
+
+  it('whose handler breaks off its answer in the background is counted once when it ends', async () => {
+    let now = 1_000
+    const cache = createCache({ profiles: { default: { ttl: '1m', stale: '10m' } }, clock: () => now })
+    const monitor = new PerformanceMonitor({ sampleInterval: false })
+    let brokenOff = 0
+    const app = create().use(monitorRequests(monitor), shedLoad(monitor, { concurrency: 10 }))
+    app.get('/', cacheResponses(cache), (_request, response) => {
+      if (now === 1_000) return void response.end('whole')
+      response.write('half')
+      response.once('close', () => brokenOff++)
+      response.destroy()
+    })
+    onTestFinished(() => cache.close())
+    onTestFinished(() => monitor.close())
+    const port = await listen(createServer(app))
+    const get = () => fetch(`http://127.0.0.1:${port}`).then((response) => response.text())
+    await get()
+    now += 90_000
+
+    expect(await get()).toBe('whole')
+    await expect.poll(() => brokenOff).toBe(1)
+    expect(await get()).toBe('whole')
+    expect(monitor.admission()).toMatchObject({ inFlight: 0 })
+    expect(brokenOff).toBe(1)
+  })
 })
