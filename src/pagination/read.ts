@@ -159,7 +159,7 @@ function chunksOf(ordered: SeekQuery, limit: number, signal: AbortSignal | undef
     if (shownFrom === undefined) return position
     const cursor = ordered.cursorOf(shownFrom)
     const { rows } = await ordered.seek({ cursor, limit, needsBothFlags: false })
-    const last = rows.find((row) => isSame(shown.positionOf(shown.valuesOf(row), position), position))
+    const last = rows.find((row) => isSamePosition(shown.positionOf(shown.valuesOf(row), position), position))
     const { keys } = ordered.resolved as ResolvedQuery
     return last === undefined ? position : keyTexts[ordered.runner.dialect].positionOf(last, keys)
   }
