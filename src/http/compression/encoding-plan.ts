@@ -20,6 +20,12 @@ export interface CompressibleHead {
   header(name: string): string | number | readonly string[] | null | undefined
 }
 
+/** A head that may belong to a 304. */
+export interface ConditionalHead extends CompressibleHead {
+  /** The request's `If-None-Match`. */
+  readonly ifNoneMatch?: string | null | undefined
+}
+
 /** Why a body is not encoded. */
 export type SkipReason =
   | 'method'
@@ -62,12 +68,14 @@ export interface EncodingPlan {
   readonly notSmaller: EncodedHead
 }
 
-export function requestHead({
-  method,
-  headers,
-}: CompressibleRequest): Pick<CompressibleHead, 'method' | 'acceptEncoding'> {
-  const accepted = isHeaders(headers) ? headers.get('accept-encoding') : headers['accept-encoding']
-  return { method, acceptEncoding: typeof accepted === 'object' ? accepted?.join(', ') : accepted }
+export function requestHead(request: CompressibleRequest): Pick<CompressibleHead, 'method' | 'acceptEncoding'> {
+  return { method: request.method, acceptEncoding: requestHeader(request, 'accept-encoding') }
+}
+
+/** @param name - in lower case */
+export function requestHeader({ headers }: CompressibleRequest, name: string): string | null | undefined {
+  const value = isHeaders(headers) ? headers.get(name) : headers[name]
+  return typeof value === 'object' ? value?.join(', ') : value
 }
 
 function isHeaders(headers: CompressibleRequest['headers']): headers is Pick<Headers, 'get'> {
@@ -81,7 +89,7 @@ function isHeaders(headers: CompressibleRequest['headers']): headers is Pick<Hea
  * @returns a plan, or how the head changes when the body is not encoded
  */
 export function planEncoding(
-  head: CompressibleHead,
+  head: ConditionalHead,
   length: number | undefined,
   { threshold, negotiate, isCompressible }: EncodingRules,
 ): EncodingPlan | EncodedHead {
@@ -92,7 +100,7 @@ export function planEncoding(
   // A 304 has no body and no type, but the validators of the answer that the client has stored (RFC 9110, 15.4.5).
   if (status === 304) {
     // The response cache puts the coding into the entity tag of an encoded body. Such a tag must not become weak.
-    if (/-(?:zstd|br|gzip)"$/.test(text(head.header('etag')))) return withVary(head, 'status')
+    if (/-(?:zstd|br|gzip)"$/.test(text(head.header('etag'))) || isKnown(head)) return withVary(head, 'status')
     return headOfBodiless(head, negotiate(acceptEncoding), 'status')
   }
   if (!isCompressible(text(head.header('content-type')))) return unchanged('type')
@@ -148,6 +156,13 @@ function varyOf(head: CompressibleHead): string {
 function weakEtag(head: CompressibleHead): { readonly etag?: string } {
   const etag = head.header('etag')
   return typeof etag !== 'string' || etag === '' || etag.startsWith('W/') ? {} : { etag: `W/${etag}` }
+}
+
+/** Whether the client has named the entity tag as it is. Its own answer was not encoded, or the tag would be weak. */
+function isKnown({ ifNoneMatch, header }: ConditionalHead): boolean {
+  const etag = text(header('etag'))
+  const start = ifNoneMatch?.indexOf(etag) ?? -1
+  return etag.startsWith('"') && start !== -1 && ifNoneMatch?.[start - 1] !== '/'
 }
 
 function isEncoded(head: CompressibleHead): boolean {

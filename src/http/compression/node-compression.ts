@@ -17,10 +17,12 @@ export function compressNodeResponse(
   isOff: () => boolean,
   onEncoded?: OnEncoded | undefined,
 ): void {
-  const acceptEncoding = request.headers['accept-encoding'] as string | undefined
+  // The response cache hides conditions from the handler.
+  const { 'accept-encoding': acceptEncoding, 'if-none-match': ifNoneMatch } = request.headers
   const head = () => ({
     method: request.method,
-    acceptEncoding,
+    acceptEncoding: acceptEncoding as string | undefined,
+    ifNoneMatch,
     status: response.statusCode,
     header: (name: string) => response.getHeader(name),
   })
@@ -35,7 +37,7 @@ export function compressNodeResponse(
   let flush = () => {}
   replaceMethods(response, { flush: () => flush() })
   // This client never gets an encoded body, so only the head can change.
-  if (compressor.negotiate(acceptEncoding).encoding === 'identity') {
+  if (compressor.negotiate(acceptEncoding as string | undefined).encoding === 'identity') {
     beforeHead(response, () => (isOff() ? noChange : (compressor.plan(head(), undefined) as EncodedHead)))
     return
   }

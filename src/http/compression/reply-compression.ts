@@ -29,6 +29,7 @@ export function compressPayload(
   const head = {
     method: request.method,
     acceptEncoding: request.headers['accept-encoding'] as string | undefined,
+    ifNoneMatch: request.headers['if-none-match'] as string | undefined,
     status: reply.statusCode,
     header: (name: string) => reply.getHeader(name) as string | undefined,
   }

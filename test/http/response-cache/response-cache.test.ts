@@ -414,6 +414,21 @@ describe.each(Object.entries(caching))('on %s', (name, startServer) => {
     for (const body of bodies) expect(body.buffer.byteLength).toBe(body.length)
   })
 
+  it.each([
+    ['too short to be compressed', {}, { ...plain, body: 'short' }],
+    ['compressed by `compressResponses`', { compress: false }, plain],
+  ] as const)(
+    'answers 304 with the `ETag` of its 200 behind `compressResponses` when it is %s',
+    async (_what, options, given) => {
+      answer = () => given
+      await start(options, { compress: true })
+      const headers = { 'accept-encoding': 'gzip' }
+      const { etag } = (await get('/users', headers)).headers
+      const unchanged = await get('/users', { ...headers, 'if-none-match': etag as string })
+      expect([unchanged.status, unchanged.headers.etag]).toEqual([304, etag])
+    },
+  )
+
   it('is not encoded again by `compressResponses`, which encodes what bypasses it', async () => {
     await start({}, { compress: true })
     const headers = { 'accept-encoding': 'gzip' }
