@@ -33,7 +33,8 @@ export function cacheResponses<
     if (continueRerun(request)) return next()
     // Over HTTP/2, which Express does not support, a head cannot be held back once it is written.
     if (request.httpVersionMajor > 1) return next()
-    const rerun = () => rerunApplication(servedApp(request) as Application, request, request.originalUrl, maxBytes)
+    const rerun = (signal: AbortSignal) =>
+      rerunApplication(servedApp(request) as Application, request, request.originalUrl, maxBytes, signal)
     respondNode(responses, { request: readCachedRequest(request), response, next, rerun })
   }
 }

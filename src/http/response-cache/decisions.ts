@@ -36,6 +36,8 @@ export interface HandlerRun {
    * Runs the handler again to renew a stored response, for a request that has its answer already. Absent where a framework
    * cannot repeat a request: then a request that finds a response stale waits for its own handler. Resolves to `undefined`
    * when this shows only during the run: then the next request renews the response.
+   *
+   * @param signal - aborted when nobody waits for the run any more
    */
-  readonly inBackground?: (() => Promise<HandlerAnswer | undefined>) | undefined
+  readonly inBackground?: ((signal: AbortSignal) => Promise<HandlerAnswer | undefined>) | undefined
 }

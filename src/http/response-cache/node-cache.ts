@@ -15,8 +15,8 @@ export interface NodeExchange<Original> {
   readonly response: ServerResponse
   /** Lets the handler answer, or passes an error on. */
   next(error?: unknown): void
-  /** Runs the handler again, when the request has its answer already. */
-  rerun(): Promise<HandlerAnswer>
+  /** Runs the handler again, when the request has its answer already. As {@link HandlerRun.inBackground}. */
+  rerun(signal: AbortSignal): Promise<HandlerAnswer>
 }
 
 /** Answers a request from the cache or by its handler. */
@@ -31,7 +31,7 @@ export function respondNode<Original>(responses: ResponseCache<Original>, exchan
         next()
         return captured.answer
       },
-      inBackground: () => exchange.rerun(),
+      inBackground: (signal) => exchange.rerun(signal),
     })
     .then(
       (decision) => {
@@ -65,6 +65,8 @@ export function respondNode<Original>(responses: ResponseCache<Original>, exchan
  * Runs an application again for a request that has its answer already. The application gets the same request without a
  * connection, and a response that is sent to no one.
  *
+ * @param signal - closes that response when it is aborted, as a client that leaves: a handler that never answers would count
+ *   as in flight for ever
  * @returns what the application answers
  */
 export async function rerunApplication(
@@ -72,6 +74,7 @@ export async function rerunApplication(
   original: IncomingMessage,
   url: string,
   maxBytes: number,
+  signal: AbortSignal,
 ): Promise<HandlerAnswer> {
   const { request, response, close } = detachedExchange(original, url)
   const answered = Promise.withResolvers<HandlerAnswer>()
@@ -79,8 +82,11 @@ export async function rerunApplication(
   // Until the request reaches its route, an answer by middleware before the route counts.
   capture()
   reruns.set(request, capture)
+  const leave = () => response.destroy()
+  signal.addEventListener('abort', leave)
   application(request, response)
   const answer = await answered.promise
+  signal.removeEventListener('abort', leave)
   // The events that the monitor, for example, waits for.
   if (!response.destroyed) response.emit('finish')
   close()

@@ -193,7 +193,7 @@ export class ResponseLookup<Request> {
     }
     this.#isRenewing = true
     if (this.#inBackground !== undefined) {
-      const answer = await this.#inBackground()
+      const answer = await this.#inBackground(ctx.signal)
       return answer === undefined ? this.#leaveToNext(key, ctx) : this.#store(key, ctx, answer, true)
     }
     if (this.#isDecided || this.#handlerAnswer !== undefined) return this.#leaveToNext(key, ctx)

@@ -140,4 +140,29 @@ describe.each<[version: string, create: () => express.Express]>([
     expect(monitor.admission()).toMatchObject({ inFlight: 0 })
     expect(brokenOff).toBe(1)
   })
+
+  it('whose handler never answers again is not in flight for ever', async () => {
+    let now = 1_000
+    const options = { profiles: { default: { ttl: '1m', stale: '10m' } }, timeouts: { loadHard: '100ms' } } as const
+    const cache = createCache({ ...options, clock: () => now })
+    const monitor = new PerformanceMonitor({ sampleInterval: false })
+    const closed: boolean[] = []
+    const app = create().use(monitorRequests(monitor), shedLoad(monitor, { concurrency: 10 }))
+    app.get('/', cacheResponses(cache), (_request, response) => {
+      if (now === 1_000) response.end('the only answer')
+      else response.once('close', () => closed.push(response.writableEnded))
+    })
+    onTestFinished(() => cache.close())
+    onTestFinished(() => monitor.close())
+    const port = await listen(createServer(app))
+    const get = () => fetch(`http://127.0.0.1:${port}`).then((response) => response.text())
+    await get()
+    now += 90_000
+
+    expect(await get()).toBe('the only answer')
+    await expect.poll(() => closed).toEqual([false])
+    expect(monitor.admission()).toMatchObject({ inFlight: 0 })
+    expect(await get()).toBe('the only answer')
+    expect(monitor.snapshot().requests).toMatchObject({ total: 3, aborted: 0, inFlight: 0 })
+  })
 })
