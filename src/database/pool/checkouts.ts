@@ -56,6 +56,10 @@ export class Checkouts<Connection extends object> {
     return this.#waiting.size
   }
 
+  allWaiting(): Checkout<Connection>[] {
+    return [...this.#waiting]
+  }
+
   isHeld(connection: Connection): boolean {
     return this.#heldByConnection.has(connection)
   }

@@ -11,6 +11,8 @@ import { type PoolDriver, type PooledConnection, TunedPool } from './tuned-pool.
 export interface PgPoolLike {
   // biome-ignore lint/suspicious/noExplicitAny: the user's pool, with its overloads
   connect(...callback: any[]): any
+  // biome-ignore lint/suspicious/noExplicitAny: the user's pool, with its overloads
+  end?(...callback: any[]): any
   // biome-ignore lint/suspicious/noExplicitAny: events differ in their arguments
   on(event: any, listener: (...values: any[]) => void): unknown
   readonly options: object
@@ -59,7 +61,17 @@ export function tunePgPool<Pool extends PgPoolLike>(
   if (parsed.statementTimeoutMs !== undefined) {
     limitStatements(pool, Math.min(parsed.statementTimeoutMs, longestStatementTimeoutMs), parsed)
   }
-  return Object.assign(pool, { connect: withOptionalCallback(() => tuned.acquire()), stats: () => tuned.stats() })
+  const end = pool.end?.bind(pool)
+  return Object.assign(pool, {
+    connect: withOptionalCallback(() => tuned.acquire()),
+    end(...callback: unknown[]) {
+      const ended = end?.(...callback)
+      // `pg-pool` forgets those that wait, and tells later callers this.
+      tuned.rejectWaiting(new Error('Cannot use a pool after calling end on the pool'))
+      return ended
+    },
+    stats: () => tuned.stats(),
+  })
 }
 
 /** SQLSTATE of a write in a read-only session. */

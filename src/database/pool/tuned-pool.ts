@@ -77,6 +77,11 @@ export class TunedPool<Connection extends PooledConnection> {
     this.#refusedAt = performance.now()
   }
 
+  /** Rejects all that wait, because no connection will come any more. */
+  rejectWaiting(error: Error): void {
+    for (const checkout of this.#checkouts.allWaiting()) this.#fail(checkout, error)
+  }
+
   stats(): PoolStats {
     const { inUse, waiting, acquired, timeouts, leaks } = this.#checkouts
     const demand = this.#checkouts.demand.snapshot(performance.now())

@@ -280,6 +280,19 @@ describe.skipIf(findBinary('initdb') === undefined)('tunePgPool', () => {
     expect(pool.stats()).toMatchObject({ total: 1, inUse: 0, waiting: 0, timeouts: 5_000 })
   })
 
+  it('tells those that wait for a connection at once that the pool has ended', async () => {
+    const { pool } = connect({ max: 1, acquireTimeout: '1h' })
+    const held = await pool.connect()
+    const waiting = [pool.connect(), pool.query('select 1')].map((asked) => asked.catch(({ message }) => message))
+
+    const ended = pool.end()
+
+    expect(await Promise.all(waiting)).toEqual(Array(2).fill('Cannot use a pool after calling end on the pool'))
+    expect(pool.stats()).toMatchObject({ inUse: 1, waiting: 0 })
+    held.release()
+    await ended
+  })
+
   it('says so when nobody holds a connection: the server accepts, and then says nothing', async () => {
     const sockets = new Set<Socket>()
     const silent = createServer((socket) => void sockets.add(socket))
