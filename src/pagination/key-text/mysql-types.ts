@@ -26,6 +26,8 @@ export type MysqlType =
   | 'integer'
   | 'number'
   | 'double'
+  /** With the number of digits after the decimal point. */
+  | `decimal:${number}`
   | 'plain'
   | 'timestamp'
   | 'string'
@@ -36,20 +38,23 @@ export type MysqlType =
   | 'zoned'
   /** An expression that compares only with text: a UUID or an address. */
   | 'opaque'
-  | MysqlTypeWithDetail
   | { readonly labels: readonly string[] }
 
-export type MysqlTypeWithDetail =
-  /** With the number of digits after the decimal point. */
-  | `decimal:${number}`
-  /** A CHAR of MariaDB that is sorted with the spaces behind it. With the collation that compares it so. */
-  | `padded:${string}`
+/**
+ * The type of a column. A padded one is a CHAR with a `nopad` collation: MariaDB sorts its texts with the spaces behind them,
+ * and compares them without. With the collation in the type, it sorts and compares them with the spaces.
+ */
+export type MysqlColumnType = MysqlType | `padded:${string}`
+
+export function isPadded(type: MysqlColumnType | undefined): type is `padded:${string}` {
+  return typeof type === 'string' && type.startsWith('padded:')
+}
 
 /** A column as `information_schema` describes it. */
 export interface MysqlColumn {
   /** In lower case. */
   readonly name: string
-  readonly type: MysqlType
+  readonly type: MysqlColumnType
 }
 
 /** The columns of a table; `undefined` if they were not looked up. */
@@ -70,8 +75,7 @@ export class ColumnsMissing extends Error {
  * @param isComputed - whether the column is virtual or belongs to a view: then it may be computed from instants
  * @param collation - of a text
  */
-export function mysqlTypeOf(type: string, isComputed = false, collation = ''): MysqlType {
-  // Without its spaces, MariaDB compares `'a'` before `'a\t'`, but sorts it behind.
+export function mysqlTypeOf(type: string, isComputed = false, collation = ''): MysqlColumnType {
   if (/^char\b/i.test(type) && collation.includes('_nopad_')) return `padded:${collation.replace('_nopad_', '_')}`
   const own = ownTypeOf(type)
   return isComputed && own !== 'timestamp' && !/^(enum|set|uuid|inet)/i.test(type) ? 'zoned' : own
@@ -124,7 +128,7 @@ export function mysqlKeyTypes(
   keys: readonly OperationNode[],
   query: SelectQueryNode,
   columnsOf: ColumnsOf,
-): MysqlType[] {
+): MysqlColumnType[] {
   const missing: QualifiedName[] = []
   const known: ColumnsOf = (table) => {
     const columns = columnsOf(table)
@@ -136,7 +140,12 @@ export function mysqlKeyTypes(
   return types
 }
 
-function typeOf(given: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
+function typeOf(
+  given: OperationNode,
+  query: SelectQueryNode,
+  outer: Expressions,
+  columnsOf: ColumnsOf,
+): MysqlColumnType {
   const sources = sourcesOf(query, withExpressions(query, outer))
   const key = unwrap(given)
   const column = columnOfKey(key)
@@ -173,12 +182,8 @@ function typeOf(given: OperationNode, query: SelectQueryNode, outer: Expressions
 }
 
 /** Whether a value computed from a key of this type may depend on the time zone of the session. */
-function isInstant(type: MysqlType | undefined): boolean {
+function isInstant(type: MysqlColumnType | undefined): boolean {
   return type === 'timestamp' || type === 'zoned'
-}
-
-export function isPadded(type: MysqlType): type is `padded:${string}` {
-  return typeof type === 'string' && type.startsWith('padded:')
 }
 
 /** The argument of `min()` or `max()`, if the key is such a call. In raw SQL, it must be a column. */
@@ -197,7 +202,11 @@ function unordered(): QueryUnsupportedError {
   )
 }
 
-function columnType({ table, query, expressions }: Source, name: string, columnsOf: ColumnsOf): MysqlType | undefined {
+function columnType(
+  { table, query, expressions }: Source,
+  name: string,
+  columnsOf: ColumnsOf,
+): MysqlColumnType | undefined {
   const lower = name.toLowerCase()
   if (table !== undefined) return columnsOf(table)?.find((column) => column.name === lower)?.type
   if (query === undefined) return undefined
@@ -219,7 +228,12 @@ function mayShow(query: SelectQueryNode, name: string, outer: Expressions, colum
 }
 
 /** The type of a key in the query's rows. A union changes some types: an ENUM becomes a text. */
-function typeInRows(key: OperationNode, query: SelectQueryNode, outer: Expressions, columnsOf: ColumnsOf): MysqlType {
+function typeInRows(
+  key: OperationNode,
+  query: SelectQueryNode,
+  outer: Expressions,
+  columnsOf: ColumnsOf,
+): MysqlColumnType {
   const { setOperations, ...anchor } = query
   if (setOperations === undefined) return typeOf(key, query, outer, columnsOf)
   const name = ReferenceNode.is(key) ? columnName(key) : undefined
@@ -236,14 +250,14 @@ function typeInRows(key: OperationNode, query: SelectQueryNode, outer: Expressio
       nodeKey(selectedNode(selection)) === wanted || (name !== undefined && selectionName(selection) === name),
   )
   const types = [anchor as SelectQueryNode, ...setOperations.map(({ expression }) => expression)].map(
-    (part): MysqlType => {
+    (part): MysqlColumnType => {
       const branch = ParensNode.is(part) ? part.node : part
       if (!SelectQueryNode.is(branch)) return 'zoned'
       const selected = branch.selections?.some(selectsAll) ? undefined : branch.selections?.[at]
       return typeInRows(selected === undefined ? key : selectedNode(selected), branch, expressions, columnsOf)
     },
   )
-  const [first = 'computed'] = types
+  const [first] = types
   if ((first === 'timestamp' || isPadded(first)) && types.every((type) => type === first)) return first
   return types.some(isInstant) ? 'zoned' : 'computed'
 }

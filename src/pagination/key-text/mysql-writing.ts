@@ -1,7 +1,6 @@
 import type { OperationNode, RawNode } from 'kysely'
 import type { OrderKey } from '../seek/sort-keys.ts'
 import { joined, raw, sqlText } from '../seek/sql-nodes.ts'
-import { isPadded } from './mysql-types.ts'
 
 /** Keeps NULL: under `sql_mode = 'ORACLE'`, `concat()` ignores it. */
 export function unlessNull(sql: OperationNode, text: OperationNode): OperationNode {
@@ -18,7 +17,7 @@ export function unlessText(sql: OperationNode, text: OperationNode): OperationNo
  * looked up. Then the condition fails: an ENUM's number is not the number of its text.
  */
 export function isSurelyAt(keys: readonly OrderKey[], isAt: OperationNode): OperationNode {
-  const texts = keys.filter(({ type = 'computed' }) => type === 'string' || isPadded(type))
+  const texts = keys.filter(({ type }) => type === 'string')
   const tells = texts.map(({ sql }) => raw`(${sql} + 0 <=> convert(${sql} using utf8mb4) + 0)`)
   return joined([isAt, ...tells], ' and ')
 }

@@ -14,7 +14,7 @@ import {
   timestampAt,
   timestampBeyond,
 } from './mysql-times.ts'
-import { isPadded, type MysqlType, type MysqlTypeWithDetail } from './mysql-types.ts'
+import type { MysqlType } from './mysql-types.ts'
 import { doubleText, guess, textOf, tinyScale, unlessNull, unlessText } from './mysql-writing.ts'
 
 /**
@@ -67,7 +67,7 @@ const plainPattern = /^s-?[\da-f]*([:.-])[\da-f]*\1[\da-f:. -]*$/i
  * A migration may have changed the type of a column since it was looked up. If that shows, the row has the text `-`, which
  * no key has. (An empty text would be NULL under `sql_mode = 'EMPTY_STRING_IS_NULL'`.)
  */
-const forms: { readonly [Family in Exclude<MysqlType, object | MysqlTypeWithDetail> | 'decimal' | 'enum']: TextForm } =
+const forms: { readonly [Family in Exclude<MysqlType, object | `decimal:${number}`> | 'decimal' | 'enum']: TextForm } =
   {
     integer: { write: numberText, pack: packInteger, pattern: /^n/, read: readMarked },
     number: {
@@ -151,7 +151,6 @@ const forms: { readonly [Family in Exclude<MysqlType, object | MysqlTypeWithDeta
 
 function formOf({ type = 'computed' }: OrderKey): TextForm {
   if (typeof type === 'object') return forms.enum
-  if (isPadded(type)) return forms.string
   return type.startsWith('decimal:') ? forms.decimal : forms[type as keyof typeof forms]
 }
 
@@ -237,11 +236,9 @@ function isLabelBeyond(
   return raw`${sql} in (${joined(values, ', ')})`
 }
 
-/** The key as it is sorted: an ENUM or SET by its number, a CHAR with its spaces. */
+/** The key as it is sorted: an ENUM or SET by its number. */
 function sorted(key: OrderKey): OrderKey {
-  const { sql, type = 'computed' } = key
-  if (isPadded(type)) return { ...key, sql: raw(['', ` collate ${type.slice('padded:'.length)}`], sql) }
-  return typeof type === 'object' || type === 'set' ? { ...key, sql: raw`${sql} + 0` } : key
+  return typeof key.type === 'object' || key.type === 'set' ? { ...key, sql: raw`${key.sql} + 0` } : key
 }
 
 function labelsOf(type: MysqlType | undefined): readonly string[] {
@@ -326,11 +323,13 @@ const emptyText = /* @__PURE__ */ sqlText("x''")
  * MariaDB 10.5 may move the condition into a view or another query, and convert the bytes to the character set of a
  * column there. If the bytes are the result of a function, it then finds no rows. A literal is converted earlier.
  */
-function readBytes(bytes: Buffer, { inner, type = 'computed' }: OrderKey): OperationNode {
+function readBytes(bytes: Buffer, { inner, type, collation }: OrderKey): OperationNode {
   if (bytes.length === 0) return emptyText
   const hex = bytes.toString('hex')
-  // A key of these types may be a column of a view.
-  return inner === 'column' || type === 'zoned' || isPadded(type) ? sqlText(`x'${hex}'`) : raw`unhex(${parameter(hex)})`
+  // These keys may be columns of a view.
+  return inner === 'column' || type === 'zoned' || collation !== undefined
+    ? sqlText(`x'${hex}'`)
+    : raw`unhex(${parameter(hex)})`
 }
 
 function readNumber(text: string, isDouble: boolean): OperationNode {

@@ -149,7 +149,7 @@ function isSteady(keys: readonly OrderKey[], dialect: SqlDialect): OperationNode
 }
 
 function mayBeCut({ type = 'computed' }: OrderKey): boolean {
-  return typeof type === 'string' && /^(?:string|padded|bytes|computed|zoned)/.test(type)
+  return typeof type === 'string' && ['string', 'bytes', 'computed', 'zoned'].includes(type)
 }
 
 /**

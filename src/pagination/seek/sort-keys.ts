@@ -11,7 +11,7 @@ import {
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { nativeNulls, type SqlDialect } from '../../shared/sql/statement.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import type { MysqlType } from '../key-text/mysql-types.ts'
+import { isPadded, type MysqlColumnType, type MysqlType } from '../key-text/mysql-types.ts'
 import type { InnerKey } from '../key-text/query-sources.ts'
 import type { NullsPlacement } from '../types.ts'
 import {
@@ -75,6 +75,8 @@ export interface OrderKey {
   readonly isUnique: boolean
   /** The type of its column, on MariaDB and MySQL. */
   readonly type?: MysqlType | undefined
+  /** On MariaDB, the collation by which a CHAR must be sorted and compared. */
+  readonly collation?: string | undefined
   /** Whether the statement sorts times by their instants explicitly, on MySQL. */
   readonly isByInstant?: boolean | undefined
   /**
@@ -102,7 +104,7 @@ export interface ResolvedQuery {
 
 /** Finds the types of keys, where the database needs them. As an interface, because a bundle of `paginate` needs none. */
 export interface KeyTypes {
-  typesOf(keys: readonly OperationNode[], base: SelectQueryNode): readonly MysqlType[]
+  typesOf(keys: readonly OperationNode[], base: SelectQueryNode): readonly MysqlColumnType[]
   innerKeyOf(key: OperationNode, query: SelectQueryNode): InnerKey | undefined
 }
 
@@ -160,7 +162,7 @@ export function resolveOrder(
   const outerKeys = keys.map((key, at) => {
     const column = columns[at] as ReferenceNode
     const inner = keyTypes?.innerKeyOf(column, table)
-    return { ...key, node: column, given: key.node, sql: toSql(column, style.quote), inner }
+    return { ...key, node: column, given: key.node, sql: keySql(column, key.collation, style.quote), inner }
   })
   return { node, base: table, condition: undefined, keys: outerKeys, isGrouped: true, signature }
 }
@@ -277,7 +279,7 @@ function keysOf(
   givenKeys: readonly GivenKey[],
   uniqueCount: number,
   { dialect, quote }: SqlStyle,
-  types: readonly MysqlType[] | undefined,
+  types: readonly MysqlColumnType[] | undefined,
   inner: readonly (InnerKey | undefined)[] | undefined,
 ): OrderKey[] {
   const keys: OrderKey[] = []
@@ -290,19 +292,27 @@ function keysOf(
     const given = givenKeys[at]
     const isDescending = (given ?? givenKeys.at(-1))?.isDescending ?? false
     const node = nodes[at] as OperationNode
+    const type = types?.[at]
+    const collation = isPadded(type) ? type.slice('padded:'.length) : undefined
     keys.push({
       node,
-      sql: toSql(node, quote),
+      sql: keySql(node, collation, quote),
       isDescending,
       nulls: given?.nulls ?? nativeNulls(dialect, isDescending),
       // A unique key is trusted to have no NULLs, unless the caller has said where they stand.
       isNullable: given?.isNullable === true && (!isUnique || given.nulls !== undefined),
       isUnique,
-      type: types?.[at],
+      type: isPadded(type) ? 'string' : type,
+      collation,
       inner: inner?.[at],
     })
   }
   return keys
+}
+
+function keySql(node: OperationNode, collation: string | undefined, quote: string | undefined): OperationNode {
+  const sql = toSql(node, quote)
+  return collation === undefined ? sql : raw(['(', ` collate ${collation})`], sql)
 }
 
 const reversedByKeys = new WeakMap<readonly OrderKey[], OrderKey[]>()
