@@ -145,3 +145,8 @@ function timeInstant(sql: OperationNode): OperationNode {
 function secondsIn(text: string): OperationNode {
   return secondsOf(text.slice(0, text.indexOf(' ')))
 }
+
+/** The keys of an order in which times are surely sorted by their instants. */
+export function withInstants(keys: readonly OrderKey[]): OrderKey[] {
+  return keys.map((key) => ({ ...key, isByInstant: key.type === 'timestamp' || key.type === 'zoned' }))
+}

@@ -4,6 +4,7 @@ import { CursorInvalidError } from '../errors.ts'
 import { keyTexts } from '../key-text/key-texts.ts'
 import { positionOfValues } from '../key-text/legacy-values.ts'
 import { databaseOf } from '../key-text/mysql-catalog.ts'
+import { withInstants } from '../key-text/mysql-times.ts'
 import { lacksOwnType, refuseOtherTypes } from '../key-text/postgres.ts'
 import { lacksExactTexts } from '../key-text/sqlite.ts'
 import { mayBeMixed, mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
@@ -15,7 +16,7 @@ import { OrderedQuery, type OrderedQueryOptions, type OrderedQuerySettings } fro
 import { probeStatement, readKeysStatement } from './probe-statements.ts'
 import { expectColumn, expectTexts, type QueryRunner, type Row, type SelectQuery } from './query-runner.ts'
 import { seekStatement, wantDetails, withoutColumns, withoutKeyValues } from './seek-statement.ts'
-import { type OrderKey, type ResolvedQuery, reversed, withInstants } from './sort-keys.ts'
+import { type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
 
 export interface SeekSettings extends OrderedQuerySettings {
   readonly codec: CursorCodec

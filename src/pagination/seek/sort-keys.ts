@@ -328,11 +328,6 @@ export function reversed(keys: readonly OrderKey[]): OrderKey[] {
   return opposite
 }
 
-/** The keys of an order in which times are surely sorted by their instants. */
-export function withInstants(keys: readonly OrderKey[]): OrderKey[] {
-  return keys.map((key) => ({ ...key, isByInstant: key.type === 'timestamp' || key.type === 'zoned' }))
-}
-
 /** The key as the subject of a message. */
 export function describeKey({ node, given = node }: OrderKey): string {
   return ReferenceNode.is(given) ? `The key \`${nodeKey(given)}\`` : 'A computed key'
