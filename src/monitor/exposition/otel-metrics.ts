@@ -48,10 +48,11 @@ export function otelMetrics(monitor: PerformanceMonitor, meter: MeterLike): () =
     'createObservableUpDownCounter',
   ]
   expectObject(meter, 'meter', methods, "a meter of '@opentelemetry/api'")
+  // The SDK's own bounds are made for milliseconds: nearly all durations in seconds would be in its first bucket.
+  const inSeconds = { unit: 's', advice: { explicitBucketBoundaries: monitor.bucketBounds } }
   const duration = meter.createHistogram('http.server.request.duration', {
+    ...inSeconds,
     description: 'Duration of HTTP server requests.',
-    unit: 's',
-    advice: { explicitBucketBoundaries: monitor.bucketBounds },
   })
   const stops = [
     monitor.onRequest(({ method, route, status, durationMs }) => {
@@ -116,8 +117,8 @@ export function otelMetrics(monitor: PerformanceMonitor, meter: MeterLike): () =
       result.observe({ resolved: 0, pending: 1, firing: 2 }[state], attributes)
     }
   })
-  const timing = meter.createHistogram('posthaste.timing.duration', { unit: 's' })
-  const stall = meter.createHistogram('posthaste.eventloop.stall.duration', { unit: 's' })
+  const timing = meter.createHistogram('posthaste.timing.duration', inSeconds)
+  const stall = meter.createHistogram('posthaste.eventloop.stall.duration', inSeconds)
   const collection = meter.createHistogram('v8js.gc.duration', {
     description: 'Garbage collection duration.',
     unit: 's',

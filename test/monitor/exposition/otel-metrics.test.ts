@@ -1,5 +1,6 @@
 import {
   AggregationTemporality,
+  type Histogram,
   InMemoryMetricExporter,
   MeterProvider,
   PeriodicExportingMetricReader,
@@ -93,6 +94,22 @@ describe('OpenTelemetry', () => {
     })
     expect(points('posthaste.eventloop.stall.duration')?.[0]?.value).toMatchObject({ min: expect.any(Number) })
     expect(points('v8js.gc.duration')?.[0]?.attributes).toHaveProperty('v8js.gc.type')
+  })
+
+  it('gets timings and stalls in the buckets of requests', async () => {
+    const { monitor, collect } = connected()
+    const stalled = new Promise((resolve) => monitor.on('stall', resolve))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const end = performance.now() + 150
+    while (performance.now() < end);
+    await stalled
+    for (const ms of [3, 30, 300]) monitor.recordTiming('db.query', ms)
+    const metrics = await collect()
+    const buckets = (name: string) => (metrics.get(name)!.dataPoints[0]!.value as Histogram).buckets
+    const { boundaries, counts } = buckets('posthaste.timing.duration')
+    expect(boundaries).toEqual(monitor.bucketBounds)
+    expect(boundaries.filter((_, place) => counts[place] === 1)).toEqual([0.005, 0.05, 0.5])
+    expect(buckets('posthaste.eventloop.stall.duration').boundaries).toEqual(monitor.bucketBounds)
   })
 
   it('gets no route of requests that no route answered', async () => {
