@@ -118,6 +118,8 @@ export class TrafficHistory {
     if (found?.start === start) return found
     const slot = new Slot(start)
     this.#slots.splice(place + 1, 0, slot)
+    // Also while nothing reads or samples, as with `sampleInterval: false`.
+    this.#forget(start)
     return slot
   }
 

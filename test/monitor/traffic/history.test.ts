@@ -1,5 +1,6 @@
 import { PerformanceMonitor, type StatsDocument } from 'posthaste'
 import { describe, expect, it } from 'vitest'
+import { collectGarbage } from '../../support/collect-garbage.ts'
 
 /** Fails unless the points of the history add up to what was recorded. */
 const sum = (document: StatsDocument) => document.history?.reduce((all, { count }) => all + count, 0)
@@ -71,6 +72,22 @@ describe('the history of a document', () => {
     clock.now += 5_000
     monitor.reset()
     expect(monitor.snapshot({ history: true }).history).toEqual([])
+  })
+
+  it('takes no more memory after two days than after an hour, though nobody reads it', () => {
+    const { monitor, clock } = open()
+    const recordFor = (hours: number) => {
+      for (let slice = 0; slice < hours * 720; slice++) {
+        clock.now += 5_000
+        monitor.record('GET', '/a', 200, clock.now - 10)
+      }
+      collectGarbage()
+      const { heapUsed, arrayBuffers } = process.memoryUsage()
+      return heapUsed + arrayBuffers
+    }
+    const afterHour = recordFor(1)
+    expect(recordFor(47) - afterHour).toBeLessThan(5_000_000)
+    monitor.reset()
   })
 
   it('says how much of the window is covered', () => {
