@@ -11,7 +11,7 @@ interface Slice {
 export class RecentDurations {
   readonly #slicing: Slicing
   readonly #slices: Slice[] = []
-  /** Since the start; `clear()` does not reset it. */
+  /** Since the start or the last `clear()`. */
   readonly lifetime: { count: number; totalMs: number } = { count: 0, totalMs: 0 }
 
   constructor(slicing: Slicing) {
@@ -47,5 +47,6 @@ export class RecentDurations {
 
   clear(): void {
     this.#slices.length = 0
+    Object.assign(this.lifetime, { count: 0, totalMs: 0 })
   }
 }

@@ -121,7 +121,7 @@ export class SystemSampler {
     return this.#loop === undefined ? null : Math.max(0, ...this.#recentStallsAt(now).map(({ ms }) => ms))
   }
 
-  /** Stalls and garbage collections since the start; `null` where they are not measured. */
+  /** Stalls and garbage collections since the start or the last `clear()`; `null` where they are not measured. */
   get lifetime(): Record<'stalls' | 'gc', { readonly count: number; readonly totalMs: number } | null> {
     const hasGc = this.#hasWatched && isNode
     return { stalls: this.#hasWatched ? this.#stalls.lifetime : null, gc: hasGc ? this.#gc.lifetime : null }

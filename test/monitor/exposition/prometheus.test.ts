@@ -9,6 +9,7 @@ import express from 'express'
 import { type MonitorOptions, PerformanceMonitor, type PrometheusOptions } from 'posthaste'
 import { performanceRoutes } from 'posthaste/express'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { collectGarbage } from '../../support/collect-garbage.ts'
 import { findBinary } from '../../support/servers.ts'
 
 const promtool = findBinary('promtool')
@@ -245,6 +246,20 @@ describe('metrics', () => {
     monitor.reset()
     request('/x', 200, 1)
     expect(await expose(monitor, { openMetrics: true })).toContain(`http_response_status_code="200"} ${since + 60}\n`)
+  })
+
+  it('count stalls and garbage collections since the same time as requests, also after a reset', async () => {
+    const monitor = new PerformanceMonitor({ disk: false })
+    onTestFinished(() => monitor.close())
+    const collected = new Promise((resolve) => monitor.onGc(resolve))
+    await new Promise(setImmediate)
+    collectGarbage()
+    await collected
+    expect(await expose(monitor)).toMatch(/^nodejs_gc_pause_seconds_count [1-9]/m)
+    monitor.reset()
+    const text = await expose(monitor, { openMetrics: true })
+    expect(text).toMatch(/^nodejs_gc_pause_seconds_sum 0\nnodejs_gc_pause_seconds_count 0\n/m)
+    expect(text).toMatch(/^nodejs_eventloop_stall_seconds_sum 0\nnodejs_eventloop_stall_seconds_count 0\n/m)
   })
 
   it.skipIf(prometheus === undefined)(
