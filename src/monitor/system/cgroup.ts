@@ -48,16 +48,13 @@ export function findCgroup(readers: SystemReaders): Cgroup {
   const unified = lines.find(({ controllers }) => controllers[0] === '')?.path ?? '/'
   const foldersV2 = pathsUp(mount, unified)
   const cpuFolders = cpuV1 === undefined ? foldersV2 : foldersOfV1(readers, cpuV1.controllers, 'cpu', cpuV1.path)
-  const quotaCores = Math.min(...cpuFolders.map((folder) => quotaOf(readers, folder)))
+  const quotas = cpuFolders.map((folder) => ({ folder, cores: quotaOf(readers, folder) }))
+  // The lowest quota, the nearest of several. A group without a quota counts no periods.
+  const [quota = { folder: mount, cores: Infinity }] = quotas.sort((a, b) => a.cores - b.cores || 0)
   const processors = readers.processors()
   return {
-    limitCores: processors === null ? null : Math.min(quotaCores, processors),
-    cpuStat:
-      quotaCores === Infinity
-        ? undefined
-        : cpuFolders
-            .map((folder) => `${folder}/cpu.stat`)
-            .find((file) => readers.readText(file)?.includes('nr_periods')),
+    limitCores: processors === null ? null : Math.min(quota.cores, processors),
+    cpuStat: quota.cores === Infinity ? undefined : `${quota.folder}/cpu.stat`,
     memory:
       memoryV1 === undefined
         ? memoryGroup(readers, foldersV2, 'cgroup-v2')

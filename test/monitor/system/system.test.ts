@@ -127,6 +127,37 @@ describe('processor use', () => {
     expect(sampler.stats(0)).toMatchObject({ cpuPercent: 50, cpu: { limitCores: 1.5, throttledPercent: 0 } })
   })
 
+  it.each([
+    ['version 2', '0::/app.slice/api.service\n', ''],
+    ['version 1', '3:cpu:/app.slice/api.service\n', '/cpu'],
+  ])(
+    'is held back by the group that has the quota, as the slice of a service of systemd (%s)',
+    (_what, groups, root) => {
+      const slice = `/sys/fs/cgroup${root}/app.slice`
+      const quota =
+        root === ''
+          ? { [`${slice}/cpu.max`]: '50000 100000\n', [`${slice}/api.service/cpu.max`]: 'max 100000\n' }
+          : {
+              [`${slice}/cpu.cfs_quota_us`]: '50000\n',
+              [`${slice}/cpu.cfs_period_us`]: '100000\n',
+              [`${slice}/api.service/cpu.cfs_quota_us`]: '-1\n',
+              [`${slice}/api.service/cpu.cfs_period_us`]: '100000\n',
+            }
+      const files: Record<string, string> = {
+        '/proc/self/cgroup': groups,
+        ...quota,
+        [`${slice}/cpu.stat`]: 'nr_periods 100\nnr_throttled 10\n',
+        [`${slice}/api.service/cpu.stat`]: 'nr_periods 0\nnr_throttled 0\n',
+      }
+      const machine = fakeMachine(files)
+      const sampler = samplerOn(machine.readers)
+      machine.time += 1_000
+      files[`${slice}/cpu.stat`] = 'nr_periods 110\nnr_throttled 18\n'
+      void sampler.sample()
+      expect(sampler.stats(0).cpu).toMatchObject({ limitCores: 0.5, throttledPercent: 80 })
+    },
+  )
+
   it('is of the processors when there is no quota, and none is throttled', () => {
     const machine = fakeMachine({
       '/proc/self/cgroup': '3:cpu:/\n',
