@@ -39,7 +39,9 @@ export const systemReaders: SystemReaders = {
   },
   // Workers has these functions, but they return constants.
   processors: () => (isWorkers ? null : (allowedProcessors() ?? readOrNull(availableParallelism))),
-  loadAverage: () => (isWorkers ? null : (readOrNull(loadavg) as [number, number, number] | null)),
+  // Windows has none, and Node answers with zeros.
+  loadAverage: () =>
+    isWorkers || process.platform === 'win32' ? null : (readOrNull(loadavg) as [number, number, number] | null),
   totalMemory: () => readOrNull(totalmem) || null,
   memory() {
     const heap = readOrNull(() => nodeV8().getHeapStatistics())

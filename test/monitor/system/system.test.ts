@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { PerformanceMonitor } from 'posthaste'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type SystemReaders, systemReaders } from '../../../src/monitor/system/readers.ts'
 import { SystemSampler } from '../../../src/monitor/system/sampler.ts'
 import { slicing } from '../../../src/monitor/traffic/sliding-window.ts'
@@ -263,6 +263,16 @@ describe('disks', () => {
     const sampler = samplerOn({ ...fakeMachine({}).readers, diskSpace }, ['/proc'])
     await sampler.sample()
     expect(sampler.stats(0).disk).toEqual([{ path: '/proc', percent: 0, freeBytes: 0, totalBytes: 0 }])
+  })
+})
+
+describe('the load average', () => {
+  it('is null on Windows, which has none', () => {
+    const platform = Object.getOwnPropertyDescriptor(process, 'platform') as PropertyDescriptor
+    onTestFinished(() => void Object.defineProperty(process, 'platform', platform))
+    expect(systemReaders.loadAverage()).toHaveLength(3)
+    Object.defineProperty(process, 'platform', { ...platform, value: 'win32' })
+    expect(systemReaders.loadAverage()).toBeNull()
   })
 })
 
