@@ -36,6 +36,8 @@ const maxPublicationBytes: number = 4 * 1_024 * 1_024
 const magic = 0x5048
 const version = 2
 const maxNameBytes = 4_096
+/** Caches are named in the code, so there are few. */
+const maxCaches = 1_000
 /** A window has 60 slices. */
 const maxSlices = 61
 
@@ -120,7 +122,7 @@ export async function decodePublication(
     const name = reader.text(maxNameBytes)
     return [name, [readWindow(reader, layout.length, layout)]] as const
   })
-  const caches = readList(reader, maxEndpoints + 1, () => readCache(reader))
+  const caches = readList(reader, maxCaches, () => readCache(reader))
   const historyEndMs = readTime(reader)
   const history = readList(reader, maxSlices, (): HistorySlice => {
     const startMs = readTime(reader)

@@ -82,6 +82,17 @@ describe('a fleet', () => {
     expect(requests.count).toBe(1)
   })
 
+  it('has members with more caches than endpoints', async () => {
+    const transport = memoryTransport()
+    const stats = () => ({ hits: 1, misses: 0, errors: 0, hitRate: 1, errorRate: 0, store: { state: 'off' } })
+    const caches = { users: { stats }, orders: { stats }, prices: { stats } }
+    const [me] = ['me', 'other'].map((instance) =>
+      open({ instance, fleet: transport, sampleInterval: false, maxEndpoints: 1, caches }),
+    )
+    await transport.isPublished('other')
+    expect((await me!.fleetSnapshot()).fleet).toMatchObject({ instances: 2, rejected: 0 })
+  })
+
   it('lists a silent member as stale, leaves it out, and counts foreign bytes', async () => {
     const transport = memoryTransport()
     const monitor = member('me', transport, 10)
