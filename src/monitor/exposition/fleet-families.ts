@@ -5,7 +5,7 @@ import type { MetricFamily, Sample } from './metric-family.ts'
 const maxTextBytes = 4_096
 const maxFamilies = 1_000
 /** The most lines of all metrics of a process together. */
-const maxSamples = 250_000
+const maxSamples = 1_000_000
 const maxLabels = 32
 const types = ['counter', 'gauge', 'histogram', 'summary', 'info'] as const
 

@@ -30,8 +30,9 @@ export interface PublicationLimits {
   readonly maxEndpoints: number
 }
 
-/** Larger publications are neither sent nor read. Inflated they may be four times as large. */
+/** Larger publications are neither sent nor read. */
 const maxPublicationBytes: number = 4 * 1_024 * 1_024
+const maxInflatedBytes: number = maxPublicationBytes * 4
 
 const magic = 0x5048
 const version = 2
@@ -90,8 +91,10 @@ export async function encodePublication(
     await yieldIfDue()
   }
   writer.block(await encodeFamilies(metrics))
-  const bytes = await promisify(nodeZlib().deflateRaw)(writer.finish())
-  if (bytes.length > maxPublicationBytes) throw new RangeError('The publication is too large for the fleet')
+  const inflated = writer.finish()
+  const bytes = await promisify(nodeZlib().deflateRaw)(inflated)
+  if (bytes.length > maxPublicationBytes || inflated.length > maxInflatedBytes)
+    throw new RangeError('The publication is too large for the fleet')
   return bytes
 }
 
@@ -108,7 +111,7 @@ export async function decodePublication(
   { layout, windowMs, maxEndpoints }: PublicationLimits,
 ): Promise<DecodedPublication> {
   if (bytes.length > maxPublicationBytes) throw new RangeError('The publication is too large')
-  const inflated = await promisify(nodeZlib().inflateRaw)(bytes, { maxOutputLength: maxPublicationBytes * 4 })
+  const inflated = await promisify(nodeZlib().inflateRaw)(bytes, { maxOutputLength: maxInflatedBytes })
   const reader = new ByteReader(inflated)
   for (const expected of [magic, version, layout.digits, Math.round(windowMs)]) {
     if (reader.number() !== expected) throw new RangeError('The publication is of another kind')
@@ -129,7 +132,7 @@ export async function decodePublication(
     const gauges = readList(reader, 1, () => readGauges(reader))
     return { startMs, gauges, windows: [readWindow(reader, endpointWidth(layout), layout)] }
   })
-  const metrics = reader.block(reader.number(maxPublicationBytes * 4))
+  const metrics = reader.block(reader.number(maxInflatedBytes))
   if (!reader.isAtEnd) throw new RangeError('The publication goes on after its end')
   return {
     release: release === '' ? null : release,

@@ -321,10 +321,24 @@ describe('publications', () => {
     await expect(decodePublication(new Uint8Array(5_000_000), limits)).rejects.toThrow('too large')
   })
 
-  it('that would be too large are not sent', async () => {
+  it('have the metrics of ten thousand endpoints with three statuses each', async () => {
+    const bounds = Array.from({ length: 17 }, (_, place) => String(place))
+    const samples = Array.from({ length: 30_000 }, (_, number) =>
+      bounds.map((le) => ({ suffix: '_bucket', labels: { http_route: `/route/${number}`, le }, value: number })),
+    ).flat()
+    const family: MetricFamily = { name: 'durations', type: 'histogram', help: 'Durations', samples }
+    const bytes = await encodePublication(samplePublication(layout), limits, [family])
+    const [decoded] = decodeFamilies((await decodePublication(bytes, limits)).metrics)
+    expect([...decoded!.samples]).toHaveLength(samples.length)
+  })
+
+  it.each([
+    ['packed', () => randomBytes(1_000).toString('base64')],
+    ['unpacked', (_: unknown, number: number) => `${number}`.padEnd(4_000, 'x')],
+  ])('that would be too large %s are not sent', async (_what, nameOf) => {
     const { reading, ...rest } = samplePublication(layout)
     const row = reading.caches.main!
-    const names = Array.from({ length: 5_000 }, () => randomBytes(1_000).toString('base64'))
+    const names = Array.from({ length: 5_000 }, nameOf)
     const caches = Object.fromEntries(names.map((name) => [name, row]))
     await expect(encodePublication({ ...rest, reading: { ...reading, caches } }, limits)).rejects.toThrow('too large')
   })
