@@ -135,6 +135,21 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     expect((await routes(page))[0]).toBe('/events')
   })
 
+  it('sends the token in its address with the stream, and keeps it when it sorts', async () => {
+    const tokens: Array<string | null> = []
+    const note = (request: { url(): string }) => {
+      const { pathname, searchParams } = new URL(request.url())
+      if (pathname.endsWith('/stream')) tokens.push(searchParams.get('token'))
+    }
+    page.on('request', note)
+    onTestFinished(() => void page.off('request', note))
+    await page.goto(`${server.url}/performance?token=secret`)
+    await page.getByRole('status').getByText('Live').waitFor()
+    await page.locator('[data-sort=count]').click()
+    await expect.poll(() => tokens).toEqual(['secret', 'secret'])
+    expect(new URL(page.url()).searchParams.get('token')).toBe('secret')
+  })
+
   it('asks the server for the endpoints that it filters, sorts or counts', async () => {
     const endpoints = Array.from({ length: 302 }, (_, index) =>
       endpoint('GET', `/a/${index}`, { count: 400 - index, aborted: index }),

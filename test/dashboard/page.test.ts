@@ -180,6 +180,19 @@ describe('the page without JavaScript', () => {
     expect(page).toContain('href="?scope=fleet&#38;sort=p95&#38;order=desc"')
   })
 
+  it('keeps all other parameters of the address in its links and its form, such as a token', () => {
+    const page = render({}, 'token=a%26b&sort=p95&x=%22%3E')
+    const links = [...page.matchAll(/href="(\?[^"]*)"/g)].map(([, link = '']) => link.replaceAll('&#38;', '&'))
+    expect(links.length).toBeGreaterThan(10)
+    for (const link of links) {
+      const query = new URLSearchParams(link)
+      expect([query.get('token'), query.get('x')]).toEqual(['a&b', '">'])
+    }
+    expect(page).toContain('<input type="hidden" name="token" value="a&#38;b">')
+    expect(page).toContain('<input type="hidden" name="x" value="&#34;&#62;">')
+    expect(render({}, `long=${'x'.repeat(5_000)}`)).not.toContain('xxxxx')
+  })
+
   it('falls back to the total time for a sort that it does not know', () => {
     expect(endpointsOf(render({}, 'sort=%3Cscript%3E'))).toEqual(endpointsOf(render()))
   })

@@ -22,7 +22,7 @@ export const breakdownParts = [
  * @param maxBytes - the maximum size of all rows together
  */
 export function endpoints(document: PageDocument, view: View, maxBytes: number): Markup {
-  const { filter, sort, scope } = view
+  const { filter, sort, scope, others } = view
   const hasBreakdown = document.endpoints.some(({ breakdown }) => breakdown != null)
   const rows = fitting(document.endpoints, (endpoint) => row(endpoint, hasBreakdown), maxBytes)
   const heads = columns.map(({ key, label, title }) => {
@@ -40,7 +40,11 @@ export function endpoints(document: PageDocument, view: View, maxBytes: number):
       ? whole(total)
       : `${whole(rows.length)} of ${filter === '' ? whole(total) : `${whole(found)} found, ${whole(total)} in all`}`
   const { column, order } = sort
-  return html`<section aria-labelledby="endpoints"><div class="title"><h2 id="endpoints">Endpoints</h2><span class="note">${count}</span><form method="get" role="search" data-keep><input type="hidden" name="scope" value="${scope}"><input type="hidden" name="sort" value="${column}"><input type="hidden" name="order" value="${order}"><input id="filter" name="filter" type="search" value="${filter}" placeholder="Filter by method or route" aria-label="Filter endpoints" autocomplete="off" spellcheck="false"></form></div>${frame(
+  return html`<section aria-labelledby="endpoints"><div class="title"><h2 id="endpoints">Endpoints</h2><span class="note">${count}</span><form method="get" role="search" data-keep><input type="hidden" name="scope" value="${scope}"><input type="hidden" name="sort" value="${column}"><input type="hidden" name="order" value="${order}">${[
+    ...new URLSearchParams(others),
+  ].map(
+    ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`,
+  )}<input id="filter" name="filter" type="search" value="${filter}" placeholder="Filter by method or route" aria-label="Filter endpoints" autocomplete="off" spellcheck="false"></form></div>${frame(
     'Endpoints',
     html`<table class="endpoints"><caption>Endpoints</caption><thead><tr>${heads}${
       hasBreakdown && html`<th scope="col" class="text">Where the time goes</th>`

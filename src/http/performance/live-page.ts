@@ -83,7 +83,7 @@ export function createLivePage(monitor: LivePageSource, loadPage: LoadPage): Rec
         return problem(503, `Only ${maxClients} pages can be live at once`, { 'retry-after': '5' })
       }
       if (method === 'HEAD') return answer(200, 'text/event-stream; charset=utf-8', '', streamHeaders)
-      const view = page.parseView(query)
+      const view = { ...page.parseView(query), others: '' }
       const key = JSON.stringify(view)
       const feed = feeds.get(key) ?? createFeed(page, view)
       feeds.set(key, feed)
