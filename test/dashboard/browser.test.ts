@@ -6,7 +6,7 @@ import { PerformanceMonitor } from 'posthaste'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import type { PageDocument } from '../../src/dashboard/document.ts'
 import { frameworks, type Running } from '../support/frameworks.ts'
-import { chromiumPath, startChromium } from './chromium.ts'
+import { chromiumPath, startChromium, startChromiumWithoutCookies } from './chromium.ts'
 import { document, endpoint, historyUntil } from './fixture.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -213,6 +213,22 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     expect(asked).toBe(0)
     await hide(tabs[3]!, false)
     await expect.poll(() => asked).toBeGreaterThan(0)
+  })
+
+  it.each([
+    ['locks', ''],
+    // As Firefox does.
+    ['locks and channels', "globalThis.BroadcastChannel = class { constructor() { throw new Error('denied') } }"],
+  ])('is live where the reader has blocked cookies, and with them %s', async (_what, script) => {
+    const context = await startChromiumWithoutCookies()
+    onTestFinished(() => context.close())
+    const page = watch(await context.newPage())
+    await page.addInitScript(script)
+    await page.goto(`${server.url}/performance`)
+    await expect(page.evaluate('navigator.locks.request("any", () => {})')).rejects.toThrow('SecurityError')
+    await page.getByRole('status').getByText('Live').waitFor({ timeout: 10_000 })
+    show({ service: 'updated' })
+    await page.getByRole('heading', { name: 'updated' }).waitFor({ timeout: 10_000 })
   })
 
   it('says why it cannot connect', async () => {

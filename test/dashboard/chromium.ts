@@ -1,4 +1,7 @@
-import { type Browser, chromium } from 'playwright-core'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Browser, type BrowserContext, chromium } from 'playwright-core'
 import { findBinary } from '../support/servers.ts'
 
 /** Where a Chromium is: at CHROMIUM_PATH, else Debian's on the PATH. What is not there is said loudly, or is an error. */
@@ -13,19 +16,32 @@ function find(): string | undefined {
   return undefined
 }
 
+const options = {
+  executablePath: chromiumPath as string,
+  args: [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
+}
+
 /** A browser with an empty profile of its own, in a temporary folder. */
 export function startChromium(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: chromiumPath as string,
-    args: [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  })
+  return chromium.launch(options)
+}
+
+/** A browser whose reader has blocked cookies, and with them all storage of a site. */
+export async function startChromiumWithoutCookies(): Promise<BrowserContext> {
+  const folder = mkdtempSync(join(tmpdir(), 'posthaste-chromium-'))
+  mkdirSync(join(folder, 'Default'))
+  const settings = { profile: { default_content_setting_values: { cookies: 2 } } }
+  writeFileSync(join(folder, 'Default', 'Preferences'), JSON.stringify(settings))
+  const context = await chromium.launchPersistentContext(folder, options)
+  context.on('close', () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
+  return context
 }

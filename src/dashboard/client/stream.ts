@@ -66,7 +66,7 @@ export class Stream {
     this.#running = running
     this.#listener.onState('Connecting')
     const name = `posthaste ${this.#url}`
-    const others = new BroadcastChannel(name)
+    const others = openChannel(name)
     const take = (news: News) => {
       if (running.signal.aborted) return
       if ('state' in news) {
@@ -78,15 +78,27 @@ export class Stream {
     }
     const tell = (news: News) => {
       take(news)
-      others.postMessage(news)
+      others?.postMessage(news)
+    }
+    const { signal } = running
+    const work = () => followForever(this.#url, signal, tell)
+    // Locks need a secure context, and channels and locks may be forbidden with cookies: then each tab has its own stream.
+    if (others === undefined || navigator.locks === undefined) {
+      void work()
+      return
     }
     others.onmessage = ({ data }: MessageEvent<News>) => take(data)
-    const { signal } = running
     signal.addEventListener('abort', () => others.close())
-    const work = () => followForever(this.#url, signal, tell)
-    // Locks need a secure context: without one, each tab has its own stream.
-    const done = navigator.locks === undefined ? work() : navigator.locks.request(name, { signal }, work)
-    done.catch(() => {}) // stopped
+    navigator.locks.request(name, { signal }, work).catch(() => (signal.aborted ? undefined : work()))
+  }
+}
+
+/** `undefined` where the reader has forbidden it. */
+function openChannel(name: string): BroadcastChannel | undefined {
+  try {
+    return new BroadcastChannel(name)
+  } catch {
+    return undefined
   }
 }
 
