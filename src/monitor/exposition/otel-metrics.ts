@@ -102,9 +102,14 @@ export function otelMetrics(monitor: PerformanceMonitor, meter: MeterLike): () =
     for (const [cache, { errors }] of monitor.cacheCounters()) result.observe(errors, { cache })
   })
   observe(meter.createObservableCounter('posthaste.requests.ended_otherwise', { unit: '{request}' }), (result) => {
+    // Endpoints without a route may have the same attributes, of which the SDK keeps the last value alone.
+    const sums = new Map<string, { attributes: Attributes; count: number }>()
     for (const { method, route, outcome, count } of monitor.otherOutcomes()) {
-      result.observe(count, { ...endpointAttributes(method, route), outcome })
+      const attributes = { ...endpointAttributes(method, route), outcome }
+      const key = JSON.stringify(attributes)
+      sums.set(key, { attributes, count: count + (sums.get(key)?.count ?? 0) })
     }
+    for (const { attributes, count } of sums.values()) result.observe(count, attributes)
   })
   observe(meter.createObservableCounter('posthaste.requests.shed', { unit: '{request}' }), (result) => {
     for (const { reason, priority, count } of monitor.admission().shedBy) result.observe(count, { reason, priority })

@@ -119,6 +119,14 @@ describe('OpenTelemetry', () => {
     expect(point!.attributes).toEqual({ 'http.request.method': 'GET', 'http.response.status_code': 404 })
   })
 
+  it('gets all requests that ended otherwise without a route, those of endpoints beyond the limit too', async () => {
+    const { monitor, collect } = connected({ sampleInterval: false, maxEndpoints: 1 })
+    for (const route of ['(unmatched)', '/a', '/b']) monitor.record('PROPFIND', route, 499, monitor.start(), 'aborted')
+    expect((await collect()).get('posthaste.requests.ended_otherwise')!.dataPoints).toMatchObject([
+      { attributes: { 'http.request.method': '_OTHER', outcome: 'aborted' }, value: 3 },
+    ])
+  })
+
   it('gets the route of an expression that begins with a group', async () => {
     const { monitor, collect } = connected({ sampleInterval: false })
     monitor.record('GET', '(?:jpg|png)\\/(\\d+)', 200, monitor.start())
