@@ -59,6 +59,8 @@ export class Source<Item> {
     if (this.#array !== undefined) {
       return this.#position < this.#array.length ? (this.#array[this.#position++] as Item) : endOfInput
     }
+    // As a loop: some iterators begin again when they are read after their end.
+    if (this.#isDone) return endOfInput
     try {
       const step = expectStep((this.#iterator as Iterator<Item>).next())
       if (!step.done) return step.value

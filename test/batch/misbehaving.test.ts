@@ -1,10 +1,12 @@
 import {
   asyncChunks,
   batchProcess,
+  batchProcessChunks,
   type CheckpointStore,
   chunks,
   fileCheckpoints,
   mapBatches,
+  memoryCheckpoints,
   withRetry,
 } from 'posthaste'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -55,6 +57,31 @@ describe.each(Object.entries(consumers))('%s', (_name, consume) => {
     await expect(consume(items as never)).rejects.toBe(boom)
     expect(unhandled).toEqual([])
   })
+})
+
+it('reads no iterator behind its end, because some begin again there', async () => {
+  const restarting = (): Iterable<number> => {
+    let item = 0
+    const next = () => {
+      if (item < 25) return { done: false as const, value: item++ }
+      item = 0
+      return { done: true as const, value: undefined }
+    }
+    return { [Symbol.iterator]: () => ({ next }) }
+  }
+  const options = { batchSize: 10 }
+  let items = 0
+  const processChunk = (chunk: readonly number[]) => {
+    items += chunk.length
+    if (items > 100) throw boom
+    return chunk
+  }
+  const { processed } = await batchProcess(restarting(), async () => {}, options)
+  expect(processed).toBe(25)
+  expect(await batchProcessChunks(restarting(), processChunk, options)).toMatchObject({ processed: 25 })
+  expect(await collect(mapBatches(restarting(), processChunk, options))).toHaveLength(25)
+  const checkpoint = { key: 'k', store: { ...memoryCheckpoints(), load: async () => ({ processed: 25 }) } }
+  expect(await batchProcess(restarting(), () => {}, { checkpoint })).toMatchObject({ processed: 0 })
 })
 
 it('refuses wrong steps of synchronous sources, which could go on for ever', async () => {
