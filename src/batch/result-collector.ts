@@ -76,8 +76,8 @@ export class ResultCollector<Item, Result> {
       this.#leadingUndefined += list.length
       return
     }
-    // The list is copied, because the processor may reuse it.
-    this.#lists.push(list.slice())
+    // The list is copied, because the processor may reuse it. Not by `slice`, which calls the constructor of a subclass.
+    this.#lists.push([...list])
     this.#count += list.length
   }
 

@@ -279,7 +279,11 @@ export function expectIterable(items: unknown): void {
   throw new TypeError(`Expected \`items\` to be iterable, got ${describeValue(items)}`)
 }
 
-/** Whether the value is an array with the standard iterator, so that slices contain the same items. */
+/**
+ * Whether the value is an array with the standard iterator, so that slices contain the same items. A slice of a subclass is made
+ * by its constructor, which may take other arguments than a length.
+ */
 export function isPlainArray(items: unknown): items is readonly never[] {
-  return Array.isArray(items) && items[Symbol.iterator] === Array.prototype[Symbol.iterator]
+  if (!Array.isArray(items) || Object.getPrototypeOf(items) !== Array.prototype) return false
+  return items[Symbol.iterator] === Array.prototype[Symbol.iterator]
 }

@@ -84,6 +84,26 @@ it('reads no iterator behind its end, because some begin again there', async () 
   expect(await batchProcess(restarting(), () => {}, { checkpoint })).toMatchObject({ processed: 0 })
 })
 
+it('takes arrays of a class whose constructor takes no length, as input and as results', async () => {
+  class Rows extends Array<number> {
+    constructor(rows: readonly number[]) {
+      super()
+      this.push(...rows)
+    }
+  }
+  const rows = new Rows([1, 2, 3])
+  const plain = [[1, 2], [3]]
+  expect([...chunks(rows, 2)]).toStrictEqual(plain)
+  expect(await collect(asyncChunks(rows, 2))).toEqual(plain)
+  const processChunk = (chunk: readonly number[]) => new Rows(chunk)
+  for (const items of [rows, [1, 2, 3]]) {
+    const { results } = await batchProcessChunks(items, processChunk, { batchSize: 2 })
+    expect(results).toEqual([1, 2, 3])
+    expect(await collect(mapBatches(items, processChunk, { batchSize: 2 }))).toEqual([1, 2, 3])
+  }
+  expect((await batchProcess(rows, (item) => item)).results).toEqual([1, 2, 3])
+})
+
 it('refuses wrong steps of synchronous sources, which could go on for ever', async () => {
   const items = { [Symbol.iterator]: () => ({ next: () => 5 }) } as never
   const message = 'Expected `next()` of `items` to return an iterator result, got `5` (number)'
