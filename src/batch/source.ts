@@ -44,9 +44,7 @@ export class Source<Item> {
     this.isAsync = Symbol.asyncIterator in Object(items)
     if (!this.isAsync) expectIterable(items)
     this.#array = isPlainArray(items) ? items : undefined
-    this.#iterator = this.isAsync
-      ? (items as AsyncIterable<Item>)[Symbol.asyncIterator]()
-      : (items as Iterable<Item>)[Symbol.iterator]()
+    this.#iterator = this.isAsync ? iterate(items as AsyncIterable<Item>) : (items as Iterable<Item>)[Symbol.iterator]()
   }
 
   /** How many items of the input were read. */
@@ -188,10 +186,29 @@ export class Source<Item> {
     this.#isDone = true
     const isReading = this.#interrupt !== undefined
     const closed = Promise.resolve(this.#iterator.return?.())
+    // The iterator of a stream waits for the pending read, and that for data which may never come.
+    if (isReading && !isIterator(this.#items)) await closeUnopened(this.#items)
     const isWaitedFor = graceMs > 0 && !(isReading && isAborted)
     if (!isReading && !isAborted) await closed
     else if (isWaitedFor) await withDeadline(closed, graceMs, () => {})
     else closed.catch(() => {})
+  }
+}
+
+/** Opens the source. `return()` of a web stream's own iterator would wait for a pending read, which may never end. */
+function iterate<Item>(items: AsyncIterable<Item> & { getReader?: unknown }): AsyncIterator<Item> {
+  if (typeof items.getReader !== 'function') return items[Symbol.asyncIterator]()
+  const reader = (items as ReadableStream<Item>).getReader()
+  return {
+    async next() {
+      const step = await reader.read()
+      if (step.done) reader.releaseLock()
+      return step as IteratorResult<Item>
+    },
+    async return() {
+      await reader.cancel().finally(() => reader.releaseLock())
+      return { done: true, value: undefined }
+    },
   }
 }
 

@@ -348,6 +348,55 @@ describe('a generator whose read is pending', () => {
   })
 })
 
+describe('a stream that has no more data for now', () => {
+  const idleStreams: readonly (readonly [name: string, open: (onClose: () => void) => AsyncIterable<number>])[] = [
+    [
+      'a stream',
+      (onClose) => {
+        const destroy = (_error: unknown, callback: () => void) => {
+          onClose()
+          callback()
+        }
+        const stream = new Readable({ objectMode: true, read() {}, destroy })
+        stream.push(1)
+        return stream
+      },
+    ],
+    [
+      'a web stream',
+      (onClose) => new ReadableStream({ start: (controller) => controller.enqueue(1), cancel: onClose }),
+    ],
+  ]
+
+  it.each(idleStreams)('%s is closed though a read is pending', async (_name, open) => {
+    const users: readonly ((items: AsyncIterable<number>, signal: AbortSignal) => Promise<unknown>)[] = [
+      (items, signal) => asyncChunks(items, 5, { signal }).next(),
+      (items, signal) => batchProcess(items, () => {}, { signal }),
+      (items, signal) => mapBatches(items, (chunk) => chunk, { signal }).next(),
+    ]
+    for (const use of users) {
+      let closed = 0
+      await expect(
+        use(
+          open(() => closed++),
+          AbortSignal.timeout(5),
+        ),
+      ).rejects.toThrow('aborted')
+      expect(closed).toBe(1)
+    }
+    let closed = 0
+    for await (const chunk of asyncChunks(
+      open(() => closed++),
+      5,
+      { maxWait: '1ms' },
+    )) {
+      expect(chunk).toEqual([1])
+      break
+    }
+    expect(closed).toBe(1)
+  })
+})
+
 it('a source that hangs while it closes keeps no run from ending after an abort', async () => {
   for (const run of [batchProcess, batchProcessChunks]) {
     const controller = new AbortController()
