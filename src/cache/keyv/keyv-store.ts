@@ -22,6 +22,9 @@ import { KeyvClient, type KeyvLike, unreadable } from './keyv-client.ts'
  */
 const longestMs = 30 * 24 * 3_600_000
 
+/** A call of the store that takes longer may never end: nobody waits for it any more. */
+const longestMakingMs = 1_000
+
 /** SQL adapters have columns of 255 characters for keys, and Keyv puts its own namespace before ours. */
 const maxKeyLength = 200
 /** Characters that stores refuse in keys: PostgreSQL NUL, Memcached all of them. */
@@ -48,6 +51,8 @@ export class KeyvStore implements Store {
   readonly #prefix: string
   readonly #deletedMs: number
   readonly #clock: Clock
+  /** By key: the versions that are being made. */
+  readonly #making = new Map<string, { readonly version: Promise<string>; readonly since: number }>()
 
   /**
    * @param deletedMs - how long a deleted key is remembered, so that loads which began earlier do not bring it back
@@ -81,7 +86,7 @@ export class KeyvStore implements Store {
     })
     if (!isLeased.includes(true)) return states
     const held = {
-      generation: asText(generation) ?? (await this.#replaceVersion(this.#generationKey)),
+      generation: asText(generation) ?? (await this.#makeVersion(this.#generationKey)),
       changes: asText(changes),
       versions: await this.#withMissing(versions, tags),
     }
@@ -118,7 +123,7 @@ export class KeyvStore implements Store {
     const { tags } = entry.header
     const [generation] = await this.#keyv.getMany([this.#generationKey])
     const versions = await this.#withMissing(await this.#versions(tags), tags)
-    await this.#put(key, entry, asText(generation) ?? (await this.#replaceVersion(this.#generationKey)), versions)
+    await this.#put(key, entry, asText(generation) ?? (await this.#makeVersion(this.#generationKey)), versions)
   }
 
   async delete(keys: readonly string[]): Promise<void> {
@@ -244,9 +249,20 @@ export class KeyvStore implements Store {
   /** A tag's version may be missing because it was lost: a new one makes the entries with that tag outdated. */
   async #withMissing(versions: Map<string, string>, tags: readonly string[]): Promise<Map<string, string>> {
     const missing = tags.filter((tag) => !versions.has(tag))
-    const made = await Promise.all(missing.map((tag) => this.#replaceVersion(this.#tagKey(tag))))
+    const made = await Promise.all(missing.map((tag) => this.#makeVersion(this.#tagKey(tag))))
     for (const [index, tag] of missing.entries()) versions.set(tag, made[index] as string)
     return versions
+  }
+
+  /** Makes a missing version once for all who miss it at the same time: a second one would make their entries outdated. */
+  #makeVersion(key: string): Promise<string> {
+    const known = this.#making.get(key)
+    const now = performance.now()
+    if (known !== undefined && now - known.since < longestMakingMs) return known.version
+    const make = async () => asText((await this.#keyv.getMany([key]))[0]) ?? this.#replaceVersion(key)
+    const version = make().finally(() => this.#making.delete(key))
+    this.#making.set(key, { version, since: now })
+    return version
   }
 
   async #replaceVersion(key: string): Promise<string> {

@@ -57,6 +57,16 @@ describe.each(kinds)('a cache on $name', (kind) => {
     expect(loads).toBe(1)
   })
 
+  it('keeps every value of loads that are the first to use a tag, at the same time', async () => {
+    let loads = 0
+    const get = (on: Cache, id: number) => on.getOrSet(['id', id], () => ++loads, { tags: ['new'] })
+    const ids = [1, 2, 3, 4, 5]
+    await Promise.all([...ids.map((id) => get(cache, id)), cache.set(['id', 6], 0, { tags: ['new'] })])
+    const other = await another()
+    for (const on of [cache, other]) for (const id of [...ids, 6]) await get(on, id)
+    expect(loads).toBe(isShared ? 5 : 11)
+  })
+
   it('shares one load among concurrent callers', async () => {
     let loads = 0
     const load = async () => {
