@@ -40,11 +40,16 @@ export async function openRun<Item>(
   { readsAhead = false }: { readonly readsAhead?: boolean } = {},
 ): Promise<OpenRun<Item>> {
   const { clock, checkpoint, transaction, signal, graceMs } = settings
-  const { saved, startedAt } = await closingOnError(items, async () => {
+  // Opened before the checkpoint is loaded: meanwhile, `node:readline` loses the lines that nobody asked for.
+  const opened = await closingOnError(items, () => {
+    signal?.throwIfAborted()
+    return isResumable(items) ? undefined : new Source(items)
+  })
+  const { saved, startedAt } = await closingOnError(opened ?? items, async () => {
     const startedAt = clock()
     return { saved: await loadCheckpoint(settings), startedAt }
   })
-  const source = await openSource(items, saved, signal)
+  const source = await openSource(items, opened, saved, signal)
   const checkpointer = new Checkpointer(checkpoint, saved?.processed ?? 0, transaction)
   const run = createRun(source, processor, settings, { checkpointer, readsAhead })
   const total = settings.total ?? sizeOf(items)
@@ -64,7 +69,6 @@ export async function openRun<Item>(
 }
 
 async function loadCheckpoint<Item>({ signal, checkpoint, transaction }: BatchSettings<Item>) {
-  signal?.throwIfAborted()
   if (checkpoint === undefined) return undefined
   const { key } = checkpoint
   const saved: unknown = await untilAborted(
@@ -110,15 +114,16 @@ function createRun<Item>(
 /** Seeks to the checkpoint if the source has cursors; otherwise reads the items before the checkpoint and drops them. */
 async function openSource<Item>(
   items: Items<Item>,
+  opened: Source<Item> | undefined,
   saved: Checkpoint | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Source<Item>> {
-  if (saved === undefined) return new Source(items)
+  if (saved === undefined) return opened ?? new Source(items)
   const { processed, cursor } = saved
   if (cursor !== undefined && isResumable(items)) {
     return closingOnError(items, () => new Source(items.resumeFrom(cursor), processed, items))
   }
-  const source = new Source(items)
+  const source = opened ?? new Source(items)
   const interrupt = () => source.interrupt()
   signal?.addEventListener('abort', interrupt)
   return closingOnError(source, async () => {

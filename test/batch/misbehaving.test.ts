@@ -1,9 +1,14 @@
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
 import {
   asyncChunks,
+  type BatchOptions,
   batchProcess,
   batchProcessChunks,
   type CheckpointStore,
   chunks,
+  distributeBatches,
   fileCheckpoints,
   mapBatches,
   memoryCheckpoints,
@@ -134,6 +139,35 @@ it('stops when `onProgress` rejects, as when it throws', async () => {
   await expect(run).rejects.toBe(boom)
   expect(started).not.toContain(3)
   expect(unhandled).toEqual([])
+})
+
+it('gets every line of `node:readline`, which keeps none that come before they are asked for', async () => {
+  const readLines = () => {
+    const lines = createInterface({ input: Readable.from(['one\ntwo\nthree']) })
+    return { lines, areGone: once(lines, 'close') }
+  }
+  type Use = (lines: AsyncIterable<string>, options: BatchOptions<string>) => Promise<unknown[]>
+  const uses: readonly Use[] = [
+    async (lines, options) => (await batchProcess(lines, (line) => line, options)).results,
+    async (lines, { checkpoint }) => collect(mapBatches(lines, (chunk) => chunk, { checkpoint })),
+  ]
+  for (const use of uses) {
+    const { lines, areGone } = readLines()
+    const load = () => areGone.then(() => undefined)
+    const checkpoint = { key: 'k', store: { ...memoryCheckpoints(), load } }
+    expect(await use(lines, { checkpoint })).toEqual(['one', 'two', 'three'])
+  }
+  const { lines, areGone } = readLines()
+  const jobs: unknown[] = []
+  const queue = {
+    addBulk: async (added: readonly unknown[]) => {
+      jobs.push(...added)
+      return []
+    },
+    getRanges: () => areGone.then(() => []),
+  }
+  expect(await distributeBatches(queue, lines, { key: 'k' })).toEqual({ batches: 1, items: 3 })
+  expect(jobs).toHaveLength(1)
 })
 
 describe('a checkpoint store that hangs', () => {

@@ -40,12 +40,11 @@ export async function distributeBatches<Item>(
   items: Items<Item>,
   options: DistributeOptions = {},
 ): Promise<{ batches: number; items: number }> {
-  const { batchSize, key, known } = await closingOnError(items, async () => {
-    const { batchSize, key } = parseOptions(queue, options)
-    return { batchSize, key, known: key === undefined ? undefined : await KnownBatches.read(queue, key) }
-  })
+  const { batchSize, key } = await closingOnError(items, () => parseOptions(queue, options))
+  // Opened before the queue is asked: meanwhile, `node:readline` loses the lines that nobody asked for.
   const source = new Source(items)
   return closingOnError(source, async () => {
+    const known = key === undefined ? undefined : await KnownBatches.read(queue, key)
     const distribution = new Distribution(source, batchSize, known)
     let jobs: QueuedJob[] = []
     for await (const batch of distribution.newBatches()) {
