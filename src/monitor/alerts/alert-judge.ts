@@ -34,6 +34,7 @@ export class AlertJudge {
   readonly #sources: AlertSources
   readonly #alerts: Alerts
   readonly #shedReasons: ShedReasons
+  #isJudging = false
 
   constructor(settings: MonitorSettings, sources: AlertSources, { onEvent, readDatabase }: JudgeEvents) {
     const { rules, slicing, clock, wall, layout } = settings
@@ -57,10 +58,17 @@ export class AlertJudge {
     this.#alerts = new Alerts(rules, { keepMs: slicing.windowMs, wall, findCauses: currentCauses, onEvent })
   }
 
+  /** Does nothing when a listener of `alert` reads a document, which would call it again. */
   judge(): void {
-    this.#sources.system.sampleIfDue()
-    const now = this.#settings.clock()
-    this.#alerts.evaluate(now, this.#measure(now))
+    if (this.#isJudging) return
+    this.#isJudging = true
+    try {
+      this.#sources.system.sampleIfDue()
+      const now = this.#settings.clock()
+      this.#alerts.evaluate(now, this.#measure(now))
+    } finally {
+      this.#isJudging = false
+    }
   }
 
   /** Lets the event loop turn while the windows advance. They do so once per time slice, which is most of the work. */

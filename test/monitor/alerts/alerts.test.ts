@@ -81,6 +81,17 @@ describe('the life of an alert', () => {
     expect(list()).toEqual([])
     expect(resolveRules(false).size).toBe(0)
   })
+
+  it('are told once for each judgement, also to a listener that reads a document', () => {
+    const { monitor, events } = watching({ alerts: { errorRate: { threshold: 5, for: '0s', repeat: '0s' } } })
+    const listed: number[] = []
+    monitor.on('alert', () => listed.push(monitor.snapshot().alerts.length))
+    for (let count = 0; count < 20; count++) monitor.record('GET', '/', 500, monitor.start())
+    monitor.snapshot()
+    monitor.alerts()
+    expect(events.map(({ repeated }) => repeated)).toEqual([false, true])
+    expect(listed).toEqual([1, 1])
+  })
 })
 
 describe('rules', () => {
