@@ -195,7 +195,11 @@ export function resolveOptions(options: MonitorOptions, readers: SystemReaders =
   } = options
   if (disk !== false) expectOptions({ disk }, { disk: 'texts' })
   for (const [name, cache] of Object.entries(caches)) expectObject(cache, `caches.${name}`, ['stats'], 'a cache')
-  if (fleet !== undefined) expectObject(fleet, 'fleet', ['publish', 'remove', 'collect', 'close'], 'a fleet transport')
+  if (fleet !== undefined) {
+    expectObject(fleet, 'fleet', ['publish', 'remove', 'collect', 'close'], 'a fleet transport')
+    // With `NaN`, timers fire at once, so that it would publish without end.
+    expectNumber(fleet.intervalMs, 'fleet.intervalMs', { min: 0 })
+  }
   if (precision !== 2 && precision !== 3) {
     throw new TypeError(`Expected \`precision\` to be one of 2, 3, got ${describeValue(precision)}`)
   }

@@ -49,6 +49,11 @@ describe('a fleet', () => {
     expect(publish).toHaveBeenCalledOnce()
   })
 
+  it.each([undefined, Number.NaN, '10s'])('refuses a transport whose interval is %s', (intervalMs) => {
+    const fleet = { ...memoryTransport(), intervalMs: intervalMs as number }
+    expect(() => open({ fleet })).toThrow('Expected `fleet.intervalMs` to be a number')
+  })
+
   it('does not list a process that leaves while it publishes', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
     cleanups.push(() => vi.useRealTimers())
