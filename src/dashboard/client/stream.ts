@@ -66,7 +66,8 @@ export class Stream {
     this.#running = running
     this.#listener.onState('Connecting')
     const name = `posthaste ${this.#url}`
-    const others = openChannel(name)
+    // Locks need a secure context, and locks and channels may be forbidden with cookies: then each tab has its own stream.
+    const others = navigator.locks === undefined ? undefined : openChannel(name)
     const take = (news: News) => {
       if (running.signal.aborted) return
       if ('state' in news) {
@@ -76,20 +77,21 @@ export class Stream {
       this.#listener.onState('Live')
       this.#listener.onDocument(JSON.parse(news.text))
     }
+    const { signal } = running
+    const follow = (tell: (news: News) => void) => followForever(this.#url, signal, tell)
+    if (others === undefined) {
+      void follow(take)
+      return
+    }
     const tell = (news: News) => {
       take(news)
-      others?.postMessage(news)
-    }
-    const { signal } = running
-    const work = () => followForever(this.#url, signal, tell)
-    // Locks need a secure context, and channels and locks may be forbidden with cookies: then each tab has its own stream.
-    if (others === undefined || navigator.locks === undefined) {
-      void work()
-      return
+      others.postMessage(news)
     }
     others.onmessage = ({ data }: MessageEvent<News>) => take(data)
     signal.addEventListener('abort', () => others.close())
-    navigator.locks.request(name, { signal }, work).catch(() => (signal.aborted ? undefined : work()))
+    navigator.locks
+      .request(name, { signal }, () => follow(tell))
+      .catch(() => (signal.aborted ? undefined : follow(take)))
   }
 }
 
