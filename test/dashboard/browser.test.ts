@@ -220,8 +220,8 @@ describe.skipIf(chromiumPath === undefined)('the live page in a browser', { time
     // As Firefox does.
     ['locks and channels', "globalThis.BroadcastChannel = class { constructor() { throw new Error('denied') } }"],
   ])('is live where the reader has blocked cookies, and with them %s', async (_what, script) => {
-    const context = await startChromiumWithoutCookies()
-    onTestFinished(() => context.close())
+    const { context, close } = await startChromiumWithoutCookies()
+    onTestFinished(close)
     const page = watch(await context.newPage())
     await page.addInitScript(script)
     await page.goto(`${server.url}/performance`)

@@ -36,12 +36,15 @@ export function startChromium(): Promise<Browser> {
 }
 
 /** A browser whose reader has blocked cookies, and with them all storage of a site. */
-export async function startChromiumWithoutCookies(): Promise<BrowserContext> {
+export async function startChromiumWithoutCookies(): Promise<{ context: BrowserContext; close(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'posthaste-chromium-'))
   mkdirSync(join(folder, 'Default'))
   const settings = { profile: { default_content_setting_values: { cookies: 2 } } }
   writeFileSync(join(folder, 'Default', 'Preferences'), JSON.stringify(settings))
   const context = await chromium.launchPersistentContext(folder, options)
-  context.on('close', () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
-  return context
+  const close = async () => {
+    await context.close()
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  }
+  return { context, close }
 }
