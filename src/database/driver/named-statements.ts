@@ -37,15 +37,18 @@ export class NamedStatements {
     })
   }
 
-  readonly execute: Execute = (query, options) => {
+  readonly execute: Execute = (query, options) =>
+    // Not in a transaction: closing a statement that was never prepared would fail, and end the transaction. So the BEGIN of
+    // a transaction closes them too: a connection may run nothing but transactions.
+    this.#evictedNames.length > 0 && !this.#transaction.isOpen
+      ? this.#deallocateEvicted().then(() => this.#execute(query, options))
+      : this.#execute(query, options)
+
+  #execute(query: CompiledQuery, options: unknown): Promise<QueryResult<unknown>> {
     // SQL without parameters may hold several statements, or control the transaction. PostgreSQL can prepare neither.
     if (query.parameters.length === 0) return this.#run(query, options)
     const name = this.#namesBySql.get(query.sql) ?? this.#nameOnSecondRun(query.sql)
-    if (name === undefined) return this.#run(query, options)
-    // Not in a transaction: closing a statement that was never prepared would fail, and end the transaction.
-    return this.#evictedNames.length > 0 && !this.#transaction.isOpen
-      ? this.#deallocateEvicted().then(() => this.#runNamed(query, name, options))
-      : this.#runNamed(query, name, options)
+    return name === undefined ? this.#run(query, options) : this.#runNamed(query, name, options)
   }
 
   #nameOnSecondRun(sql: string): string | undefined {

@@ -150,12 +150,16 @@ describe.skipIf(!services.postgres)('named statements on PostgreSQL', () => {
     expect(await run()).toHaveLength(1)
   })
 
-  it('keeps no more on the server than it may', async () => {
+  it.each([
+    ['outside of transactions', false],
+    ['by a connection that runs nothing but transactions', true],
+  ])('keeps no more on the server than it may, %s', async (_where, inTransaction) => {
     const { db, table, names } = open(2)
     await create(db as never, table)
     for (const size of [1, 2, 3, 4, 5]) {
       const ids = Array.from({ length: size }, (_, id) => id)
-      for (let run = 0; run < 3; run += 1) await db.selectFrom(table).selectAll().where('id', 'in', ids).execute()
+      const find = (on = db) => on.selectFrom(table).selectAll().where('id', 'in', ids).execute()
+      for (let run = 0; run < 3; run += 1) await (inTransaction ? db.transaction().execute(find) : find())
     }
     expect((await names()).length).toBeLessThanOrEqual(3)
   })
