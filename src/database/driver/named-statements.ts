@@ -19,6 +19,7 @@ export class NamedStatements {
   readonly #namesBySql: RecentMap<string>
   readonly #evictedNames: string[] = []
   readonly #prefix: string
+  readonly #maxRemoved: number
   /** How many names were dropped. Later names contain this number, because `pg` never prepares the same name twice. */
   #removed = 0
 
@@ -30,6 +31,7 @@ export class NamedStatements {
     this.#run = run
     this.#transaction = transaction
     this.#prefix = `posthaste_${dialectNumber}_`
+    this.#maxRemoved = max * 10
     this.#seenSql = new RecentMap(max * 2)
     this.#namesBySql = new RecentMap(max, (name) => {
       this.#removed += 1
@@ -52,6 +54,8 @@ export class NamedStatements {
   }
 
   #nameOnSecondRun(sql: string): string | undefined {
+    // `pg` keeps every name and its SQL until the connection closes.
+    if (this.#removed >= this.#maxRemoved) return undefined
     if (this.#seenSql.peek(sql) === undefined) {
       this.#seenSql.set(sql, true)
       return undefined

@@ -164,6 +164,21 @@ describe.skipIf(!services.postgres)('named statements on PostgreSQL', () => {
     expect((await names()).length).toBeLessThanOrEqual(3)
   })
 
+  it('stops naming further queries, because `pg` keeps every name until its connection closes', async () => {
+    const pool = new pg.Pool({ connectionString: services.postgres, max: 1 })
+    const db = new Kysely(instrument({ dialect: new PostgresDialect({ pool }) }, { statementCache: 2 }))
+    onTestFinished(() => db.destroy())
+    for (let size = 1; size <= 100; size += 1) {
+      const list = sql.join(Array.from({ length: size }, (_, id) => id))
+      for (let run = 0; run < 3; run += 1) await sql`select 1 where 1 in (${list})`.execute(db)
+    }
+    const client = await pool.connect()
+    const { parsedStatements } = (client as unknown as { connection: { parsedStatements: object } }).connection
+    client.release()
+    expect(Object.keys(parsedStatements).length).toBeGreaterThan(2)
+    expect(Object.keys(parsedStatements).length).toBeLessThanOrEqual(22)
+  })
+
   it('names the statements of each Kysely on one pool apart, and closes only its own', async () => {
     const pool = new pg.Pool({ connectionString: services.postgres, max: 1 })
     const open = () => new Kysely(instrument({ dialect: new PostgresDialect({ pool }) }, { statementCache: 2 }))
