@@ -48,7 +48,11 @@ export class WriteInvalidation {
       return undefined
     }
     if (control?.kind !== 'commit' && writes.length === 0) return undefined
-    if (!keepsPart && !mayHaveRun(classifyError(error, this.#dialect).kind)) return undefined
+    if (!keepsPart && !mayHaveRun(classifyError(error, this.#dialect).kind)) {
+      // A COMMIT that is refused ends its transaction in most databases.
+      if (transaction.isOpen) transaction.recordFailure()
+      return undefined
+    }
     transaction.addChangedTables(writes)
     const changed = transaction.end()
     void stillRunning?.then(() => this.invalidate(changed))

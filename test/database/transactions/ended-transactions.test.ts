@@ -1,4 +1,8 @@
-import { describe, expect, it } from 'vitest'
+import { Kysely, PostgresDialect, sql } from 'kysely'
+import pg from 'pg'
+import { instrument } from 'posthaste'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { services } from '../../support/services.ts'
 import { openSqlite } from '../support/sqlite.ts'
 
 function open() {
@@ -52,3 +56,30 @@ describe('a statement that fails', () => {
     expect(told).toEqual([])
   })
 })
+
+it.skipIf(!services.postgres)(
+  'a COMMIT that is refused ends its transaction: later writes invalidate at once',
+  async () => {
+    const told: string[] = []
+    const pool = new pg.Pool({ connectionString: services.postgres, max: 1 })
+    const db = new Kysely<Record<string, { id: number }>>(
+      instrument(
+        { dialect: new PostgresDialect({ pool }) },
+        { invalidates: { invalidateTags: async (...tags) => void told.push(...tags) } },
+      ),
+    )
+    onTestFinished(() => db.destroy())
+    await sql`create temporary table twice (id int unique deferrable initially deferred)`.execute(db)
+    await sql`create temporary table later (id int)`.execute(db)
+    await db.connection().execute(async (connection) => {
+      await sql`begin`.execute(connection)
+      await connection
+        .insertInto('twice')
+        .values([{ id: 1 }, { id: 1 }])
+        .execute()
+      await expect(sql`commit`.execute(connection)).rejects.toMatchObject({ code: '23505' })
+      await connection.insertInto('later').values({ id: 1 }).execute()
+    })
+    expect(told).toEqual(['table:later'])
+  },
+)
