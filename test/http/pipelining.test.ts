@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
@@ -128,4 +129,36 @@ describe.each<[name: string, wrap: Wrap]>([
       { numRuns: Number(process.env.RUNS ?? 40), seed: Number(process.env.SEED ?? 20_26) },
     )
   })
+})
+
+it('sends a long encoded answer that has ended before its turn', async () => {
+  const body = randomBytes(200_000).toString('base64')
+  const first = Promise.withResolvers<ServerResponse>()
+  const second = Promise.withResolvers<ServerResponse>()
+  const server = createServer((request, response) => {
+    Object.assign(request, { originalUrl: request.url, path: request.url })
+    compressing(request, response, () => {
+      response.setHeader('content-type', 'text/plain')
+      if (request.url === '/first') {
+        first.resolve(response)
+        return
+      }
+      for (let at = 0; at < body.length; at += 10_000) response.write(body.slice(at, at + 10_000))
+      response.end()
+      second.resolve(response)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  socket.write('GET /first HTTP/1.1\r\nhost: a\r\n\r\n')
+  socket.write('GET /second HTTP/1.1\r\nhost: a\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n')
+  const waiting = await second.promise
+  await expect.poll(() => waiting.writableLength).toBeGreaterThan(waiting.writableHighWaterMark)
+  ;(await first.promise).end('first')
+  await once(socket, 'close')
+  server.close()
+  expect(readAnswers(Buffer.concat(chunks)).map((answer) => answer.body)).toEqual(['first', body])
 })

@@ -226,8 +226,11 @@ function divert(response: ServerResponse, encoder: Transform, write: (chunk: Buf
     // Middleware that has replaced `write` may return nothing; as for `pipe`, only `false` says that there is no room.
     if (write(chunk) !== false) return
     encoder.pause()
-    // Over HTTP/1, a response that counts as ended gets no `drain` from Node: listen to the socket.
-    if (response.req.httpVersionMajor === 1) response.socket?.once('drain', () => encoder.resume())
+    // Over HTTP/1, a response that counts as ended gets no `drain` from Node: listen to the socket. A pipelined response has
+    // none until its turn.
+    if (response.req.httpVersionMajor > 1) return
+    if (response.socket === null) response.once('socket', () => encoder.resume())
+    else response.socket.once('drain', () => encoder.resume())
   })
   encoder.on('error', (error) => response.destroy(error))
   encoder.on('drain', () => emit.call(response, 'drain'))
