@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { nodeStream } from '../shared/platform/builtins.ts'
+import { isDestroyed } from './node-response/pending-end.ts'
 
 /** An answer for an adapter to send. */
 export interface HttpAnswer {
@@ -65,8 +66,8 @@ export async function sendAnswer(
   method: string,
   { status, headers, body }: HttpAnswer,
 ): Promise<void> {
-  // The user's `authorize` may have redirected, or a middleware for timeouts have answered.
-  if (response.headersSent) return
+  // The user's `authorize` may have redirected, or a middleware for timeouts have answered, or the client have left.
+  if (response.headersSent || isDestroyed(response)) return
   response.writeHead(status, { ...headers })
   if (typeof body === 'string' || method === 'HEAD') {
     response.end(method === 'HEAD' ? '' : body)

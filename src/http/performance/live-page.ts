@@ -85,15 +85,19 @@ export function createLivePage(monitor: LivePageSource, loadPage: LoadPage): Rec
       if (method === 'HEAD') return answer(200, 'text/event-stream; charset=utf-8', '', streamHeaders)
       const view = { ...page.parseView(query), others: '' }
       const key = JSON.stringify(view)
-      const feed = feeds.get(key) ?? createFeed(page, view)
-      feeds.set(key, feed)
-      const body = feed.follow({
-        isOver: () => isClosing(socket),
-        onStuck: () => (socket as { destroy?: () => void } | undefined)?.destroy?.(),
-        onEnd: () => {
-          if (feed.clients === 0 && feeds.get(key) === feed) feeds.delete(key)
-        },
-      })
+      // Only when the body is read: nobody reads it when the client has left meanwhile.
+      const follow = () => {
+        const feed = feeds.get(key) ?? createFeed(page, view)
+        feeds.set(key, feed)
+        return feed.follow({
+          isOver: () => isClosing(socket),
+          onStuck: () => (socket as { destroy?: () => void } | undefined)?.destroy?.(),
+          onEnd: () => {
+            if (feed.clients === 0 && feeds.get(key) === feed) feeds.delete(key)
+          },
+        })
+      }
+      const body = { [Symbol.asyncIterator]: () => follow()[Symbol.asyncIterator]() }
       return answer(200, 'text/event-stream; charset=utf-8', body, streamHeaders)
     }),
   }
