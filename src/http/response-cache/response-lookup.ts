@@ -9,7 +9,7 @@ import { bypass, type CacheDecision, type HandlerRun, handled, shareFailedAnswer
 import type { HttpCacheSettings, ResponseStore } from './http-cache-options.ts'
 import type { RepresentationOf } from './representations.ts'
 import { extendKey } from './response-key.ts'
-import { bodyFault, type HandlerAnswer, unstorableReason } from './rules/answer-rules.ts'
+import { bodyFault, type HandlerAnswer, unstorableReason, varyingHeaders } from './rules/answer-rules.ts'
 import type { RecentKeys } from './rules/recent-keys.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
 import { copyExactly, isMadeFor, isStored, type StoredResponse, toStored } from './stored-response.ts'
@@ -24,9 +24,11 @@ interface NotStored {
  */
 class FailedAnswerError extends Error {
   readonly answer: HandlerAnswer
-  constructor(answer: HandlerAnswer) {
+  readonly varied: StoredResponse['varied']
+  constructor(answer: HandlerAnswer, request: CachedRequest) {
     super(`The handler answered with ${answer.status}`)
     this.answer = answer
+    this.varied = varyingHeaders(answer).map((name) => [name, request.header(name) ?? null] as const)
   }
 }
 
@@ -237,7 +239,7 @@ export class ResponseLookup<Request> {
     if (answer.isAbandoned && (isRenewal || answer.fault === undefined)) throw new AbandonedError()
     if (mayBeStopped(answer.status >= 400)) throw new AbandonedError()
     const isRefusal = answer.status === 429 || answer.status === 408
-    if (answer.status >= 500 || (isRenewal && isRefusal)) throw new FailedAnswerError(answer)
+    if (answer.status >= 500 || (isRenewal && isRefusal)) throw new FailedAnswerError(answer, this.#request)
     const now = this.#settings.wallClock()
     const reason = answer.fault ?? unstorableReason(answer, now) ?? bodyFault(answer, answer.body) ?? this.#tagFault()
     if (reason === undefined) return toStored(answer, answer.body as Buffer, this.#request, this.#settings.vary, now)
@@ -258,7 +260,9 @@ export class ResponseLookup<Request> {
       const { status } = await this.#handlerAnswer
       return handled(`fwd=miss; detail=${status < 400 ? 'deadline' : 'status'}`)
     }
-    if (error instanceof FailedAnswerError) return shareFailedAnswer(error.answer)
+    if (error instanceof FailedAnswerError) {
+      return isMadeFor(error, this.#request) ? shareFailedAnswer(error.answer) : bypass('fwd=miss')
+    }
     const { code } = error as { code?: unknown }
     if (code === 'ERR_LOAD_TIMEOUT' || code === 'ERR_CLOSED') return bypass('fwd=miss')
     throw error

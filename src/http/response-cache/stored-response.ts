@@ -139,7 +139,7 @@ function isFieldValue(value: unknown): boolean {
 }
 
 /** Whether a stored response may answer this request (RFC 9111, 4.1). */
-export function isMadeFor({ varied }: StoredResponse, request: CachedRequest): boolean {
+export function isMadeFor({ varied }: Pick<StoredResponse, 'varied'>, request: CachedRequest): boolean {
   return varied.every(([name, value]) => (request.header(name) ?? null) === value)
 }
 

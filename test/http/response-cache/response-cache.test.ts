@@ -566,6 +566,23 @@ describe.each(Object.entries(caching))('on %s', (name, startServer) => {
     ])
   })
 
+  it('gives a failure that depends on a header to no request with another value', async () => {
+    const gate = Promise.withResolvers<void>()
+    answer = async () => {
+      const body = `"down ${runs}"`
+      await gate.promise
+      return answerWith({ vary: 'Accept-Language' }, { status: 503, body })
+    }
+    const getOrSet = vi.spyOn(cache, 'getOrSet')
+    const asked = ['de', 'fr', 'de'].map((language) => get('/users', { 'accept-language': language }))
+    await expect.poll(() => getOrSet.mock.calls.length).toBe(3)
+    getOrSet.mockRestore()
+    gate.resolve()
+    const received = await Promise.all(asked)
+    expect(received[0]!.body.toString()).not.toBe(received[1]!.body.toString())
+    expect(received.map(({ status }) => status)).toEqual([503, 503, 503])
+  })
+
   it('gives a failure to all that waited for it', async () => {
     answer = () => ({ ...plain, status: 503, body: '"down"' })
     const received = await together(3)
