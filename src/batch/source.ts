@@ -276,7 +276,7 @@ export function closingUnstarted<Item>(
 
 /** Whether the source can resume from a cursor. */
 export function isResumable<Item>(items: Items<Item>): items is ResumableSource<Item> {
-  return typeof (items as Partial<ResumableSource<Item>>).resumeFrom === 'function'
+  return typeof (Object(items) as Partial<ResumableSource<Item>>).resumeFrom === 'function'
 }
 
 /** @throws TypeError for anything but an iterator result, as a loop would */

@@ -46,8 +46,18 @@ export type MysqlType =
  */
 export type MysqlColumnType = MysqlType | `padded:${string}`
 
-export function isPadded(type: MysqlColumnType | undefined): type is `padded:${string}` {
+function isPadded(type: MysqlColumnType | undefined): type is `padded:${string}` {
   return typeof type === 'string' && type.startsWith('padded:')
+}
+
+/** The type of a key, and the collation by which it must be sorted and compared if that is not its own. */
+export interface KeyType {
+  readonly type: MysqlType
+  readonly collation?: string
+}
+
+export function keyTypeOf(type: MysqlColumnType): KeyType {
+  return isPadded(type) ? { type: 'string', collation: type.slice('padded:'.length) } : { type }
 }
 
 /** A column as `information_schema` describes it. */

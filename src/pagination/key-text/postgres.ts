@@ -141,7 +141,8 @@ function ownText(type: number, bytes: Buffer, described: string | undefined, key
 
 function isNullIn({ posthastek0 }: Row, at: number): boolean {
   const record = posthastek0 as string
-  return record[offsetOf(record, at) + 8] === 'f'
+  // Nearly no record has the length of NULL anywhere, and to search for it takes half the time.
+  return record.includes('ffffffff') && record[offsetOf(record, at) + 8] === 'f'
 }
 
 /** Where a field starts in the hexadecimal text. To decode each row would take longer. The length of NULL is -1. */

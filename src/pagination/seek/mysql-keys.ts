@@ -12,7 +12,7 @@ import {
   learnColumns,
   markOpaque,
 } from '../key-text/mysql-catalog.ts'
-import { ColumnsMissing, type MysqlColumnType, mysqlKeyTypes } from '../key-text/mysql-types.ts'
+import { ColumnsMissing, type KeyType, keyTypeOf, mysqlKeyTypes } from '../key-text/mysql-types.ts'
 import { innerKeyOf, isColumnOfTables, type QualifiedName } from '../key-text/query-sources.ts'
 import { isGrouped } from './clauses.ts'
 import { isDataError } from './data-errors.ts'
@@ -47,7 +47,7 @@ export class MysqlKeys implements KeyTypes {
   }
 
   /** @throws ColumnsMissing when columns must be looked up first, which {@link run} does */
-  typesOf(keys: readonly OperationNode[], query: SelectQueryNode): MysqlColumnType[] {
+  typesOf(keys: readonly OperationNode[], query: SelectQueryNode): KeyType[] {
     const tables = new Map<string, QualifiedName>()
     const found = mysqlKeyTypes(keys, query, (table) => {
       tables.set(`${table.schema ?? ''}.${table.name}`, table)
@@ -67,7 +67,7 @@ export class MysqlKeys implements KeyTypes {
     this.#tables = [...tables.values()]
     this.#computed = computed
     this.#query = query
-    return types
+    return types.map(keyTypeOf)
   }
 
   /** Runs a statement, and again if it was built from the types of columns in another database. */

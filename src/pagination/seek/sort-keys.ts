@@ -11,7 +11,7 @@ import {
 import { someNode } from '../../shared/sql/query-tree.ts'
 import { nativeNulls, type SqlDialect } from '../../shared/sql/statement.ts'
 import { QueryUnsupportedError } from '../errors.ts'
-import { isPadded, type MysqlColumnType, type MysqlType } from '../key-text/mysql-types.ts'
+import type { KeyType, MysqlType } from '../key-text/mysql-types.ts'
 import type { InnerKey } from '../key-text/query-sources.ts'
 import type { NullsPlacement } from '../types.ts'
 import {
@@ -104,7 +104,7 @@ export interface ResolvedQuery {
 
 /** Finds the types of keys, where the database needs them. As an interface, because a bundle of `paginate` needs none. */
 export interface KeyTypes {
-  typesOf(keys: readonly OperationNode[], base: SelectQueryNode): readonly MysqlColumnType[]
+  typesOf(keys: readonly OperationNode[], base: SelectQueryNode): readonly KeyType[]
   innerKeyOf(key: OperationNode, query: SelectQueryNode): InnerKey | undefined
 }
 
@@ -279,7 +279,7 @@ function keysOf(
   givenKeys: readonly GivenKey[],
   uniqueCount: number,
   { dialect, quote }: SqlStyle,
-  types: readonly MysqlColumnType[] | undefined,
+  types: readonly KeyType[] | undefined,
   inner: readonly (InnerKey | undefined)[] | undefined,
 ): OrderKey[] {
   const keys: OrderKey[] = []
@@ -292,8 +292,7 @@ function keysOf(
     const given = givenKeys[at]
     const isDescending = (given ?? givenKeys.at(-1))?.isDescending ?? false
     const node = nodes[at] as OperationNode
-    const type = types?.[at]
-    const collation = isPadded(type) ? type.slice('padded:'.length) : undefined
+    const { type, collation } = types?.[at] ?? {}
     keys.push({
       node,
       sql: keySql(node, collation, quote),
@@ -302,7 +301,7 @@ function keysOf(
       // A unique key is trusted to have no NULLs, unless the caller has said where they stand.
       isNullable: given?.isNullable === true && (!isUnique || given.nulls !== undefined),
       isUnique,
-      type: isPadded(type) ? 'string' : type,
+      type,
       collation,
       inner: inner?.[at],
     })
