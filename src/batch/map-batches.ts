@@ -6,7 +6,7 @@ import { openRun, type Processor } from './open-run.ts'
 import { type BatchOptions, type BatchSettings, batchOptions, parseBatchOptions } from './options.ts'
 import type { BatchContext } from './processor-call.ts'
 import { ResultCollector } from './result-collector.ts'
-import { closeUnopened, closingIfThrown, closingUnstarted, expectItems, type Items } from './source.ts'
+import { closeDirectly, closingIfThrown, closingUnstarted, expectItems, type Items } from './source.ts'
 
 export type MapBatchesOptions<Item> = Omit<BatchOptions<Item>, 'collect' | 'transaction'>
 
@@ -35,7 +35,7 @@ export function mapBatches<Item, Result>(
   ) => readonly Result[] | void | Promise<readonly Result[] | void>,
   options: MapBatchesOptions<Item> = {},
 ): AsyncIterableIterator<Result> {
-  const close = () => closeUnopened(items)
+  const close = () => closeDirectly(items)
   const settings = closingIfThrown(
     () => close().catch(() => {}),
     () => {

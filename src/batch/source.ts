@@ -177,8 +177,8 @@ export class Source<Item> {
     } finally {
       // The iterator of a stream that was not read is a generator that has not started, so closing it does not close the
       // stream.
-      if (this.isAsync && !this.#hasRead && !isIterator(this.#items)) await closeUnopened(this.#items)
-      if (this.#original !== this.#items) await closeUnopened(this.#original)
+      if (this.isAsync && !this.#hasRead && !isIterator(this.#items)) await closeDirectly(this.#items)
+      if (this.#original !== this.#items) await closeDirectly(this.#original)
     }
   }
 
@@ -187,7 +187,7 @@ export class Source<Item> {
     const isReading = this.#interrupt !== undefined
     const closed = Promise.resolve(this.#iterator.return?.())
     // The iterator of a stream waits for the pending read, and that for data which may never come.
-    if (isReading && !isIterator(this.#items)) await closeUnopened(this.#items)
+    if (isReading && !isIterator(this.#items)) await closeDirectly(this.#items)
     const isWaitedFor = graceMs > 0 && !(isReading && isAborted)
     if (!isReading && !isAborted) await closed
     else if (isWaitedFor) await withDeadline(closed, graceMs, () => {})
@@ -216,8 +216,11 @@ function isIterator(items: unknown): boolean {
   return typeof (items as { readonly next?: unknown }).next === 'function'
 }
 
-/** Closes a source that was not iterated, if it is an iterator or a stream. Other iterables have not opened anything yet. */
-export async function closeUnopened(items: unknown): Promise<void> {
+/**
+ * Closes an iterator or a stream itself: one that was not iterated, or a stream of Node whose iterator waits for data. Other
+ * iterables have not opened anything yet.
+ */
+export async function closeDirectly(items: unknown): Promise<void> {
   const source = Object(items) as Readonly<Record<'return' | 'destroy' | 'cancel' | 'locked', unknown>>
   if (typeof source.return === 'function') await source.return()
   else if (!(Symbol.asyncIterator in source)) return
@@ -234,7 +237,7 @@ export async function closingOnError<Value>(
     return await fn()
   } catch (error) {
     // The caller needs to see the first error.
-    await (source instanceof Source ? source.close() : closeUnopened(source)).catch(() => {})
+    await (source instanceof Source ? source.close() : closeDirectly(source)).catch(() => {})
     throw error
   }
 }

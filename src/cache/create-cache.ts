@@ -67,7 +67,7 @@ export function createCache<Name extends string = 'default', Tag extends string 
   const writer: Writer = new Writer({ settings, memory, log, store, counters, events, onOutdated })
   const engine: Engine = new Engine({ settings, memory, log, reader, writer, events, time, coherence, identity })
   let isClosed = false
-  let closing: Promise<void> | undefined
+  let closing = Promise.resolve()
 
   /** The entry in memory, if it may be served at once: without the engine. */
   function hit(key: Key, given: GetOrSetOptions | undefined): MemoryEntry | undefined {
@@ -154,12 +154,13 @@ export function createCache<Name extends string = 'default', Tag extends string 
   }
 
   function close(): Promise<void> {
-    closing ??= end()
+    if (isClosed) return closing
+    isClosed = true
+    closing = end()
     return closing
   }
 
   async function end(): Promise<void> {
-    isClosed = true
     const ended = engine.close(new ClosedError(`The cache \`${settings.name}\` was closed`))
     memory.clear()
     await ended

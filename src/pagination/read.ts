@@ -152,16 +152,17 @@ function chunksOf(ordered: SeekQuery, limit: number, signal: AbortSignal | undef
   }
 
   /**
-   * The position of the last row of the chunk before, by its hidden columns: a plugin may have changed the keys that the row
+   * The cursor of the last row of the chunk before, by its hidden columns: a plugin may have changed the keys that the row
    * shows, as by trimming texts.
+   *
+   * @param position - as the row shows it
    */
-  async function exactPosition(shown: ShownKeys, position: Position): Promise<Position> {
-    if (shownFrom === undefined) return position
+  async function exactCursor(shown: ShownKeys, position: Position): Promise<string> {
+    if (shownFrom === undefined) return ordered.cursorOf(position)
     const cursor = ordered.cursorOf(shownFrom)
     const { rows } = await ordered.seek({ cursor, limit, needsBothFlags: false })
     const last = rows.find((row) => isSamePosition(shown.positionOf(shown.valuesOf(row), position), position))
-    const { keys } = ordered.resolved as ResolvedQuery
-    return last === undefined ? position : keyTexts[ordered.runner.dialect].positionOf(last, keys)
+    return last === undefined ? ordered.cursorOf(position) : ordered.cursorAt(last)
   }
 
   return {
@@ -172,7 +173,7 @@ function chunksOf(ordered: SeekQuery, limit: number, signal: AbortSignal | undef
       const chunk = await readShown(shown, position)
       if (chunk !== undefined) return chunk
       shownKeys = 'none'
-      return read(ordered.cursorOf(await exactPosition(shown, position)))
+      return read(await exactCursor(shown, position))
     },
   }
 }

@@ -78,11 +78,9 @@ export class NamedStatements {
     const isStale = codeOf(error) === '26000' || classifyError(error, 'postgres').kind === 'stale-plan'
     if (!isStale && !mayComeOfOldTypes(error)) throw error
     // The error has ended the transaction.
-    if (this.#transaction.isOpen) {
-      this.#namesBySql.delete(query.sql)
-      throw error
-    }
-    if (isStale) this.#namesBySql.delete(query.sql)
+    const { isOpen } = this.#transaction
+    if (isStale || isOpen) this.#namesBySql.delete(query.sql)
+    if (isOpen) throw error
     const result = await this.#run(query, options)
     this.#namesBySql.delete(query.sql)
     return result

@@ -68,12 +68,17 @@ export interface EncodingPlan {
   readonly notSmaller: EncodedHead
 }
 
-export function requestHead(request: CompressibleRequest): Pick<CompressibleHead, 'method' | 'acceptEncoding'> {
-  return { method: request.method, acceptEncoding: requestHeader(request, 'accept-encoding') }
+export function requestHead(
+  request: CompressibleRequest,
+): Pick<ConditionalHead, 'method' | 'acceptEncoding' | 'ifNoneMatch'> {
+  return {
+    method: request.method,
+    acceptEncoding: requestHeader(request, 'accept-encoding'),
+    ifNoneMatch: requestHeader(request, 'if-none-match'),
+  }
 }
 
-/** @param name - in lower case */
-export function requestHeader({ headers }: CompressibleRequest, name: string): string | null | undefined {
+function requestHeader({ headers }: CompressibleRequest, name: string): string | null | undefined {
   const value = isHeaders(headers) ? headers.get(name) : headers[name]
   return typeof value === 'object' ? value?.join(', ') : value
 }

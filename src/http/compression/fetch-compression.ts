@@ -3,13 +3,7 @@ import { nodeStream } from '../../shared/platform/builtins.ts'
 import { readReady } from '../ready-body.ts'
 import type { OnEncoded } from './codecs.ts'
 import type { ResponseCompressor } from './compressor.ts'
-import {
-  type CompressibleRequest,
-  declaredLength,
-  type EncodedHead,
-  requestHead,
-  requestHeader,
-} from './encoding-plan.ts'
+import { type CompressibleRequest, declaredLength, type EncodedHead, requestHead } from './encoding-plan.ts'
 
 /** Encodes the body of a response in a coding that the client accepts; returns the same response if nothing changes. */
 export async function compressFetchResponse(
@@ -19,12 +13,7 @@ export async function compressFetchResponse(
   onEncoded?: OnEncoded,
 ): Promise<Response> {
   const { status, headers } = response
-  const head = {
-    ...requestHead(request),
-    ifNoneMatch: status === 304 ? requestHeader(request, 'if-none-match') : undefined,
-    status,
-    header: (name: string) => headers.get(name),
-  }
+  const head = { ...requestHead(request), status, header: (name: string) => headers.get(name) }
   const plan = compressor.plan(head, declaredLength(head))
   if (!('coding' in plan)) return withHead(response, plan)
   // Not read before: Bun would forget the type of a text.

@@ -3,7 +3,7 @@ import { intercept } from '../node-response/intercept.ts'
 import { beforeHead, replaceMethods } from '../node-response/response-head.ts'
 import type { OnEncoded } from './codecs.ts'
 import { byteLength, type EncodedBody, type ResponseCompressor, whenReady } from './compressor.ts'
-import { type CompressibleHead, declaredLength, type EncodedHead } from './encoding-plan.ts'
+import { type CompressibleHead, declaredLength, type EncodedHead, requestHead } from './encoding-plan.ts'
 
 /**
  * Compresses what the handler of a request sends through Node's response, in one piece or in many.
@@ -18,10 +18,10 @@ export function compressNodeResponse(
   onEncoded?: OnEncoded | undefined,
 ): void {
   // The response cache hides conditions from the handler.
-  const { 'accept-encoding': acceptEncoding, 'if-none-match': ifNoneMatch } = request.headers
+  const { acceptEncoding, ifNoneMatch } = requestHead(request)
   const head = () => ({
     method: request.method,
-    acceptEncoding: acceptEncoding as string | undefined,
+    acceptEncoding,
     ifNoneMatch,
     status: response.statusCode,
     header: (name: string) => response.getHeader(name),
@@ -37,7 +37,7 @@ export function compressNodeResponse(
   let flush = () => {}
   replaceMethods(response, { flush: () => flush() })
   // This client never gets an encoded body, so only the head can change.
-  if (compressor.negotiate(acceptEncoding as string | undefined).encoding === 'identity') {
+  if (compressor.negotiate(acceptEncoding).encoding === 'identity') {
     beforeHead(response, () => (isOff() ? noChange : (compressor.plan(head(), undefined) as EncodedHead)))
     return
   }

@@ -2,7 +2,7 @@ import { pipeline, Readable } from 'node:stream'
 import { LatePayload, type Reply } from '../payload-hook.ts'
 import type { OnEncoded } from './codecs.ts'
 import type { Compressor, EncodedBody } from './compressor.ts'
-import type { EncodedHead } from './encoding-plan.ts'
+import { type EncodedHead, requestHead } from './encoding-plan.ts'
 
 interface ReplyRequest {
   readonly method: string
@@ -27,9 +27,7 @@ export function compressPayload(
   const payload = unwrapResponse(given, reply)
   undoEncoding(reply)
   const head = {
-    method: request.method,
-    acceptEncoding: request.headers['accept-encoding'] as string | undefined,
-    ifNoneMatch: request.headers['if-none-match'] as string | undefined,
+    ...requestHead(request),
     status: reply.statusCode,
     header: (name: string) => reply.getHeader(name) as string | undefined,
   }

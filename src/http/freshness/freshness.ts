@@ -131,7 +131,7 @@ export function createFreshness<Request>(
       return learned
     }
     const tagOf = async (answer: GivenAnswer) => {
-      if (validatorFault(answer) !== undefined || mayBeStopped(false)) return undefined
+      if (validatorFault(answer) !== undefined || mayBeStopped()) return undefined
       const tags = named ?? [...(reads as Reads).tags].sort()
       if (reads !== undefined) {
         const fault = readFault(reads)
@@ -150,7 +150,7 @@ export function createFreshness<Request>(
     return {
       vary: settings.vary,
       finishEarly(answer) {
-        if (named === undefined || validatorFault(answer) !== undefined || mayBeStopped(false)) return undefined
+        if (named === undefined || validatorFault(answer) !== undefined || mayBeStopped()) return undefined
         return entityTag(name, learn(answer, named).varied, named, before)
       },
       // The cache may be closed.

@@ -34,7 +34,7 @@ export function detachedExchange(
   const response = new ServerResponse(request)
   // For handlers that use `response.socket`. `assignSocket` would also send the answer to it.
   Object.assign(response, { socket })
-  // Once, as Node emits it: whoever counts requests counts this one's end.
+  // Node emits `close` once. With a second one, the end of this request would be counted twice.
   let isClosed = false
   const close = () => {
     if (!isClosed) response.emit('close')

@@ -62,7 +62,7 @@ export function requestScope(): RequestScope | undefined {
  * Whether the handler that runs may have been stopped, because its deadline has passed or its client has left. It then gives an
  * error, or less than its answer.
  */
-export function mayBeStopped(hasError: boolean): boolean {
+export function mayBeStopped(hasError = false): boolean {
   const scope = enteredScope()?.request
   return scope?.isAbandoned === true && (hasError || scope.hasSignal)
 }

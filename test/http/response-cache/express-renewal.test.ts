@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import express from 'express'
 import express4 from 'express4'
-import { createCache, PerformanceMonitor, requestScope } from 'posthaste'
+import { type CacheOptions, createCache, PerformanceMonitor, requestScope } from 'posthaste'
 import { cacheResponses, monitorRequests, shedLoad } from 'posthaste/express'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { listen } from '../../support/listen.ts'
@@ -115,24 +115,33 @@ describe.each<[version: string, create: () => express.Express]>([
     expect(monitor.snapshot().requests).toMatchObject({ total: 3, inFlight: 0 })
   })
 
-  it('whose handler breaks off its answer in the background is counted once when it ends', async () => {
+  /** Serves an answer that was stored, and has become stale since. The handler is told whether it renews it. */
+  async function becomesStale(
+    handler: (response: express.Response, isRenewing: boolean) => void,
+    options: CacheOptions = {},
+  ) {
     let now = 1_000
-    const cache = createCache({ profiles: { default: { ttl: '1m', stale: '10m' } }, clock: () => now })
+    const cache = createCache({ ...options, profiles: { default: { ttl: '1m', stale: '10m' } }, clock: () => now })
     const monitor = new PerformanceMonitor({ sampleInterval: false })
-    let brokenOff = 0
     const app = create().use(monitorRequests(monitor), shedLoad(monitor, { concurrency: 10 }))
-    app.get('/', cacheResponses(cache), (_request, response) => {
-      if (now === 1_000) return void response.end('whole')
-      response.write('half')
-      response.once('close', () => brokenOff++)
-      response.destroy()
-    })
+    app.get('/', cacheResponses(cache), (_request, response) => handler(response, now > 1_000))
     onTestFinished(() => cache.close())
     onTestFinished(() => monitor.close())
     const port = await listen(createServer(app))
     const get = () => fetch(`http://127.0.0.1:${port}`).then((response) => response.text())
     await get()
     now += 90_000
+    return { monitor, get }
+  }
+
+  it('whose handler breaks off its answer in the background is counted once when it ends', async () => {
+    let brokenOff = 0
+    const { monitor, get } = await becomesStale((response, isRenewing) => {
+      if (!isRenewing) return void response.end('whole')
+      response.write('half')
+      response.once('close', () => brokenOff++)
+      response.destroy()
+    })
 
     expect(await get()).toBe('whole')
     await expect.poll(() => brokenOff).toBe(1)
@@ -142,22 +151,14 @@ describe.each<[version: string, create: () => express.Express]>([
   })
 
   it('whose handler never answers again is not in flight for ever', async () => {
-    let now = 1_000
-    const options = { profiles: { default: { ttl: '1m', stale: '10m' } }, timeouts: { loadHard: '100ms' } } as const
-    const cache = createCache({ ...options, clock: () => now })
-    const monitor = new PerformanceMonitor({ sampleInterval: false })
     const closed: boolean[] = []
-    const app = create().use(monitorRequests(monitor), shedLoad(monitor, { concurrency: 10 }))
-    app.get('/', cacheResponses(cache), (_request, response) => {
-      if (now === 1_000) response.end('the only answer')
-      else response.once('close', () => closed.push(response.writableEnded))
-    })
-    onTestFinished(() => cache.close())
-    onTestFinished(() => monitor.close())
-    const port = await listen(createServer(app))
-    const get = () => fetch(`http://127.0.0.1:${port}`).then((response) => response.text())
-    await get()
-    now += 90_000
+    const { monitor, get } = await becomesStale(
+      (response, isRenewing) => {
+        if (isRenewing) response.once('close', () => closed.push(response.writableEnded))
+        else response.end('the only answer')
+      },
+      { timeouts: { loadHard: '100ms' } },
+    )
 
     expect(await get()).toBe('the only answer')
     await expect.poll(() => closed).toEqual([false])
