@@ -89,6 +89,6 @@ export function guess(key: OperationNode, rest: OperationNode): OperationNode {
 function json(key: OperationNode): OperationNode {
   // MySQL reads the text of a constant as JSON before it knows that no row needs it.
   const value = raw`if(${key} <> concat(${key}), ${key}, null)`
-  const isScalar = raw`json_type(${value}) not in ('ARRAY', 'OBJECT')`
+  const isScalar = raw`json_type(${value}) not in (_ascii'ARRAY', _ascii'OBJECT')`
   return raw`if(${isScalar} and json_extract(concat(${value}), _utf8mb4'$') = json_extract(json_array(${value}), _utf8mb4'$[0]'), concat('j', hex(${key})), '-')`
 }
