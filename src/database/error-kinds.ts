@@ -184,22 +184,29 @@ export const messages: readonly (readonly [RegExp, ErrorKind])[] = [
   [/^(?:queue limit reached|no connections available)\.?$/i, 'too-many-connections'],
   [/^operation timed out for an unknown reason$|^(?:knex: )?timeout acquiring a connection/i, 'too-many-connections'],
   [/^resourcerequest timed out$|^max waitingclients count exceeded$/i, 'too-many-connections'],
-  [/^query_wait_timeout\b|^no more connections allowed/i, 'too-many-connections'],
+  [/^query_wait_timeout\b|^no more connections allowed|^client connections exceeded/i, 'too-many-connections'],
   [/max clients? (?:connections )?reached|^timed-out waiting to acquire database connection/i, 'too-many-connections'],
   [/^could not get connection from the pool/i, 'too-many-connections'],
-  // Connecting: pg; tedious; PgBouncer.
+  [/^(?:\(E\w+\) )?(?:unable to check out \w+ from the pool|max pools count reached)/i, 'too-many-connections'],
+  // Connecting: pg; tedious; PgBouncer; Supavisor.
   [/^timeout expired$|^connection terminated due to connection timeout/i, 'unavailable'],
   [/disconnected before secure TLS connection/i, 'unavailable'],
   [/^failed to connect to .+ in \d+ ?ms/i, 'unavailable'],
   [/^pgbouncer cannot connect to server|^server login has been failing|^client_login_timeout/i, 'unavailable'],
-  [/\b(?:database|pooler) is (?:paused|disabled)$|^pgbouncer is shutting down/i, 'unavailable'],
-  // Running: pg; PgBouncer.
+  [/\b(?:database|pooler) is (?:paused|disabled)$|^(?:pgbouncer is|server) shutting down/i, 'unavailable'],
+  [
+    /^\((?:EPOOLCHECKOUT|ECHECKOUTRETRIES|ESUBSCRIBERETRIES|EPROXYSTARTFAILED|EPROXYSUPERVISORUNAVAILABLE|ECIRCUITBREAKER)\)/,
+    'unavailable',
+  ],
+  [/^\(EAUTHQUERY\) .*(?:connection|timed out)/, 'unavailable'],
+  // Running: pg; PgBouncer; Supavisor.
   [/^query read timeout$|^query_timeout$|^query timeout$/i, 'timeout'],
   [/^connection terminated|not queryable|connection has been discarded|server closed the connection/i, 'connection'],
   [
     /connection is in closed state|^server conn crashed|^client_idle_timeout|^(?:idle )?transaction timeout/i,
     'connection',
   ],
+  [/^admin forced disconnect|^(?:\(E\w+\) )?DbHandler exited/i, 'connection'],
   // SQLite: drivers that pass on only the message.
   [/^(?:SQLITE_BUSY\b.*|database is locked)$/i, 'busy'],
 ]

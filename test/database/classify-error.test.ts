@@ -7,6 +7,7 @@ import { services } from '../support/services.ts'
 
 const message = (text: string, fields: object = {}) => Object.assign(new Error(text), fields)
 const pooler = (text: string) => message(text, { severity: 'FATAL', code: '08P01' })
+const supavisor = (text: string) => message(text, { severity: 'FATAL', code: 'XX000' })
 const mysql = (errno: number, text = '') => message(text, { errno, sqlState: 'HY000', code: 'ER_X' })
 const socket = (code: string, syscall: string) => message(`${syscall} ${code}`, { code, syscall, errno: -1 })
 
@@ -22,6 +23,29 @@ describe('classifyError of drivers, poolers and proxies', () => {
     [pooler('server login has been failing, try again later (server_login_retry)'), 'unavailable', 'after-delay'],
     [pooler('server conn crashed?'), 'connection', 'statement-if-idempotent'],
     [pooler('query_timeout'), 'timeout', 'no'],
+    [pooler('client connections exceeded (max_db_client_connections)'), 'too-many-connections', 'after-delay'],
+    [pooler('server shutting down'), 'unavailable', 'after-delay'],
+    [pooler('admin forced disconnect'), 'connection', 'statement-if-idempotent'],
+    [supavisor('Unable to check out process from the pool due to timeout'), 'too-many-connections', 'after-delay'],
+    [
+      supavisor('(ECHECKOUTTIMEOUT) unable to check out connection from the pool after 60000ms in Session mode'),
+      'too-many-connections',
+      'after-delay',
+    ],
+    [supavisor('(EMAXPOOLSREACHED) max pools count reached'), 'too-many-connections', 'after-delay'],
+    [supavisor('(EPOOLCHECKOUT) pool checkout failed: :noproc'), 'unavailable', 'after-delay'],
+    [supavisor('(ECIRCUITBREAKER) too many failed attempts to connect to the database'), 'unavailable', 'after-delay'],
+    [
+      supavisor('(EAUTHQUERY) authentication query failed: connection to database not available'),
+      'unavailable',
+      'after-delay',
+    ],
+    [supavisor('(EAUTHQUERY) user not found in the database'), 'other', 'no'],
+    [
+      supavisor('(EDBHANDLEREXITED) DbHandler exited. Check logs for more information'),
+      'connection',
+      'statement-if-idempotent',
+    ],
     [message('MaxClientsInSessionMode: max clients reached', { code: 'XX000' }), 'too-many-connections', 'after-delay'],
     [message('Timed-out waiting to acquire database connection'), 'too-many-connections', 'after-delay'],
     [message('terminating connection', { severity: 'FATAL', code: '25P04' }), 'connection', 'statement-if-idempotent'],
