@@ -34,11 +34,10 @@ export interface ErrorClass {
  */
 export function classifyError(error: unknown, dialect?: SqlDialect): ErrorClass {
   if (dialect !== undefined) expectOneOf(dialect, 'dialect', ['postgres', 'mysql', 'sqlite', 'mssql'])
-  for (const one of chainOf(error)) {
-    const kind = kindOf(one, dialect)
-    if (kind !== 'other') return classes[kind]
-  }
-  return classes.other
+  const kinds = chainOf(error).map((one) => kindOf(one, dialect))
+  // Whatever else has failed, what may have been committed must not run again.
+  if (kinds.includes('ambiguous-commit')) return classes['ambiguous-commit']
+  return classes[kinds.find((kind) => kind !== 'other') ?? 'other']
 }
 
 const maxChain = 20

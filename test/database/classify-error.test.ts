@@ -1,6 +1,6 @@
 import { createConnection, createPool } from 'mysql2'
 import pg from 'pg'
-import { classifyError, PoolTimeoutError, QueryTimeoutError } from 'posthaste'
+import { CommitAmbiguousError, classifyError, PoolTimeoutError, QueryTimeoutError } from 'posthaste'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { findBinary, freePort, hasPgbouncer, type Server, startPgbouncer, startPostgres } from '../support/servers.ts'
 import { services } from '../support/services.ts'
@@ -9,6 +9,7 @@ const message = (text: string, fields: object = {}) => Object.assign(new Error(t
 const pooler = (text: string) => message(text, { severity: 'FATAL', code: '08P01' })
 const supavisor = (text: string) => message(text, { severity: 'FATAL', code: 'XX000' })
 const mysql = (errno: number, text = '') => message(text, { errno, sqlState: 'HY000', code: 'ER_X' })
+const lostInCommit = new CommitAmbiguousError('lost', { cause: { code: '57P01', severity: 'FATAL' } })
 const socket = (code: string, syscall: string) => message(`${syscall} ${code}`, { code, syscall, errno: -1 })
 
 describe('classifyError of drivers, poolers and proxies', () => {
@@ -89,6 +90,7 @@ describe('classifyError of drivers, poolers and proxies', () => {
       'transaction',
     ],
     [new AggregateError([socket('ECONNREFUSED', 'connect')]), 'unavailable', 'after-delay'],
+    [new AggregateError([message('', { code: '40P01', severity: 'ERROR' }), lostInCommit]), 'ambiguous-commit', 'no'],
     // Node tries each address of a host. The error of all has the code of the first, and does not say that it was connecting.
     [
       Object.assign(new AggregateError([socket('ETIMEDOUT', 'connect'), socket('ETIMEDOUT', 'connect')]), {
