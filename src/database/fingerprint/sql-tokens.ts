@@ -22,6 +22,9 @@ export interface Token {
 export function tokenize(sql: string, dialect: SqlDialect | undefined): Token[] {
   const tokens: Token[] = []
   const pattern = dialect === 'mysql' ? mysqlPattern : standardPattern
+  const nestsComments = dialect !== 'mysql' && dialect !== 'sqlite'
+  // Beside `$1`, PostgreSQL's `?`, `?|` and `?&` are operators of JSON.
+  const isNumbered = dialect === 'postgres' && /\$\d/.test(sql)
   let isSpaced = false
   let unnumbered = 0
   pattern.lastIndex = 0
@@ -29,11 +32,11 @@ export function tokenize(sql: string, dialect: SqlDialect | undefined): Token[] 
     const [text] = match
     const groups = match.groups as Record<string, string | undefined>
     if (groups.comment !== undefined || groups.space !== undefined) {
-      if (groups.comment !== undefined) pattern.lastIndex = endOfComment(sql, match.index)
+      if (groups.comment !== undefined) pattern.lastIndex = endOfComment(sql, match.index, nestsComments)
       isSpaced = true
       continue
     }
-    const kind = kinds.find((one) => groups[one] !== undefined) as Token['kind']
+    const kind = isNumbered && text === '?' ? 'sign' : (kinds.find((one) => groups[one] !== undefined) as Token['kind'])
     let parameters: readonly number[] = none
     if (kind === 'list' || kind === 'placeholder') {
       parameters = (text.match(placeholderPattern) as string[]).map((one) =>
@@ -66,10 +69,10 @@ const standardPattern = /* @__PURE__ */ (() =>
     name: String.raw`"(?:[^"]|"")*(?:"|$)|\x60[^\x60]*(?:\x60|$)`,
   }))()
 
-/** In MySQL a backslash escapes, double quotes hold texts, and `#` starts a comment. */
+/** In MySQL a backslash escapes, double quotes hold texts, `#` starts a comment, and `--` only with a space behind it. */
 const mysqlPattern = /* @__PURE__ */ (() =>
   patternOf({
-    comment: String.raw`--|#|/\*`,
+    comment: String.raw`--(?!\S)|#|/\*`,
     literal: String.raw`[bx]?${escapedText}|"(?:[^"\\]|\\[\s\S]|"")*(?:"|$)|${number}`,
     name: String.raw`\x60[^\x60]*(?:\x60|$)`,
   }))()
@@ -90,18 +93,15 @@ function patternOf({ comment, literal, name }: Readonly<Record<'comment' | 'lite
   return new RegExp(groups.join('|'), 'gi')
 }
 
-/**
- * The end of a comment. `/*` comments can be nested in PostgreSQL. In other databases they are read as nested too, which
- * loses nothing that matters.
- */
-function endOfComment(sql: string, start: number): number {
+/** @param nests - whether a `/*` comment may hold others, as in PostgreSQL and SQL Server */
+function endOfComment(sql: string, start: number, nests: boolean): number {
   if (sql[start] !== '/') {
     const end = sql.indexOf('\n', start)
     return end === -1 ? sql.length : end
   }
-  const edge = /\/\*|\*\//g
-  edge.lastIndex = start
-  let depth = 0
+  const edge = nests ? /\/\*|\*\//g : /\*\//g
+  edge.lastIndex = start + 2
+  let depth = 1
   for (let match = edge.exec(sql); match !== null; match = edge.exec(sql)) {
     depth += match[0] === '/*' ? 1 : -1
     if (depth === 0) return edge.lastIndex

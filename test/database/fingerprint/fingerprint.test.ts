@@ -124,5 +124,11 @@ describe('the fingerprint of a statement', () => {
     const expected = 'select * from `t` where a = ? and b = ? on duplicate key update a = values(a)'
     const sql = "select * from `t` # '\n where a = \"x\\\"y\" and b = '\\'' on duplicate key update a = values(a)"
     expect(shape(sql, 'mysql')).toBe(expected)
+    expect(shape("select 5--1 from t -- it's\n where a--1", 'mysql')).toBe('select ?--? from t where a--?')
+  })
+
+  it.each(['mysql', 'sqlite'] as const)('ends a comment of %s at the first end', (dialect) => {
+    expect(shape('/* GET /files/* */ select * from t', dialect)).toBe('select * from t')
+    expect(shape('select * from t /* GET /files/* */ where a = 1', dialect)).toBe('select * from t where a = ?')
   })
 })

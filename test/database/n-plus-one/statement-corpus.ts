@@ -233,6 +233,12 @@ export const corpus: readonly CorpusEntry[] = [
     'pages by a bound that stands first': (_, run) => sql`select * from posts where ${run} < id order by id limit 10`,
     'pages by a bound of another name': (_, run) =>
       sql`select p.id as post_id from posts p where p.id > ${run} order by post_id limit 10`,
+    'pages of the rows whose JSON has a key': (_, run) =>
+      sql`select * from settings where id > ${run} and value ? ${'theme'} order by id limit ${10}`,
+    'pages of the rows whose JSON has one of some keys': (_, run) =>
+      sql`select * from settings where id > ${run} and value ?| ${['theme']} order by id limit 10`,
+    'pages of the rows whose JSON has all of some keys': (_, run) =>
+      sql`select * from settings where org_id = ${1} and value ?& ${['theme']} order by id limit 10 offset ${run * 10}`,
     'pages by an offset in the text': (_, run) =>
       sql`select * from posts order by id limit 10 offset ${sql.lit(run * 10)}`,
   }),
