@@ -1,4 +1,5 @@
 import type { CompiledQuery } from 'kysely'
+import { nodeCrypto } from '../../shared/platform/builtins.ts'
 import type { SqlDialect } from '../../shared/sql/statement.ts'
 import { hasUnknownTables } from '../../shared/sql/unknown-tables.ts'
 import { fingerprint } from '../fingerprint/fingerprint.ts'
@@ -36,6 +37,10 @@ export interface Statement {
 }
 
 const lengthSlots = 512
+/** How many characters of SQL are kept. Inserts of many rows have hundreds of thousands. */
+const maxLength = 5_000_000
+/** Longer literals are kept as their hash. */
+const longestLiterals = 200
 
 /** With one of these words, as in `select … into` and `with moved as (delete …)`, a SELECT may change something. */
 const writingWords: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge', 'into'])
@@ -44,8 +49,8 @@ const writingWords: ReadonlySet<string> = new Set(['insert', 'update', 'delete',
 export class QueryStatistics {
   readonly #dialect: SqlDialect | undefined
   readonly #maxShapes: number
-  readonly #statementsBySql = new Map<string, Statement>()
-  readonly #rawBySql = new Map<string, Statement>()
+  readonly #statements: KeptStatements
+  readonly #rawStatements: KeptStatements
   readonly #shapesByText = new Map<string, ShapeStatistics>()
   readonly #overflow = new ShapeStatistics({ text: '(overflow)', operation: 'other', tables: [], writes: [] })
   /** The latest statement of each length. */
@@ -54,6 +59,12 @@ export class QueryStatistics {
   constructor(dialect?: SqlDialect, maxShapes = 500) {
     this.#dialect = dialect
     this.#maxShapes = maxShapes
+    const forget = (statement: Statement) => {
+      const slot = statement.sql.length % lengthSlots
+      if (this.#latestByLength[slot] === statement) this.#latestByLength[slot] = undefined
+    }
+    this.#statements = new KeptStatements(maxShapes * 4, forget)
+    this.#rawStatements = new KeptStatements(maxShapes * 4, forget)
   }
 
   statementOf(query: CompiledQuery): Statement {
@@ -64,7 +75,7 @@ export class QueryStatistics {
     const likely = this.#latestByLength[length % lengthSlots]
     if (likely !== undefined && likely.sql === query.sql && likely.isRaw === isRaw && !likely.shape.isEvicted)
       return likely
-    const known = (isRaw ? this.#rawBySql : this.#statementsBySql).get(query.sql)
+    const known = (isRaw ? this.#rawStatements : this.#statements).get(query.sql)
     const statement = known === undefined || known.shape.isEvicted ? this.#add(query) : known
     this.#latestByLength[length % lengthSlots] = statement
     return statement
@@ -103,16 +114,8 @@ export class QueryStatistics {
       control: transactionControl(text),
       commitsFirst: commitsImplicitly(text, this.#dialect),
     }
-    // Comments and `in` lists of every length make more and more texts, so the oldest is dropped. It is analysed again if
-    // it returns.
-    const statements = isRaw ? this.#rawBySql : this.#statementsBySql
-    if (statements.size >= this.#maxShapes * 4) {
-      for (const oldest of statements.keys()) {
-        statements.delete(oldest)
-        break
-      }
-    }
-    statements.set(sql, statement)
+    const statements = isRaw ? this.#rawStatements : this.#statements
+    statements.add(statement)
     return statement
   }
 
@@ -140,6 +143,40 @@ export class QueryStatistics {
   }
 }
 
+/**
+ * Statements by their SQL. Comments and `in` lists of every length make more and more texts, so the oldest are dropped. They
+ * are analysed again if they return.
+ */
+class KeptStatements {
+  readonly #max: number
+  readonly #onDropped: (statement: Statement) => void
+  readonly #statementsBySql = new Map<string, Statement>()
+  #length = 0
+
+  constructor(max: number, onDropped: (statement: Statement) => void) {
+    this.#max = max
+    this.#onDropped = onDropped
+  }
+
+  get(sql: string): Statement | undefined {
+    return this.#statementsBySql.get(sql)
+  }
+
+  add(statement: Statement): void {
+    if (!this.#statementsBySql.has(statement.sql)) this.#length += statement.sql.length
+    this.#statementsBySql.set(statement.sql, statement)
+    if (this.#statementsBySql.size <= this.#max && this.#length <= maxLength) return
+    for (const [sql, oldest] of this.#statementsBySql) {
+      if (this.#statementsBySql.size <= this.#max && this.#length <= maxLength) break
+      this.#statementsBySql.delete(sql)
+      this.#length -= sql.length
+      this.#onDropped(oldest)
+    }
+  }
+}
+
 function joined(literals: readonly string[]): string | undefined {
-  return literals.length === 0 ? undefined : literals.join('\0')
+  if (literals.length === 0) return undefined
+  const text = literals.join('\0')
+  return text.length > longestLiterals ? nodeCrypto().hash('sha256', text) : text
 }
