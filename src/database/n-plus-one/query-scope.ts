@@ -38,6 +38,9 @@ export interface QueryScopeOptions {
 
 const queryScopeOptions: OptionKinds<QueryScopeOptions> = { maxQueries: 'own', signal: 'signal', deadline: 'own' }
 
+/** How many shapes a scope watches. The oldest makes room for a new one. */
+const maxShapes = 500
+
 /** The queries of one request, job or test. */
 export class QueryScope implements ScopeOfRequest {
   /** The request scope of the scope around it, unless this scope has its own. */
@@ -50,7 +53,7 @@ export class QueryScope implements ScopeOfRequest {
   #hasClaimedBudgetFinding = false
   /** Open transactions of each instrumented `Kysely`. */
   #transactionsByOwner: Map<object, number> | undefined
-  #findings: (() => NPlusOne)[] | undefined
+  #firstFinding: (() => NPlusOne) | undefined
   readonly #repeatedByShape = new Map<ShapeStatistics, RepeatedQuery>()
   #reportsAtEnd: (() => void)[] | undefined
   #hasEnded = false
@@ -83,7 +86,7 @@ export class QueryScope implements ScopeOfRequest {
 
   /** The first finding of this scope and its nested scopes. */
   firstFinding(): NPlusOne | undefined {
-    return this.#findings?.[0]?.()
+    return this.#firstFinding?.()
   }
 
   /** Counts a query in this scope and the scopes around it. */
@@ -104,6 +107,13 @@ export class QueryScope implements ScopeOfRequest {
   }
 
   addRepeatedQuery(repeated: RepeatedQuery): RepeatedQuery {
+    // The scope of a worker may last as long as its process.
+    if (this.#repeatedByShape.size >= maxShapes) {
+      for (const oldest of this.#repeatedByShape.keys()) {
+        this.#repeatedByShape.delete(oldest)
+        break
+      }
+    }
     this.#repeatedByShape.set(repeated.shape, repeated)
     return repeated
   }
@@ -125,8 +135,7 @@ export class QueryScope implements ScopeOfRequest {
    */
   addFinding(finding: () => NPlusOne, report: () => void): void {
     for (let scope: QueryScope | undefined = this; scope !== undefined; scope = scope.#parent) {
-      scope.#findings ??= []
-      scope.#findings.push(finding)
+      scope.#firstFinding ??= finding
     }
     this.#reportsAtEnd ??= []
     this.#reportsAtEnd.push(report)

@@ -1,6 +1,8 @@
+import { sql } from 'kysely'
 import { withQueryScope } from 'posthaste'
 import { describe, expect, it } from 'vitest'
 import { openQueryScope } from '../../../src/database/n-plus-one/query-scope.ts'
+import { collectGarbage } from '../../support/collect-garbage.ts'
 import { openSqlite } from '../support/sqlite.ts'
 
 describe('query scopes', () => {
@@ -28,4 +30,26 @@ describe('query scopes', () => {
     await expect(withQueryScope('async', () => Promise.reject(new Error('no')))).rejects.toThrow('no')
     expect(() => withQueryScope('bad', () => 1, { maxQueries: -1 })).toThrow('Expected `maxQueries`')
   })
+
+  it('keep the queries of a bounded number of shapes, as in a job that never ends', async () => {
+    const db = openSqlite()
+    const size = 100_000
+    const run = (number: number) => {
+      const text = Buffer.alloc(size, `${number} `).toString('latin1')
+      return sql`select ${sql.ref(`name`)} as ${sql.ref(`n${number}`)} from users where name = ${text}`.execute(db)
+    }
+    const grown = await withQueryScope('worker', async () => {
+      for (let number = 0; number < 10; number += 1) await run(number)
+      const before = heapUsed()
+      for (let number = 0; number < 1_500; number += 1) await run(number)
+      return heapUsed() - before
+    })
+    expect(grown).toBeLessThan(700 * size)
+    await db.destroy()
+  })
 })
+
+function heapUsed(): number {
+  collectGarbage()
+  return process.memoryUsage().heapUsed
+}
