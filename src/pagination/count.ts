@@ -11,7 +11,7 @@ import { firstStepOf } from '../shared/index-advice/mysql-plan-tree.ts'
 import { type QueryNode, someNode } from '../shared/sql/query-tree.ts'
 import type { SqlDialect } from '../shared/sql/statement.ts'
 import { expectQuery } from './call-options.ts'
-import { endClause, isAggregated } from './seek/clauses.ts'
+import { endClause, isAggregated, withoutComments } from './seek/clauses.ts'
 import { asTable } from './seek/grouped-query.ts'
 import { QueryRunner, untyped } from './seek/query-runner.ts'
 import { rawText, sqlText, withLimit, withOnlyColumn } from './seek/sql-nodes.ts'
@@ -113,7 +113,10 @@ function callsOf({ selections = [] }: SelectQueryNode): SelectionNode[] {
 
 /** The name of a function in raw SQL may be a node of its own, such as `sql.id(name)`: `rawText` writes that as `?`. */
 function mayCall(node: QueryNode): boolean {
-  return node.kind === 'FunctionNode' || (node.kind === 'RawNode' && /[\w"`\]?]\s*\(/.test(rawText(node as never)))
+  return (
+    node.kind === 'FunctionNode' ||
+    (node.kind === 'RawNode' && /[\w"`\]?]\s*\(/.test(withoutComments(rawText(node as never))))
+  )
 }
 
 /** The number of rows that the planner expects; `undefined` where no plan says it. */
