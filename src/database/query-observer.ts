@@ -1,6 +1,7 @@
 // The global `performance` is a getter. Calling it costs a quarter of reading the clock.
 import { performance } from 'node:perf_hooks'
 import type { CompiledQuery } from 'kysely'
+import { notify } from '../shared/rejections.ts'
 import { wait } from '../shared/scope/wait-names.ts'
 import { holdLoop } from '../shared/scope/waits.ts'
 import type { SqlDialect } from '../shared/sql/statement.ts'
@@ -129,11 +130,4 @@ function eventOf(
 function joinedOf(query: CompiledQuery): { readonly lookups?: number } {
   const lookups = lookupsOf(query)
   return lookups === undefined ? {} : { lookups: lookups.length }
-}
-
-/** An error in a listener must not fail the query. */
-function notify<Event>(listener: (event: Event) => void, event: Event): void {
-  try {
-    listener(event)
-  } catch {}
 }

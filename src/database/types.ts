@@ -281,7 +281,7 @@ export interface InstrumentOptions {
   readonly onQuery?: ((event: QueryEvent) => void) | undefined
   /** Called after every slow query, before its `plan` is known. Errors that it throws are ignored. */
   readonly onSlow?: ((query: SlowQuery) => void) | undefined
-  /** Called for each pattern when its scope ends, or at once if the scope has ended. */
+  /** Called for each pattern when its scope ends, or at once if the scope has ended. Errors that it throws are ignored. */
   readonly onNPlusOne?: ((finding: NPlusOne) => void) | undefined
   /** Receives warnings. @defaultValue `process.emitWarning` */
   readonly onWarn?: OnWarn | undefined

@@ -1,5 +1,5 @@
 import { expectFunction } from './arguments.ts'
-import { watchRejection } from './rejections.ts'
+import { notify } from './rejections.ts'
 
 /** Calls listeners by event name. An error of a listener reaches neither the other listeners nor the caller of `emit`. */
 export class Emitter<Events extends object> {
@@ -39,11 +39,7 @@ export class Emitter<Events extends object> {
     // A copy: a listener that is added meanwhile waits for the next event. Otherwise one that adds itself again would never end.
     for (const listener of [...listeners]) {
       if (!listeners.has(listener)) continue
-      try {
-        watchRejection((listener as (event: Events[Name]) => unknown)(event), this.#onError)
-      } catch (error) {
-        this.#onError(error)
-      }
+      notify(listener as (event: Events[Name]) => unknown, event, this.#onError)
     }
   }
 

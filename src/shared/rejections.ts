@@ -9,3 +9,16 @@ export function watchRejection(returned: unknown, onRejected: (error: unknown) =
   returned.catch(onRejected)
   return true
 }
+
+/** Calls a user's listener. Its error, thrown or rejected, must not fail the work that it hears of, or end the process. */
+export function notify<Event>(
+  listener: (event: Event) => unknown,
+  event: Event,
+  onError: (error: unknown) => void = () => {},
+): void {
+  try {
+    watchRejection(listener(event), onError)
+  } catch (error) {
+    onError(error)
+  }
+}

@@ -1,4 +1,4 @@
-import { watchRejection } from './rejections.ts'
+import { notify } from './rejections.ts'
 
 /** A warning: something works, but not as well as it could. */
 export interface Warning {
@@ -22,11 +22,7 @@ export function createWarner(onWarn: OnWarn = emitWarning): OnWarn {
       const thrown = error instanceof Error ? error.message : String(error)
       emitWarning({ ...warning, message: `${warning.message} (\`onWarn\` threw: ${thrown})` })
     }
-    try {
-      watchRejection(onWarn(warning), onError)
-    } catch (error) {
-      onError(error)
-    }
+    notify(onWarn, warning, onError)
   }
 }
 

@@ -27,6 +27,7 @@ import { QueryStatistics } from '../../src/database/statistics/query-statistics.
 import { proveOnSqlite } from '../../src/shared/index-advice/sqlite-proof.ts'
 import { collectGarbage } from '../support/collect-garbage.ts'
 import { openSqlite } from './support/sqlite.ts'
+import { uncaughtDuring } from './support/uncaught.ts'
 
 function watched() {
   const events: QueryEvent[] = []
@@ -209,17 +210,35 @@ describe('instrument', () => {
     for (const db of [one, other]) await db.destroy()
   })
 
-  it('ignores what a listener throws', async () => {
+  it.each([
+    [
+      'throws',
+      () => {
+        throw new Error('listener')
+      },
+    ],
+    ['rejects with', () => Promise.reject(new Error('listener'))],
+  ])('ignores what a listener %s', async (_name, fail) => {
+    const heard: string[] = []
+    const listener = (name: string) => () => {
+      heard.push(name)
+      return fail()
+    }
     const db = openSqlite({
       slow: '0ms',
-      onQuery: () => {
-        throw new Error('listener')
-      },
-      onSlow: () => {
-        throw new Error('listener')
-      },
+      nPlusOne: { threshold: 2 },
+      onQuery: listener('query'),
+      onSlow: listener('slow'),
+      onNPlusOne: listener('n+1'),
     })
-    expect(await db.selectFrom('users').selectAll().execute()).toHaveLength(10)
+    const read = (id: number) => db.selectFrom('users').selectAll().where('id', '=', id).execute()
+    const uncaught = await uncaughtDuring(() =>
+      withQueryScope('job', async () => {
+        for (const id of [1, 2]) expect(await read(id)).toHaveLength(1)
+      }),
+    )
+    expect(heard).toEqual(['slow', 'query', 'slow', 'query', 'n+1'])
+    expect(uncaught).toEqual([])
   })
 
   it('gives the monitor the durations and the report', async () => {

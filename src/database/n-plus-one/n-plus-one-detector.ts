@@ -1,5 +1,6 @@
 import type { CompiledQuery } from 'kysely'
 import { expectOneOf, expectOptions, expectWholeNumber } from '../../shared/arguments.ts'
+import { notify } from '../../shared/rejections.ts'
 import { isIntendedQuery, type SqlDialect } from '../../shared/sql/statement.ts'
 import type { OnWarn } from '../../shared/warnings.ts'
 import { formatCallSite } from '../call-site.ts'
@@ -95,7 +96,7 @@ export class NPlusOneDetector {
     if (this.#findings.length > maxFindings) this.#findings.shift()
     scope.addFinding(finding, () => {
       if (this.#mode === 'silent') return
-      if (this.#onNPlusOne !== undefined) this.#onNPlusOne(finding())
+      if (this.#onNPlusOne !== undefined) notify(this.#onNPlusOne, finding())
       else this.#onWarn({ code: 'N_PLUS_ONE', message: findingMessage(finding()) })
     })
   }

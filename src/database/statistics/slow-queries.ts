@@ -1,5 +1,6 @@
 import type { CompiledQuery } from 'kysely'
 import { RecentMap } from '../../shared/recent-map.ts'
+import { notify } from '../../shared/rejections.ts'
 import type { SlowQuery } from '../types.ts'
 import type { ShapeStatistics } from './shape-statistics.ts'
 
@@ -29,11 +30,7 @@ export class SlowQueries {
     if (this.#queries.length > maxSlowQueries) this.#queries.pop()
     // Counts as a use, which keeps the plan.
     this.#plansByShape.get(shape.text)
-    try {
-      this.#onSlow?.(slow)
-    } catch {
-      // An error in a listener must not fail the query.
-    }
+    if (this.#onSlow !== undefined) notify(this.#onSlow, slow)
     void this.#explain?.(query, shape).then((plan) => {
       if (plan !== undefined) this.#plansByShape.set(shape.text, plan)
     })
