@@ -57,23 +57,26 @@ const none: readonly number[] = []
 
 const placeholderPattern = /\$\d+|@\d+|\?\d*/g
 
-/** A text that is never closed reaches to the end, so that no part of it is shown. */
-const standardText = "[bx]?'(?:[^']|'')*(?:'|$)"
-const escapedText = String.raw`'(?:[^'\\]|\\[\s\S]|'')*(?:'|$)`
+/**
+ * A text that is never closed reaches to the end, so that no part of it is shown. Each run of plain letters is one step of
+ * the pattern: with a step for each letter, a text of 16 MB would overflow the stack.
+ */
+const standardText = "[bx]?'[^']*(?:''[^']*)*(?:'|$)"
+const escapedText = String.raw`'[^'\\]*(?:(?:\\[\s\S]|'')[^'\\]*)*(?:'|$)`
 const number = String.raw`0x[\da-f]+|(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?`
 
 const standardPattern = /* @__PURE__ */ (() =>
   patternOf({
     comment: String.raw`--|/\*`,
     literal: String.raw`e${escapedText}|${standardText}|\$(?<tag>[a-z_]\w*|)\$[\s\S]*?(?:\$\k<tag>\$|$)|${number}`,
-    name: String.raw`"(?:[^"]|"")*(?:"|$)|\x60[^\x60]*(?:\x60|$)`,
+    name: String.raw`"[^"]*(?:""[^"]*)*(?:"|$)|\x60[^\x60]*(?:\x60|$)`,
   }))()
 
 /** In MySQL a backslash escapes, double quotes hold texts, `#` starts a comment, and `--` only with a space behind it. */
 const mysqlPattern = /* @__PURE__ */ (() =>
   patternOf({
     comment: String.raw`--(?!\S)|#|/\*`,
-    literal: String.raw`[bx]?${escapedText}|"(?:[^"\\]|\\[\s\S]|"")*(?:"|$)|${number}`,
+    literal: String.raw`[bx]?${escapedText}|"[^"\\]*(?:(?:\\[\s\S]|"")[^"\\]*)*(?:"|$)|${number}`,
     name: String.raw`\x60[^\x60]*(?:\x60|$)`,
   }))()
 

@@ -120,6 +120,14 @@ describe('the fingerprint of a statement', () => {
     expect(shape(sql)).toBe(expected)
   })
 
+  it.each(['postgres', 'mysql'] as const)('reads texts of %s as long as a file', (dialect) => {
+    const text = 'x'.repeat(20_000_000)
+    for (const quoted of [`'${text}'`, `e'${text}'`, `'${text}\\'${text}'`, `"${text}"`, `'${text}`]) {
+      expect(shape(`insert into t values (${quoted}`, dialect).length).toBeLessThan(2 * text.length)
+    }
+    expect(shape(`insert into t values ('${text}', 'it''s')`, dialect)).toBe('insert into t values (...)')
+  })
+
   it('follows the rules of MySQL for texts and comments', () => {
     const expected = 'select * from `t` where a = ? and b = ? on duplicate key update a = values(a)'
     const sql = "select * from `t` # '\n where a = \"x\\\"y\" and b = '\\'' on duplicate key update a = values(a)"
