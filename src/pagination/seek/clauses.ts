@@ -122,7 +122,7 @@ export function refuseKey(key: OperationNode): void {
     throw new QueryUnsupportedError('A key has another value in each statement: page by stored values')
   }
   // A text such as `'localtime'` or `'$.current_time'` is a modifier of SQLite or a path of JSON. Only `'now'` is a time.
-  const text = withoutQuoted(withoutComments(wholeText(key)), /^'now'$/i)
+  const text = withoutComments(wholeText(key), (quoted) => (/^'now'$/i.test(quoted) ? quoted : "''"))
   if (currentTime.test(text) && !/[<>=]|\bbetween\b/i.test(text)) {
     throw new QueryUnsupportedError(
       'A key is computed from the current time: page by the stored time, in the other direction',
@@ -164,12 +164,7 @@ function hasTopLevelComma(key: OperationNode): boolean {
 /** Raw SQL without its comments, and with `''` in place of each text and each quoted name; empty for any other expression. */
 export function codeOf(node: OperationNode | undefined): string {
   if (node === undefined || !RawNode.is(node)) return ''
-  return withoutQuoted(withoutComments(rawText(node)))
-}
-
-/** The SQL with `''` in place of each text and each quoted name. */
-function withoutQuoted(sql: string, except?: RegExp): string {
-  return sql.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`/g, (part) => (except?.test(part) ? part : "''"))
+  return withoutComments(rawText(node), () => "''")
 }
 
 export function isDistinct({ distinctOn, frontModifiers }: SelectQueryNode): boolean {
@@ -310,10 +305,11 @@ const termAlone = /* @__PURE__ */ (() => {
   return new RegExp(`^([\\s(+]*)(?:${column}|(\\d+|0x[\\da-f]+))((?:[\\s)]|collate\\s+(?:${name}))*)$`, 'iu')
 })()
 
-export function withoutComments(text: string): string {
-  return text.replaceAll(
+/** @param replace - given each text and each quoted name, what stands there instead */
+export function withoutComments(sql: string, replace: (quoted: string) => string = (quoted) => quoted): string {
+  return sql.replaceAll(
     /(`(?:[^`]|``)*`|"(?:[^"]|"")*"|'(?:[^']|'')*')|--(?=\s|$)[^\n]*|\/\*(?!!).*?\*\//gs,
-    (_part, literal: string | undefined) => literal ?? ' ',
+    (_part, quoted?: string) => (quoted === undefined ? ' ' : replace(quoted)),
   )
 }
 
