@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { Agent, request as send } from 'node:http'
+import { connect } from 'node:net'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, it, onTestFinished } from 'vitest'
@@ -28,6 +29,7 @@ async function startRecipe(): Promise<{ server: ChildProcess; port: number }> {
       "app.get('/work', (_request, response) => void setTimeout(5).then(() => response.end('done')))\nconst server = app.listen(0)",
     ],
     ['setTimeout(10_000)', "new Promise((resolve) => process.once('message', resolve))"],
+    ['setTimeout(30_000', 'setTimeout(100'],
     ['monitor.markStarted()', 'monitor.markStarted(); process.send(server.address().port)'],
   ]
   const code = changes.reduce((text, [from, to]) => {
@@ -96,4 +98,20 @@ it('the recipe for Kubernetes loses no request of clients that keep their connec
   expect(answersWhileDraining.filter(({ status, connection }) => status !== 200 || connection !== 'close')).toEqual([])
   expect(await exited).toEqual([0, null])
   probe.destroy()
+})
+
+it('the recipe ends although a client holds a connection on which it has sent nothing, and another reads the live page', async () => {
+  const { server, port } = await startRecipe()
+  const exited = once(server, 'exit')
+  const unused = connect(port, '127.0.0.1')
+  await once(unused, 'connect')
+  const page = send({ host: '127.0.0.1', port, path: '/performance/stream' }).end()
+  page.on('error', () => {})
+  await once(page, 'response')
+  server.kill('SIGTERM')
+  await expect.poll(async () => (await ask(port, '/health/ready', new Agent())).status, { interval: 20 }).toBe(503)
+  server.send('waited')
+  expect(await exited).toEqual([0, null])
+  unused.destroy()
+  page.destroy()
 })
