@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { parse as parseSimple } from 'node:querystring'
 import express5 from 'express'
 import express4 from 'express4'
@@ -92,6 +93,24 @@ describe('the headers of', () => {
     const settings = settingsOf({ onWarn: () => {} }, store)
     const expected = reason === undefined ? undefined : `fwd=bypass; detail=${reason}`
     expect(bypassReason(requestWith(headers), settings)).toBe(expected)
+  })
+})
+
+describe('the table of proxies in docs/response-caching.md', () => {
+  const rows = readFileSync('docs/response-caching.md', 'utf8').matchAll(/^\| (\S+) +\| `\[(.*)\]` +\|$/gm)
+  const table = new Map(Array.from(rows, ([, proxy = '', names = '']) => [proxy, names.slice(1, -1).split("', '")]))
+
+  it.each<[proxy: string, headers: Readonly<Record<string, string>>]>([
+    ['ingress-nginx', { 'x-scheme': 'https', 'x-forwarded-scheme': 'https', 'x-original-forwarded-for': '192.0.2.1' }],
+    ['Traefik', { 'x-forwarded-server': 'traefik-0' }],
+    ['Envoy', { 'x-envoy-external-address': '192.0.2.1', 'x-envoy-expected-rq-timeout-ms': '15000' }],
+    ['Cloudflare', { 'cf-ray': '8-FRA', 'cf-visitor': '{"scheme":"https"}', 'cf-ipcountry': 'DE', 'cdn-loop': 'x' }],
+    ['Heroku', { 'x-request-start': '1764547200000', 'connect-time': '1', 'total-route-time': '0', via: '1.1 vegur' }],
+  ])('makes requests through %s usable', (proxy, own) => {
+    const forwarded = { 'x-forwarded-for': '192.0.2.1', 'x-forwarded-proto': 'https', 'x-real-ip': '192.0.2.1' }
+    const request = requestWith({ ...chromium, ...forwarded, ...own })
+    expect(bypassReason(request, settingsOf({}, store))).toBe('fwd=bypass; detail=header')
+    expect(bypassReason(request, settingsOf({ ignoreHeaders: table.get(proxy) }, store))).toBe(undefined)
   })
 })
 
