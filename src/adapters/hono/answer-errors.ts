@@ -15,6 +15,7 @@ import { problemDetails } from '../../shared/errors.ts'
  * ```ts
  * app.onError(
  *   answerErrors((error, c) => {
+ *     if (error instanceof HTTPException) return error.getResponse()
  *     console.error(error)
  *     return c.text('Internal Server Error', 500)
  *   }),
