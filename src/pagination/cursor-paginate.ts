@@ -84,7 +84,10 @@ async function jumpTargets(
 ): Promise<JumpTarget[]> {
   const last = rows.at(-1)
   if (!hasNext || page === undefined || last === undefined) return []
-  const following = count > 1 ? await ordered.keysAfter(last, (count - 1) * perPage + 1) : []
+  const following =
+    count > 1
+      ? (await ordered.seek({ cursor: ordered.cursorAt(last), limit: (count - 1) * perPage + 1, keysOnly: true })).rows
+      : []
   const ends = [last, ...following.filter((_row, at) => (at + 1) % perPage === 0 && at + 1 < following.length)]
   return ends.slice(0, count).map((row, at) => ({ page: page + at + 1, after: ordered.cursorAt(row, page + at + 1) }))
 }

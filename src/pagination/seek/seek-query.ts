@@ -7,7 +7,7 @@ import { databaseOf } from '../key-text/mysql-catalog.ts'
 import { withInstants } from '../key-text/mysql-times.ts'
 import { lacksOwnType, refuseOtherTypes } from '../key-text/postgres.ts'
 import { lacksExactTexts } from '../key-text/sqlite.ts'
-import { mayBeMixed, mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
+import { mayBeRounded, showsMixedTypes, withUnionKeys } from '../key-text/sqlite-unions.ts'
 import { isAborted, isDataError, isRankOfFts5, namesCursor, refuseKeyOf } from './data-errors.ts'
 import { isCursorRow, mayBeByLocalTime, refuseDoubts, refuseNullAhead, unstable } from './hidden-columns.ts'
 import { expectFitting, fits, MysqlKeys, refuseOtherZone } from './mysql-keys.ts'
@@ -33,6 +33,8 @@ export interface SeekRequest {
   readonly limit: number
   /** Whether to find out if there are rows on the cursor's other side. */
   readonly needsBothFlags?: boolean
+  /** Whether to leave out the columns of the query: the rows then have no columns but hidden ones. */
+  readonly keysOnly?: boolean
 }
 
 /** A request, with what an attempt before has shown. */
@@ -206,22 +208,6 @@ export class SeekQuery {
     return { rows, resolved: built.resolved }
   }
 
-  /** Reads rows that follow a row of this query, with no columns but their keys. */
-  async keysAfter(row: Row, limit: number): Promise<Row[]> {
-    let resolved = this.resolved as ResolvedQuery
-    const position = this.#positionOf(row)
-    const read = (query: ResolvedQuery) =>
-      this.#rows(() => seekStatement(withoutColumns(query), this.runner.dialect, limit + 1, position))
-    let rows = await read(resolved)
-    if (mayBeMixed(resolved.keys, position) && (rows.length === 0 || showsMixedTypes(rows[0]))) {
-      resolved = this.#ordered.expectMixedTypes()
-      rows = await read(resolved)
-    }
-    if (rows.some(mayBeByLocalTime)) rows = await read({ ...resolved, keys: withInstants(resolved.keys) })
-    if (this.#askForDetails(rows, resolved)) rows = await read(resolved)
-    return rows[0] !== undefined && isCursorRow(rows[0]) ? rows.slice(1) : rows.slice(0, limit)
-  }
-
   /**
    * The cursor of a row of this query.
    *
@@ -309,7 +295,7 @@ export class SeekQuery {
   }
 
   #buildPage(forward: ResolvedQuery, request: Attempt): PageStatement {
-    const { cursor, isBackward = false, limit, needsBothFlags = true, sortsInstants } = request
+    const { cursor, isBackward = false, limit, needsBothFlags = true, keysOnly = false, sortsInstants } = request
     this.#fingerprint ??= fingerprintOf(forward.signature, this.#options.scope)
     const content = cursor === undefined ? undefined : this.#decode(cursor, forward)
     const directed = isBackward ? { ...forward, keys: reversed(forward.keys) } : forward
@@ -318,7 +304,8 @@ export class SeekQuery {
     const isWalkStart = position === undefined || !needsBothFlags
     // One row more than the page shows whether rows follow it. With a cursor, one more row is the cursor's own.
     const rowCount = position === undefined ? limit + 1 : limit + 2
-    const statement = seekStatement(resolved, this.runner.dialect, rowCount, position, isWalkStart)
+    const read = keysOnly ? withoutColumns(resolved) : resolved
+    const statement = seekStatement(read, this.runner.dialect, rowCount, position, isWalkStart)
     return { statement, resolved, position, page: content?.page }
   }
 

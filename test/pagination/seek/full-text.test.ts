@@ -21,7 +21,11 @@ describe.each(engines.filter(({ dialect }) => dialect === 'sqlite'))('full-text 
         )
         expect(idsOf(pages.flat())).toEqual(ids)
         expect(idsOf(await Array.fromAsync(readRows(found, { ...order, size: 3 })))).toEqual(ids)
-        const { pagination } = await cursorPaginate(found, { ...order, perPage: 3 })
+        const { pagination } = await cursorPaginate(found, { ...order, perPage: 3, jump: 5 })
+        const targets = (pagination.jump ?? []).map(({ after }) =>
+          cursorPaginate(found, { ...order, perPage: 3, after }),
+        )
+        expect((await Promise.all(targets)).flatMap(({ items }) => idsOf(items))).toEqual(ids.slice(3))
         const others = found.where('id', '!=', ids[2])
         const { items } = await cursorPaginate(others, { ...order, perPage: 3, after: pagination.next })
         expect(idsOf(items)).toEqual(ids.slice(3, 6))
