@@ -11,7 +11,7 @@ import { firstStepOf } from '../shared/index-advice/mysql-plan-tree.ts'
 import { type QueryNode, someNode } from '../shared/sql/query-tree.ts'
 import type { SqlDialect } from '../shared/sql/statement.ts'
 import { expectQuery } from './call-options.ts'
-import { endClause, isAggregated, withoutComments } from './seek/clauses.ts'
+import { endClause, isAggregated, isGrouped, withoutComments } from './seek/clauses.ts'
 import { asTable } from './seek/grouped-query.ts'
 import { QueryRunner, untyped } from './seek/query-runner.ts'
 import { rawText, sqlText, withLimit, withOnlyColumn } from './seek/sql-nodes.ts'
@@ -77,18 +77,20 @@ const countAll = /* @__PURE__ */ sqlText('count(*) as phc')
 const countBig = /* @__PURE__ */ sqlText('count_big(*) as phc')
 
 function countStatement(node: SelectQueryNode, dialect: SqlDialect, atMost?: number): SelectQueryNode {
-  const count = dialect === 'mssql' ? countBig : countAll
-  if (atMost === undefined) return withOnlyColumn(countable(node), count)
-  return withOnlyColumn(asTable(withLimit(withOnlyColumn(countable(node), one), dialect, atMost)), count)
+  const rows = countable(node, dialect)
+  const counted = atMost === undefined ? rows : asTable(withLimit(withOnlyColumn(rows, one), dialect, atMost))
+  return withOnlyColumn(counted, dialect === 'mssql' ? countBig : countAll)
 }
 
 /** A query that returns as many rows as the node. Its columns may differ. */
-function countable(node: SelectQueryNode): SelectQueryNode {
-  if (node.fetch !== undefined || node.endModifiers?.some(({ rawModifier }) => endClause(rawModifier) !== undefined)) {
+function countable(node: SelectQueryNode, dialect?: SqlDialect): SelectQueryNode {
+  if (node.fetch || node.endModifiers?.some(({ rawModifier }) => endClause(rawModifier) !== undefined)) {
     return asTable(node)
   }
   const { orderBy: _order, endModifiers: _lock, ...unordered } = node
-  if (isAggregated(node)) return asTable(hasBounds(node) ? node : unordered)
+  // On SQLite, a condition may name a column of the result. If it does not, the columns are not computed.
+  const mayNeedColumns = dialect === 'sqlite' && node.where && !isGrouped(node)
+  if (mayNeedColumns || isAggregated(node)) return asTable(hasBounds(node) ? node : unordered)
   const calls = callsOf(node)
   if (calls.length > 0) return asTable({ ...unordered, selections: calls })
   return hasBounds(node) ? asTable(withOnlyColumn(unordered, one)) : unordered

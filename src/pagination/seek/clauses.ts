@@ -21,6 +21,7 @@ import { QueryUnsupportedError } from '../errors.ts'
 import {
   columnName,
   columnText,
+  nodeKey,
   quoted,
   raw,
   rawText,
@@ -175,6 +176,18 @@ export function isDistinct({ distinctOn, frontModifiers }: SelectQueryNode): boo
     ) ??
       false)
   )
+}
+
+/**
+ * Whether the condition may name a column of the result by its alias, as it can on SQLite only. A text of the condition
+ * may be such a name too.
+ */
+export function filtersByAlias({ selections = [], where }: SelectQueryNode): boolean {
+  const condition = where === undefined ? '' : nodeKey(where).toLowerCase()
+  return selections.some((one) => {
+    const name = AliasNode.is(one.selection) ? selectionName(one) : undefined
+    return name !== undefined && condition.includes(name.toLowerCase())
+  })
 }
 
 function selectsSome({ selections = [] }: SelectQueryNode, fits: (part: OperationNode) => boolean): boolean {

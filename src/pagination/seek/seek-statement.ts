@@ -7,6 +7,7 @@ import { databaseColumn } from '../key-text/mysql-catalog.ts'
 import { isSurelyAt } from '../key-text/mysql-writing.ts'
 import { onPageOnly } from '../key-text/postgres.ts'
 import { isNoNumber, mayBeMixed } from '../key-text/sqlite-unions.ts'
+import { filtersByAlias } from './clauses.ts'
 import { proofColumns } from './hidden-columns.ts'
 import { orderBy, orderTerms } from './order-by.ts'
 import { isNative, type OrderKey, type ResolvedQuery, reversed } from './sort-keys.ts'
@@ -135,9 +136,9 @@ export function sessionColumns(keys: readonly OrderKey[]): OperationNode[] {
 
 const zoneColumn = /* @__PURE__ */ sqlText('@@time_zone as posthastez0')
 
-/** The query without the user's columns. */
+/** The query without the user's columns, unless its condition may name one of them. */
 export function withoutColumns(query: ResolvedQuery): ResolvedQuery {
-  return { ...query, base: SelectQueryNode.cloneWithoutSelections(query.base) }
+  return filtersByAlias(query.base) ? query : { ...query, base: SelectQueryNode.cloneWithoutSelections(query.base) }
 }
 
 /** The SQL of keys that does not depend on the position. */
@@ -185,7 +186,7 @@ export function mixedColumns(query: ResolvedQuery, position: Position): Operatio
   const { base, keys } = query
   if (!mayBeMixed(keys, position)) return []
   const found = withOwnCondition(query, isNoNumber(keys[0] as OrderKey))
-  return [asColumn(raw`(select 1 as x ${tablesIn(base)} where ${found} limit 1)`, 'posthastem0')]
+  return [asColumn(rowOf(base, one, raw`where ${found} limit 1`, 'sqlite'), 'posthastem0')]
 }
 
 function tablesIn({ from, joins = [] }: SelectQueryNode): OperationNode {
@@ -202,12 +203,17 @@ export function exists(
   condition: OperationNode,
   column: OperationNode = one,
 ): OperationNode {
-  const tables = tablesIn(query.base)
   const { terms } = keySqlOf(query.keys, dialect)
   const all = withOwnCondition(query, condition)
   return dialect === 'mssql'
-    ? raw`(select top(1) ${column} ${tables} where ${all} order by ${terms})`
-    : raw`(select ${column} ${tables} where ${all} order by ${terms} limit 1)`
+    ? raw`(select top(1) ${column} ${tablesIn(query.base)} where ${all} order by ${terms})`
+    : rowOf(query.base, column, raw`where ${all} order by ${terms} limit 1`, dialect)
+}
+
+/** A sub-select of one row. If the condition may name columns of the query, it has them too, and reads 1 or NULL. */
+function rowOf(base: SelectQueryNode, column: OperationNode, rest: OperationNode, dialect: SqlDialect): OperationNode {
+  if (dialect !== 'sqlite' || !filtersByAlias(base)) return raw`(select ${column} ${tablesIn(base)} ${rest})`
+  return raw`(select 1 where exists (select ${joined(base.selections ?? [], ', ')} ${tablesIn(base)} ${rest}))`
 }
 
 const one = /* @__PURE__ */ sqlText('1 as x')
