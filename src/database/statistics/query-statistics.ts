@@ -165,7 +165,6 @@ class KeptStatements {
   add(statement: Statement): void {
     if (!this.#statementsBySql.has(statement.sql)) this.#length += statement.sql.length
     this.#statementsBySql.set(statement.sql, statement)
-    if (this.#statementsBySql.size <= this.#max && this.#length <= maxLength) return
     for (const [sql, oldest] of this.#statementsBySql) {
       if (this.#statementsBySql.size <= this.#max && this.#length <= maxLength) break
       this.#statementsBySql.delete(sql)

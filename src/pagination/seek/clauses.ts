@@ -182,8 +182,9 @@ export function isDistinct({ distinctOn, frontModifiers }: SelectQueryNode): boo
  * Whether the condition may name a column of the result by its alias, as it can on SQLite only. A text of the condition
  * may be such a name too.
  */
-export function filtersByAlias({ selections = [], where }: SelectQueryNode): boolean {
-  const condition = where === undefined ? '' : nodeKey(where).toLowerCase()
+export function filtersByAlias({ selections = [], where }: SelectQueryNode, dialect: SqlDialect): boolean {
+  if (dialect !== 'sqlite' || where === undefined) return false
+  const condition = nodeKey(where).toLowerCase()
   return selections.some((one) => {
     const name = AliasNode.is(one.selection) ? selectionName(one) : undefined
     return name !== undefined && condition.includes(name.toLowerCase())

@@ -304,7 +304,7 @@ export class SeekQuery {
     const isWalkStart = position === undefined || !needsBothFlags
     // One row more than the page shows whether rows follow it. With a cursor, one more row is the cursor's own.
     const rowCount = position === undefined ? limit + 1 : limit + 2
-    const read = keysOnly ? withoutColumns(resolved) : resolved
+    const read = keysOnly ? withoutColumns(resolved, this.runner.dialect) : resolved
     const statement = seekStatement(read, this.runner.dialect, rowCount, position, isWalkStart)
     return { statement, resolved, position, page: content?.page }
   }

@@ -137,8 +137,10 @@ export function sessionColumns(keys: readonly OrderKey[]): OperationNode[] {
 const zoneColumn = /* @__PURE__ */ sqlText('@@time_zone as posthastez0')
 
 /** The query without the user's columns, unless its condition may name one of them. */
-export function withoutColumns(query: ResolvedQuery): ResolvedQuery {
-  return filtersByAlias(query.base) ? query : { ...query, base: SelectQueryNode.cloneWithoutSelections(query.base) }
+export function withoutColumns(query: ResolvedQuery, dialect: SqlDialect): ResolvedQuery {
+  return filtersByAlias(query.base, dialect)
+    ? query
+    : { ...query, base: SelectQueryNode.cloneWithoutSelections(query.base) }
 }
 
 /** The SQL of keys that does not depend on the position. */
@@ -212,7 +214,7 @@ export function exists(
 
 /** A sub-select of one row. If the condition may name columns of the query, it has them too, and reads 1 or NULL. */
 function rowOf(base: SelectQueryNode, column: OperationNode, rest: OperationNode, dialect: SqlDialect): OperationNode {
-  if (dialect !== 'sqlite' || !filtersByAlias(base)) return raw`(select ${column} ${tablesIn(base)} ${rest})`
+  if (!filtersByAlias(base, dialect)) return raw`(select ${column} ${tablesIn(base)} ${rest})`
   return raw`(select 1 where exists (select ${joined(base.selections ?? [], ', ')} ${tablesIn(base)} ${rest}))`
 }
 
