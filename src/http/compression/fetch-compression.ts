@@ -26,8 +26,10 @@ export async function compressFetchResponse(
     if (ready.bytes.length < (declaredLength(head) ?? 0)) {
       return withBody(response, plan.notSmaller, ready.bytes as Buffer<ArrayBuffer>)
     }
-    const encoded = await compressor.body(ready.bytes, head, onEncoded)
-    return withBody(response, encoded, encoded.body as Uint8Array<ArrayBuffer>)
+    const { body: bytes, ...changes } = await compressor.body(ready.bytes, head, onEncoded)
+    // The length is left to the server: `@hono/node-server` before 1.19.11 would send it twice.
+    const { 'content-length': _length, ...set } = changes.set
+    return withBody(response, { ...changes, set }, bytes as Uint8Array<ArrayBuffer>)
   }
   const { encoder, ...changes } = compressor.stream(head, onEncoded)
   return withBody(response, changes, toWeb(ready.pieces, encoder as Transform, ready.cancel))
