@@ -57,8 +57,20 @@ async function mergeShared(): Promise<void> {
   for (const file of globSync('dist/*.js')) {
     const text = readFileSync(file, 'utf8')
     const toShared = (path: string, name: string) => (isMerged.has(name) ? './shared.js' : path)
-    writeFileSync(file, text.replace(/\.\/(chunk-\w+\.js)/g, toShared))
+    writeFileSync(file, joinImports(text.replace(/\.\/(chunk-\w+\.js)/g, toShared)))
   }
+}
+
+/** Imports all names of the shared file where it is named first. The other lines stay, empty, because maps count lines. */
+function joinImports(text: string): string {
+  const form = /^import (?:\{ (.+) \} from )?'\.\/shared\.js';$/gm
+  const names = [...text.matchAll(form)].flatMap(([, list]) => list ?? [])
+  let isFirst = true
+  return text.replace(form, () => {
+    if (!isFirst) return ''
+    isFirst = false
+    return names.length === 0 ? "import './shared.js';" : `import { ${names.join(', ')} } from './shared.js';`
+  })
 }
 
 /**
@@ -68,8 +80,8 @@ async function mergeShared(): Promise<void> {
 function shrink(): void {
   for (const file of globSync('dist/*.js')) {
     const text = readFileSync(file, 'utf8')
-    const { comments, texts } = linesOf(text)
-    const keep = <Line>(lines: readonly Line[]) => lines.filter((_, index) => !comments.has(index))
+    const { dropped, texts } = linesOf(text)
+    const keep = <Line>(lines: readonly Line[]) => lines.filter((_, index) => !dropped.has(index))
     const lines = text.split('\n').map((line, index) => (texts.has(index) ? line : line.replace(/^ +/, ' ')))
     writeFileSync(file, keep(lines).join('\n'))
     const { sources, mappings } = JSON.parse(readFileSync(`${file}.map`, 'utf8')) as SourceMap
@@ -80,10 +92,10 @@ function shrink(): void {
   }
 }
 
-/** The lines, counted from 0, that hold nothing but a comment for readers, and those that begin within a text. */
-function linesOf(text: string): { readonly comments: ReadonlySet<number>; readonly texts: ReadonlySet<number> } {
+/** The lines, counted from 0, that no program needs, and those that begin within a text. */
+function linesOf(text: string): { readonly dropped: ReadonlySet<number>; readonly texts: ReadonlySet<number> } {
   const lines = text.split('\n')
-  const comments = new Set<number>()
+  const dropped = new Set<number>()
   const texts = new Set<number>()
   parse(text, {
     ecmaVersion: 'latest',
@@ -96,13 +108,15 @@ function linesOf(text: string): { readonly comments: ReadonlySet<number>; readon
     onComment(isBlock, comment, _start, _end, from, to) {
       const before = lines[from!.line - 1]!.slice(0, from!.column)
       const after = lines[to!.line - 1]!.slice(to!.column)
-      // Others tell bundlers what to leave alone.
-      const isForReaders = isBlock ? comment.startsWith('*') : !comment.startsWith('#')
+      // Others tell bundlers what to leave alone, or name the map, which tsup does twice.
+      const isRepeated = lines.lastIndexOf(lines[to!.line - 1]!) >= to!.line
+      const isForReaders = isBlock ? comment.startsWith('*') : !comment.startsWith('#') || isRepeated
       if (!isForReaders || before.trim() !== '' || after.trim() !== '') return
-      for (let line = from!.line; line <= to!.line; line++) comments.add(line - 1)
+      for (let line = from!.line; line <= to!.line; line++) dropped.add(line - 1)
     },
   })
-  return { comments, texts }
+  for (const [index, line] of lines.entries()) if (line === '' && !texts.has(index)) dropped.add(index)
+  return { dropped, texts }
 }
 
 /** Maps name files and lines. The text of the sources, and a mapping for each word, would double the package. */
