@@ -104,8 +104,9 @@ describe.each(engines)('$name', ({ name, server, available, open }) => {
     async (mode) => {
       for (const sampled of fc.sample(typedWalks(server), { numRuns, seed })) {
         const { ddl } = columnTypes[server][sampled.type] as ColumnType
-        // Of raw SQL, it is not known that a column is an ENUM.
-        const shape = sampled.shape === 'raw' && /enum|set/.test(ddl) ? 'plain' : sampled.shape
+        // Of raw SQL, it is not known that a column is an ENUM. A temporary table has a date with a zero part as the zero date.
+        const isOpen = sampled.shape === 'raw' ? /enum|set/.test(ddl) : mode.includes('TRADITIONAL') && ddl === 'date'
+        const shape = isOpen ? 'plain' : sampled.shape
         const walk = { ...sampled, shape, computed: -1 }
         const outcome = await runTypedWalk(opened.db, server, walk, mode)
         expect(outcome, `${ddl} ${JSON.stringify(walk)}`).toEqual({ kind: 'right' })

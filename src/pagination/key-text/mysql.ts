@@ -313,8 +313,8 @@ function readText(text: string): OperationNode {
 /** MySQL would compare an expression with such a text letter by letter, and put `-01:00:00` before `-02:00:00`. */
 const timeOfDayPattern = /^-?\d{2,3}:\d\d:\d\d(?:\.\d{1,6})?$/
 
-/** A date whose month or day is zero, with or without a time. */
-const zeroDatePattern = /^\d{4}-(?:00-\d\d|\d\d-00)(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/
+/** The zero date, or one whose month or day is zero, with or without a time. As numbers, other dates of year 0 are of 2000. */
+const zeroDatePattern = /^(?:0000-00-00|(?!0000)\d{4}-(?:00-\d\d|\d\d-00))(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/
 
 /** Under `sql_mode = 'EMPTY_STRING_IS_NULL'`, `''` is NULL. */
 const emptyText = /* @__PURE__ */ sqlText("x''")
