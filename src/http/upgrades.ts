@@ -2,9 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { PerformanceMonitor } from '../monitor/monitor.ts'
 import { expectObject, expectText } from '../shared/arguments.ts'
-import { watchRejection } from '../shared/rejections.ts'
 import { expectMonitor } from './expect-call.ts'
-import { unmatched } from './measure-request.ts'
+import { labelOption, routeLabel, unmatched } from './measure-request.ts'
 
 /** Node's HTTP or HTTPS server. */
 export interface UpgradingServer {
@@ -38,17 +37,7 @@ export function monitorUpgrades(
   const methods = ['on', 'prependListener', 'removeListener', 'listenerCount']
   expectObject(server, 'server', methods, "a server of 'node:http'")
   if (typeof route !== 'function') expectText(route, 'route')
-  const labelOf = (request: IncomingMessage) => {
-    if (typeof route === 'string') return route
-    try {
-      const label: unknown = route(request)
-      watchRejection(label)
-      return typeof label === 'string' && label !== '' ? label : unmatched
-    } catch {
-      // Thrown in a listener, the error would end the process.
-      return unmatched
-    }
-  }
+  const labelOf = labelOption(typeof route === 'string' ? () => route : route, () => unmatched)
   listenBesideOthers(server, (request, socket) => {
     const [path] = (request.url as string).split('?', 1) as [string]
     const method = request.method as string
@@ -59,7 +48,7 @@ export function monitorUpgrades(
     socket.on('close', () => {
       const status = sentStatus() ?? 499
       const outcome = status === 101 ? 'upgrade' : status === 499 ? 'aborted' : 'completed'
-      monitor.record(method, labelOf(request), status, startedAt, outcome)
+      monitor.record(method, routeLabel(monitor, request, labelOf, status), status, startedAt, outcome)
     })
   })
 }

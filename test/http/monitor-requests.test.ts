@@ -255,6 +255,19 @@ describe('past Express, `monitorUpgrades`', () => {
     expect(await open(`ws://127.0.0.1:${port}/live`)).toBe('opened')
     expect(await countsOf(monitor)).toEqual(['GET /live 0/0/1'])
   })
+
+  it('counts a request under the label of `setRoute`, and not at all when that is null', async () => {
+    const monitor = makeMonitor()
+    const server = createServer()
+    server.on('upgrade', (request, socket) => {
+      monitor.setRoute(request, request.url === '/removed' ? null : '/chat/:room')
+      socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+    })
+    onExpress.monitorUpgrades(monitor, server, '/live')
+    const port = await listen(server)
+    for (const path of ['/removed', '/chat/1']) await open(`ws://127.0.0.1:${port}${path}`)
+    expect(await countsOf(monitor)).toEqual(['GET /chat/:room 0/0/1'])
+  })
 })
 
 describe('counts a connection that was upgraded as such when it closes', () => {
