@@ -48,3 +48,17 @@ it.each(Object.entries(features))('%s tells the client alone of a body that brea
   expect(outcomes).toEqual(bodies.map((body) => [body, 'upstream broke']))
   expect(unhandled).toEqual([])
 })
+
+it('`cache.http` tells all that wait of a body that breaks, even if the request has no signal', async () => {
+  /** As a request of a server's own class, for which the getters of the runtime's `Request` throw. */
+  const request: Request = Object.create(Request.prototype, {
+    url: { value: 'http://a/' },
+    method: { value: 'GET' },
+    headers: { value: new Headers() },
+  })
+  let runs = 0
+  const handler = createCache().http(() => new Response(++runs === 1 ? brokenBody(2, 10, 5) : 'whole'))
+  const texts = [handler(request), handler(request)].map(async (answer) => (await answer).text())
+  const outcomes = await Promise.allSettled(texts)
+  expect(outcomes).toMatchObject([{ reason: { message: 'upstream broke' } }, { value: 'whole' }])
+})

@@ -228,7 +228,7 @@ async function captureResponse(
         ended.resolve({ ...answerHead, body: copy.read() })
         controller.close()
       } catch (error) {
-        abandon(request.signal.aborted ? undefined : 'broken')
+        abandon(signalOf(request)?.aborted ? undefined : 'broken')
         controller.error(error)
       }
     },
