@@ -8,11 +8,12 @@ import { currentReads, mayBeStopped, readsAreSeen } from '../../shared/scope/wor
 import { createWarner, type OnWarn } from '../../shared/warnings.ts'
 import { resolveHttpCacheOptions } from '../response-cache/http-cache-options.ts'
 import { responseKey } from '../response-cache/response-key.ts'
+import type { AnswerHead } from '../response-cache/rules/answer-head.ts'
 import { varyingHeaders } from '../response-cache/rules/answer-rules.ts'
 import { namesTag } from '../response-cache/rules/conditions.ts'
 import { withHeaderRules } from '../response-cache/rules/harmless-headers.ts'
 import { bypassReason, type CachedRequest } from '../response-cache/rules/request-rules.ts'
-import { type GivenAnswer, keptHeaders, validatorFault } from './validator-rules.ts'
+import { keptHeaders, validatorFault } from './validator-rules.ts'
 
 /** The part of a cache that `freshness` asks; every cache has it. */
 export type StampStore<Tag extends string = string> = Pick<Cache<string, Tag>, 'stamps'>
@@ -47,9 +48,9 @@ export type FreshnessDecision =
 /** Makes the entity tag of the answer that a handler is about to give. */
 export interface Validator {
   /** The tag of an answer that is given as a whole; `undefined` when it can have none. Never rejects. */
-  finish(answer: GivenAnswer): Promise<string | undefined>
+  finish(answer: AnswerHead): Promise<string | undefined>
   /** The tag of an answer in pieces. `undefined` unless the tags are named, because the handler may still read. */
-  finishEarly(answer: GivenAnswer): string | undefined
+  finishEarly(answer: AnswerHead): string | undefined
   /** Names to add to `Vary`. */
   readonly vary: readonly string[]
 }
@@ -121,7 +122,7 @@ export function createFreshness<Request>(
   }
 
   function validatorOf({ name, request, before, named, reads, known }: RunContext): Validator {
-    const learn = (answer: GivenAnswer, tags: readonly string[]): Learned => {
+    const learn = (answer: AnswerHead, tags: readonly string[]): Learned => {
       const names = varyingHeaders(answer).filter((header) => !settings.vary.includes(header))
       const varied = names.map((header) => [header, request.header(header) ?? null] as const)
       const learned = { tags, varied, headers: keptHeaders(answer, settings.vary), latest: undefined }
@@ -130,7 +131,7 @@ export function createFreshness<Request>(
       learnedByKey.set(name, learned)
       return learned
     }
-    const tagOf = async (answer: GivenAnswer) => {
+    const tagOf = async (answer: AnswerHead) => {
       if (validatorFault(answer) !== undefined || mayBeStopped()) return undefined
       const tags = named ?? [...(reads as Reads).tags].sort()
       if (reads !== undefined) {

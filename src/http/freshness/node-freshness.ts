@@ -2,10 +2,10 @@ import type { ServerResponse } from 'node:http'
 import { runWork } from '../../shared/scope/work.ts'
 import { setField } from '../response-cache/cached-answer.ts'
 import { holdAnswer } from '../response-cache/hold-answer.ts'
-import { fieldValue } from '../response-cache/rules/answer-head.ts'
+import { type AnswerHead, fieldValue } from '../response-cache/rules/answer-head.ts'
 import type { CachedRequest } from '../response-cache/rules/request-rules.ts'
 import type { Freshness, Validator } from './freshness.ts'
-import { type GivenAnswer, setTag } from './validator-rules.ts'
+import { setTag } from './validator-rules.ts'
 
 /** Answers 304, or lets the handler answer and gives its answer an entity tag. */
 export function checkNode<Original>(
@@ -33,7 +33,7 @@ export function checkNode<Original>(
 }
 
 function tagAnswer(response: ServerResponse, validator: Validator): void {
-  let answer: GivenAnswer = { status: 0, headers: [] }
+  let answer: AnswerHead = { status: 0, headers: [] }
   const held = holdAnswer(response, Number.MAX_SAFE_INTEGER, false, {
     onHead({ status, headers }) {
       const given = Object.entries(headers).filter(([, value]) => value !== undefined)

@@ -4,14 +4,11 @@ import { type AnswerHead, headerOf } from '../response-cache/rules/answer-head.t
 import { isHeaderName, varyNames } from '../response-cache/rules/answer-rules.ts'
 import { parseDirectives } from '../response-cache/rules/freshness.ts'
 
-/** The head of an answer that a handler gives. */
-export type GivenAnswer = AnswerHead
-
 /**
  * Why an answer gets no entity tag, or `undefined` when it gets one. Private answers get one: no other client can have their
  * tag.
  */
-export function validatorFault(answer: GivenAnswer): string | undefined {
+export function validatorFault(answer: AnswerHead): string | undefined {
   const header = headerOf(answer)
   if (answer.status !== 200) return 'status'
   // A 304 would not set the cookie.
@@ -24,7 +21,7 @@ export function validatorFault(answer: GivenAnswer): string | undefined {
 
 /** What a 304 repeats of the answer (RFC 9110, 15.4.5). */
 export function keptHeaders(
-  answer: GivenAnswer,
+  answer: AnswerHead,
   varying: readonly string[],
 ): readonly (readonly [name: string, value: string])[] {
   const header = headerOf(answer)
