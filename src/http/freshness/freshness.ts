@@ -13,6 +13,7 @@ import { varyingHeaders } from '../response-cache/rules/answer-rules.ts'
 import { namesTag } from '../response-cache/rules/conditions.ts'
 import { withHeaderRules } from '../response-cache/rules/harmless-headers.ts'
 import { bypassReason, type CachedRequest } from '../response-cache/rules/request-rules.ts'
+import { isMadeFor } from '../response-cache/stored-response.ts'
 import { keptHeaders, validatorFault } from './validator-rules.ts'
 
 /** The part of a cache that `freshness` asks; every cache has it. */
@@ -108,7 +109,7 @@ export function createFreshness<Request>(
       const before = await cache.stamps(tags)
       if (before === undefined) return leaveAlone
       const given = request.header('if-none-match') ?? undefined
-      if (given !== undefined && learned !== undefined && areVariedSame(request, learned.varied)) {
+      if (given !== undefined && learned !== undefined && isMadeFor(learned, request)) {
         const current = currentTag(name, learned, tags, before)
         // `*` does not match: it asks whether there is an answer at all, which the stamps do not say.
         if (current !== undefined && (given === current || namesTag(given, current.slice('W/'.length)))) {
@@ -179,10 +180,6 @@ function readFault({ unknown, tags }: Reads): string | undefined {
 function isHeard({ memoryStamp, isInvalidated }: Reads, { at }: TagStamps): boolean {
   if (isInvalidated) return false
   return memoryStamp === Number.POSITIVE_INFINITY || (typeof at === 'number' && memoryStamp >= at)
-}
-
-function areVariedSame(request: CachedRequest, varied: Learned['varied']): boolean {
-  return varied.every(([name, value]) => (request.header(name) ?? null) === value)
 }
 
 /** The tag is weak, because the handler may write the same state in other bytes. `undefined` when one of the stamps is. */
