@@ -1,7 +1,6 @@
 import { expectObject } from '../../shared/arguments.ts'
 import { LazyResponse } from '../lazy-response.ts'
 import {
-  byteLength,
   type CompressOptions,
   createResponseCompressor,
   type ResponseCompressor,
@@ -41,7 +40,7 @@ export async function compressJson(
     ...requestHead(request),
     header: (name) => (name === 'content-type' ? contentType : undefined),
   })
-  const length = set['content-length'] ?? String(byteLength(body))
+  const length = set['content-length'] ?? String(Buffer.byteLength(body))
   return { status: 200, headers: { 'content-type': contentType, 'content-length': length, ...set }, body }
 }
 

@@ -128,7 +128,7 @@ export function createFrom({ threshold, encodings, levels, maxBlockMs, types }: 
   const codecOf = (coding: ContentCoding) => codecs[coding] as Codec
   // A text has at least as many bytes as characters, so only a short one must be measured.
   const planBody = (head: CompressibleHead, body: string | Uint8Array) =>
-    planEncoding(head, body.length < threshold ? byteLength(body) : body.length, rules)
+    planEncoding(head, body.length < threshold ? Buffer.byteLength(body) : body.length, rules)
 
   return {
     negotiate,
@@ -176,10 +176,6 @@ export function whenReady<Value, Result>(
 
 function withBody({ encoding, set, remove, skipped }: EncodedHead, body: string | Uint8Array): EncodedBody {
   return { encoding, set, remove, skipped, body }
-}
-
-export function byteLength(body: string | Uint8Array): number {
-  return typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength
 }
 
 /** Bytes are not copied. */

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { intercept } from '../node-response/intercept.ts'
 import { beforeHead, replaceMethods } from '../node-response/response-head.ts'
 import type { OnEncoded } from './codecs.ts'
-import { byteLength, type EncodedBody, type ResponseCompressor, whenReady } from './compressor.ts'
+import { type EncodedBody, type ResponseCompressor, whenReady } from './compressor.ts'
 import { type CompressibleHead, declaredLength, type EncodedHead, requestHead } from './encoding-plan.ts'
 
 /**
@@ -74,7 +74,7 @@ function toChange({ encoding, set, remove, body }: EncodedBody) {
 /** Whether the body is shorter than declared. It was cut off, and if it were encoded, it would look whole. */
 function isShort(head: CompressibleHead, body: string | Buffer): boolean {
   const declared = declaredLength(head)
-  return declared !== undefined && byteLength(body) < declared
+  return declared !== undefined && Buffer.byteLength(body) < declared
 }
 
 function isHttp10({ httpVersionMajor, httpVersionMinor }: IncomingMessage): boolean {
