@@ -179,8 +179,7 @@ function isEncoded(head: CompressibleHead): boolean {
 }
 
 function mayNotTransform(head: CompressibleHead): boolean {
-  const cacheControl = head.header('cache-control')
-  return cacheControl !== undefined && cacheControl !== null && /\bno-transform\b/i.test(text(cacheControl))
+  return /\bno-transform\b/i.test(text(head.header('cache-control')))
 }
 
 function text(value: ReturnType<CompressibleHead['header']>): string {
