@@ -1,5 +1,5 @@
 import Negotiator from 'negotiator'
-import { describeValue } from '../../shared/arguments.ts'
+import { expectString } from '../../shared/arguments.ts'
 import type { ContentCoding, Encoding } from './codecs.ts'
 import { availableCodings, expectCodings } from './compress-options.ts'
 
@@ -20,10 +20,8 @@ export function negotiateEncoding(
   acceptEncoding: string | null | undefined,
   encodings: readonly ContentCoding[] = availableCodings(),
 ): Encoding {
-  if (typeof (acceptEncoding ?? '') !== 'string') {
-    throw new TypeError(`Expected \`acceptEncoding\` to be a string, got ${describeValue(acceptEncoding)}`)
-  }
-  return negotiate(acceptEncoding, expectCodings(encodings)).encoding
+  expectString(acceptEncoding ?? '', 'acceptEncoding')
+  return negotiate(acceptEncoding ?? '', expectCodings(encodings)).encoding
 }
 
 export interface Negotiated {
@@ -51,8 +49,7 @@ export function createNegotiation(
 const maxHeaders = 100
 const identity: Negotiated = { encoding: 'identity', refusesIdentity: false }
 
-function negotiate(acceptEncoding: string | null | undefined, encodings: readonly ContentCoding[]): Negotiated {
-  if (acceptEncoding === null || acceptEncoding === undefined) return identity
+function negotiate(acceptEncoding: string, encodings: readonly ContentCoding[]): Negotiated {
   // `x-gzip` means gzip (RFC 9110, 8.4.1.3).
   const header = acceptEncoding.toLowerCase().replace(/\bx-gzip\b/g, 'gzip')
   const negotiator: PreferringNegotiator = new Negotiator({ headers: { 'accept-encoding': header } })
