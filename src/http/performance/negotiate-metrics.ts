@@ -1,9 +1,3 @@
-/** The formats of metrics that we write. */
-const formats = {
-  openMetrics: { type: 'application/openmetrics-text', version: '1.0.0' },
-  text: { type: 'text/plain', version: '0.0.4' },
-} as const
-
 interface Match {
   readonly quality: number
   /** 2 for the type itself, 1 for `text/*`, 0 for everything. */
@@ -17,8 +11,8 @@ interface Match {
  */
 export function prefersOpenMetrics(accept: string | undefined): boolean {
   const ranges = (accept ?? '').split(',').map(parseRange)
-  const openMetrics = findMatch(ranges, formats.openMetrics)
-  const text = findMatch(ranges, formats.text)
+  const openMetrics = findMatch(ranges, 'application/openmetrics-text', '1.0.0')
+  const text = findMatch(ranges, 'text/plain', '0.0.4')
   // Somebody who accepts everything is a person, or a tool that knows the older format.
   if (openMetrics === undefined || openMetrics.precision < 2 || openMetrics.quality === 0) return false
   if (text === undefined || openMetrics.quality !== text.quality) return openMetrics.quality > (text?.quality ?? 0)
@@ -44,11 +38,11 @@ function parseRange(text: string): Range {
 }
 
 /** The most precise range that includes the format; of several, the one with the highest quality. */
-function findMatch(ranges: readonly Range[], { type, version }: { type: string; version: string }): Match | undefined {
+function findMatch(ranges: readonly Range[], type: string, version: string): Match | undefined {
   const wildcard = type.replace(/\/.*/, '/*')
   const matches = ranges.flatMap((range, place): Match[] => {
     if (range.version !== undefined && range.version !== version) return []
-    const precision = [`*/*`, wildcard, type].indexOf(range.type)
+    const precision = ['*/*', wildcard, type].indexOf(range.type)
     return precision === -1 ? [] : [{ quality: range.quality, precision, place }]
   })
   return matches.sort((a, b) => b.precision - a.precision || b.quality - a.quality || a.place - b.place)[0]
