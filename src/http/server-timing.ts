@@ -56,8 +56,6 @@ export function addServerTiming(
 /** Clients refuse answers whose head is longer than 16 KiB in all. */
 const maxLength = 4_096
 
-const shortNames: Readonly<Record<string, string>> = { database: 'db' }
-
 /**
  * The parts of the request's time so far, in milliseconds (W3C Server Timing), then as many of the user's names as have
  * room.
@@ -65,13 +63,12 @@ const shortNames: Readonly<Record<string, string>> = { database: 'db' }
 export function serverTimingOf({ waits }: OpenRequestScope): string {
   const now = performance.now()
   waits.settle(now)
-  const entries = ['pool', 'database', 'cache', 'upstream', 'loop', 'rest'].map((name) => {
-    const place = waitNames.indexOf(name as (typeof waitNames)[number])
-    return entryOf(shortNames[name] ?? name, waits.ms[place === -1 ? waitNames.length : place] as number)
-  })
+  const { pool, database: db, cache, upstream, loop } = wait
+  const places = { pool, db, cache, upstream, loop, rest: waitNames.length }
+  const entries = Object.entries(places).map(([name, place]) => entryOf(name, waits.ms[place] as number))
   let timing = entries.join(', ')
   for (const [name, ofName] of waits.named ?? []) {
-    const longer = `${timing}, ${entryOf(name, ofName.settle(now).ms[wait.upstream] as number)}`
+    const longer = `${timing}, ${entryOf(name, ofName.settle(now).ms[upstream] as number)}`
     if (longer.length > maxLength) break
     timing = longer
   }
