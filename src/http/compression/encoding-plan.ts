@@ -101,7 +101,7 @@ export function planEncoding(
   const { method, status = 200, acceptEncoding } = head
   if (isEncoded(head)) return unchanged('encoded')
   if (status < 200 || status === 204 || status === 205) return unchanged('status')
-  if (mayNotTransform(head)) return unchanged('no-transform')
+  if (/\bno-transform\b/i.test(text(head.header('cache-control')))) return unchanged('no-transform')
   // A 304 has no body and no type, but the validators of the answer that the client has stored (RFC 9110, 15.4.5).
   if (status === 304) {
     // The response cache puts the coding into the entity tag of an encoded body. Such a tag must not become weak.
@@ -176,10 +176,6 @@ function isEncoded(head: CompressibleHead): boolean {
   // A transfer coding is applied after the content coding, and the handler has applied one already.
   const transfer = text(head.header('transfer-encoding'))
   return transfer !== '' && !/^(?:chunked|identity)$/i.test(transfer)
-}
-
-function mayNotTransform(head: CompressibleHead): boolean {
-  return /\bno-transform\b/i.test(text(head.header('cache-control')))
 }
 
 function text(value: ReturnType<CompressibleHead['header']>): string {
