@@ -79,7 +79,6 @@ export function poolOptions<Driver extends keyof PoolOptionsByDriver>(
   const max = poolSize + expectWholeNumber(maxOverflow, 'maxOverflow')
   const timeoutMs = Math.min(parseDuration(poolTimeout, 'poolTimeout'), longestDelayMs)
   parseDuration(poolRecycle, 'poolRecycle')
-  expectOneOf(poolPrePing, 'poolPrePing', [true, false])
   const options: PoolOptionsByDriver = {
     pg: {
       max,
