@@ -159,8 +159,8 @@ function createInstrumentation(
 ): { readonly instrumentation: Instrumentation; readonly report: () => Omit<QueryReport, 'autoBatch'> } {
   enableScopes()
   announceReads()
-  const { monitor, invalidates, pool, slow = '200ms', explain = defaultExplain(), nPlusOne = {} } = options
-  const { statementCache, timeout, abandon = false, indexAdvice = true, onQuery, onSlow, onNPlusOne } = options
+  const { monitor, invalidates, pool, slow = '200ms', nPlusOne = {}, statementCache, timeout, onQuery } = options
+  const { explain = isProduction() ? false : 'plan', abandon = false, indexAdvice = true, onSlow, onNPlusOne } = options
   const onWarn = createWarner(options.onWarn)
   expectOneOf(explain, 'explain', [false, 'plan'])
   expectOneOf(abandon, 'abandon', ['cancel', false])
@@ -238,10 +238,6 @@ function withUsableCache(instrumentation: Instrumentation, driver: Driver): Inst
   if (dialect !== 'postgres' || statementLimit === 0 || canName) return instrumentation
   onUnreachableCache?.()
   return { ...instrumentation, statementLimit: 0 }
-}
-
-function defaultExplain(): false | 'plan' {
-  return isProduction() ? false : 'plan'
 }
 
 function parseTimeout(
