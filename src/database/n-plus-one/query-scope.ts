@@ -61,7 +61,7 @@ export class QueryScope implements ScopeOfRequest {
   constructor(
     name: string | (() => string),
     parent: QueryScope | undefined,
-    { maxQueries = Infinity, signal, deadline }: QueryScopeOptions = {},
+    { maxQueries = Infinity, signal, deadline }: QueryScopeOptions,
   ) {
     this.#name = name
     this.#parent = parent
@@ -107,14 +107,11 @@ export class QueryScope implements ScopeOfRequest {
   }
 
   addRepeatedQuery(repeated: RepeatedQuery): RepeatedQuery {
+    const repeatedByShape = this.#repeatedByShape
     // The scope of a worker may last as long as its process.
-    if (this.#repeatedByShape.size >= maxShapes) {
-      for (const oldest of this.#repeatedByShape.keys()) {
-        this.#repeatedByShape.delete(oldest)
-        break
-      }
-    }
-    this.#repeatedByShape.set(repeated.shape, repeated)
+    if (repeatedByShape.size >= maxShapes)
+      repeatedByShape.delete(repeatedByShape.keys().next().value as ShapeStatistics)
+    repeatedByShape.set(repeated.shape, repeated)
     return repeated
   }
 
