@@ -1,11 +1,10 @@
-import type { Naming, PrometheusOptions } from '../../monitor/exposition/prometheus-options.ts'
+import type { Naming } from '../../monitor/exposition/prometheus-options.ts'
 import type { HealthReport } from '../../monitor/health/health-report.ts'
-import type { StatsDocument, StatsQuery } from '../../monitor/types.ts'
+import type { PerformanceMonitor } from '../../monitor/monitor.ts'
+import type { StatsQuery } from '../../monitor/types.ts'
 import { describeValue, expectOneOf, expectOptions, type OptionKinds } from '../../shared/arguments.ts'
 import type { Casing } from '../../shared/casing.ts'
-import type { Duration } from '../../shared/time/duration.ts'
 import { withDeadline } from '../../shared/time/waiting.ts'
-import type { Warning } from '../../shared/warnings.ts'
 import { answer, type HttpAnswer, type HttpRequest, json, problem } from '../answer.ts'
 import { expectMonitor } from '../expect-call.ts'
 import { rememberGate } from '../server-timing.ts'
@@ -46,18 +45,10 @@ const performanceRoutesOptions: OptionKinds<PerformanceRoutesOptions> = {
 }
 
 /** The part of a monitor that the routes read. */
-export interface PerformanceSource {
-  readonly healthDetails: 'never' | 'authorized' | 'always'
-  snapshotInTurns(query?: StatsQuery): Promise<StatsDocument>
-  fleetSnapshot(query?: StatsQuery): Promise<StatsDocument>
-  prometheus(options?: PrometheusOptions): AsyncIterable<string>
-  toHdr(method: string, route: string): Promise<string>
-  health(
-    kind?: 'all' | 'live' | 'ready' | 'startup',
-    options?: { readonly maxWait?: Duration | undefined },
-  ): Promise<HealthReport>
-  warn(warning: Warning): void
-}
+type PerformanceSource = Pick<
+  PerformanceMonitor,
+  'healthDetails' | 'snapshotInTurns' | 'fleetSnapshot' | 'prometheus' | 'toHdr' | 'health' | 'warn'
+>
 
 type Handler = (request: HttpRequest) => Promise<HttpAnswer>
 
