@@ -102,7 +102,7 @@ export function scopeSettings(
   return { deadlineMs, maySeeTiming: serverTiming === false ? undefined : createTimingGate(monitor) }
 }
 
-export const monitorRequestsOptions: OptionKinds<MonitorRequestsOptions> = {
+const monitorRequestsOptions: OptionKinds<MonitorRequestsOptions> = {
   label: 'function',
   deadline: 'own',
   serverTiming: 'own',

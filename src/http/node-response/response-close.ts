@@ -27,7 +27,7 @@ export function onceClosed(response: ServerResponse, listener: () => void): void
 }
 
 /** Raises the limit of listeners by one for ours, so that Node warns of a leak no earlier than without it. */
-export function makeRoomForListener(emitter: EventEmitter): void {
+function makeRoomForListener(emitter: EventEmitter): void {
   const max = emitter.getMaxListeners()
   if (max > 0) emitter.setMaxListeners(max + 1)
 }
