@@ -30,7 +30,7 @@ export function answer(status: number, contentType: string, body: HttpAnswer['bo
   return { status, headers: { 'content-type': contentType, ...privateHeaders, ...headers }, body }
 }
 
-export function json(status: number, document: unknown, contentType = 'application/json', headers = {}): HttpAnswer {
+export function json(status: number, document: unknown, contentType: string, headers: object): HttpAnswer {
   return answer(status, contentType, JSON.stringify(document), headers)
 }
 

@@ -60,7 +60,7 @@ export const compressOptions: OptionKinds<CompressOptions> = {
  */
 export function resolveCompressOptions(
   options: CompressOptions,
-  kinds: Readonly<Record<string, unknown>> = compressOptions,
+  kinds: Readonly<Record<string, unknown>>,
   at?: string,
 ): CompressSettings {
   expectOptions(options, kinds, at)
