@@ -2,6 +2,7 @@ import { runWork } from '../../shared/scope/work.ts'
 import { showTextType } from '../hidden-type.ts'
 import { readReady } from '../ready-body.ts'
 import { headOf } from '../response-cache/fetch-cache.ts'
+import type { AnswerHead } from '../response-cache/rules/answer-head.ts'
 import type { CachedRequest } from '../response-cache/rules/request-rules.ts'
 import { isSentOtherwise } from '../sent-response.ts'
 import type { Freshness, Validator } from './freshness.ts'
@@ -16,7 +17,7 @@ export async function checkFetch<Original>(
   freshness: Freshness<Original>,
   request: CachedRequest<Original>,
   run: () => Promise<Response>,
-  notModified: (headers: readonly (readonly [name: string, value: string])[]) => Response,
+  notModified: (headers: AnswerHead['headers']) => Response,
 ): Promise<Response> {
   const decision = await freshness.decide(request)
   if (decision.kind === 'fresh') return notModified(decision.headers)

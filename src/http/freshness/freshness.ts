@@ -13,7 +13,7 @@ import { varyingHeaders } from '../response-cache/rules/answer-rules.ts'
 import { namesTag } from '../response-cache/rules/conditions.ts'
 import { withHeaderRules } from '../response-cache/rules/harmless-headers.ts'
 import { bypassReason, type CachedRequest } from '../response-cache/rules/request-rules.ts'
-import { isMadeFor } from '../response-cache/stored-response.ts'
+import { isMadeFor, type StoredResponse } from '../response-cache/stored-response.ts'
 import { keptHeaders, validatorFault } from './validator-rules.ts'
 
 /** The part of a cache that `freshness` asks; every cache has it. */
@@ -40,7 +40,7 @@ export interface FreshnessOptions<Request = unknown, Tag extends string = string
 /** How to go on with a request. */
 export type FreshnessDecision =
   /** The client has the answer already: send 304 with these headers. */
-  | { readonly kind: 'fresh'; readonly headers: readonly (readonly [name: string, value: string])[] }
+  | { readonly kind: 'fresh'; readonly headers: AnswerHead['headers'] }
   /** Run the handler. `reads` collects what it reads, if that is asked for. */
   | { readonly kind: 'run'; readonly reads: Reads | undefined; readonly validator: Validator }
   /** Let the handler answer as if nothing had been asked. */
@@ -65,9 +65,9 @@ export interface Freshness<Request = unknown> {
 interface Learned {
   readonly tags: readonly string[]
   /** The request headers that it depended on, with their values. */
-  readonly varied: readonly (readonly [name: string, value: string | null])[]
+  readonly varied: StoredResponse['varied']
   /** Its headers that a 304 repeats. */
-  readonly headers: readonly (readonly [name: string, value: string])[]
+  readonly headers: AnswerHead['headers']
   /** The entity tag that was computed last, and the stamps it was computed from. */
   latest: { readonly stamps: TagStamps; readonly tag: string | undefined } | undefined
 }
@@ -83,10 +83,7 @@ const freshnessOptions: OptionKinds<FreshnessOptions> = {
 const leaveAlone: FreshnessDecision = { kind: 'bypass' }
 
 /** @throws TypeError for a wrong option */
-export function createFreshness<Request>(
-  cache: StampStore,
-  options: FreshnessOptions<Request> = {},
-): Freshness<Request> {
+export function createFreshness<Request>(cache: StampStore, options: FreshnessOptions<Request>): Freshness<Request> {
   expectObject(cache, 'cache', ['stamps'])
   expectOptions(options, freshnessOptions)
   const checked = resolveHttpCacheOptions<Request>({ ...options, tags: options.tags ?? 'auto', query: 'all' }, cache)

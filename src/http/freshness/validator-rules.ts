@@ -20,10 +20,7 @@ export function validatorFault(answer: AnswerHead): string | undefined {
 }
 
 /** What a 304 repeats of the answer (RFC 9110, 15.4.5). */
-export function keptHeaders(
-  answer: AnswerHead,
-  varying: readonly string[],
-): readonly (readonly [name: string, value: string])[] {
+export function keptHeaders(answer: AnswerHead, varying: readonly string[]): AnswerHead['headers'] {
   const header = headerOf(answer)
   const kept = ['cache-control', 'content-location', 'expires'].flatMap((name) => {
     const value = header(name)

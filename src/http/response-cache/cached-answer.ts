@@ -1,6 +1,6 @@
 import vary from 'vary'
 import type { Encoding } from '../compression/codecs.ts'
-import { fieldValue, headerOf } from './rules/answer-head.ts'
+import { type AnswerHead, fieldValue, headerOf } from './rules/answer-head.ts'
 import { varyNames } from './rules/answer-rules.ts'
 import { bodyHeaders, hasAnswer, isUnchanged } from './rules/conditions.ts'
 import type { CachedRequest } from './rules/request-rules.ts'
@@ -10,7 +10,7 @@ import type { StoredResponse } from './stored-response.ts'
 export interface CachedAnswer {
   readonly status: number
   readonly message?: string | undefined
-  readonly headers: readonly (readonly [name: string, value: string])[]
+  readonly headers: AnswerHead['headers']
   /** Headers that others may have set and the handler has removed. */
   readonly removed: readonly string[]
   readonly body: Buffer | null
@@ -18,7 +18,7 @@ export interface CachedAnswer {
   readonly source: Pick<StoredResponse, 'status' | 'headers' | 'body' | 'form'>
 }
 
-type Headers = CachedAnswer['headers']
+type Headers = AnswerHead['headers']
 
 /** The head of a stored response in one coding, as far as it is the same for every client. */
 export interface PreparedHead {
@@ -77,11 +77,7 @@ export interface WritableHead {
 }
 
 /** Sets the headers of a cached answer, and removes those that a handler may have set for its own body. */
-export function setAnswerHeaders(
-  head: WritableHead,
-  headers: CachedAnswer['headers'],
-  removed: readonly string[] = [],
-): void {
+export function setAnswerHeaders(head: WritableHead, headers: Headers, removed: readonly string[]): void {
   const present = head.getHeaderNames()
   for (const name of present) if (replacedHeaders.has(name) || removed.includes(name)) head.removeHeader(name)
   for (const header of headers) {

@@ -1,5 +1,5 @@
 import { nodeCrypto } from '../../shared/platform/builtins.ts'
-import { headerOf } from './rules/answer-head.ts'
+import { type AnswerHead, headerOf } from './rules/answer-head.ts'
 import {
   type HandlerAnswer,
   isHeaderName,
@@ -15,7 +15,7 @@ import type { CachedRequest } from './rules/request-rules.ts'
 export interface StoredResponse {
   readonly status: number
   readonly message?: string | undefined
-  readonly headers: readonly (readonly [name: string, value: string])[]
+  readonly headers: AnswerHead['headers']
   /** The headers that others had set and the handler has removed. */
   readonly removed: readonly string[]
   readonly body: Buffer
