@@ -128,8 +128,8 @@ export function planEncoding(
 }
 
 /** `Content-Length` as a number, if the head has a valid one. */
-export function declaredLength({ header }: CompressibleHead): number | undefined {
-  const value = text(header('content-length'))
+export function declaredLength(head: CompressibleHead): number | undefined {
+  const value = text(head.header('content-length'))
   return /^\d+$/.test(value) ? Number(value) : undefined
 }
 
@@ -164,8 +164,9 @@ function weakEtag(head: CompressibleHead): { readonly etag?: string } {
 }
 
 /** Whether the client has named the entity tag as it is. Its own answer was not encoded, or the tag would be weak. */
-function isKnown({ ifNoneMatch, header }: ConditionalHead): boolean {
-  const etag = text(header('etag'))
+function isKnown(head: ConditionalHead): boolean {
+  const { ifNoneMatch } = head
+  const etag = text(head.header('etag'))
   const start = ifNoneMatch?.indexOf(etag) ?? -1
   return etag.startsWith('"') && start !== -1 && ifNoneMatch?.[start - 1] !== '/'
 }

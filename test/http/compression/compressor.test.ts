@@ -158,6 +158,23 @@ describe('createCompressor', () => {
     expect([encoding, set.vary]).toEqual(['gzip', 'Origin,Accept, Accept-Encoding'])
   })
 
+  it('calls `header` as a method of the head', async () => {
+    class Head implements CompressibleHead {
+      readonly acceptEncoding = 'gzip'
+      readonly status: number
+      readonly #fields: Record<string, string> = { 'content-type': 'application/json', etag: '"a"' }
+      constructor(status: number) {
+        this.status = status
+      }
+      header(name: string) {
+        return this.#fields[name]
+      }
+    }
+    const compressor = createCompressor()
+    expect(compressor.stream(new Head(200))).toMatchObject({ encoding: 'gzip' })
+    expect(await compressor.body('', new Head(304))).toMatchObject({ set: { etag: 'W/"a"' } })
+  })
+
   it('answers right whatever the number of types and of headers of clients that it has seen', async () => {
     const compressor = createCompressor()
     for (let index = 0; index < 250; index++) {
