@@ -114,20 +114,27 @@ it('stores no body that is shorter than the head says', async () => {
   await cache.close()
 })
 
-it('counts an entry that is no response as a miss, and replaces it', async () => {
-  let key: unknown
+/** A cache for one response, which others replace in its store. */
+function observedCache() {
   const cache = createCache({ freeze: false })
   const { getOrSet } = cache
+  // The first key that is asked for is the response's.
+  let key: unknown
   cache.getOrSet = ((...args: Parameters<typeof getOrSet>) => {
     key ??= args[0]
     return getOrSet.apply(cache, args)
   }) as typeof getOrSet
+  return { cache, replaceResponse: (value: unknown) => cache.set(key as string, value) }
+}
+
+it('counts an entry that is no response as a miss, and replaces it', async () => {
+  const { cache, replaceResponse } = observedCache()
   const answer = { headers: { 'content-type': 'text/plain' }, body: 'right' }
   const server = await caching['Express 5']?.(cache as unknown as Cache, () => answer)
   const { port, close } = server as NonNullable<typeof server>
   const statusOf = async () => (await ask(port)).headers['cache-status']
   await ask(port)
-  await cache.set(key as string, { status: 99_999, headers: [] })
+  await replaceResponse({ status: 99_999, headers: [] })
   const { misses } = cache.stats()
   expect([await statusOf(), await statusOf()]).toEqual(['posthaste; fwd=miss; stored', 'posthaste; hit'])
   expect(cache.stats().misses).toBe(misses + 1)
@@ -153,21 +160,14 @@ it.each(Object.keys(caching))('treats whatever else is in the store as a miss, o
   expect(isStored(stored)).toBe(true)
   await fc.assert(
     fc.asyncProperty(foreign, async (value) => {
-      let key: unknown
-      const cache = createCache({ freeze: false })
-      const { getOrSet } = cache
-      // The first key that is asked for is the response's.
-      cache.getOrSet = ((...args: Parameters<typeof getOrSet>) => {
-        key ??= args[0]
-        return getOrSet.apply(cache, args)
-      }) as typeof getOrSet
+      const { cache, replaceResponse } = observedCache()
       const start = caching[name] as NonNullable<(typeof caching)[string]>
       const server = await start(cache as unknown as Cache, () => ({
         headers: { 'content-type': 'text/plain' },
         body: 'right',
       }))
       await ask(server.port)
-      await cache.set(key as string, value)
+      await replaceResponse(value)
       const isValid = isStored(structuredClone(value))
       const { status, body } = await ask(server.port)
       if (!isValid) expect([status, body.toString()]).toEqual([200, 'right'])
