@@ -1,28 +1,21 @@
-import { once } from 'node:events'
-import { get, request as send } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, get, request as send } from 'node:http'
 import express from 'express'
 import fc from 'fast-check'
 import { type AlertEvent, type MonitorOptions, PerformanceMonitor } from 'posthaste'
 import { monitorRequests, performanceRoutes } from 'posthaste/express'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { frameworks } from '../../support/frameworks.ts'
+import { listen } from '../../support/listen.ts'
 
 describe('requests that nobody answers', () => {
   it('are seen when nine of ten clients give up: in an alert, in Apdex, and by name in the slow requests', async () => {
     const monitor = new PerformanceMonitor()
+    onTestFinished(() => monitor.close())
     const app = express()
     app.use(monitorRequests(monitor))
     app.get('/ok', (_request, response) => void response.end('ok'))
     app.get('/hang/:id', () => {})
-    const server = app.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    onTestFinished(async () => {
-      server.closeAllConnections()
-      server.close()
-      await monitor.close()
-    })
-    const { port } = server.address() as AddressInfo
+    const port = await listen(createServer(app))
     const alerted = new Promise<AlertEvent>((resolve) => monitor.on('alert', resolve))
     const waiting = Array.from({ length: 450 }, (_, id) =>
       get({ host: '127.0.0.1', port, path: `/hang/${id}`, agent: false }).on('error', () => {}),
@@ -169,16 +162,12 @@ describe('the number of requests in flight', () => {
     app.use(monitorRequests(monitor))
     app.use(performanceRoutes(monitor))
     app.get('/hang', () => {})
-    const server = app.listen(0, '127.0.0.1')
-    await once(server, 'listening')
+    const port = await listen(createServer(app))
     const apart = await frameworks.Hono!(monitor)
     onTestFinished(async () => {
-      server.closeAllConnections()
-      server.close()
       await apart.close()
       await monitor.close()
     })
-    const { port } = server.address() as AddressInfo
     const waiting = Array.from({ length: 5 }, () => {
       const request = send({ host: '127.0.0.1', port, path: '/hang', agent: false }).on('error', () => {})
       return request.end()

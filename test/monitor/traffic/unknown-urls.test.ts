@@ -1,24 +1,20 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect } from 'node:net'
+import { createServer } from 'node:http'
+import { connect } from 'node:net'
 import express from 'express'
 import { PerformanceMonitor } from 'posthaste'
 import { monitorRequests } from 'posthaste/express'
 import { expect, it, onTestFinished } from 'vitest'
 import { collectGarbage } from '../../support/collect-garbage.ts'
+import { listen } from '../../support/listen.ts'
 
 it('20,000 unknown URLs are one endpoint, and take no more memory than one', async () => {
   const monitor = new PerformanceMonitor()
-  const server = express()
+  onTestFinished(() => monitor.close())
+  const app = express()
     .use(monitorRequests(monitor))
     .use((_request, response) => void response.status(404).end())
-    .listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(async () => {
-    server.closeAllConnections()
-    server.close()
-    await monitor.close()
-  })
-  const { port } = server.address() as AddressInfo
+  const port = await listen(createServer(app))
   await scan(port, 'warm', 1_000)
   const before = heap()
   await scan(port, 'wp', 20_000)
