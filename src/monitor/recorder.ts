@@ -320,10 +320,12 @@ export class Recorder {
     const { layout } = this.#settings
     // Take the correction of this slice now: when the wait is known, the window may be at its next slice.
     const { correction } = endpoint.window
+    const at = slow?.at
     stalls.onWait(note, (waitedMs) => {
       const correctedUs = toMicroseconds(us / 1_000 + waitedMs)
       correction.move(layout.indexOf(us), layout.indexOf(correctedUs), correctedUs)
-      if (slow !== undefined) slow.stallMs = waitedMs
+      // By then, a later request may have the entry.
+      if (slow !== undefined && slow.at === at) slow.stallMs = waitedMs
     })
   }
 }

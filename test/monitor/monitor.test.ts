@@ -347,8 +347,7 @@ describe('documents', () => {
     await using monitor = new PerformanceMonitor({ sampleInterval: false, alerts: { inFlight: '0s' } })
     monitor.start()
     globalThis.gc?.()
-    const end = performance.now() + 100
-    while (performance.now() < end);
+    block(100)
     await monitor.sample()
     const { system, alerts } = monitor.snapshot()
     expect([system.eventLoop.stalls, system.gc, system.eventLoop.delayMs]).toEqual([null, null, null])
@@ -387,8 +386,7 @@ describe('a monitor', () => {
     expect(calm.overload()).toBeUndefined()
     expect(full.overload()).toMatchObject({ kind: 'heap', limit: 0 })
     for (let turn = 0; turn < 6; turn++) {
-      const end = performance.now() + 70
-      while (performance.now() < end);
+      block(70)
       await new Promise((resolve) => setTimeout(resolve, 1))
     }
     await slow.sample()
@@ -434,12 +432,10 @@ describe('a monitor', () => {
 
   it('tells how long a slow request waited for the loop before it was read', async () => {
     const { monitor, clock } = recorder({ slow: { threshold: '1ms' } })
-    const turn = (run: () => void) => new Promise<void>((resolve) => setImmediate(() => resolve(run())))
     await turn(() => {
       monitor.start()
+      block(60)
       clock.now += 60
-      const end = performance.now() + 60
-      while (performance.now() < end);
     })
     await turn(() => {
       const startedAt = monitor.start()
@@ -453,11 +449,31 @@ describe('a monitor', () => {
     await monitor.close()
   })
 
+  it('does not add the wait of a slow request to the one that has taken its place in the list', async () => {
+    const { monitor, clock } = recorder({ slow: { threshold: '1ms', keep: 1 } })
+    let early = 0
+    await turn(() => {
+      early = monitor.start()
+      block(60)
+      clock.now += 60
+    })
+    await turn(() => {
+      const first = monitor.start()
+      clock.now += 5
+      for (const startedAt of [first, monitor.start(), early]) {
+        clock.now += 5
+        monitor.record('GET', '/', 200, startedAt)
+      }
+    })
+    for (let turns = 0; turns < 5; turns++) await turn(() => {})
+    expect(monitor.snapshot().slow).toMatchObject([{ ms: 80, stallMs: 0 }])
+    await monitor.close()
+  })
+
   it('without a timer samples the system when it is asked', async () => {
     await using monitor = new PerformanceMonitor({ sampleInterval: false })
     expect(monitor.system().cpuPercent).toBeNull()
-    const end = performance.now() + 510
-    while (performance.now() < end);
+    block(510)
     expect(monitor.snapshot().system.cpuPercent).toBeGreaterThan(0)
     expect(monitor.snapshot().system.eventLoop.delayMs).toBeNull()
   })
@@ -648,6 +664,17 @@ function recorder(options: MonitorOptions = {}) {
   const request = ({ method = 'GET', route = '/', status = 200, ms = 1, outcome, traceparent }: RecordedRequest) =>
     monitor.record(method, route, status, clock.now - ms, outcome, traceparent)
   return { monitor, clock, request }
+}
+
+/** Blocks the event loop. */
+function block(ms: number): void {
+  const end = performance.now() + ms
+  while (performance.now() < end);
+}
+
+/** Runs the function in the next turn of the event loop. */
+function turn(run: () => void): Promise<void> {
+  return new Promise((resolve) => setImmediate(() => resolve(run())))
 }
 
 function withCache() {
