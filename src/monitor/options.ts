@@ -200,9 +200,7 @@ export function resolveOptions(options: MonitorOptions, readers: SystemReaders =
     // With `NaN`, timers fire at once, so that it would publish without end.
     expectNumber(fleet.intervalMs, 'fleet.intervalMs', { min: 0 })
   }
-  if (precision !== 2 && precision !== 3) {
-    throw new TypeError(`Expected \`precision\` to be one of 2, 3, got ${describeValue(precision)}`)
-  }
+  expectOneOf(precision, 'precision', [2, 3])
   const windowMs = parseDuration(window, 'window')
   if (windowMs < 10_000 || windowMs > 3_600_000) {
     throw new RangeError(`Expected \`window\` to be from '10s' to '1h', got ${describeValue(window)}`)
