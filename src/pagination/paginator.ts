@@ -1,5 +1,5 @@
 import type { SelectQueryBuilder, Simplify } from 'kysely'
-import { describeValue, expectOneOf, expectOptions, expectWholeNumber, type OptionKinds } from '../shared/arguments.ts'
+import { expectOneOf, expectOptions, expectText, expectWholeNumber, type OptionKinds } from '../shared/arguments.ts'
 import { type Casing, toSnake } from '../shared/casing.ts'
 import { type SqlDialect, sqlDialects } from '../shared/sql/statement.ts'
 import { createWarner, type OnWarn } from '../shared/warnings.ts'
@@ -210,11 +210,7 @@ function settingsOf(options: PaginatorOptions<Casing>): PaginatorSettings {
     throw new TypeError('Expected `secret` to be one secret or more, got an empty array')
   }
   const secrets = secret === undefined ? [] : [secret].flat()
-  for (const one of secrets) {
-    if (typeof one !== 'string' || one === '') {
-      throw new TypeError(`Expected \`secret\` to be a string that is not empty, got ${describeValue(one)}`)
-    }
-  }
+  for (const one of secrets) expectText(one, 'secret')
   const max = perPage.max === undefined ? 100 : expectWholeNumber(perPage.max, 'perPage.max', { min: 1 })
   return {
     codec: createCursorCodec(secrets, decodeLegacy),

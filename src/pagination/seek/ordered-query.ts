@@ -115,7 +115,7 @@ const givenKeysByText = new Map<string, GivenKeys>()
  */
 export function parseSortKeys(by: unknown, unique: unknown): GivenKeys {
   const keys = by === undefined ? [] : by
-  if (!Array.isArray(keys)) throw new TypeError(`Expected \`by\` to be an array of keys, got ${describeValue(by)}`)
+  if (!Array.isArray(keys)) refuse('by', 'an array of keys', by)
   const names = Array.isArray(unique) ? unique : [unique]
   const text = textOfKeys(keys, names)
   if (text === undefined) return parse(keys, names)
