@@ -55,8 +55,11 @@ export function kyselyCheckpoints<DB>(
       // An exceeded query budget or a timeout says nothing about the table.
       if (error instanceof PosthasteError) throw error
       // Another process may create the table first. If creating it fails for another reason, the query fails again.
-      await createTable(tables, table).catch(() => {})
-      return query()
+      const refusal = await createTable(tables, table).catch((reason: unknown) => reason)
+      return query().catch((failure) => {
+        if (refusal !== undefined && failure instanceof Error) failure.cause ??= refusal
+        throw failure
+      })
     }
   }
 

@@ -195,6 +195,18 @@ describe('kyselyCheckpoints', () => {
     await expect(kyselyCheckpoints(db).load('k')).rejects.toThrow('The database connection is not open')
   })
 
+  it('tells why it cannot create its table', async () => {
+    const path = join(folder, 'readonly.db')
+    new BetterSqlite3(path).exec('create table other (id int)').close()
+    const database = new BetterSqlite3(path, { readonly: true })
+    const db = new Kysely<never>({ dialect: new SqliteDialect({ database }) })
+    onTestFinished(() => db.destroy())
+    await expect(kyselyCheckpoints(db).load('k')).rejects.toMatchObject({
+      message: 'no such table: posthaste_checkpoints',
+      cause: { message: 'attempt to write a readonly database' },
+    })
+  })
+
   it('takes the row that another run inserts at the same moment', async () => {
     const db = sqlite()
     const [one, other] = [kyselyCheckpoints(db), kyselyCheckpoints(db)]
