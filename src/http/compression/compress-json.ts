@@ -37,7 +37,7 @@ export async function compressJson(
   expectRequest(request)
   const json = toJson(data)
   const { body, set } = await compressorFor(options).body(json, {
-    ...requestHead(request),
+    ...headOfGet(request),
     header: (name) => (name === 'content-type' ? contentType : undefined),
   })
   const length = set['content-length'] ?? String(Buffer.byteLength(body))
@@ -70,7 +70,7 @@ export class CompressedJSONResponse extends LazyResponse {
     const headers = new Headers(init.headers)
     if (!headers.has('content-type')) headers.set('content-type', contentType)
     const { body, set, remove } = encodeSync(toJson(data), compressorFor(compress), {
-      ...requestHead(request),
+      ...headOfGet(request),
       status: init.status,
       header: (name) => headers.get(name),
     })
@@ -83,6 +83,11 @@ export class CompressedJSONResponse extends LazyResponse {
 function expectRequest(request: unknown): void {
   expectObject(request, 'request')
   expectObject((request as CompressibleRequest).headers, 'request.headers')
+}
+
+/** HEAD is answered as GET, because servers send the length of the body that they leave out. */
+function headOfGet(request: CompressibleRequest): ReturnType<typeof requestHead> {
+  return { ...requestHead(request), method: 'GET' }
 }
 
 interface SyncEncodedBody extends EncodedHead {

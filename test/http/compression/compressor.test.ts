@@ -272,6 +272,16 @@ describe('compressJson', () => {
     expect(body).toBe('"ü"')
   })
 
+  it('gives the head of GET for HEAD, because servers send the length of the body that they leave out', async () => {
+    const request = { headers: { 'accept-encoding': 'gzip' } }
+    expect(await compressJson(rows, { ...request, method: 'HEAD' })).toEqual(await compressJson(rows, request))
+    const heads = ['GET', 'HEAD'].map((method) => {
+      const response = new CompressedJSONResponse(rows, { request: { ...request, method } })
+      return Object.fromEntries(response.headers)
+    })
+    expect(heads[1]).toEqual(heads[0])
+  })
+
   it('refuses what has no JSON', async () => {
     await expect(compressJson(undefined, { headers: {} })).rejects.toThrow('Expected `data`')
   })
