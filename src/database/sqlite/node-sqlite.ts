@@ -72,7 +72,7 @@ function readsBigInts(database: NodeDatabase): boolean {
 
 type Row = Record<string, unknown>
 
-/** @param readIntegers - how integers are to be read if the option is not set: that must be found out */
+/** @param readIntegers - finds out how to read integers if the option is not set */
 function adapt(
   statement: NodeStatement,
   sql: string,

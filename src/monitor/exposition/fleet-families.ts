@@ -62,7 +62,7 @@ export function decodeFamilies(bytes: Uint8Array): MetricFamily[] {
   while (reader.number(1) === 1) {
     const [name, type, help] = [readText(), readText(), readText()]
     if (families.length >= maxFamilies || !/^[a-zA-Z_]\w*$/.test(name) || !isType(type)) {
-      throw new RangeError('A metric is none')
+      throw new RangeError('A metric is invalid')
     }
     const created = reader.optional() ?? undefined
     const samples: Sample[] = []
@@ -72,7 +72,7 @@ export function decodeFamilies(bytes: Uint8Array): MetricFamily[] {
       const pairs = Array.from({ length: reader.number(maxLabels) }, () => [readText(), readText()] as const)
       const value = reader.float()
       const isValid = /^\w*$/.test(suffix) && pairs.every(([label]) => /^[a-zA-Z_]\w*$/.test(label))
-      if (!isValid || !Number.isFinite(value)) throw new RangeError('A line of a metric is none')
+      if (!isValid || !Number.isFinite(value)) throw new RangeError('A line of a metric is invalid')
       samples.push({ suffix, labels: Object.fromEntries(pairs), value })
     }
     families.push({ name, type, help, created, samples })

@@ -192,7 +192,7 @@ function readWindow(reader: ByteReader, width: number, layout: BucketLayout): Pa
     const change = reader.number()
     correction.changes.set(index, change % 2 === 1 ? -(change + 1) / 2 : change / 2)
   }
-  if (!areSums(sums) || !isDuration(correction.longestUs)) throw new RangeError('The sums are none of durations')
+  if (!areSums(sums) || !isDuration(correction.longestUs)) throw new RangeError('The sums cannot be those of durations')
   return new PackedWindow(packed, sums, correction)
 }
 
@@ -258,7 +258,7 @@ function readGauges(reader: ByteReader): Gauges {
 function readTime(reader: ByteReader): number {
   const time = reader.float()
   if (Math.abs(time) <= latestDateMs) return time
-  throw new RangeError('A time is no time')
+  throw new RangeError('A time is out of range')
 }
 
 function readList<Entry>(reader: ByteReader, maxCount: number, read: () => Entry): Entry[] {
