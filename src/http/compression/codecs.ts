@@ -29,13 +29,13 @@ export type OnEncoded = (rawBytes: number, encodedBytes: number) => void
  */
 export function createCodec(coding: ContentCoding, level: number, maxBlockMs: number): Codec {
   const methods = zlibMethods[zlibCodecs[coding]]
-  const pace = new Pace(initialBytesPerMs[coding], maxBlockMs)
+  const limit = new BlockLimit(initialBytesPerMs[coding], maxBlockMs)
   return {
     encode(bytes) {
-      if (bytes.length > pace.limit) return methods.compress(bytes, level)
+      if (bytes.length > limit.bytes) return methods.compress(bytes, level)
       const startedAt = performance.now()
       const encoded = methods.compressSync(bytes, level)
-      pace.learn(bytes.length, performance.now() - startedAt)
+      limit.learn(bytes.length, performance.now() - startedAt)
       return encoded
     },
     createStream: (onEnd, leastBytes = 0) =>
@@ -55,7 +55,7 @@ const minLimit = 16 * 1024
  * Learns how large a body may be to take no longer than a given time. It learns only from bodies of about that size, because
  * smaller ones have another rate. It learns little from each, because the operating system may have interrupted any of them.
  */
-class Pace {
+class BlockLimit {
   readonly #maxBlockMs: number
   readonly #maxBytesPerMs: number
   #bytesPerMs: number
@@ -66,12 +66,12 @@ class Pace {
     this.#maxBlockMs = maxBlockMs
   }
 
-  get limit(): number {
+  get bytes(): number {
     return this.#maxBlockMs === 0 ? 0 : Math.max(minLimit, this.#bytesPerMs * this.#maxBlockMs)
   }
 
   learn(bytes: number, ms: number): void {
-    if (bytes < this.limit / 2) return
+    if (bytes < this.bytes / 2) return
     const sample = Math.min(Math.max(bytes / ms, this.#bytesPerMs / 2), this.#maxBytesPerMs)
     this.#bytesPerMs += (sample - this.#bytesPerMs) / 8
   }

@@ -1,7 +1,7 @@
 import { type AnswerHead, headerOf } from './answer-head.ts'
 
 /** How long a response may be used (RFC 9111, 4.2; RFC 5861), in seconds from now. */
-export interface Freshness {
+interface Lifetimes {
   /** `undefined` when the response does not say. */
   readonly lifetime: number | undefined
   /** How old the response was when it came. */
@@ -37,7 +37,7 @@ export function parseDirectives(field: string): ReadonlyMap<string, string | tru
 const directive = /^([!#$%&'*+.^`|~\w-]+)(?:=(?:([!#$%&'*+.^`|~\w-]+)|"((?:[^"\\]|\\.)*)"))?\s*(?:,[\s,]*|$)/
 
 /** What the fields say; anything invalid means stale. */
-export function readFreshness(answer: AnswerHead, now: number): Freshness {
+export function readFreshness(answer: AnswerHead, now: number): Lifetimes {
   const header = headerOf(answer)
   const directives = parseDirectives(header('cache-control') ?? '')
   // `Age` must not be a list. If it is one, its first value counts (RFC 9111, 5.1).
