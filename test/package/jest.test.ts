@@ -83,7 +83,7 @@ describe.skipIf(!hasTools)('Jest', () => {
       expect(stderr).toContain('3 passed')
       expect(status).toBe(0)
     },
-    120_000,
+    300_000,
   )
 
   it('is documented with the setting that the tests use', () => {
