@@ -69,7 +69,7 @@ async function compareAt(workload: Workload): Promise<string> {
   ].join('\n')
 }
 
-/** The runs behind the promises of `docs/overload.md`. */
+/** The runs behind the promises of `docs/internals/overload.md`. */
 async function promises(): Promise<string> {
   const cpu = await capacityOf('cpu')
   const later = await capacityOf({ '/later': 1 })
